@@ -1,0 +1,109 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/types.hpp"
+
+namespace greentrainer {
+
+/// The quantities of a batch that costs are linear in. "Decoder" is the only stream of a decoder-only model.
+enum class Measure : std::size_t {
+  steps,              ///< 1 for every forward and backward pass
+  decoder_sequences,
+  decoder_tokens,
+  labelled_tokens,    ///< rows the output head runs on
+  decoder_pairs,      ///< causal (query, key) pairs: sum of L (L + 1) / 2 over the sequences
+  encoder_sequences,
+  encoder_tokens,
+  encoder_pairs,      ///< sum of squared source lengths
+  cross_pairs,        ///< sum of target length x source length
+  count
+};
+
+inline constexpr std::size_t measure_count = static_cast<std::size_t>(Measure::count);
+
+/// A vector over the measures. As a workload it says how much there is of each; as a cost, what one of each costs.
+template <class Tag>
+struct MeasureVector {
+  std::array<std::int64_t, measure_count> values{};
+
+  std::int64_t& operator[](Measure m) { return values[static_cast<std::size_t>(m)]; }
+  std::int64_t operator[](Measure m) const { return values[static_cast<std::size_t>(m)]; }
+
+  MeasureVector& operator+=(const MeasureVector& other) {
+    for (std::size_t i = 0; i < measure_count; ++i) values[i] += other.values[i];
+    return *this;
+  }
+  MeasureVector& operator-=(const MeasureVector& other) {
+    for (std::size_t i = 0; i < measure_count; ++i) values[i] -= other.values[i];
+    return *this;
+  }
+  friend MeasureVector operator+(MeasureVector a, const MeasureVector& b) { return a += b; }
+  friend MeasureVector operator-(MeasureVector a, const MeasureVector& b) { return a -= b; }
+  friend MeasureVector operator*(MeasureVector a, std::int64_t factor) {
+    for (auto& value : a.values) value *= factor;
+    return a;
+  }
+  friend bool operator==(const MeasureVector&, const MeasureVector&) = default;
+};
+
+using Workload = MeasureVector<struct WorkloadTag>;
+using LinearCost = MeasureVector<struct LinearCostTag>;
+
+/// `amount` of something for every unit of `measure`.
+inline LinearCost per(Measure measure, std::int64_t amount) {
+  LinearCost cost;
+  cost[measure] = amount;
+  return cost;
+}
+
+/// What a linear cost comes to for a workload.
+inline std::int64_t evaluate(const LinearCost& cost, const Workload& workload) {
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < measure_count; ++i) total += cost.values[i] * workload.values[i];
+  return total;
+}
+
+/// The workload of one batch: one step.
+inline Workload workload_of(const Batch& batch) {
+  Workload w;
+  w[Measure::steps] = 1;
+  w[Measure::decoder_sequences] = batch.decoder.sequences();
+  w[Measure::decoder_tokens] = batch.decoder.tokens();
+  w[Measure::labelled_tokens] = batch.labelled();
+  w[Measure::encoder_sequences] = batch.encoder.sequences();
+  w[Measure::encoder_tokens] = batch.encoder.tokens();
+  const auto& d = batch.decoder.offsets;
+  const auto& e = batch.encoder.offsets;
+  for (std::size_t s = 0; s + 1 < d.size(); ++s) {
+    const Extent length = d[s + 1] - d[s];
+    w[Measure::decoder_pairs] += length * (length + 1) / 2;
+    if (s + 1 < e.size()) w[Measure::cross_pairs] += length * (e[s + 1] - e[s]);
+  }
+  for (std::size_t s = 0; s + 1 < e.size(); ++s) {
+    const Extent length = e[s + 1] - e[s];
+    w[Measure::encoder_pairs] += length * length;
+  }
+  return w;
+}
+
+/// The workload of a padded batch in which all sequences are equally long.
+inline Workload uniform_workload(Extent batch_size, Extent tokens, Extent labelled_tokens, Extent source_tokens = 0) {
+  Workload w;
+  w[Measure::steps] = 1;
+  w[Measure::decoder_sequences] = batch_size;
+  w[Measure::decoder_tokens] = batch_size * tokens;
+  w[Measure::labelled_tokens] = batch_size * labelled_tokens;
+  w[Measure::decoder_pairs] = batch_size * (tokens * (tokens + 1) / 2);
+  if (source_tokens > 0) {
+    w[Measure::encoder_sequences] = batch_size;
+    w[Measure::encoder_tokens] = batch_size * source_tokens;
+    w[Measure::encoder_pairs] = batch_size * source_tokens * source_tokens;
+    w[Measure::cross_pairs] = batch_size * tokens * source_tokens;
+  }
+  return w;
+}
+
+}  // namespace greentrainer
