@@ -77,7 +77,13 @@ void print(const std::vector<Report>& reports) {
   for (const Row& row : rows) columns[0].push_back(row.label);
   for (std::size_t i = 0; i < reports.size(); ++i) {
     columns[i + 1] = {reports[i].name};
-    for (const Row& row : rows) columns[i + 1].push_back(row.text(reports[i].values));
+    for (const Row& row : rows) {
+      try {
+        columns[i + 1].push_back(row.text(reports[i].values));
+      } catch (const json::exception& error) {
+        throw gt::LoadError("print_comparison", gt::text(reports[i].name, ", ", row.label, ": ", error.what()));
+      }
+    }
   }
   for (std::size_t line = 0; line < columns[0].size(); ++line) {
     for (std::size_t i = 0; i < columns.size(); ++i) {

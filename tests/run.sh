@@ -14,6 +14,8 @@ built=$SECONDS
 status=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "${JOBS:-$(nproc)}" --output-junit "$build/tests.xml" "$@" || status=$?
 
+# Why tests were skipped.
+sed -n 's/^.*MESSAGE: \(SKIP .*\)$/\1/p' "$build/Testing/Temporary/LastTest.log" | sort | uniq -c
 count() { sed -n "s/^.*[[:space:]]$1=\"\([0-9]*\)\".*$/\1/p" "$build/tests.xml" | head -n 1; }
 failed=$(count failures)
 skipped=$(count skipped)
