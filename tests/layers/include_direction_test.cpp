@@ -180,6 +180,7 @@ Files repository() {
   const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
   Files files;
   for (const char* folder : {"include", "backends"}) {
+    if (!std::filesystem::exists(root / folder)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {
       const std::string extension = entry.path().extension().string();
       if (extension == ".hpp" || extension == ".h" || extension == ".cpp" || extension == ".cu" || extension == ".cuh") {
