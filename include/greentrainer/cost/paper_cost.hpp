@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/core/types.hpp"
+
+namespace greentrainer {
+
+/// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator (t_dy), its weight gradient (t_dw).
+struct PaperTensorCost {
+  std::string name;
+  std::int64_t forward = 0;
+  std::int64_t grad_input = 0;
+  std::int64_t grad_weight = 0;
+};
+
+/// A model's tensors in checkpoint order, as the published code prices them: a chain in which the gradient passes the tensors from last to first.
+struct PaperCost {
+  std::vector<PaperTensorCost> tensors;
+
+  std::int64_t forward() const { return sum(&PaperTensorCost::forward); }
+  std::int64_t grad_input() const { return sum(&PaperTensorCost::grad_input); }
+  std::int64_t grad_weight() const { return sum(&PaperTensorCost::grad_weight); }
+
+ private:
+  std::int64_t sum(std::int64_t PaperTensorCost::* field) const {
+    std::int64_t total = 0;
+    for (const auto& t : tensors) total += t.*field;
+    return total;
+  }
+};
+
+/// Prices decoder-only models by the published rules, for B padded sequences of N tokens. Tensors are added in checkpoint order.
+/// Kept as published, oddities included (priced on the position table, N^2 without causality, attention on the value's bias).
+class PaperDecoderCost {
+ public:
+  PaperDecoderCost(Extent batch, Extent tokens, Extent vocabulary) : batch_(batch), tokens_(tokens), vocabulary_(vocabulary) {}
+
+  /// Token embedding of its own width D', tied to the output head.
+  void token_embedding(std::string name, Extent width) {
+    const std::int64_t head = rows() * width * vocabulary_;
+    add(std::move(name), rows() * width + head, 0, head + width * vocabulary_);
+  }
+  void position_embedding(std::string name, Extent entries) { add(std::move(name), rows() * entries, 0, entries); }
+  /// A tensor the published code has no rule for.
+  void unpriced(std::string name) { add(std::move(name), 0, 0, 0); }
+  void weight(std::string name, Extent out, Extent in) {
+    const std::int64_t product = rows() * out * in;
+    add(std::move(name), product, product, product);
+  }
+  void bias(std::string name, Extent out) { add(std::move(name), rows() * out, 0, rows() * out); }
+  /// The value's bias (or that of a fused query_key_value, 3 D wide) carries the attention of model width D.
+  void value_bias(std::string name, Extent out, Extent width) {
+    const std::int64_t pairs = batch_ * tokens_ * tokens_ * width;
+    add(std::move(name), rows() * out + 2 * pairs, 4 * pairs, rows() * out);
+  }
+  void norm_weight(std::string name, Extent width) { add(std::move(name), rows() * width, rows() * width, rows() * width); }
+  void norm_bias(std::string name, Extent width) { add(std::move(name), rows() * width, 0, 0); }
+
+  /// The last tensor also passes the gradient through the output head of this width.
+  PaperCost finish(Extent head_width) && {
+    if (cost_.tensors.empty()) throw ConfigError("PaperDecoderCost", "tensors: expected at least one");
+    cost_.tensors.back().grad_input += rows() * head_width * vocabulary_;
+    return std::move(cost_);
+  }
+
+ private:
+  std::int64_t rows() const { return batch_ * tokens_; }
+  void add(std::string name, std::int64_t forward, std::int64_t grad_input, std::int64_t grad_weight) {
+    cost_.tensors.push_back({std::move(name), forward, grad_input, grad_weight});
+  }
+
+  Extent batch_, tokens_, vocabulary_;
+  PaperCost cost_;
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,230 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "greentrainer/executor/batch_upload.hpp"
+#include "greentrainer/executor/parameter_store.hpp"
+#include "greentrainer/graph/memory_layout.hpp"
+
+namespace greentrainer {
+
+/// A plan with its lifetimes: all that the executor follows. An empty plan is an evaluation.
+struct Schedule {
+  BackwardPlan plan;
+  Lifetimes lifetimes;
+};
+
+template <class P>
+Schedule make_schedule(const TensorGraph<P>& graph, const Selection& selection) {
+  Schedule schedule{make_backward_plan(graph, selection), {}};
+  schedule.lifetimes = make_lifetimes(graph, schedule.plan);
+  return schedule;
+}
+
+/// Runs forward passes, and the backward passes that plans describe, over packed batches. Activations live in one block that grows to the
+/// largest batch, so a step allocates nothing afterwards. Not thread-safe; the backend brings its own threads.
+template <Backend B>
+class Executor {
+ public:
+  using T = typename B::Scalar;
+  using Clock = std::chrono::steady_clock;
+
+  /// What a pass took and held.
+  struct Observed {
+    Bytes kept_bytes = 0;       ///< live activations when the forward pass was over
+    Bytes peak_live_bytes = 0;  ///< the most that was live at any time, activations and their gradients
+    Bytes arena_bytes = 0;      ///< the block they lie in, workspace included
+  };
+  /// Seconds by operator, summed over passes.
+  struct OperatorSeconds {
+    double forward = 0;
+    double backward = 0;
+  };
+
+  Executor(B& backend, const TensorGraph<B>& graph, ParameterStore<B>& parameters)
+      : backend_(&backend), graph_(&graph), parameters_(&parameters), upload_(backend), loss_sum_(backend, 1, 1), seconds_(graph.operators().size()) {
+    for (std::size_t p = 0; p < parameters.size(); ++p) parameter_matrices_.push_back(parameters[static_cast<ParameterId>(p)].matrix());
+    remaining_uses_.resize(parameters.size());
+  }
+
+  /// Fills memory with NaN as soon as the schedule says that it is dead: a value that is freed too early then shows.
+  void poison_dead_memory(bool on) { poison_ = on; }
+
+  /// Runs one pass; returns the sum of the labelled rows' losses. `gradient_scale` goes into the gradients (1 / labelled tokens of the global batch).
+  /// `row_losses` and `logits`, if given, are filled: (labelled) and (labelled, vocabulary), in the backend's memory.
+  double run(const Schedule& schedule, const Batch& batch, double gradient_scale = 1, GradientSink<B>* sink = nullptr, T* row_losses = nullptr,
+             Matrix<T> logits = {}) {
+    const DeviceBatch device = upload_(batch);
+    const Workload workload = workload_of(batch);
+    prepare(schedule, workload);
+    loss_sum_.zero();
+    LossTarget<T> loss{loss_sum_.data(), row_losses, gradient_scale, logits};
+
+    const int last = static_cast<int>(graph_->operators().size()) - 1;
+    const bool training = !schedule.plan.empty();
+    for (int time = 0; time <= last; ++time) {
+      if (time == last) observed_.kept_bytes = live_bytes_;
+      begin(time);
+      if (time < last || !training) forward(time, device, loss);
+      else backward(schedule.plan.steps.front(), device, loss, *sink);
+      end(time);
+    }
+    for (std::size_t s = 1; s < schedule.plan.steps.size(); ++s) {
+      const auto& step = schedule.plan.steps[s];
+      const int time = 2 * last - step.op;
+      begin(time);
+      backward(step, device, loss, *sink);
+      end(time);
+    }
+    double sum = 0;
+    backend_->copy_to_host(&sum, loss_sum_.data(), sizeof(sum));
+    return sum;
+  }
+
+  const Observed& observed() const { return observed_; }
+  /// Profile by operator; indices are the graph's. The loss's forward work in training counts as backward.
+  const std::vector<OperatorSeconds>& seconds() const { return seconds_; }
+  void reset_seconds() { seconds_.assign(seconds_.size(), {}); }
+
+ private:
+  void prepare(const Schedule& schedule, const Workload& workload) {
+    const Bytes element = static_cast<Bytes>(sizeof(T));
+    const MemoryLayout layout = make_memory_layout(schedule.lifetimes, workload, element);
+    Extent workspace = 0;
+    for (const auto& node : graph_->operators()) workspace = std::max(workspace, node.op->workspace(workload));
+    const Extent needed = (layout.total + MemoryLayout::aligned(workspace * element)) / element;
+    if (arena_.size() < needed) {
+      arena_ = {};  // free before asking for more
+      arena_ = Tensor<B>(*backend_, 1, needed);
+    }
+    workspace_ = arena_.data() + layout.total / element;
+
+    const auto& lifetimes = schedule.lifetimes;
+    const std::size_t values = graph_->values().size();
+    value_matrices_.assign(values, {});
+    gradient_matrices_.assign(values, {});
+    for (std::size_t v = 0; v < values; ++v) {
+      const auto& shape = graph_->values()[v].shape;
+      const Extent rows = workload[measure_of(shape.rows)];
+      const auto at = [&](int storage) {
+        return Matrix<T>(arena_.data() + layout.offsets[static_cast<std::size_t>(storage)] / element, rows, shape.cols);
+      };
+      value_matrices_[v] = at(lifetimes.value_storage[v]);
+      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0) gradient_matrices_[v] = at(lifetimes.gradient_storage[v]);
+    }
+
+    const std::size_t times = 2 * graph_->operators().size();
+    born_.assign(times, {});
+    dying_.assign(times, {});
+    for (std::size_t s = 0; s < lifetimes.storages.size(); ++s) {
+      const auto& storage = lifetimes.storages[s];
+      const Extent elements = Lifetimes::elements(storage, workload);
+      const Block block{arena_.data() + layout.offsets[s] / element, elements * element};
+      born_[static_cast<std::size_t>(storage.born)].push_back(block);
+      dying_[static_cast<std::size_t>(storage.dies)].push_back(block);
+    }
+    for (std::size_t p = 0; p < remaining_uses_.size(); ++p) remaining_uses_[p] = static_cast<int>(graph_->uses(static_cast<ParameterId>(p)).size());
+    live_bytes_ = 0;
+    observed_ = {.arena_bytes = arena_.bytes()};
+  }
+
+  void begin(int time) {
+    for (const Block& b : born_[static_cast<std::size_t>(time)]) live_bytes_ += b.bytes;
+    observed_.peak_live_bytes = std::max(observed_.peak_live_bytes, live_bytes_);
+  }
+  void end(int time) {
+    for (const Block& b : dying_[static_cast<std::size_t>(time)]) {
+      live_bytes_ -= b.bytes;
+      if (!poison_ || b.bytes == 0) continue;
+      const std::vector<unsigned char> nan(static_cast<std::size_t>(b.bytes), 0xff);
+      backend_->copy_from_host(b.data, nan.data(), b.bytes);
+    }
+  }
+
+  template <class Source>
+  std::span<const Matrix<T>> collect(std::vector<Matrix<T>>& into, const std::vector<int>& ids, const Source& from, BitSet wanted = ~BitSet{0}) {
+    into.clear();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      into.push_back(((wanted >> i) & 1U) != 0 ? from[static_cast<std::size_t>(ids[i])] : Matrix<T>{});
+    }
+    return into;
+  }
+
+  void forward(OperatorId id, const DeviceBatch& batch, LossTarget<T>& loss) {
+    const auto start = Clock::now();
+    const auto& node = graph_->op(id);
+    ForwardCall<B> call{.backend = *backend_,
+                        .batch = batch,
+                        .loss = loss,
+                        .inputs = collect(scratch_[0], node.inputs, value_matrices_),
+                        .outputs = collect(scratch_[1], node.outputs, value_matrices_),
+                        .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
+                        .workspace = workspace_};
+    node.op->forward(call);
+    seconds_[static_cast<std::size_t>(id)].forward += since(start);
+  }
+
+  void backward(const BackwardPlan::Step& step, const DeviceBatch& batch, LossTarget<T>& loss, GradientSink<B>& sink) {
+    const auto start = Clock::now();
+    const auto& node = graph_->op(step.op);
+    const bool loss_op = node.op->is_loss();
+    auto& parameter_gradients = scratch_[5];
+    parameter_gradients.assign(node.parameters.size(), {});
+    const auto& parts = node.op->parts();
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      if (parts[p].kind != GradPart::Kind::parameter || ((step.parts >> p) & 1U) == 0) continue;
+      const auto index = static_cast<std::size_t>(parts[p].index);
+      parameter_gradients[index] = sink.gradient(node.parameters[index]);
+    }
+    writes_.clear();
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) writes_.push_back(graph_->contribution(step.op, static_cast<int>(i)));
+    BackwardCall<B> call{.backend = *backend_,
+                         .batch = batch,
+                         .loss = loss,
+                         .parts = step.parts,
+                         .inputs = collect(scratch_[0], node.inputs, value_matrices_, loss_op ? ~BitSet{0} : step.keeps_inputs),
+                         .outputs = collect(scratch_[1], node.outputs, value_matrices_, step.keeps_outputs),
+                         .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
+                         .grad_outputs = collect(scratch_[3], node.outputs, gradient_matrices_, step.grad_outputs),
+                         .grad_inputs = collect(scratch_[4], node.inputs, gradient_matrices_, step.grad_inputs),
+                         .writes = writes_,
+                         .grad_parameters = parameter_gradients,
+                         .workspace = workspace_};
+    node.op->backward(call);
+    seconds_[static_cast<std::size_t>(step.op)].backward += since(start);
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      if (parts[p].kind != GradPart::Kind::parameter || ((step.parts >> p) & 1U) == 0) continue;
+      const ParameterId id = node.parameters[static_cast<std::size_t>(parts[p].index)];
+      if (--remaining_uses_[static_cast<std::size_t>(id)] == 0) sink.completed(id);
+    }
+  }
+
+  static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+  struct Block {
+    T* data;
+    Bytes bytes;
+  };
+
+  B* backend_;
+  const TensorGraph<B>* graph_;
+  ParameterStore<B>* parameters_;
+  BatchUpload<B> upload_;
+  Tensor<B> arena_;
+  Tensor<B, double> loss_sum_;
+  T* workspace_ = nullptr;
+  std::vector<Matrix<T>> parameter_matrices_, value_matrices_, gradient_matrices_;
+  std::array<std::vector<Matrix<T>>, 6> scratch_;
+  std::vector<Write> writes_;
+  std::vector<std::vector<Block>> born_, dying_;
+  std::vector<int> remaining_uses_;
+  std::vector<OperatorSeconds> seconds_;
+  Observed observed_;
+  Bytes live_bytes_ = 0;
+  bool poison_ = false;
+};
+
+}  // namespace greentrainer

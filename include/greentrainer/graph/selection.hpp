@@ -1,0 +1,104 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/graph/tensor_graph.hpp"
+
+namespace greentrainer {
+
+/// The set of parameters to train: one entry for each of the graph's, in its order.
+class Selection {
+ public:
+  Selection() = default;
+  explicit Selection(std::vector<bool> mask) : mask_(std::move(mask)) {}
+
+  bool contains(ParameterId id) const { return mask_[static_cast<std::size_t>(id)]; }
+  void insert(ParameterId id) { mask_[static_cast<std::size_t>(id)] = true; }
+  const std::vector<bool>& mask() const { return mask_; }
+  std::size_t count() const { return static_cast<std::size_t>(std::count(mask_.begin(), mask_.end(), true)); }
+
+  friend bool operator==(const Selection&, const Selection&) = default;
+
+ private:
+  std::vector<bool> mask_;
+};
+
+template <class P>
+Selection select_none(const TensorGraph<P>& graph) {
+  return Selection(std::vector<bool>(graph.parameters().size(), false));
+}
+
+/// Full fine-tuning.
+template <class P>
+Selection select_all(const TensorGraph<P>& graph) {
+  return Selection(std::vector<bool>(graph.parameters().size(), true));
+}
+
+/// The parameters for which `wanted(const Parameter&)` holds.
+template <class P, class Predicate>
+Selection select_where(const TensorGraph<P>& graph, Predicate wanted) {
+  Selection selection = select_none(graph);
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (wanted(graph.parameter(id))) selection.insert(id);
+  }
+  return selection;
+}
+
+/// Bias terms alone (BitFit): vectors whose name ends in ".bias".
+template <class P>
+Selection select_biases(const TensorGraph<P>& graph) {
+  return select_where(graph, [](const Parameter& p) { return p.name.ends_with(".bias"); });
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in practice, never exponential.
+inline bool matches_glob(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+/// The parameters that any of the patterns matches. Throws ConfigError for a pattern that matches none.
+template <class P>
+Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::string>& patterns) {
+  Selection selection = select_none(graph);
+  for (const std::string& pattern : patterns) {
+    bool matched = false;
+    for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+      if (!matches_glob(pattern, graph.parameter(id).name)) continue;
+      selection.insert(id);
+      matched = true;
+    }
+    if (!matched) {
+      throw ConfigError("select_listed", text("tensors: expected names or globs of the model's tensors, got ", pattern, ", which matches none; e.g. ",
+                                              graph.parameters().empty() ? "" : graph.parameters().front().name));
+    }
+  }
+  return selection;
+}
+
+template <class P>
+std::vector<std::string> names_of(const TensorGraph<P>& graph, const Selection& selection) {
+  std::vector<std::string> names;
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (selection.contains(id)) names.push_back(graph.parameter(id).name);
+  }
+  return names;
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,158 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/ops/operator.hpp"
+
+namespace greentrainer {
+
+using ValueId = int;
+using OperatorId = int;
+using ParameterId = int;
+
+/// A trainable tensor by the name it has in the checkpoint. Shape (out, in) or (n).
+struct Parameter {
+  std::string name;
+  ParameterShape shape;
+
+  Extent rows() const { return shape.size() < 2 ? 1 : shape[0]; }
+  Extent cols() const { return shape.empty() ? 0 : shape.back(); }
+  Extent size() const { return rows() * cols(); }
+};
+
+/// A model as a directed acyclic graph: operators in the order of the forward pass, the values between them, and the named parameters they read.
+/// Structure only: no weights, no numbers of a batch. P is the policy, a Backend or anything that only knows costs.
+/// Parameters are numbered in the order they are declared, which is the checkpoint's. The last operator computes the loss.
+template <class P>
+class TensorGraph {
+ public:
+  struct Value {
+    ValueShape shape;
+    OperatorId producer = -1;
+    std::vector<std::pair<OperatorId, int>> uses;  ///< (operator, which of its inputs), in forward order
+  };
+  struct Operator {
+    std::string name;
+    std::shared_ptr<const AnyOperator<P>> op;
+    std::vector<ValueId> inputs;
+    std::vector<ValueId> outputs;
+    std::vector<ParameterId> parameters;
+  };
+  /// Operator `op` reads the parameter as its `index`-th, through gradient part `part`.
+  struct ParameterUse {
+    OperatorId op;
+    int index;
+    int part;
+  };
+
+  /// Declares a parameter. Throws ConfigError if the name is taken.
+  ParameterId parameter(std::string name, ParameterShape shape) {
+    const auto id = static_cast<ParameterId>(parameters_.size());
+    if (!by_name_.emplace(name, id).second) throw ConfigError("TensorGraph", text(name, ": expected a new parameter name, got one that is declared"));
+    parameters_.push_back({std::move(name), std::move(shape)});
+    uses_.emplace_back();
+    return id;
+  }
+
+  /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has another shape than it expects.
+  template <class Op>
+  std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs, std::vector<ParameterId> parameters = {}) {
+    auto erased = std::make_shared<ErasedOperator<Op, P>>(std::move(op));
+    check_shapes(*erased, name, inputs, parameters);
+    const auto id = static_cast<OperatorId>(operators_.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) value_ref(inputs[i]).uses.emplace_back(id, static_cast<int>(i));
+    for (int p = 0; p < static_cast<int>(erased->parts().size()); ++p) {
+      const GradPart& part = erased->parts()[static_cast<std::size_t>(p)];
+      if (part.kind != GradPart::Kind::parameter) continue;
+      uses_[static_cast<std::size_t>(parameters[static_cast<std::size_t>(part.index)])].push_back({id, part.index, p});
+    }
+    std::vector<ValueId> outputs;
+    for (const ValueShape& shape : erased->output_shapes()) {
+      outputs.push_back(static_cast<ValueId>(values_.size()));
+      values_.push_back({shape, id, {}});
+    }
+    operators_.push_back({std::move(name), std::move(erased), std::move(inputs), outputs, std::move(parameters)});
+    return outputs;
+  }
+
+  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError.
+  void finish() const {
+    if (operators_.empty() || !operators_.back().op->is_loss()) throw ConfigError("TensorGraph", "graph: expected the last operator to be a loss");
+    for (const auto& value : values_) {
+      if (!value.shape.differentiable) continue;
+      const auto& producer = operators_[static_cast<std::size_t>(value.producer)];
+      if (value.uses.empty()) throw ConfigError("TensorGraph", text(producer.name, ": expected its output to reach the loss, got no use of it"));
+      for (std::size_t u = 0; u + 1 < value.uses.size(); ++u) {  // the last user's gradient is the first to come, all others are added to it
+        const auto& user = operators_[static_cast<std::size_t>(value.uses[u].first)];
+        const int part = input_part(value.uses[u].first, value.uses[u].second);
+        if (part >= 0 && !user.op->parts()[static_cast<std::size_t>(part)].adds) {
+          throw ConfigError("TensorGraph", text(user.name, ": expected an input with no later use, since its gradient cannot be added to others"));
+        }
+      }
+    }
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      if (uses_[p].empty()) throw ConfigError("TensorGraph", text(parameters_[p].name, ": expected a use of the parameter, got none"));
+    }
+  }
+
+  const std::vector<Value>& values() const { return values_; }
+  const std::vector<Operator>& operators() const { return operators_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
+  const Operator& op(OperatorId id) const { return operators_[static_cast<std::size_t>(id)]; }
+  const Parameter& parameter(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
+  const std::vector<ParameterUse>& uses(ParameterId id) const { return uses_[static_cast<std::size_t>(id)]; }
+
+  std::optional<ParameterId> find(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  /// The gradient part of an operator that belongs to one of its inputs, or -1.
+  int input_part(OperatorId id, int input) const {
+    const auto& parts = op(id).op->parts();
+    const auto found = std::find_if(parts.begin(), parts.end(), [&](const GradPart& p) { return p.kind == GradPart::Kind::input && p.index == input; });
+    return found == parts.end() ? -1 : static_cast<int>(found - parts.begin());
+  }
+
+  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user writes, earlier ones add.
+  Write contribution(OperatorId id, int input) const {
+    const auto& uses = value(op(id).inputs[static_cast<std::size_t>(input)]).uses;
+    return uses.back() == std::pair(id, input) ? Write::overwrite : Write::accumulate;
+  }
+
+ private:
+  Value& value_ref(ValueId id) { return values_[static_cast<std::size_t>(id)]; }
+
+  void check_shapes(const AnyOperator<P>& op, const std::string& name, const std::vector<ValueId>& inputs, const std::vector<ParameterId>& parameters) const {
+    const auto expected = op.input_shapes();
+    if (expected.size() != inputs.size()) throw ShapeError(name, text("inputs: expected ", expected.size(), ", got ", inputs.size()));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i] < 0 || inputs[i] >= static_cast<ValueId>(values_.size())) throw ShapeError(name, text("input ", i, ": no such value"));
+      if (value(inputs[i]).shape != expected[i]) {
+        throw ShapeError(name, text("input ", i, ": expected width ", expected[i].cols, " and the operator's kind of rows, got width ",
+                                    value(inputs[i]).shape.cols));
+      }
+    }
+    const auto shapes = op.parameter_shapes();
+    if (shapes.size() != parameters.size()) throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (parameter(parameters[i]).shape != shapes[i]) throw ShapeError(name, text(parameter(parameters[i]).name, ": shape does not fit the operator"));
+    }
+  }
+
+  std::vector<Value> values_;
+  std::vector<Operator> operators_;
+  std::vector<Parameter> parameters_;
+  std::vector<std::vector<ParameterUse>> uses_;
+  std::unordered_map<std::string, ParameterId> by_name_;
+};
+
+}  // namespace greentrainer

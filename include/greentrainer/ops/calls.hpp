@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "greentrainer/concepts/backend.hpp"
+#include "greentrainer/core/kernel_arguments.hpp"
+#include "greentrainer/core/matrix.hpp"
+
+namespace greentrainer {
+
+/// A batch as kernels read it: index arrays in the backend's memory, counts on the host.
+struct DeviceTokens {
+  const Index* ids = nullptr;
+  const Index* positions = nullptr;
+  SequenceView sequences;
+  Extent tokens = 0;
+};
+
+struct DeviceBatch {
+  DeviceTokens decoder;
+  DeviceTokens encoder;
+  const Index* label_rows = nullptr;
+  const Index* labels = nullptr;
+  Extent labelled = 0;
+};
+
+/// What the loss operator adds to and takes from the outside.
+template <class T>
+struct LossTarget {
+  double* loss_sum = nullptr;  ///< in the backend's memory: the sum of the labelled rows' losses is added to it
+  T* row_losses = nullptr;     ///< one for each label row, or null
+  double scale = 1;            ///< of the gradient: 1 / labelled tokens of the global batch
+  Matrix<T> logits;            ///< (labelled rows, vocabulary) to be filled, or empty
+};
+
+/// Element type of a policy: its Scalar, or float for a policy that only knows costs.
+template <class P>
+struct ScalarOf {
+  using type = float;
+};
+template <class P>
+  requires requires { typename P::Scalar; }
+struct ScalarOf<P> {
+  using type = typename P::Scalar;
+};
+
+/// What an operator's forward pass sees: its own inputs, outputs and parameters by position.
+template <class P>
+struct ForwardCall {
+  using T = typename ScalarOf<P>::type;
+
+  P& backend;
+  const DeviceBatch& batch;
+  LossTarget<T>& loss;
+  std::span<const Matrix<T>> inputs;
+  std::span<const Matrix<T>> outputs;
+  std::span<const Matrix<T>> parameters;
+  T* workspace = nullptr;
+
+  Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
+  Matrix<T> output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
+  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)]; }
+};
+
+/// What its backward pass sees. Matrices that no wanted part reads or writes are empty.
+template <class P>
+struct BackwardCall {
+  using T = typename ScalarOf<P>::type;
+
+  P& backend;
+  const DeviceBatch& batch;
+  LossTarget<T>& loss;
+  std::uint32_t parts = 0;                            ///< bit p: part p is wanted
+  std::span<const Matrix<T>> inputs;
+  std::span<const Matrix<T>> outputs;
+  std::span<const Matrix<T>> parameters;
+  std::span<const Matrix<T>> grad_outputs;
+  std::span<const Matrix<T>> grad_inputs;
+  std::span<const Write> writes;                      ///< of the gradients of inputs
+  std::span<const Matrix<T>> grad_parameters;         ///< always added to
+  T* workspace = nullptr;
+
+  bool wants(int part) const { return ((parts >> part) & 1U) != 0; }
+  Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
+  Matrix<const T> output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
+  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)]; }
+  Matrix<const T> grad_output(int i = 0) const { return grad_outputs[static_cast<std::size_t>(i)]; }
+  Matrix<T> grad_input(int i) const { return grad_inputs[static_cast<std::size_t>(i)]; }
+  Write write(int i) const { return writes[static_cast<std::size_t>(i)]; }
+  Matrix<T> grad_parameter(int i) const { return grad_parameters[static_cast<std::size_t>(i)]; }
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <algorithm>
+
+#include "greentrainer/ops/operator.hpp"
+
+namespace greentrainer {
+
+/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax cross-entropy against the batch's labels.
+/// Works in chunks of rows, so that (labelled x vocabulary) never exists as a whole; in training each chunk's forward and backward are done at once
+/// and its logits are never computed twice. The loss is summed; gradients carry LossTarget::scale.
+struct CrossEntropyHead {
+  static constexpr std::string_view kind = "cross_entropy_head";
+  static constexpr bool is_loss = true;
+  enum Part { grad_logits, grad_input, grad_weight };
+
+  Extent width = 0;
+  Extent vocabulary = 0;
+
+  std::vector<ValueShape> input_shapes() const { return {{Rows::labelled_tokens, width}}; }
+  std::vector<ValueShape> output_shapes() const { return {}; }
+  std::vector<ParameterShape> parameter_shapes() const { return {{vocabulary, width}}; }
+  std::vector<GradPart> parts() const {
+    using enum GradPart::Kind;
+    return {{.name = "grad_logits", .kind = shared},
+            {.name = "grad_input", .kind = input, .index = 0, .after = bit(grad_logits)},
+            {.name = "grad_weight", .kind = parameter, .index = 0, .after = bit(grad_logits), .keeps_inputs = bit(0)}};
+  }
+
+  LinearCost forward_cost() const { return per(Rows::labelled_tokens, 2 * width * vocabulary + 3 * vocabulary + 3); }
+  LinearCost part_cost(int part, Write) const {
+    return per(Rows::labelled_tokens, part == grad_logits ? 6 * vocabulary + 3 : 2 * width * vocabulary);
+  }
+
+  /// Rows a chunk: about 32 MiB of float logits, and never so few that the products become thin.
+  Extent chunk_rows() const { return std::clamp<Extent>((Extent{1} << 23) / vocabulary, 64, 1024); }
+  Extent workspace(const Workload& workload) const { return std::min(chunk_rows(), workload[Measure::labelled_tokens]) * vocabulary; }
+
+  template <class B>
+  void forward(ForwardCall<B>& call) const {
+    for_chunks(call, call.input(0), [](Extent, Matrix<typename ForwardCall<B>::T>, auto) {});
+  }
+  template <class B>
+  void backward(BackwardCall<B>& call) const {
+    using T = typename BackwardCall<B>::T;
+    for_chunks(call, call.input(0), [&](Extent first, Matrix<T> logits, Matrix<const T> hidden) {
+      if (!call.wants(grad_logits)) return;
+      call.backend.cross_entropy_grad(logits, call.batch.labels + first, call.loss.scale);
+      if (call.wants(grad_weight)) call.backend.matmul(logits, Transpose::yes, hidden, Transpose::no, call.grad_parameter(0), Write::accumulate);
+      if (call.wants(grad_input)) {
+        const auto dx = call.grad_input(0).rows_from(first, logits.rows);
+        call.backend.matmul(logits, Transpose::no, call.parameter(0), Transpose::no, dx, Write::overwrite);
+      }
+    });
+  }
+
+ private:
+  template <class Call, class T, class Then>
+  void for_chunks(Call& call, Matrix<const T> hidden, Then then) const {
+    for (Extent first = 0; first < hidden.rows; first += chunk_rows()) {
+      const Extent rows = std::min(chunk_rows(), hidden.rows - first);
+      const Matrix<T> logits{call.workspace, rows, vocabulary};
+      const auto chunk = hidden.rows_from(first, rows);
+      call.backend.matmul(chunk, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
+      if (call.loss.logits) {
+        call.backend.copy(call.loss.logits.data + first * vocabulary, logits.data, logits.size() * static_cast<Bytes>(sizeof(T)));
+      }
+      T* row_losses = call.loss.row_losses == nullptr ? nullptr : call.loss.row_losses + first;
+      call.backend.cross_entropy_forward(logits, call.batch.labels + first, row_losses, call.loss.loss_sum);
+      then(first, logits, chunk);
+    }
+  }
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/concepts/backend.hpp"
+#include "greentrainer/core/workload.hpp"
+#include "greentrainer/ops/calls.hpp"
+
+namespace greentrainer {
+
+/// What the rows of a value are.
+enum class Rows { decoder_tokens, labelled_tokens, encoder_tokens };
+
+constexpr Measure measure_of(Rows rows) {
+  switch (rows) {
+    case Rows::decoder_tokens: return Measure::decoder_tokens;
+    case Rows::labelled_tokens: return Measure::labelled_tokens;
+    case Rows::encoder_tokens: return Measure::encoder_tokens;
+  }
+  return Measure::steps;
+}
+
+/// `amount` for every row.
+inline LinearCost per(Rows rows, std::int64_t amount) { return per(measure_of(rows), amount); }
+
+/// Shape of a value: as many rows as the batch has of that kind, and a fixed width.
+struct ValueShape {
+  Rows rows = Rows::decoder_tokens;
+  Extent cols = 0;
+  bool differentiable = true;  ///< false for statistics that only the operator's own gradient reads
+
+  friend bool operator==(const ValueShape&, const ValueShape&) = default;
+};
+
+using ParameterShape = std::vector<Extent>;
+
+/// A set of small numbers: parts, inputs or outputs of one operator.
+using BitSet = std::uint32_t;
+constexpr BitSet bit(int i) { return BitSet{1} << i; }
+
+/// One piece of an operator's backward pass that can be left out on its own: an input's gradient, a parameter's, or something that several of
+/// them share. All parts read grad_output; `after` are the sibling parts they need as well.
+struct GradPart {
+  enum class Kind { shared, input, parameter };
+
+  std::string_view name;
+  Kind kind = Kind::shared;
+  int index = 0;               ///< of the input or parameter
+  BitSet after = 0;
+  BitSet keeps_inputs = 0;     ///< forward values that this part reads
+  BitSet keeps_outputs = 0;
+  bool passes = false;         ///< the gradient is grad_output itself: nothing is computed, the memory is shared
+  bool in_place = false;       ///< may be written over grad_output
+  bool adds = false;           ///< can be added to what other users of the input have contributed
+};
+
+/// An operator of a graph, type-erased: structure and costs for every policy P, and kernels where P is a Backend.
+template <class P>
+class AnyOperator {
+ public:
+  virtual ~AnyOperator() = default;
+
+  virtual std::string_view kind() const = 0;
+  virtual std::vector<ValueShape> input_shapes() const = 0;
+  virtual std::vector<ValueShape> output_shapes() const = 0;
+  virtual std::vector<ParameterShape> parameter_shapes() const = 0;
+  virtual const std::vector<GradPart>& parts() const = 0;
+
+  virtual LinearCost forward_cost() const = 0;
+  /// FLOPs of one part; `write` says whether an input's gradient is added to what other operators contributed before.
+  virtual LinearCost part_cost(int part, Write write) const = 0;
+  /// The input that the first output may be written over, or -1.
+  virtual int in_place_input() const = 0;
+  /// Computes the loss: has no differentiable output, and its backward does the forward's work too.
+  virtual bool is_loss() const = 0;
+  /// Scratch elements that forward or backward needs.
+  virtual Extent workspace(const Workload& workload) const = 0;
+
+  virtual void forward(ForwardCall<P>& call) const = 0;
+  virtual void backward(BackwardCall<P>& call) const = 0;
+};
+
+/// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`, `is_loss` and `workspace` may be left out.
+template <class Op, class P>
+class ErasedOperator final : public AnyOperator<P> {
+ public:
+  explicit ErasedOperator(Op op) : op_(std::move(op)), parts_(op_.parts()) {}
+
+  std::string_view kind() const override { return Op::kind; }
+  std::vector<ValueShape> input_shapes() const override { return op_.input_shapes(); }
+  std::vector<ValueShape> output_shapes() const override { return op_.output_shapes(); }
+  std::vector<ParameterShape> parameter_shapes() const override { return op_.parameter_shapes(); }
+  const std::vector<GradPart>& parts() const override { return parts_; }
+
+  LinearCost forward_cost() const override { return op_.forward_cost(); }
+  LinearCost part_cost(int part, Write write) const override { return op_.part_cost(part, write); }
+  int in_place_input() const override {
+    if constexpr (requires { op_.in_place_input(); }) return op_.in_place_input();
+    return -1;
+  }
+  bool is_loss() const override {
+    if constexpr (requires { Op::is_loss; }) return Op::is_loss;
+    return false;
+  }
+  Extent workspace(const Workload& workload) const override {
+    if constexpr (requires { op_.workspace(workload); }) return op_.workspace(workload);
+    return 0;
+  }
+
+  void forward(ForwardCall<P>& call) const override {
+    if constexpr (Backend<P>) op_.forward(call);
+    else throw ConfigError("forward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+  }
+  void backward(BackwardCall<P>& call) const override {
+    if constexpr (Backend<P>) op_.backward(call);
+    else throw ConfigError("backward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+  }
+
+ private:
+  Op op_;
+  std::vector<GradPart> parts_;
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,88 @@
+#pragma once
+
+#include "greentrainer/optim/optimizer.hpp"
+
+namespace greentrainer {
+
+/// Options of torch.optim.AdamW, with its defaults.
+struct AdamWOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+};
+
+/// AdamW as torch.optim.AdamW computes it (Loshchilov, Hutter: decoupled weight decay).
+template <Backend B>
+class AdamW final : public Optimizer<B> {
+ public:
+  using T = typename B::Scalar;
+
+  AdamW(B& backend, AdamWOptions options) : backend_(&backend), options_(options) {}
+
+  void select(const TensorGraph<B>& graph, const Selection& selection) override {
+    states_.resize(graph.parameters().size());
+    for (ParameterId id = 0; id < static_cast<ParameterId>(states_.size()); ++id) {
+      if (!selection.contains(id)) state(id) = {};
+    }
+    for (ParameterId id = 0; id < static_cast<ParameterId>(states_.size()); ++id) {
+      State& s = state(id);
+      if (!selection.contains(id) || s.first) continue;
+      const Parameter& p = graph.parameter(id);
+      s = {Tensor<B>(*backend_, p.rows(), p.cols()), Tensor<B>(*backend_, p.rows(), p.cols()), 0};
+      s.first.zero();
+      s.second.zero();
+    }
+  }
+  void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) override {
+    State& s = state(id);
+    ++s.steps;
+    backend_->adamw_step(parameter.size(), parameter.data(), gradient.data(), s.first.data(), s.second.data(), scalars(learning_rate, s.steps));
+  }
+  void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
+    const bool known = static_cast<std::size_t>(id) < states_.size() && state(id).first;
+    const T* first = known ? state(id).first.data() : nullptr;
+    const T* second = known ? state(id).second.data() : nullptr;
+    backend_->adamw_candidate(parameter.size(), parameter.data, gradient.data, first, second, scalars(learning_rate, known ? state(id).steps + 1 : 1));
+  }
+
+  double peak_learning_rate() const override { return options_.learning_rate; }
+  Flops flops_per_element() const override { return 14; }
+  Bytes state_bytes_per_element() const override { return 2 * static_cast<Bytes>(sizeof(T)); }
+  Bytes state_bytes() const override {
+    Bytes total = 0;
+    for (const State& s : states_) total += s.first.bytes() + s.second.bytes();
+    return total;
+  }
+
+  /// Moments and steps of a parameter; empty tensors without state. For tests and checkpoints.
+  struct State {
+    Tensor<B> first;
+    Tensor<B> second;
+    Extent steps = 0;
+  };
+  const State& state_of(ParameterId id) const { return states_[static_cast<std::size_t>(id)]; }
+
+ private:
+  State& state(ParameterId id) { return states_[static_cast<std::size_t>(id)]; }
+  AdamWStep scalars(double learning_rate, Extent steps) const {
+    return {.learning_rate = learning_rate,
+            .beta1 = options_.beta1,
+            .beta2 = options_.beta2,
+            .epsilon = options_.epsilon,
+            .weight_decay = options_.weight_decay,
+            .step = steps};
+  }
+
+  B* backend_;
+  AdamWOptions options_;
+  std::vector<State> states_;
+};
+
+template <Backend B>
+std::unique_ptr<Optimizer<B>> make_optimizer(B& backend, const AdamWOptions& options) {
+  return std::make_unique<AdamW<B>>(backend, options);
+}
+
+}  // namespace greentrainer

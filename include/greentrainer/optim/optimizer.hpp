@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/graph/selection.hpp"
+#include "greentrainer/tensor/tensor.hpp"
+
+namespace greentrainer {
+
+/// Updates selected parameters on a backend. State exists for these alone: it is made (zero, with a step count of its own) when a parameter
+/// is selected and freed when it no longer is, so bias correction is right whenever it comes back.
+template <Backend B>
+class Optimizer {
+ public:
+  using T = typename B::Scalar;
+
+  virtual ~Optimizer() = default;
+
+  /// Makes and frees state. Parameters that stay selected keep theirs.
+  virtual void select(const TensorGraph<B>& graph, const Selection& selection) = 0;
+  /// One update of a selected parameter in place, `learning_rate` being the schedule's for this step.
+  virtual void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) = 0;
+  /// The update that `step` would make, on the parameter alone: no state changes. For a parameter without state: what its first step would be.
+  virtual void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) = 0;
+
+  /// Of the options: the learning rate that the schedule scales.
+  virtual double peak_learning_rate() const = 0;
+  /// FLOPs of one update, an element.
+  virtual Flops flops_per_element() const = 0;
+  /// Bytes of state an element of a selected parameter.
+  virtual Bytes state_bytes_per_element() const = 0;
+  virtual Bytes state_bytes() const = 0;
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "greentrainer/optim/optimizer.hpp"
+
+namespace greentrainer {
+
+/// Options of torch.optim.SGD, with its defaults.
+struct SgdOptions {
+  double learning_rate = 1e-3;
+  double momentum = 0;
+  double weight_decay = 0;
+};
+
+/// Stochastic gradient descent as torch.optim.SGD computes it, without dampening or Nesterov momentum.
+template <Backend B>
+class Sgd final : public Optimizer<B> {
+ public:
+  using T = typename B::Scalar;
+
+  Sgd(B& backend, SgdOptions options) : backend_(&backend), options_(options) {}
+
+  void select(const TensorGraph<B>& graph, const Selection& selection) override {
+    if (options_.momentum == 0) return;
+    velocities_.resize(graph.parameters().size());
+    started_.resize(graph.parameters().size(), false);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(velocities_.size()); ++id) {
+      const auto i = static_cast<std::size_t>(id);
+      if (!selection.contains(id)) {
+        velocities_[i] = {};
+        started_[i] = false;
+      } else if (!velocities_[i]) {
+        velocities_[i] = Tensor<B>(*backend_, graph.parameter(id).rows(), graph.parameter(id).cols());
+        velocities_[i].zero();
+      }
+    }
+  }
+  void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) override {
+    const auto i = static_cast<std::size_t>(id);
+    T* velocity = options_.momentum == 0 ? nullptr : velocities_[i].data();
+    backend_->sgd_step(parameter.size(), parameter.data(), gradient.data(), velocity, scalars(learning_rate, velocity == nullptr || !started_[i]));
+    if (velocity != nullptr) started_[i] = true;
+  }
+  void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
+    const auto i = static_cast<std::size_t>(id);
+    const bool known = i < velocities_.size() && velocities_[i] && started_[i];
+    backend_->sgd_candidate(parameter.size(), parameter.data, gradient.data, known ? velocities_[i].data() : nullptr, scalars(learning_rate, !known));
+  }
+
+  double peak_learning_rate() const override { return options_.learning_rate; }
+  Flops flops_per_element() const override { return options_.momentum == 0 ? 4 : 6; }
+  Bytes state_bytes_per_element() const override { return options_.momentum == 0 ? 0 : static_cast<Bytes>(sizeof(T)); }
+  Bytes state_bytes() const override {
+    Bytes total = 0;
+    for (const auto& v : velocities_) total += v.bytes();
+    return total;
+  }
+
+ private:
+  SgdStep scalars(double learning_rate, bool first) const {
+    return {.learning_rate = learning_rate, .momentum = options_.momentum, .weight_decay = options_.weight_decay, .first = first};
+  }
+
+  B* backend_;
+  SgdOptions options_;
+  std::vector<Tensor<B>> velocities_;
+  std::vector<bool> started_;
+};
+
+template <Backend B>
+std::unique_ptr<Optimizer<B>> make_optimizer(B& backend, const SgdOptions& options) {
+  return std::make_unique<Sgd<B>>(backend, options);
+}
+
+}  // namespace greentrainer
