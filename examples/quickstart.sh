@@ -11,6 +11,7 @@ bash "$root/scripts/install_packages.sh"
 bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -DGREENTRAINER_TESTS=OFF -DGREENTRAINER_BENCHMARKS=OFF \
   -- greentrainer_program greentrainer_example_print_comparison
 
+rm -rf "$results/full" "$results/green"  # of an earlier run
 mkdir -p "$results"
 finetune() {  # finetune NAME option...
   local name=$1
