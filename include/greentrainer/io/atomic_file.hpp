@@ -1,0 +1,84 @@
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "greentrainer/io/file.hpp"
+
+namespace greentrainer {
+
+namespace detail {
+
+/// A name beside `target` that no other writer uses: the process and a count tell them apart. Hidden, so that globs pass over it.
+inline std::filesystem::path sibling_of(const std::filesystem::path& target, std::string_view kind) {
+  static std::atomic<unsigned> count{0};
+  const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+  return folder / text('.', target.filename().string(), '.', kind, '-', ::getpid(), '-', count++);
+}
+
+/// Makes a rename or the contents of a folder survive a power cut. Some file systems cannot, which is no reason to fail.
+inline void sync_folder(const std::filesystem::path& folder) {
+  const FileDescriptor descriptor(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor) ::fsync(descriptor.get());
+}
+
+}  // namespace detail
+
+/// Writes a file beside its target and puts it in place at `commit`. Until then, and if anything fails, the target is what it was.
+/// Without a commit the written bytes are removed.
+class AtomicFile {
+ public:
+  /// Throws SaveError if nothing can be written beside `target`.
+  explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)), temporary_(detail::sibling_of(target_, "tmp")) {
+    file_ = detail::FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!file_) fail("expected to create a file beside it");
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile() {
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+
+  /// Appends. Throws SaveError (disk full, quota, ...).
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const auto written = ::write(file_.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) fail("expected to write on");
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+  }
+  void write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
+
+  /// Forces the bytes to disk and renames them to the target. Throws SaveError, leaving the target as it was.
+  void commit() {
+    if (::fsync(file_.get()) != 0 && errno != EINVAL) fail("expected to force it to disk");
+    if (!file_.close()) fail("expected to close it");
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("expected to put it in place");
+    committed_ = true;
+    detail::sync_folder(target_.parent_path());
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view expected) const {
+    throw SaveError("AtomicFile", text(target_.string(), ": ", expected, ", got \"", detail::errno_text(), "\""));
+  }
+
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  detail::FileDescriptor file_;
+  bool committed_ = false;
+};
+
+/// Replaces the contents of `path` in one step. Throws SaveError, leaving what was there.
+inline void atomic_write_file(const std::filesystem::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/io/safetensors.hpp"
+
+namespace greentrainer {
+
+/// The weights of a Hugging Face model folder: `model.safetensors`, or the files that `model.safetensors.index.json` lists.
+class Checkpoint {
+ public:
+  /// Opens and checks all files. Throws LoadError; for a folder with pickle files alone it says how to convert them.
+  explicit Checkpoint(std::filesystem::path folder) : folder_(std::move(folder)) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder_, error)) {
+      throw LoadError("load_checkpoint", text(folder_.string(), ": expected a model folder, got ",
+                                              std::filesystem::exists(folder_, error) ? "a file" : "nothing there"));
+    }
+    if (std::filesystem::exists(folder_ / single_name, error)) {
+      open(single_name);
+    } else if (std::filesystem::exists(folder_ / index_name, error)) {
+      open_sharded();
+    } else {
+      refuse_other_formats();
+    }
+  }
+
+  const std::filesystem::path& folder() const { return folder_; }
+
+  bool contains(std::string_view name) const { return where_.contains(name); }
+
+  /// Each of these throws LoadError for a name that is not there.
+  const TensorInfo& info(std::string_view name) const { return file_of(name).info(name); }
+  std::span<const std::byte> raw(std::string_view name) const { return file_of(name).raw(name); }
+
+  /// The tensor's numbers, converted; see SafetensorsFile::read_as.
+  template <std::floating_point T>
+  void read_as(std::string_view name, std::span<T> values) const {
+    file_of(name).read_as(name, values);
+  }
+
+  /// All tensors, file after file, each in the order of its bytes.
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (const auto& file : files_) {
+      for (const auto& tensor : file.tensors()) all.push_back(tensor.name);
+    }
+    return all;
+  }
+
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+
+ private:
+  static constexpr std::string_view single_name = "model.safetensors";
+  static constexpr std::string_view index_name = "model.safetensors.index.json";
+
+  const SafetensorsFile& file_of(std::string_view name) const {
+    const auto found = where_.find(name);
+    if (found == where_.end()) {
+      throw LoadError("load_checkpoint",
+                      text(folder_.string(), ": expected tensor ", name, ", got a checkpoint without it (it has ", where_.size(), " others)"));
+    }
+    return files_[found->second];
+  }
+
+  void open(std::string_view file_name) {
+    files_.emplace_back(folder_ / file_name);
+    for (const auto& tensor : files_.back().tensors()) {
+      const auto [other, fresh] = where_.emplace(tensor.name, files_.size() - 1);
+      if (!fresh) {
+        throw LoadError("load_checkpoint", text(files_.back().path().string(), ", tensor ", tensor.name, ": expected it in one file, got it in ",
+                                                files_[other->second].path().filename().string(), " too"));
+      }
+    }
+  }
+
+  void open_sharded() {
+    const auto path = folder_ / index_name;
+    const Json index = read_json_file(path);
+    const auto map = index.is_object() ? index.find("weight_map") : index.end();
+    if (!index.is_object() || map == index.end() || !map->is_object() || map->empty()) {
+      throw LoadError("load_checkpoint", text(path.string(), ": expected an object \"weight_map\" from tensor to file, got none"));
+    }
+    std::map<std::string, std::size_t> opened;
+    for (const auto& [name, file] : map->items()) {
+      const auto file_name = file.is_string() ? file.template get<std::string>() : std::string();
+      if (!is_plain_name(file_name)) {
+        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected the name of a file in the same folder, got ",
+                                                file.dump(-1, ' ', true).substr(0, 80)));
+      }
+      if (opened.emplace(file_name, files_.size()).second) open(file_name);
+      if (!files_[opened.at(file_name)].contains(name)) {
+        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected it in ", file_name, ", got a file without it"));
+      }
+    }
+  }
+
+  /// An index comes from strangers: it must not make us read elsewhere.
+  static bool is_plain_name(const std::string& name) {
+    return !name.empty() && name != "." && name != ".." && name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+  }
+
+  [[noreturn]] void refuse_other_formats() const {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      const auto extension = entry.path().extension();
+      if (extension != ".bin" && extension != ".pt" && extension != ".pth") continue;
+      const auto folder = folder_.string();
+      throw LoadError(
+          "load_checkpoint",
+          text(folder, ": expected model.safetensors, got ", entry.path().filename().string(),
+               ", a pickle file, which can run code when it is read; ",
+               "convert a folder you trust with: python3 -c \"from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; i='", folder,
+               "'; o=i.rstrip('/')+'-safetensors'; M.from_pretrained(i).save_pretrained(o, safe_serialization=True); ",
+               "T.from_pretrained(i).save_pretrained(o)\""));
+    }
+    throw LoadError("load_checkpoint",
+                    text(folder_.string(), ": expected model.safetensors or model.safetensors.index.json, got neither; is this a model folder?"));
+  }
+
+  std::filesystem::path folder_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, std::size_t, std::less<>> where_;
+};
+
+}  // namespace greentrainer

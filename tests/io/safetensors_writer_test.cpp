@@ -1,0 +1,77 @@
+#include "greentrainer/io/safetensors_writer.hpp"
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/io/safetensors.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace greentrainer;
+using namespace greentrainer::testing;
+
+TEST_CASE("what is written is read back: order, shapes, types, numbers, metadata") {
+  TemporaryFolder folder;
+  const std::vector<float> weights = {1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F};
+  const std::vector<double> scale = {0.5};
+  const std::vector<std::byte> flags(3, std::byte{1});
+  TensorInfo mask{"mask", "BOOL", std::nullopt, {3}, {}, 0, 3};
+  const auto path = folder / "model.safetensors";
+  write_safetensors(
+      path, {TensorToWrite::values_of("z.weight", DType::bfloat16, {2, 3}, std::span<const float>(weights)), TensorToWrite::copy_of(mask, flags),
+             TensorToWrite::values_of("scale", DType::float64, {}, std::span<const double>(scale))});
+  const SafetensorsFile file(path);
+  REQUIRE(file.tensors().size() == 3);
+  CHECK(file.tensors()[0].name == "z.weight");
+  CHECK(file.tensors()[0].dtype == DType::bfloat16);
+  CHECK(file.tensors()[0].shape == std::vector<Extent>{2, 3});
+  CHECK(file.tensors()[1].dtype_name == "BOOL");
+  CHECK(file.metadata().at("format") == "pt");
+  std::vector<float> read(6);
+  file.read_as("z.weight", std::span(read));
+  CHECK(read == weights);
+  std::vector<double> one(1);
+  file.read_as("scale", std::span(one));
+  CHECK(one == scale);
+
+  std::uint64_t header = 0;
+  const auto bytes = read_file(path);
+  std::memcpy(&header, bytes.data(), 8);
+  CHECK(header % 8 == 0);
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("copying every tensor of a file gives the same bytes for each") {
+  TemporaryFolder folder;
+  const SafetensorsFile source(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k/model.safetensors");
+  std::vector<TensorToWrite> tensors;
+  for (const auto& tensor : source.tensors()) tensors.push_back(TensorToWrite::copy_of(tensor, source.raw(tensor.name)));
+  write_safetensors(folder / "copy", tensors);
+  const SafetensorsFile copy(folder / "copy");
+  REQUIRE(copy.tensors().size() == source.tensors().size());
+  for (const auto& tensor : source.tensors()) {
+    const auto a = source.raw(tensor.name);
+    const auto b = copy.raw(tensor.name);
+    CHECK(copy.info(tensor.name).shape == tensor.shape);
+    CHECK(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+  }
+}
+
+TEST_CASE("an error while writing leaves the file that was there") {
+  TemporaryFolder folder;
+  const auto path = folder.write("model.safetensors", "precious");
+  const std::vector<float> three(3);
+  const auto tensor = [&](std::string name, std::vector<Extent> shape) {
+    return TensorToWrite::values_of(std::move(name), DType::float32, std::move(shape), std::span<const float>(three));
+  };
+  CHECK(has(error_of<SaveError>([&] {
+              write_safetensors(path, {tensor("a", {3}), tensor("b", {4})});
+            }),
+            "tensor b: expected 16 bytes for shape (4), got 12"));
+  CHECK(has(error_of<SaveError>([&] { write_safetensors(path, {tensor("b", {2})}); }), "got more"));
+  CHECK(has(error_of<SaveError>([&] { write_safetensors(path, {tensor("a", {3}), tensor("a", {3})}); }), "tensor a"));
+  CHECK_THROWS_AS(write_safetensors(path, {tensor("a", {-3})}), SaveError);
+  CHECK_THROWS_AS(write_safetensors(path, {tensor("__metadata__", {3})}), SaveError);
+  CHECK_THROWS_AS(write_safetensors(path, {{"a", "F3", {3}, [](const ByteSink&) {}}}), SaveError);
+  CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", {3}, [](const ByteSink&) { throw NumericalError("test", "a NaN"); }}}), NumericalError);
+  CHECK(read_file(path) == "precious");
+  CHECK(folder.entries() == 1);
+}
