@@ -85,9 +85,11 @@ class Executor {
   }
 
   const Observed& observed() const { return observed_; }
-  /// Profile by operator; indices are the graph's. The loss's forward work in training counts as backward.
+  /// Profile by operator since the last reset; indices are the graph's.
   const std::vector<OperatorSeconds>& seconds() const { return seconds_; }
   void reset_seconds() { seconds_.assign(seconds_.size(), {}); }
+  /// Sets the profile back to what it was before passes that do not belong to it.
+  void restore_seconds(std::vector<OperatorSeconds> seconds) { seconds_ = std::move(seconds); }
 
  private:
   void prepare(const Schedule& schedule, const Workload& workload) {
@@ -193,8 +195,11 @@ class Executor {
                          .writes = writes_,
                          .grad_parameters = parameter_gradients,
                          .workspace = workspace_};
+    loss.forward_seconds = 0;
     node.op->backward(call);
-    seconds_[static_cast<std::size_t>(step.op)].backward += since(start);
+    auto& seconds = seconds_[static_cast<std::size_t>(step.op)];
+    seconds.backward += since(start) - loss.forward_seconds;
+    seconds.forward += loss.forward_seconds;
     for (std::size_t p = 0; p < parts.size(); ++p) {
       if (parts[p].kind != GradPart::Kind::parameter || ((step.parts >> p) & 1U) == 0) continue;
       const ParameterId id = node.parameters[static_cast<std::size_t>(parts[p].index)];

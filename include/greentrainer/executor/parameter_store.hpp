@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "greentrainer/graph/tensor_graph.hpp"
+#include "greentrainer/graph/selection.hpp"
 #include "greentrainer/tensor/tensor.hpp"
 
 namespace greentrainer {

@@ -32,6 +32,7 @@ struct LossTarget {
   T* row_losses = nullptr;     ///< one for each label row, or null
   double scale = 1;            ///< of the gradient: 1 / labelled tokens of the global batch
   Matrix<T> logits;            ///< (labelled rows, vocabulary) to be filled, or empty
+  double forward_seconds = 0;  ///< out: how much of a backward call was the forward's work
 };
 
 /// Element type of a policy: its Scalar, or float for a policy that only knows costs.

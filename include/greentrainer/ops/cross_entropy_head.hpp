@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 
 #include "greentrainer/ops/operator.hpp"
 
@@ -61,12 +62,14 @@ struct CrossEntropyHead {
       const Extent rows = std::min(chunk_rows(), hidden.rows - first);
       const Matrix<T> logits{call.workspace, rows, vocabulary};
       const auto chunk = hidden.rows_from(first, rows);
+      const auto start = std::chrono::steady_clock::now();
       call.backend.matmul(chunk, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
       if (call.loss.logits) {
         call.backend.copy(call.loss.logits.data + first * vocabulary, logits.data, logits.size() * static_cast<Bytes>(sizeof(T)));
       }
       T* row_losses = call.loss.row_losses == nullptr ? nullptr : call.loss.row_losses + first;
       call.backend.cross_entropy_forward(logits, call.batch.labels + first, row_losses, call.loss.loss_sum);
+      call.loss.forward_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       then(first, logits, chunk);
     }
   }

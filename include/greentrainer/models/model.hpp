@@ -1,0 +1,96 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "greentrainer/executor/executor.hpp"
+#include "greentrainer/ops/embedding.hpp"
+
+namespace greentrainer {
+
+/// What a model says about itself beside its graph.
+struct ModelFacts {
+  std::string model_type;
+  Extent vocabulary = 0;
+  Extent max_positions = 0;
+  std::vector<std::string> layer_prefixes;  ///< of the parameters' names, from the input to the output
+};
+
+template <class Architecture>
+ModelFacts facts_of(const Architecture& architecture) {
+  ModelFacts facts{std::string(Architecture::model_type), architecture.vocabulary(), architecture.max_positions(), {}};
+  for (Extent i = 0; i < architecture.layers(); ++i) facts.layer_prefixes.push_back(architecture.layer_prefix(i));
+  return facts;
+}
+
+/// The parameters of the last `count` transformer blocks (the paper's FT-Top2 with 2).
+template <class P>
+Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& facts, std::size_t count) {
+  const std::size_t first = facts.layer_prefixes.size() - std::min(count, facts.layer_prefixes.size());
+  return select_where(graph, [&](const Parameter& p) {
+    return std::any_of(facts.layer_prefixes.begin() + static_cast<std::ptrdiff_t>(first), facts.layer_prefixes.end(),
+                       [&](const std::string& prefix) { return p.name.starts_with(prefix); });
+  });
+}
+
+/// Throws DataError unless every id is below the vocabulary and no sequence is longer than the model's positions.
+inline void check_batch(const ModelFacts& facts, const Batch& batch) {
+  const auto check_ids = [&](const std::vector<Index>& ids) {
+    for (const Index id : ids) {
+      if (id < 0 || id >= facts.vocabulary) throw DataError("batch", text("token id: expected 0 to ", facts.vocabulary - 1, ", got ", id));
+    }
+  };
+  check_ids(batch.decoder.ids);
+  check_ids(batch.encoder.ids);
+  check_ids(batch.labels);
+  for (const Index position : batch.decoder.positions) {
+    if (position < 0 || position >= facts.max_positions) {
+      throw DataError("batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
+    }
+  }
+}
+
+/// A graph with weights on a backend, ready to run. Movable; the backend must outlive it.
+template <Backend B>
+class Model {
+ public:
+  using BackendType = B;
+  using T = typename B::Scalar;
+
+  /// Weights are allocated, not set.
+  Model(B& backend, TensorGraph<B> graph, ModelFacts facts)
+      : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
+
+  B& backend() { return state_->backend; }
+  const TensorGraph<B>& graph() const { return state_->graph; }
+  const ModelFacts& facts() const { return state_->facts; }
+  ParameterStore<B>& parameters() { return state_->parameters; }
+  const ParameterStore<B>& parameters() const { return state_->parameters; }
+  Executor<B>& executor() { return state_->executor; }
+
+  /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host.
+  std::vector<T> logits(const PackedTokens& tokens) {
+    Batch batch{.decoder = tokens, .encoder = {}, .label_rows = {}, .labels = {}};
+    for (Index row = 0; row < static_cast<Index>(tokens.tokens()); ++row) batch.label_rows.push_back(row);
+    batch.labels.assign(tokens.ids.size(), 0);
+    check_batch(facts(), batch);
+    Tensor<B> logits(backend(), tokens.tokens(), facts().vocabulary);
+    executor().run(make_schedule(graph(), select_none(graph())), batch, 1, nullptr, nullptr, logits.matrix());
+    return logits.download();
+  }
+
+ private:
+  struct State {
+    State(B& backend_, TensorGraph<B> graph_, ModelFacts facts_)
+        : backend(backend_), graph(std::move(graph_)), facts(std::move(facts_)), parameters(backend, graph), executor(backend, graph, parameters) {}
+    B& backend;
+    TensorGraph<B> graph;
+    ModelFacts facts;
+    ParameterStore<B> parameters;
+    Executor<B> executor;
+  };
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/io/checkpoint.hpp"
+#include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/model.hpp"
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+
+namespace greentrainer {
+
+/// A model with the Hugging Face folder that it came from: weights on the backend, the tokenizer, and the files that saving needs.
+template <Backend B>
+class PretrainedModel : public Model<B> {
+ public:
+  using T = typename B::Scalar;
+
+  PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, std::filesystem::path folder)
+      : Model<B>(backend, std::move(graph), std::move(facts)), folder_(std::move(folder)), checkpoint_(std::make_shared<Checkpoint>(folder_)) {
+    load_weights();
+    std::error_code error;
+    if (std::filesystem::exists(folder_ / "tokenizer.json", error) || std::filesystem::exists(folder_ / "vocab.json", error)) {
+      tokenizer_ = load_tokenizer(folder_);
+    }
+  }
+
+  /// Throws LoadError if the folder has no tokenizer.
+  const Tokenizer& tokenizer() const {
+    if (!tokenizer_) {
+      throw LoadError("tokenizer", text(folder_.string(), ": expected tokenizer.json, or vocab.json and merges.txt, got none of them; ",
+                                        "data given as input_ids and labels needs no tokenizer"));
+    }
+    return *tokenizer_;
+  }
+  bool has_tokenizer() const { return tokenizer_ != nullptr; }
+  const std::filesystem::path& folder() const { return folder_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  /// What the checkpoint calls a parameter: its name, or that without the leading "model.".
+  const std::string& source_name(ParameterId id) const { return source_names_[static_cast<std::size_t>(id)]; }
+
+ private:
+  void load_weights() {
+    const auto& graph = this->graph();
+    std::vector<T> host;
+    for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+      const Parameter& p = graph.parameter(id);
+      source_names_.push_back(find_source_name(p.name));
+      const TensorInfo& info = checkpoint_->info(source_names_.back());
+      if (info.shape != p.shape) {
+        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name, ": expected shape ", shape_text(p.shape), ", got ", shape_text(info.shape),
+                                                "; does config.json belong to this checkpoint?"));
+      }
+      host.resize(static_cast<std::size_t>(p.size()));
+      checkpoint_->read_as<T>(info.name, host);
+      for (std::size_t i = 0; i < host.size(); ++i) {
+        if (!std::isfinite(host[i])) {
+          throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name, ": expected finite weights, got ", host[i], " at element ", i));
+        }
+      }
+      this->parameters()[id].upload(host);
+    }
+    refuse_unknown_tensors();
+  }
+
+  std::string find_source_name(const std::string& name) const {
+    constexpr std::string_view prefix = "model.";
+    if (!checkpoint_->contains(name) && name.starts_with(prefix) && checkpoint_->contains(name.substr(prefix.size()))) return name.substr(prefix.size());
+    return name;
+  }
+
+  /// A tensor that the graph does not read may be part of the mathematics: it is refused, unless it is known to repeat what is there.
+  void refuse_unknown_tensors() const {
+    for (const std::string& name : checkpoint_->names()) {
+      const bool known = std::find(source_names_.begin(), source_names_.end(), name) != source_names_.end();
+      const bool repeats = name == "lm_head.weight" || name.ends_with(".rotary_emb.inv_freq");
+      if (known || repeats) continue;
+      throw LoadError("load_pretrained", text(checkpoint_->info(name).file.string(), ", tensor ", name,
+                                              ": expected a tensor of this architecture, got an unknown one; does config.json belong to this checkpoint?"));
+    }
+  }
+
+  std::filesystem::path folder_;
+  std::shared_ptr<Checkpoint> checkpoint_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::vector<std::string> source_names_;
+};
+
+/// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) of a known architecture.
+/// Throws ConfigError or LoadError naming file and field or tensor.
+template <Backend B>
+PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend) {
+  const auto config = ConfigReader::from_file(folder / "config.json");
+  return KnownArchitectures::read(config, [&](const auto& architecture) {
+    return PretrainedModel<B>(backend, architecture.template graph<B>(), facts_of(architecture), folder);
+  });
+}
+
+/// The same for an architecture that is named: Llama, Opt, or one of your own.
+template <class Architecture, Backend B>
+PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend) {
+  const auto config = ConfigReader::from_file(folder / "config.json");
+  config.expect_value("model_type", std::string(Architecture::model_type));
+  const Architecture architecture = Architecture::read(config);
+  return PretrainedModel<B>(backend, architecture.template graph<B>(), facts_of(architecture), folder);
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "greentrainer/io/output_folder.hpp"
+#include "greentrainer/io/safetensors_writer.hpp"
+#include "greentrainer/pretrained/pretrained_model.hpp"
+
+namespace greentrainer {
+
+/// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files as they were. Each tensor has
+/// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte. Throws SaveError.
+template <Backend B>
+void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
+  using T = typename B::Scalar;
+  const auto& checkpoint = model.checkpoint();
+  std::vector<TensorToWrite> tensors;
+  for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
+    const TensorInfo& info = checkpoint.info(model.source_name(id));
+    const DType stored = dtype.value_or(*info.dtype);
+    tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored](const ByteSink& sink) {
+                         const std::vector<T> now = model.parameters()[id].download();
+                         std::vector<T> before(now.size());
+                         checkpoint.read_as<T>(info.name, before);
+                         if (stored == *info.dtype && now == before) sink(checkpoint.raw(info.name));
+                         else sink(encode_floats<T>(stored, std::span<const T>(now)));
+                       }});
+  }
+  write_safetensors(output.path() / "model.safetensors", tensors, {{"format", "pt"}});
+
+  auto config = read_json_file<OrderedJson>(model.folder() / "config.json");
+  if (dtype) {
+    for (const char* field : {"torch_dtype", "dtype"}) {
+      if (config.contains(field)) config[field] = name_of(*dtype);
+    }
+  }
+  atomic_write_file(output.path() / "config.json", config.dump(2) + "\n");
+  constexpr std::array companions = {"tokenizer.json",   "tokenizer_config.json",  "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                                     "merges.txt",       "tokenizer.model",        "spiece.model",            "chat_template.jinja",
+                                     "chat_template.json", "generation_config.json"};
+  for (const char* name : companions) {
+    std::error_code error;
+    if (!std::filesystem::exists(model.folder() / name, error)) continue;
+    if (!std::filesystem::copy_file(model.folder() / name, output.path() / name, error)) {
+      throw SaveError("save_pretrained", text((output.path() / name).string(), ": expected to copy it, got ", error.message()));
+    }
+  }
+}
+
+/// Writes a folder that `transformers` loads. It appears at `folder` when all of it is on disk; until then what was there stays. Throws SaveError.
+template <Backend B>
+void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::path& folder, std::optional<DType> dtype = {}) {
+  OutputFolder output(folder);
+  write_pretrained(model, output, dtype);
+  output.commit();
+}
+
+}  // namespace greentrainer

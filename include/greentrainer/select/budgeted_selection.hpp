@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "greentrainer/concepts/cost_model.hpp"
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/graph/selection.hpp"
+#include "greentrainer/select/exact_selector.hpp"
+#include "greentrainer/select/gradient_dag_of_graph.hpp"
+
+namespace greentrainer {
+
+/// Any selector as a function.
+using SelectFunction = std::function<SelectionResult(const SelectionProblem&)>;
+
+/// What a FLOPs ratio comes to for a workload, and the selection that was made of it. Costs in the cost model's unit.
+struct BudgetedSelection {
+  Selection selection;
+  std::int64_t full = 0;     ///< forward and backward of full fine-tuning (T_full)
+  std::int64_t forward = 0;  ///< T_fp
+  std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - T_fp
+  std::int64_t cost = 0;     ///< backward pass of the selection
+  bool optimal = false;      ///< proved by the selector
+
+  double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
+};
+
+/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload.
+/// Throws ConfigError naming the smallest feasible ratio if not even the cheapest parameter fits, NumericalError for an importance that is not a number.
+template <class P, CostModel<TensorGraph<P>> C>
+BudgetedSelection select_within_ratio(const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
+                                      double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); }) {
+  if (!(ratio > 0) || ratio > 1) throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
+  SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
+  for (std::size_t i = 0; i < importance.size(); ++i) {
+    if (!std::isfinite(importance[i])) {
+      throw NumericalError("importance", text(graph.parameters()[i].name, ": expected a finite importance, got ", importance[i], "; lower the learning rate"));
+    }
+    problem.dag.items[i].importance = importance[i];
+  }
+
+  BudgetedSelection result;
+  result.forward = evaluate(forward_cost(graph, cost), workload);
+  result.full = result.forward + evaluate(backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost), workload);
+  result.budget = static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) - result.forward;
+
+  std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    Selection one = select_none(graph);
+    one.insert(id);
+    cheapest = std::min(cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
+  }
+  if (result.budget < cheapest) {
+    const double smallest = std::ceil(1e4 * static_cast<double>(result.forward + cheapest) / static_cast<double>(result.full)) / 1e4;
+    throw ConfigError("select_within_ratio", text("--rho: expected at least ", smallest, ", the forward pass and the cheapest tensor, got ", ratio));
+  }
+
+  problem.budget = result.budget;
+  const SelectionResult chosen = select(problem);
+  result.selection = Selection(chosen.mask);
+  result.cost = evaluate(backward_cost(graph, make_backward_plan(graph, result.selection), cost), workload);
+  result.optimal = chosen.optimal;
+  return result;
+}
+
+}  // namespace greentrainer

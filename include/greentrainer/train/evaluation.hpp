@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cmath>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "greentrainer/cost/exact_cost.hpp"
+#include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/data/collate.hpp"
+#include "greentrainer/models/model.hpp"
+
+namespace greentrainer {
+
+/// Loss of a model on examples: the mean over their labelled tokens, which is not the mean of their means.
+struct Evaluation {
+  struct OfExample {
+    double loss = 0;    ///< mean over its labelled tokens
+    Extent tokens = 0;  ///< labelled
+  };
+
+  double loss = 0;
+  Extent tokens = 0;
+  std::vector<OfExample> examples;
+  Flops flops = 0;
+
+  double perplexity() const { return std::exp(loss); }
+};
+
+/// Runs the forward pass alone, `batch_size` examples at a time. Throws DataError if there is no example, or none of its tokens carries loss.
+template <Backend B>
+Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8) {
+  using T = typename B::Scalar;
+  Evaluation result;
+  const Schedule schedule = make_schedule(model.graph(), select_none(model.graph()));
+  const LinearCost cost = forward_cost(model.graph(), ExactCost<B>{});
+  double sum = 0;
+  Tensor<B> row_losses;
+  for (std::size_t first = 0; first < examples.size(); first += static_cast<std::size_t>(batch_size)) {
+    std::vector<std::size_t> indices(std::min(static_cast<std::size_t>(batch_size), examples.size() - first));
+    std::iota(indices.begin(), indices.end(), first);
+    const Batch batch = collate(examples, indices);
+    check_batch(model.facts(), batch);
+    if (row_losses.size() < batch.labelled()) row_losses = Tensor<B>(model.backend(), 1, batch.labelled());
+    sum += model.executor().run(schedule, batch, 1, nullptr, row_losses.data());
+    result.flops += evaluate(cost, workload_of(batch));
+    const std::vector<T> rows = row_losses.download();
+    std::size_t row = 0;
+    for (std::size_t s = 0; s < indices.size(); ++s) {
+      Evaluation::OfExample one;
+      for (; row < batch.labels.size() && batch.label_rows[row] < batch.decoder.offsets[s + 1]; ++row, ++one.tokens) one.loss += static_cast<double>(rows[row]);
+      if (one.tokens > 0) one.loss /= static_cast<double>(one.tokens);
+      result.examples.push_back(one);
+    }
+    result.tokens += batch.labelled();
+  }
+  if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");
+  result.loss = sum / static_cast<double>(result.tokens);
+  if (!std::isfinite(result.loss)) throw NumericalError("evaluate", text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
+  return result;
+}
+
+}  // namespace greentrainer

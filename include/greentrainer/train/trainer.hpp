@@ -1,0 +1,272 @@
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/data/batch_sampler.hpp"
+#include "greentrainer/importance/make_importance.hpp"
+#include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/optim/sgd.hpp"
+#include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/train/evaluation.hpp"
+#include "greentrainer/train/training_options.hpp"
+
+namespace greentrainer {
+
+/// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer state stay on the model's backend.
+/// The same seed gives the same bits, for any number of threads.
+template <Backend B>
+class Trainer {
+ public:
+  using T = typename B::Scalar;
+
+  /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions).
+  template <class OptimizerOptions>
+  Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer)
+      : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+    importance_ = make_importance<B>(green.importance);
+    green_ = std::move(green);
+  }
+  /// The same tensors throughout: select_all (full fine-tuning), select_last_layers, select_biases, select_listed.
+  template <class OptimizerOptions>
+  Trainer(Model<B>& model, Selection selection, const OptimizerOptions& optimizer) : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+    fixed_ = std::move(selection);
+  }
+
+  /// Replaces the metric that GreenOptions name.
+  void use_importance(std::unique_ptr<Importance<B>> importance) { importance_ = std::move(importance); }
+  /// Replaces the exact selector.
+  void use_selector(SelectFunction select) { select_ = std::move(select); }
+
+  /// Trains. Throws DataError for examples the model cannot read, ConfigError for a budget that cannot be met, NumericalError when the loss is no
+  /// longer a number; weights are then as the last step left them.
+  TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
+    const auto start = Clock::now();
+    check(examples, options);
+    const BatchSampler sampler(examples.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle);
+    const Extent total_steps = options.steps > 0 ? options.steps : options.epochs * sampler.steps_per_epoch();
+    report_ = {};
+    model_->executor().reset_seconds();
+    const std::span<const Example> held_out = options.validation.empty() ? examples : options.validation;
+    if (options.evaluate) report_.loss_before = timed_evaluation(held_out);
+
+    for (Extent step = 0; step < total_steps; ++step) {
+      if (options.should_stop && options.should_stop()) {
+        report_.stopped = true;
+        break;
+      }
+      if (step == next_selection(step, sampler)) select(examples, options, sampler, step, total_steps);
+      train_step(examples, options, sampler, step, total_steps);
+    }
+    for (const auto& s : model_->executor().seconds()) {
+      report_.seconds.forward += s.forward;
+      report_.seconds.backward += s.backward;
+    }
+    if (options.evaluate && !report_.stopped) report_.loss_after = timed_evaluation(held_out);
+    report_.seconds.total = since(start);
+    return std::move(report_);
+  }
+  /// The same for anything with `examples()`, such as a Dataset.
+  template <class Data>
+    requires requires(const Data& data) { std::span<const Example>(data.examples); }
+  TrainingReport fit(const Data& data, const FitOptions& options) {
+    return fit(std::span<const Example>(data.examples), options);
+  }
+
+  const Selection& selection() const { return selection_; }
+  Optimizer<B>& optimizer() { return *optimizer_; }
+  Bytes gradient_bytes() const { return gradients_.bytes(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+  Trainer(Model<B>& model, std::unique_ptr<Optimizer<B>> optimizer)
+      : model_(&model), optimizer_(std::move(optimizer)), gradients_(model.backend()), norm_(model.backend(), 1, 1) {}
+
+  static void check(std::span<const Example> examples, const FitOptions& options) {
+    if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
+    const auto positive = [](const char* what, Extent value) {
+      if (value < 1) throw ConfigError("fit", text(what, ": expected at least 1, got ", value));
+    };
+    positive("batch size", options.batch_size);
+    positive("gradient accumulation", options.gradient_accumulation);
+    positive("epochs", options.steps > 0 ? 1 : options.epochs);
+  }
+
+  double timed_evaluation(std::span<const Example> examples) {
+    const auto start = Clock::now();
+    const auto seconds_before = model_->executor().seconds();
+    const Evaluation evaluation = evaluate(*model_, examples);
+    model_->executor().restore_seconds(seconds_before);
+    report_.flops.evaluation += evaluation.flops;
+    report_.seconds.evaluation += since(start);
+    return evaluation.loss;
+  }
+
+  /// Micro-batches of one step, in order.
+  std::vector<Batch> batches_of(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step) const {
+    const auto indices = sampler.batch_indices(step);
+    std::vector<Batch> batches;
+    for (std::size_t first = 0; first < indices.size(); first += static_cast<std::size_t>(options.batch_size)) {
+      const auto count = std::min(static_cast<std::size_t>(options.batch_size), indices.size() - first);
+      batches.push_back(collate(examples, std::span(indices).subspan(first, count)));
+    }
+    return batches;
+  }
+
+  /// The next step, not before `step`, at which tensors are chosen; a fixed selection is chosen once.
+  Extent next_selection(Extent step, const BatchSampler& sampler) const {
+    if (!green_) return step == 0 ? 0 : -1;
+    const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? sampler.steps_per_epoch() : 1;
+    const Extent every = std::max<Extent>(1, green_->reselect_every.every * unit);
+    return (step + every - 1) / every * every;
+  }
+
+  void select(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step, Extent total_steps) {
+    SelectionRecord record{.step = step, .names = {}, .importance = {}, .budget = 0, .cost = 0, .optimal = false};
+    Workload coming;
+    std::vector<Batch> first_batches;
+    const Extent until = green_ ? std::min(total_steps, next_selection(step + 1, sampler)) : std::min<Extent>(total_steps, step + 1);
+    for (Extent s = step; s < until; ++s) {
+      for (Batch& batch : batches_of(examples, options, sampler, s)) {
+        coming += workload_of(batch);
+        if (green_ && static_cast<Extent>(first_batches.size()) < green_->importance_batches) first_batches.push_back(std::move(batch));
+      }
+    }
+    if (green_) {
+      const auto importance = evaluate_importance(first_batches, options, step);
+      const auto start = Clock::now();
+      const BudgetedSelection chosen = select_within_ratio(model_->graph(), ExactCost<B>{}, coming, importance, green_->flops_ratio, select_);
+      report_.seconds.selection += since(start);
+      selection_ = chosen.selection;
+      record.budget = chosen.budget;
+      record.cost = chosen.cost;
+      record.optimal = chosen.optimal;
+      for (std::size_t i = 0; i < importance.size(); ++i) record.importance[model_->graph().parameters()[i].name] = importance[i];
+    } else {
+      selection_ = *fixed_;
+    }
+    schedule_ = make_schedule(model_->graph(), selection_);
+    gradients_.select(model_->graph(), selection_);
+    optimizer_->select(model_->graph(), selection_);
+    record.names = names_of(model_->graph(), selection_);
+    if (options.on_selection) options.on_selection(record);
+    report_.selections.push_back(std::move(record));
+  }
+
+  std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
+    const auto start = Clock::now();
+    const auto seconds_before = model_->executor().seconds();
+    for (const Batch& batch : batches) {
+      check_batch(model_->facts(), batch);
+      report_.flops.importance += importance_->flops(model_->graph(), workload_of(batch), *optimizer_);
+    }
+    ImportanceContext<B> context{.backend = model_->backend(),
+                                 .graph = model_->graph(),
+                                 .parameters = model_->parameters(),
+                                 .executor = model_->executor(),
+                                 .optimizer = *optimizer_,
+                                 .batches = batches,
+                                 .seed = options.seed,
+                                 .step = static_cast<std::uint64_t>(step)};
+    auto importance = importance_->evaluate(context);
+    model_->executor().restore_seconds(seconds_before);
+    report_.seconds.importance += since(start);
+    return importance;
+  }
+
+  void train_step(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step, Extent total_steps) {
+    const auto start = Clock::now();
+    StepRecord record{.step = step + 1, .total_steps = total_steps};
+    const std::vector<Batch> batches = batches_of(examples, options, sampler, step);
+    for (const Batch& batch : batches) {
+      check_batch(model_->facts(), batch);
+      record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
+      record.labelled_tokens += batch.labelled();
+    }
+    if (record.labelled_tokens == 0) throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
+    const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
+    const LinearCost cost = forward_only_cost() + backward_cost(model_->graph(), schedule_.plan, ExactCost<B>{});
+    gradients_.zero();
+    double loss_sum = 0;
+    for (const Batch& batch : batches) {
+      loss_sum += model_->executor().run(schedule_, batch, scale, &gradients_);
+      const Workload workload = workload_of(batch);
+      record.flops += evaluate(cost, workload);
+      record.full_flops += evaluate(full_cost(), workload);
+    }
+    record.loss = loss_sum * scale;
+    if (!std::isfinite(record.loss)) {
+      throw NumericalError("fit", text("step ", step + 1, ": expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
+    }
+    const auto update_start = Clock::now();
+    record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, total_steps);
+    if (options.clip_norm > 0) record.gradient_norm = clip(options.clip_norm);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+      if (!selection_.contains(id)) continue;
+      optimizer_->step(id, model_->parameters()[id], gradients_[id], record.learning_rate);
+      report_.flops.optimizer += model_->graph().parameter(id).size() * optimizer_->flops_per_element();
+    }
+    model_->backend().synchronize();
+    report_.seconds.optimizer += since(update_start);
+    record.seconds = since(start);
+    report_.steps += 1;
+    report_.tokens += record.tokens;
+    report_.labelled_tokens += record.labelled_tokens;
+    report_.flops.train += record.flops;
+    report_.flops.full += record.full_flops;
+    report_.history.push_back(record);
+    if (options.on_step) options.on_step(record);
+  }
+
+  /// Scales the gradients so that their common norm is at most `limit`; returns the norm before.
+  double clip(double limit) {
+    norm_.zero();
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+      if (!selection_.contains(id)) continue;
+      model_->backend().sum_of_squares(gradients_[id].size(), gradients_[id].data(), norm_.data());
+      report_.flops.optimizer += 2 * gradients_[id].size();
+    }
+    const double norm = std::sqrt(norm_.download().front());
+    const double factor = limit / (norm + 1e-6);  // as PyTorch does
+    if (factor >= 1) return norm;
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+      if (!selection_.contains(id)) continue;
+      model_->backend().scale(gradients_[id].size(), gradients_[id].data(), factor);
+      report_.flops.optimizer += gradients_[id].size();
+    }
+    return norm;
+  }
+
+  const LinearCost& forward_only_cost() {
+    if (!forward_) forward_ = forward_cost(model_->graph(), ExactCost<B>{});
+    return *forward_;
+  }
+  const LinearCost& full_cost() {
+    if (!full_) full_ = forward_only_cost() + backward_cost(model_->graph(), make_backward_plan(model_->graph(), select_all(model_->graph())), ExactCost<B>{});
+    return *full_;
+  }
+
+  Model<B>* model_;
+  std::unique_ptr<Optimizer<B>> optimizer_;
+  std::optional<GreenOptions> green_;
+  std::optional<Selection> fixed_;
+  std::unique_ptr<Importance<B>> importance_;
+  SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
+  Selection selection_;
+  Schedule schedule_;
+  GradientStore<B> gradients_;
+  Tensor<B, double> norm_;
+  std::optional<LinearCost> forward_, full_;
+  TrainingReport report_;
+};
+
+template <class M, class Choice, class OptimizerOptions>
+Trainer(M&, Choice, OptimizerOptions) -> Trainer<typename M::BackendType>;
+
+}  // namespace greentrainer
