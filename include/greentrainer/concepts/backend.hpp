@@ -22,6 +22,10 @@ concept BackendMemory = requires(B b, void* to, const void* from, Bytes bytes) {
   b.synchronize();
 };
 
+/// Whether matrices may hold T. A backend of a number type of its own (one that counts its operations, say) specialises it.
+template <class T>
+inline constexpr bool is_element = std::floating_point<T>;
+
 /// Matrix products and kernels. Names are operator_part; shapes in comments: R rows, C columns, n elements.
 /// FLOPs are those of the textbook algorithm in backends/reference: + - * / and each elementary function count one, comparisons none;
 /// an element-wise kernel that accumulates adds one an element. A matrix product counts 2mnk either way.
@@ -29,7 +33,7 @@ concept BackendMemory = requires(B b, void* to, const void* from, Bytes bytes) {
 /// Outputs do not overlap inputs, except where "in place" is said to be allowed: then y may be x itself, never a part of it.
 template <class B, class T = typename B::Scalar>
 concept BackendKernels =
-    std::floating_point<T> && requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index, Extent n,
+    is_element<T> && requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index, Extent n,
                                        double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
                                        Activation activation, Rotation rotation, const AdamWStep& adamw, const SgdStep& sgd) {
       // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
@@ -84,6 +88,7 @@ concept BackendKernels =
       // Softmax attention without a (tokens x tokens) matrix in memory.
       // (shape, queries, keys, values, output, stats): stats (query rows, heads) receives the log-sum-exp of each row's scores.
       //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3))
+      // A query without keys gets output and statistic 0. P counts the pairs that see each other; what a backend computes beside them is not counted.
       b.attention_forward(attention, x, x, x, y, y);
       // (shape, queries, keys, values, output, stats, grad_output, grad_queries, grad_keys, grad_values): gradients whose data is null are not formed,
       // nor what only they need; all others are overwritten. Without grad_queries and grad_keys, values and output are not read and may be null.

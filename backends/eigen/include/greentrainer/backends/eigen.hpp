@@ -1,0 +1,65 @@
+#pragma once
+
+#include <concepts>
+#include <cstring>
+#include <string>
+
+#include "greentrainer/backends/eigen/attention_kernels.hpp"
+#include "greentrainer/backends/eigen/cross_entropy_kernels.hpp"
+#include "greentrainer/backends/eigen/elementwise_kernels.hpp"
+#include "greentrainer/backends/eigen/norm_kernels.hpp"
+#include "greentrainer/backends/eigen/product_kernels.hpp"
+#include "greentrainer/backends/eigen/rotary_kernel.hpp"
+#include "greentrainer/backends/eigen/update_kernels.hpp"
+
+namespace greentrainer {
+
+/// The CPU backend: host memory, all cores. Same arguments, same bits, for any number of threads.
+/// Kernels that follow each other share scratch memory, so one object serves one calling thread at a time.
+template <std::floating_point T = float>
+class EigenBackend : private eigen::Workers,  // first: the kernels hold a reference to it
+                     public eigen::ProductKernels<T>,
+                     public eigen::ElementwiseKernels<T>,
+                     public eigen::NormKernels<T>,
+                     public eigen::RotaryKernel<T>,
+                     public eigen::AttentionKernels<T>,
+                     public eigen::CrossEntropyKernels<T>,
+                     public eigen::UpdateKernels<T> {
+ public:
+  using Scalar = T;
+
+  /// `threads` 0: as many as the machine runs at once.
+  explicit EigenBackend(int threads = 0)
+      : Workers(threads),
+        eigen::ProductKernels<T>(workers()),
+        eigen::ElementwiseKernels<T>(workers()),
+        eigen::NormKernels<T>(workers()),
+        eigen::RotaryKernel<T>(workers()),
+        eigen::AttentionKernels<T>(workers()),
+        eigen::CrossEntropyKernels<T>(workers()),
+        eigen::UpdateKernels<T>(workers()) {}
+
+  int threads() const { return Workers::size(); }
+  std::string name() const {
+    return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", eigen::vector_name, sizeof(T) == 4 ? ", float)" : ", double)");
+  }
+
+  void* allocate(Bytes bytes) { return eigen::allocate_aligned(bytes); }
+  void deallocate(void* memory, Bytes) noexcept { eigen::deallocate_aligned(memory); }
+  void copy_from_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }
+  void copy(void* to, const void* from, Bytes bytes) {
+    for_elements(bytes, [=](Extent first, Extent count) {
+      std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first, static_cast<std::size_t>(count));
+    });
+  }
+  void zero(void* to, Bytes bytes) {
+    for_elements(bytes, [=](Extent first, Extent count) { std::memset(static_cast<char*>(to) + first, 0, static_cast<std::size_t>(count)); });
+  }
+  void synchronize() {}
+
+ private:
+  eigen::Workers& workers() { return *this; }
+};
+
+}  // namespace greentrainer

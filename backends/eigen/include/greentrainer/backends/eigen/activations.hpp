@@ -1,0 +1,68 @@
+#pragma once
+
+#include <numbers>
+
+#include "greentrainer/backends/eigen/lanes.hpp"
+#include "greentrainer/core/kernel_arguments.hpp"
+
+namespace greentrainer::eigen {
+
+// Each has value(x) and grad(grad_output, saved) on Lanes; saved is the output for ReLU, the input for the others.
+
+template <class T>
+struct Relu {
+  using L = Lanes<T>;
+  L value(const L& x) const { return (x < T(0)).select(L::Zero(), x); }  // NaN stays NaN
+  L grad(const L& dy, const L& y) const { return (y <= T(0)).select(L::Zero(), dy); }
+};
+
+template <class T>
+struct Gelu {
+  using L = Lanes<T>;
+  static L cdf(const L& x) {
+    return T(0.5) * (T(1) + (x * T(1 / std::numbers::sqrt2)).unaryExpr([](T v) { return std::erf(v); }));
+  }
+  L value(const L& x) const { return x * cdf(x); }
+  L grad(const L& dy, const L& x) const {
+    constexpr T density = T(0.5 * std::numbers::inv_sqrtpi * std::numbers::sqrt2);  // of the normal distribution at 0
+    return dy * (cdf(x) + x * density * exp_of(x * x * T(-0.5)));
+  }
+};
+
+template <class T>
+struct GeluTanh {
+  using L = Lanes<T>;
+  static constexpr T slope = T(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);  // sqrt(2 / pi)
+  static constexpr T cubic = T(0.044715);
+  // (1 + tanh(u)) / 2 as the logistic function of 2u: one exp, and exact in both tails.
+  static L gate(const L& x) { return T(1) / (T(1) + exp_of(x * (T(1) + cubic * x * x) * (T(-2) * slope))); }
+  L value(const L& x) const { return x * gate(x); }
+  L grad(const L& dy, const L& x) const {
+    const L g = gate(x);
+    return dy * (g + x * g * (T(1) - g) * (T(2) * slope) * (T(1) + T(3) * cubic * x * x));
+  }
+};
+
+template <class T>
+struct Silu {
+  using L = Lanes<T>;
+  static L gate(const L& x) { return T(1) / (T(1) + exp_of(-x)); }
+  L value(const L& x) const { return x * gate(x); }
+  L grad(const L& dy, const L& x) const {
+    const L g = gate(x);
+    return dy * g * (T(1) + x * (T(1) - g));
+  }
+};
+
+/// Calls use(f) with the activation of that kind.
+template <class T, class Use>
+void with_activation(Activation kind, Use use) {
+  switch (kind) {
+    case Activation::relu: return use(Relu<T>{});
+    case Activation::gelu: return use(Gelu<T>{});
+    case Activation::gelu_tanh: return use(GeluTanh<T>{});
+    case Activation::silu: return use(Silu<T>{});
+  }
+}
+
+}  // namespace greentrainer::eigen

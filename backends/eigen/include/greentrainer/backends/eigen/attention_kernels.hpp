@@ -1,0 +1,187 @@
+#pragma once
+
+#include "greentrainer/backends/eigen/attention_panels.hpp"
+
+namespace greentrainer::eigen {
+
+/// Softmax attention over packed sequences; no (tokens x tokens) matrix. What a panel computes above the diagonal is not counted as FLOPs.
+template <class T>
+class AttentionKernels {
+ public:
+  explicit AttentionKernels(Workers& workers) : workers_(workers) {}
+
+  /// A task is a sequence, a key-value head and up to `queries_a_task` queries of all query heads that read it.
+  void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<T> output,
+                         Matrix<T> stats) {
+    const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
+    const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows);
+    const Extent room = max_keys * (shape.head_dim + packed_dim + panel_width) + (shape.head_dim + packed_dim) * panel_width;
+    workers_.template reserve_each<T>(room);
+    const Extent blocks = ceil_div(std::max<Extent>(1, shape.queries.max_length), queries_a_task);
+    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim](Extent task, int worker) {
+      const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
+      const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
+      const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
+      if (begin >= end) return;
+      const Extent visible = shape.causal ? std::min(k.count, end) : k.count;
+      const Extent dim = shape.head_dim;
+      T* packed_keys = workers_.template scratch<T>(worker);         // left operand (keys, dim)
+      T* packed_values = packed_keys + max_keys * dim;               // left operand (dim, keys)
+      T* scores = packed_values + packed_dim * max_keys;             // panel (keys, queries)
+      T* packed_queries = scores + max_keys * panel_width;           // right operand (dim, queries)
+      T* result = packed_queries + dim * panel_width;                // panel (dim, queries)
+      pack_left(at(keys, k.first, kv_head * dim), keys.stride, 1, visible, dim, packed_keys);
+      pack_left(at(values, k.first, kv_head * dim), 1, values.stride, dim, visible, packed_values);
+      const Extent group = shape.heads / shape.kv_heads;
+      for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        for (Extent first = begin; first < end; first += panel_width) {
+          const QueryPanel panel(first, q.count, panel_width, k.count, shape.causal);
+          const Extent row = q.first + first;
+          pack_right(at(queries, row, head * dim), queries.stride, 1, panel.count, dim, packed_queries);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, packed_queries, scores, panel_width,
+                                          Write::overwrite);
+          A log_sum;
+          const A inverse = softmax_numerators(panel, scores, static_cast<T>(shape.scale), log_sum);
+          // The panels of packed_values are `visible` deep; the product uses the first panel.keys of it.
+          multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible, scores, result, panel_width,
+                                          Write::overwrite);
+          for (Extent d = 0; d < dim; ++d) row_of(result, d) *= inverse;
+          store_transposed(result, dim, panel.count, output.data + row * output.stride + head * dim, output.stride);
+          for (Extent i = 0; i < panel.count; ++i) stats.data[(row + i) * stats.stride + head] = log_sum[i];
+        }
+      }
+    });
+  }
+
+  /// A task is a sequence and a key-value head: gradients of keys and values add up over queries and the group's heads in one order.
+  void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> output,
+                      Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
+    const bool needs_scores = grad_queries || grad_keys;
+    if (!needs_scores && !grad_values) return;
+    const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
+    const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows), wide_dim = round_up(shape.head_dim, panel_width);
+    const Extent dim = shape.head_dim;
+    workers_.template reserve_each<T>(max_keys * (2 * dim + packed_dim + 2 * panel_width) + panel_width * (3 * dim + 2 * wide_dim));
+    workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim](Extent task, int worker) {
+      const Extent s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
+      const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
+      T* packed_keys = workers_.template scratch<T>(worker);              // left operand (keys, dim)
+      T* packed_values = packed_keys + max_keys * dim;                    // left operand (keys, dim)
+      T* packed_keys_by_dim = packed_values + max_keys * dim;             // left operand (dim, keys)
+      T* probabilities = packed_keys_by_dim + packed_dim * max_keys;      // panel (keys, queries)
+      T* grad_scores = probabilities + max_keys * panel_width;            // panel (keys, queries)
+      T* queries_by_dim = grad_scores + max_keys * panel_width;           // right operand (dim, queries)
+      T* grad_output_by_dim = queries_by_dim + dim * panel_width;         // right operand (dim, queries)
+      T* result = grad_output_by_dim + dim * panel_width;                 // panel (dim, queries)
+      T* queries_by_row = result + dim * panel_width;                     // right operand (queries, dim)
+      T* grad_output_by_row = queries_by_row + panel_width * wide_dim;    // right operand (queries, dim)
+
+      const T* key = at(keys, k.first, kv_head * dim);
+      pack_left(key, keys.stride, 1, k.count, dim, packed_keys);
+      if (grad_queries) pack_left(key, 1, keys.stride, dim, k.count, packed_keys_by_dim);
+      if (needs_scores) pack_left(at(values, k.first, kv_head * dim), values.stride, 1, k.count, dim, packed_values);
+      T* grad_key = grad_keys ? clear(grad_keys, k, kv_head * dim, dim) : nullptr;
+      T* grad_value = grad_values ? clear(grad_values, k, kv_head * dim, dim) : nullptr;
+
+      const Extent group = shape.heads / shape.kv_heads;
+      for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        for (Extent first = 0; first < q.count; first += panel_width) {
+          const QueryPanel panel(first, q.count, panel_width, k.count, shape.causal);
+          const Extent row = q.first + first;
+          const T* query = at(queries, row, head * dim);
+          const T* dy = at(grad_output, row, head * dim);
+
+          pack_right(query, queries.stride, 1, panel.count, dim, queries_by_dim);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, queries_by_dim, probabilities, panel_width,
+                                          Write::overwrite);
+          recompute_probabilities(panel, probabilities, static_cast<T>(shape.scale), stats, row, head);
+          if (grad_values) {
+            pack_right(dy, 1, grad_output.stride, dim, panel.count, grad_output_by_row);
+            add_product(panel, probabilities, grad_output_by_row, dim, grad_value, grad_values.stride);
+          }
+          if (!needs_scores) continue;
+
+          pack_right(dy, grad_output.stride, 1, panel.count, dim, grad_output_by_dim);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim, grad_output_by_dim, grad_scores, panel_width,
+                                          Write::overwrite);
+          const A along = row_dots(panel, dy, grad_output.stride, at(output, row, head * dim), output.stride, dim);
+          const T scale = static_cast<T>(shape.scale);
+          for (Extent j = 0; j < panel.keys; ++j) {
+            row_of(grad_scores, j) = row_of(probabilities, j) * (row_of(grad_scores, j) - along) * scale;
+          }
+          if (grad_keys) {
+            pack_right(query, 1, queries.stride, dim, panel.count, queries_by_row);
+            add_product(panel, grad_scores, queries_by_row, dim, grad_key, grad_keys.stride);
+          }
+          if (grad_queries) {
+            multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count, grad_scores, result, panel_width,
+                                            Write::overwrite);
+            store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * dim, grad_queries.stride);
+          }
+        }
+      }
+    });
+  }
+
+ private:
+  using A = Across<T>;
+  static constexpr Extent panel_width = queries_a_panel<T>;
+  /// Enough to make packing the keys and values cheap against using them.
+  static constexpr Extent queries_a_task = 16 * panel_width;
+
+  static const T* at(Matrix<const T> m, Extent row, Extent col) { return m.data + row * m.stride + col; }
+
+  static T* clear(Matrix<T> m, HeadRows rows, Extent col, Extent cols) {
+    T* first = m.data + rows.first * m.stride + col;
+    for (Extent r = 0; r < rows.count; ++r) std::fill_n(first + r * m.stride, cols, T(0));
+    return first;
+  }
+
+  /// Scores to exp(scale * (score - largest)); returns the reciprocal of each query's sum, and the log of it, the largest put back, in log_sum.
+  static A softmax_numerators(const QueryPanel& panel, T* scores, T scale, A& log_sum) {
+    panel.mask(scores, std::numeric_limits<T>::lowest());
+    A max = A::Constant(std::numeric_limits<T>::lowest());
+    for (Extent j = 0; j < panel.keys; ++j) max = max.max(row_of(scores, j));
+    A sum = A::Zero();
+    for (Extent j = 0; j < panel.keys; ++j) {
+      const A e = exp_of((row_of(scores, j) - max) * scale);
+      row_of(scores, j) = e;
+      sum += e;
+    }
+    // A query without keys: output and statistic are zero.
+    if (panel.keys == 0) {
+      log_sum.setZero();
+      return A::Zero();
+    }
+    panel.mask(scores, T(0));
+    log_sum = max * scale + sum.log();
+    return sum.inverse();
+  }
+
+  static void recompute_probabilities(const QueryPanel& panel, T* scores, T scale, Matrix<const T> stats, Extent row, Extent head) {
+    A log_sum = A::Zero();
+    for (Extent i = 0; i < panel.count; ++i) log_sum[i] = stats.data[(row + i) * stats.stride + head];
+    for (Extent j = 0; j < panel.keys; ++j) row_of(scores, j) = exp_of(row_of(scores, j) * scale - log_sum);
+    panel.mask(scores, T(0));
+  }
+
+  /// Each query's sum of grad_output * output: what all its scores' gradients are lowered by.
+  static A row_dots(const QueryPanel& panel, const T* dy, Extent dy_stride, const T* y, Extent y_stride, Extent dim) {
+    A dots = A::Zero();
+    const auto term = [](const Lanes<T>& a, const Lanes<T>& b) { return std::array<Lanes<T>, 1>{a * b}; };
+    for (Extent i = 0; i < panel.count; ++i) dots[i] = static_cast<T>(sum_lanes<T, 1>(dim, T(0), term, dy + i * dy_stride, y + i * y_stride)[0]);
+    return dots;
+  }
+
+  /// gradient (keys, dim) += panel (keys, queries) right (queries, dim).
+  static void add_product(const QueryPanel& panel, const T* left, const T* right, Extent dim, T* gradient, Extent stride) {
+    for (Extent d = 0; d < dim; d += panel_width) {
+      multiply_panel<T, Left::panel>(panel.keys, std::min(panel_width, dim - d), panel.count, left, Tile<T>::rows * panel_width,
+                                     right + d * panel.count, gradient + d, stride, Write::accumulate);
+    }
+  }
+
+  Workers& workers_;
+};
+
+}  // namespace greentrainer::eigen

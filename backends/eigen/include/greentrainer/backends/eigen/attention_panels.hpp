@@ -1,0 +1,64 @@
+#pragma once
+
+#include <limits>
+
+#include "greentrainer/backends/eigen/lanes.hpp"
+#include "greentrainer/backends/eigen/micro_kernel.hpp"
+#include "greentrainer/backends/eigen/workers.hpp"
+#include "greentrainer/core/kernel_arguments.hpp"
+
+namespace greentrainer::eigen {
+
+/// Queries are taken Tile::cols at a time, one to a column: scores live as a panel (keys, queries), which the softmax works down with plain vector
+/// operations, which is the packed right operand of the product with the values as it stands, and, read by rows, the left operand of those
+/// that give the gradients of values and keys.
+template <class T>
+inline constexpr Extent queries_a_panel = Tile<T>::cols;
+
+/// One number for each query of a panel.
+template <class T>
+using Across = Eigen::Array<T, static_cast<int>(queries_a_panel<T>), 1>;
+
+/// Row `key` of a panel.
+template <class T>
+auto row_of(T* panel, Extent key) {
+  using Element = std::conditional_t<std::is_const_v<T>, const Across<std::remove_const_t<T>>, Across<T>>;
+  return Eigen::Map<Element>(panel + key * queries_a_panel<std::remove_const_t<T>>);
+}
+
+/// One head of one sequence: where its rows are, and how many.
+struct HeadRows {
+  Extent first = 0;
+  Extent count = 0;
+};
+inline HeadRows rows_of(const SequenceView& sequences, Extent s) {
+  return {sequences.offsets[s], sequences.offsets[s + 1] - sequences.offsets[s]};
+}
+
+/// The queries [first, first + count) of a sequence, and the keys that any of them sees. With `causal`, query i sees the first i + 1.
+struct QueryPanel {
+  Extent first = 0;
+  Extent count = 0;
+  Extent keys = 0;
+  bool causal = true;
+
+  QueryPanel(Extent first_, Extent length, Extent width, Extent key_count, bool causal_)
+      : first(first_), count(std::min(width, length - first_)), keys(causal_ ? std::min(key_count, first_ + count) : key_count), causal(causal_) {}
+
+  /// Sets what a query does not see; only the last rows of a causal panel hold any.
+  template <class T>
+  void mask(T* panel, T value) const {
+    if (!causal) return;
+    for (Extent key = first + 1; key < keys; ++key) std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - first), value);
+  }
+};
+
+/// Writes c^T, c (cols, queries) with Tile::cols a row, to the queries' rows of y, or adds it.
+template <class T>
+void store_transposed(const T* c, Extent cols, Extent queries, T* y, Extent stride) {
+  for (Extent q = 0; q < queries; ++q) {
+    for (Extent d = 0; d < cols; ++d) y[q * stride + d] = c[d * queries_a_panel<T> + q];
+  }
+}
+
+}  // namespace greentrainer::eigen
