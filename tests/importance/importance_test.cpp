@@ -1,0 +1,116 @@
+// Importance leaves everything as it was, costs what it says, and the paper's metric is the loss increase from undoing one tensor's update.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "greentrainer/backends/counting.hpp"
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/importance/make_importance.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/architectures.hpp"
+#include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/optim/sgd.hpp"
+#include "support/tiny_models.hpp"
+
+using namespace greentrainer;
+
+namespace {
+
+template <Backend B>
+Model<B> tiny_model(B& backend, const std::string& name) {
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+  return KnownArchitectures::read(config, [&](const auto& architecture) {
+    Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
+    testing::randomize(model, 11);
+    return model;
+  });
+}
+
+template <Backend B>
+double loss_of(Model<B>& model, const Batch& batch) {
+  return model.executor().run(make_schedule(model.graph(), select_none(model.graph())), batch) / static_cast<double>(batch.labelled());
+}
+
+template <Backend B>
+std::vector<double> evaluate_metric(Model<B>& model, Optimizer<B>& optimizer, const std::vector<Batch>& batches, std::string_view name) {
+  ImportanceContext<B> context{model.backend(), model.graph(), model.parameters(), model.executor(), optimizer, batches, 5, 0};
+  return make_importance<B>(name)->evaluate(context);
+}
+
+}  // namespace
+
+TEST_CASE("every metric leaves weights and optimizer state bit-identical, and costs what it says") {
+  using B = CountingBackend<EigenBackend<float>>;
+  for (const char* name : {"opt-post", "llama-gqa-tied"}) {
+    B backend(2);
+    auto model = tiny_model(backend, name);
+    const std::vector<Batch> batches = {testing::random_batch(96, {8, 13}, 1), testing::random_batch(96, {5}, 2)};
+    AdamW<B> optimizer(backend, {.learning_rate = 1e-2});
+    const Selection half = select_where(model.graph(), [](const Parameter& p) { return p.name.find("layers.1") != std::string::npos; });
+    optimizer.select(model.graph(), half);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
+      if (half.contains(id)) optimizer.step(id, model.parameters()[id], model.parameters()[id], 1e-2);
+    }
+    const auto snapshot = [&] {
+      std::vector<std::vector<float>> all;
+      for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
+        all.push_back(model.parameters()[id].download());
+        if (!half.contains(id)) continue;
+        all.push_back(optimizer.state_of(id).first.download());
+        all.push_back(optimizer.state_of(id).second.download());
+        all.push_back({static_cast<float>(optimizer.state_of(id).steps)});
+      }
+      return all;
+    };
+    const auto before = snapshot();
+    Workload workload;
+    for (const Batch& batch : batches) workload += workload_of(batch);
+    for (const char* metric : {"paper", "first-order", "gradient-norm", "magnitude", "random"}) {
+      CAPTURE(metric);
+      const Bytes live = backend.memory().live;
+      backend.reset();
+      const auto importance = evaluate_metric<B>(model, optimizer, batches, metric);
+      CHECK(importance.size() == model.graph().parameters().size());
+      CHECK(backend.flops() == make_importance<B>(metric)->flops(model.graph(), workload, optimizer));
+      CHECK(snapshot() == before);
+      CHECK(evaluate_metric<B>(model, optimizer, batches, metric) == importance);
+      CHECK(backend.memory().live >= live);  // the executor's block may have grown; nothing else stays
+    }
+  }
+  CHECK_THROWS_AS(make_importance<B>("best"), UsageError);
+}
+
+TEST_CASE("the paper's metric tends to the loss increase from undoing one tensor's update as the learning rate goes to 0") {
+  using B = EigenBackend<double>;
+  B backend(2);
+  auto model = tiny_model(backend, "llama-mha-untied");
+  const std::vector<Batch> batches = {testing::random_batch(96, {9, 6}, 3)};
+  double previous = INFINITY;
+  for (const double learning_rate : {1e-3, 1e-4, 1e-5}) {
+    AdamW<B> optimizer(backend, {.learning_rate = learning_rate});
+    const auto importance = evaluate_metric<B>(model, optimizer, batches, "paper");
+
+    std::vector<std::vector<double>> before, after;
+    TransientGradients<B> move(backend, model.graph(), [&](ParameterId id, Matrix<double> gradient) {
+      optimizer.candidate(id, model.parameters()[id].matrix(), gradient, learning_rate);
+    });
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) before.push_back(model.parameters()[id].download());
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0], 1.0 / static_cast<double>(batches[0].labelled()), &move);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) after.push_back(model.parameters()[id].download());
+    const double loss = loss_of(model, batches[0]);
+    double error = 0, scale = 0;
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) {
+      const auto i = static_cast<std::size_t>(id);
+      model.parameters()[id].upload(before[i]);
+      const double increase = loss_of(model, batches[0]) - loss;
+      model.parameters()[id].upload(after[i]);
+      error = std::max(error, std::abs(increase - importance[i]));
+      scale = std::max(scale, std::abs(increase));
+    }
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) model.parameters()[id].upload(before[static_cast<std::size_t>(id)]);
+    CHECK(error / scale < 0.2 * previous);  // a tenth of the learning rate, about a tenth of the error
+    previous = error / scale;
+  }
+  CHECK(previous < 1e-2);
+}
