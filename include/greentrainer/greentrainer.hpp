@@ -1,0 +1,12 @@
+#pragma once
+
+// Everything but backends. Include a backend beside it, e.g. <greentrainer/backends/eigen.hpp>.
+
+#include "greentrainer/core/version.hpp"
+#include "greentrainer/cost/memory_estimate.hpp"
+#include "greentrainer/data/load_jsonl.hpp"
+#include "greentrainer/models/architectures.hpp"
+#include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/pretrained/save_pretrained.hpp"
+#include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/train/trainer.hpp"
