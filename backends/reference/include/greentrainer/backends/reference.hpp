@@ -1,0 +1,297 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <numbers>
+#include <string>
+
+#include "greentrainer/backends/reference/attention.hpp"
+#include "greentrainer/concepts/backend.hpp"
+#include "greentrainer/core/error.hpp"
+
+namespace greentrainer {
+
+/// The textbook algorithm of every kernel, one element after the other: what the FLOPs in the contract count, and what other backends are compared
+/// with. T is double, or CountingScalar, which counts them.
+template <class T = double>
+class ReferenceBackend {
+ public:
+  using Scalar = T;
+  using Const = Matrix<const T>;
+
+  std::string name() const { return "reference"; }
+
+  void* allocate(Bytes bytes) {
+    void* memory = ::operator new(static_cast<std::size_t>(bytes), std::nothrow);
+    if (memory == nullptr) throw BackendError("ReferenceBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have"));
+    return memory;
+  }
+  void deallocate(void* memory, Bytes) noexcept { ::operator delete(memory); }
+  void copy_from_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }
+  void copy(void* to, const void* from, Bytes bytes) {
+    if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  }
+  void zero(void* to, Bytes bytes) {
+    if (bytes > 0) std::memset(to, 0, static_cast<std::size_t>(bytes));
+  }
+  void synchronize() {}
+
+  void matmul(Const x, Transpose tx, Const z, Transpose tz, Matrix<T> y, Write write) {
+    const Extent depth = tx == Transpose::yes ? x.rows : x.cols;
+    each(y, [&](Extent i, Extent j, T& out) {
+      if (write == Write::overwrite) out = T(0);
+      for (Extent p = 0; p < depth; ++p) out += (tx == Transpose::yes ? at(x, p, i) : at(x, i, p)) * (tz == Transpose::yes ? at(z, j, p) : at(z, p, j));
+    });
+  }
+  void add_bias(Matrix<T> y, const T* bias) {
+    each(y, [&](Extent, Extent c, T& out) { out += bias[c]; });
+  }
+  void bias_grad(Const x, T* out) {
+    each(x, [&](Extent, Extent c, const T& value) { out[c] += value; });
+  }
+
+  void embedding_forward(Const table, const Index* index, Matrix<T> y) { gather_rows(table, index, y); }
+  void embedding_grad_weight(Const x, const Index* index, Matrix<T> y) {
+    each(x, [&](Extent r, Extent c, const T& value) { at(y, index[r], c) += value; });
+  }
+  void gather_rows(Const x, const Index* index, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = at(x, index[r], c); });
+  }
+  void scatter_rows(Const x, const Index* index, Matrix<T> y, Write write) {
+    if (write == Write::accumulate) return embedding_grad_weight(x, index, y);
+    each(y, [](Extent, Extent, T& out) { out = T(0); });
+    each(x, [&](Extent r, Extent c, const T& value) { at(y, index[r], c) = value; });
+  }
+
+  void layer_norm_forward(Const x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
+    using std::sqrt;
+    const T n(static_cast<double>(x.cols));
+    for (Extent r = 0; r < x.rows; ++r) {
+      T mean(0), variance(0);
+      for (Extent c = 0; c < x.cols; ++c) mean += at(x, r, c);
+      mean = mean / n;
+      for (Extent c = 0; c < x.cols; ++c) {
+        const T deviation = at(x, r, c) - mean;
+        variance += deviation * deviation;
+      }
+      const T rstd = T(1) / sqrt(variance / n + T(epsilon));
+      for (Extent c = 0; c < x.cols; ++c) at(y, r, c) = (at(x, r, c) - mean) * rstd * weight[c] + bias[c];
+      at(stats, r, 0) = mean;
+      at(stats, r, 1) = rstd;
+    }
+  }
+  void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+    const T n(static_cast<double>(x.cols));
+    for (Extent r = 0; r < x.rows; ++r) {
+      const T mean = at(stats, r, 0), rstd = at(stats, r, 1);
+      T sum(0), sum_x(0);
+      for (Extent c = 0; c < x.cols; ++c) {
+        const T g = at(grad_output, r, c) * weight[c];
+        sum += g;
+        sum_x += g * ((at(x, r, c) - mean) * rstd);
+      }
+      const T mean_g = sum / n, mean_gx = sum_x / n;
+      for (Extent c = 0; c < x.cols; ++c) {
+        put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c] - mean_g - (at(x, r, c) - mean) * rstd * mean_gx), write);
+      }
+    }
+  }
+  void layer_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
+    each(x, [&](Extent r, Extent c, const T& value) { grad_weight[c] += at(grad_output, r, c) * ((value - at(stats, r, 0)) * at(stats, r, 1)); });
+  }
+  void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
+    using std::sqrt;
+    for (Extent r = 0; r < x.rows; ++r) {
+      T squares(0);
+      for (Extent c = 0; c < x.cols; ++c) squares += at(x, r, c) * at(x, r, c);
+      const T rstd = T(1) / sqrt(squares / T(static_cast<double>(x.cols)) + T(epsilon));
+      for (Extent c = 0; c < x.cols; ++c) at(y, r, c) = at(x, r, c) * rstd * weight[c];
+      at(stats, r, 0) = rstd;
+    }
+  }
+  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+    for (Extent r = 0; r < x.rows; ++r) {
+      const T rstd = at(stats, r, 0);
+      T sum(0);
+      for (Extent c = 0; c < x.cols; ++c) sum += at(grad_output, r, c) * weight[c] * at(x, r, c);
+      const T along = sum / T(static_cast<double>(x.cols)) * rstd * rstd * rstd;
+      for (Extent c = 0; c < x.cols; ++c) put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c]) - at(x, r, c) * along, write);
+    }
+  }
+  void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
+    each(x, [&](Extent r, Extent c, const T& value) { grad_weight[c] += at(grad_output, r, c) * value * at(stats, r, 0); });
+  }
+
+  void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
+    const Extent half = head_dim / 2;
+    for (Extent r = 0; r < x.rows; ++r) {
+      for (Extent head = 0; head < x.cols; head += head_dim) {
+        for (Extent i = 0; i < half; ++i) {
+          const double angle = positions[r] * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+          const T cosine(std::cos(angle)), sine(rotation == Rotation::forward ? std::sin(angle) : -std::sin(angle));
+          const T a = at(x, r, head + i), b = at(x, r, head + half + i);
+          at(y, r, head + i) = a * cosine - b * sine;
+          at(y, r, head + half + i) = b * cosine + a * sine;
+        }
+      }
+    }
+  }
+
+  void activation_forward(Activation kind, Const x, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = value(kind, at(x, r, c)); });
+  }
+  void activation_grad(Activation kind, Const grad_output, Const saved, Matrix<T> grad_input) {
+    each(grad_input, [&](Extent r, Extent c, T& out) { out = slope(kind, at(grad_output, r, c), at(saved, r, c)); });
+  }
+  void gated_forward(Activation kind, Const gate, Const up, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = value(kind, at(gate, r, c)) * at(up, r, c); });
+  }
+  void gated_grad_gate(Activation kind, Const grad_output, Const gate, Const up, Matrix<T> grad_gate) {
+    each(grad_gate, [&](Extent r, Extent c, T& out) { out = slope(kind, at(grad_output, r, c) * at(up, r, c), at(gate, r, c)); });
+  }
+  void gated_grad_up(Activation kind, Const grad_output, Const gate, Matrix<T> grad_up) {
+    each(grad_up, [&](Extent r, Extent c, T& out) { out = at(grad_output, r, c) * value(kind, at(gate, r, c)); });
+  }
+  void add(Const x, Const z, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = at(x, r, c) + at(z, r, c); });
+  }
+  void accumulate(Const x, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out += at(x, r, c); });
+  }
+
+  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Matrix<T> output, Matrix<T> stats) {
+    reference::attention_forward<T>(shape, queries, keys, values, output, stats);
+  }
+  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const output, Const stats, Const grad_output,
+                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
+    reference::attention_grad<T>(shape, queries, keys, values, output, stats, grad_output, grad_queries, grad_keys, grad_values);
+  }
+
+  void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {
+    for (Extent r = 0; r < logits.rows; ++r) {
+      const T loss = log_sum_exp(logits, r) - at(logits, r, labels[r]);
+      if (row_losses != nullptr) row_losses[r] = loss;
+      *loss_sum += static_cast<double>(loss);
+    }
+  }
+  void cross_entropy_grad(Matrix<T> logits, const Index* labels, double scale) {
+    using std::exp;
+    for (Extent r = 0; r < logits.rows; ++r) {
+      const T normaliser = log_sum_exp(logits, r);
+      for (Extent c = 0; c < logits.cols; ++c) at(logits, r, c) = T(scale) * exp(at(logits, r, c) - normaliser);
+      at(logits, r, labels[r]) -= T(scale);
+    }
+  }
+
+  void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
+    for (Extent i = 0; i < n; ++i) parameter[i] = adamw(parameter[i], gradient[i], first_moment[i], second_moment[i], step);
+  }
+  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment, const AdamWStep& step) {
+    using reference::number_like;
+    for (Extent i = 0; i < n; ++i) {
+      T m = first_moment == nullptr ? number_like(gradient[i], 0) : first_moment[i];
+      T v = second_moment == nullptr ? number_like(gradient[i], 0) : second_moment[i];
+      parameter[i] = adamw(parameter[i], gradient[i], m, v, step);
+    }
+  }
+  void sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
+    using reference::number_like;
+    for (Extent i = 0; i < n; ++i) {
+      T v = step.first || velocity == nullptr ? number_like(gradient[i], 0) : velocity[i];
+      parameter[i] = sgd(parameter[i], gradient[i], v, step);
+      if (velocity != nullptr) velocity[i] = v;
+    }
+  }
+  void sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
+    using reference::number_like;
+    for (Extent i = 0; i < n; ++i) {
+      T v = step.first || velocity == nullptr ? number_like(gradient[i], 0) : velocity[i];
+      parameter[i] = sgd(parameter[i], gradient[i], v, step);
+    }
+  }
+  void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
+    T sum(0);
+    for (Extent i = 0; i < n; ++i) sum += gradient[i] * (updated[i] - before[i]);
+    *result += static_cast<double>(sum);
+  }
+  void sum_of_squares(Extent n, const T* x, double* result) {
+    T sum(0);
+    for (Extent i = 0; i < n; ++i) sum += x[i] * x[i];
+    *result += static_cast<double>(sum);
+  }
+  void scale(Extent n, T* x, double factor) {
+    for (Extent i = 0; i < n; ++i) x[i] *= T(factor);
+  }
+
+ private:
+  template <class U>
+  static U& at(Matrix<U> m, Extent r, Extent c) {
+    return m.data[r * m.stride + c];
+  }
+  template <class U, class Visit>
+  static void each(Matrix<U> m, Visit visit) {
+    for (Extent r = 0; r < m.rows; ++r) {
+      for (Extent c = 0; c < m.cols; ++c) visit(r, c, at(m, r, c));
+    }
+  }
+  static void put(T& to, T value, Write write) {
+    if (write == Write::accumulate) to += value;
+    else to = value;
+  }
+
+  static T value(Activation kind, T x) {
+    using std::erf, std::exp, std::tanh;
+    switch (kind) {
+      case Activation::relu: return x < T(0) ? T(0) : x;
+      case Activation::gelu: return T(0.5) * x * (T(1) + erf(x * T(1 / std::numbers::sqrt2)));
+      case Activation::gelu_tanh: return T(0.5) * x * (T(1) + tanh(T(slope_at_0) * (x + T(cubic) * x * x * x)));
+      case Activation::silu: return x / (T(1) + exp(-x));
+    }
+    return x;
+  }
+  static T slope(Activation kind, T dy, T x) {
+    using std::erf, std::exp, std::tanh;
+    switch (kind) {
+      case Activation::relu: return x > T(0) ? dy : T(0);
+      case Activation::gelu: return dy * (T(0.5) * (T(1) + erf(x * T(1 / std::numbers::sqrt2))) + x * exp(T(-0.5) * x * x) * T(0.5 * slope_at_0));
+      case Activation::gelu_tanh: {
+        const T t = tanh(T(slope_at_0) * (x + T(cubic) * x * x * x));
+        return dy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * (T(slope_at_0) * (T(1) + T(3 * cubic) * x * x)));
+      }
+      case Activation::silu: {
+        const T gate = T(1) / (T(1) + exp(-x));
+        return dy * gate * (T(1) + x * (T(1) - gate));
+      }
+    }
+    return dy;
+  }
+  static constexpr double slope_at_0 = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // sqrt(2 / pi)
+  static constexpr double cubic = 0.044715;
+
+  static T log_sum_exp(Const x, Extent r) {
+    using std::exp, std::log;
+    const T* row = x.data + r * x.stride;
+    const T max = *std::max_element(row, row + x.cols);
+    T sum(0);
+    for (Extent c = 0; c < x.cols; ++c) sum += exp(row[c] - max);
+    return max + log(sum);
+  }
+
+  static T adamw(T p, T g, T& m, T& v, const AdamWStep& s) {
+    using std::sqrt;
+    m = T(s.beta1) * m + T(1 - s.beta1) * g;
+    v = T(s.beta2) * v + T(1 - s.beta2) * g * g;
+    const T denominator = sqrt(v) / T(std::sqrt(1 - std::pow(s.beta2, s.step))) + T(s.epsilon);
+    return p * T(1 - s.learning_rate * s.weight_decay) - T(s.learning_rate / (1 - std::pow(s.beta1, s.step))) * (m / denominator);
+  }
+  static T sgd(T p, T g, T& v, const SgdStep& s) {
+    const T slope = g + T(s.weight_decay) * p;
+    v = s.momentum == 0 ? slope : T(s.momentum) * v + slope;
+    return p - T(s.learning_rate) * v;
+  }
+};
+
+}  // namespace greentrainer
