@@ -1,0 +1,85 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "greentrainer/select/gradient_dag.hpp"
+#include "greentrainer/select/selection_problem.hpp"
+
+namespace greentrainer::testing {
+
+/// Every subset of a small problem's items, priced without any of the library's code: the reference for selectors.
+class ExhaustiveSelection {
+ public:
+  explicit ExhaustiveSelection(const GradientDag& dag) {
+    std::vector<std::uint64_t> needs_of_node(dag.nodes.size());
+    const auto gather = [&](const std::vector<int>& needs) {
+      std::uint64_t nodes = 0;
+      for (const int need : needs) nodes |= needs_of_node[static_cast<std::size_t>(need)] | (std::uint64_t{1} << need);
+      return nodes;
+    };
+    for (std::size_t n = 0; n < dag.nodes.size(); ++n) needs_of_node[n] = gather(dag.nodes[n].needs);
+    std::vector<std::uint64_t> needs_of_item;
+    for (const auto& item : dag.items) needs_of_item.push_back(gather(item.needs));
+
+    const std::size_t subsets = std::size_t{1} << dag.items.size();
+    for (std::size_t subset = 0; subset < subsets; ++subset) {
+      Subset priced;
+      std::uint64_t nodes = 0;
+      for (std::size_t i = 0; i < dag.items.size(); ++i) {
+        if (((subset >> i) & 1U) == 0) continue;
+        nodes |= needs_of_item[i];
+        priced.cost += dag.items[i].cost;
+        priced.importance += dag.items[i].importance;
+        ++priced.size;
+      }
+      for (std::size_t n = 0; n < dag.nodes.size(); ++n) {
+        if (((nodes >> n) & 1U) != 0) priced.cost += dag.nodes[n].cost;
+      }
+      subsets_.push_back(priced);
+    }
+  }
+
+  /// The best importance of any subset within the budget, when every item costs `surcharge` on top.
+  double best(std::int64_t budget, double surcharge = 0) const {
+    double best = 0;
+    for (const Subset& subset : subsets_) {
+      if (static_cast<double>(subset.cost) + surcharge * subset.size <= static_cast<double>(budget)) best = std::max(best, subset.importance);
+    }
+    return best;
+  }
+
+  struct Subset {
+    std::int64_t cost = 0;
+    double importance = 0;
+    int size = 0;
+  };
+  const Subset& of(const std::vector<bool>& mask) const {
+    std::size_t number = 0;
+    for (std::size_t i = 0; i < mask.size(); ++i) number |= std::size_t{mask[i]} << i;
+    return subsets_[number];
+  }
+
+ private:
+  std::vector<Subset> subsets_;
+};
+
+/// What is wrong with a result, empty if nothing: the checks that every selector's result must pass on a small problem.
+inline std::string fault(const SelectionProblem& problem, const ExhaustiveSelection& all, const SelectionResult& result, bool best_expected) {
+  if (result.mask.size() != problem.dag.items.size()) return "mask of the wrong length";
+  const auto& chosen = all.of(result.mask);
+  if (chosen.cost != result.cost) return "reports another cost than it has";
+  if (std::abs(chosen.importance - result.importance) > 1e-9) return "reports another importance than it has";
+  if (chosen.cost > problem.budget) return "above the budget";
+  for (std::size_t i = 0; i < result.mask.size(); ++i) {
+    if (result.mask[i] && problem.dag.items[i].importance <= 0) return "chose an item that is worth nothing";
+  }
+  if (best_expected && chosen.importance < all.best(problem.budget) - 1e-9) return "not the best";
+  return "";
+}
+
+}  // namespace greentrainer::testing
