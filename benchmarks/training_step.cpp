@@ -13,6 +13,7 @@
 
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/core/random.hpp>
+#include <greentrainer/cost/exact_cost.hpp>
 #include <greentrainer/cost/memory_estimate.hpp>
 #include <greentrainer/models/model.hpp>
 #include <greentrainer/models/opt.hpp>

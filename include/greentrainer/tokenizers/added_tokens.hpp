@@ -1,0 +1,124 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/core/types.hpp"
+#include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/utf8.hpp"
+
+namespace greentrainer {
+
+/// A token that is recognised in the text itself, before any splitting.
+struct AddedToken {
+  std::string content;
+  Json id;                   ///< as the file gives it; null: the one it has in the vocabulary
+  bool special = false;      ///< left out by decode where asked
+  bool lstrip = false;       ///< takes the spaces before it
+  bool rstrip = false;       ///< takes the spaces after it
+  bool normalized = false;   ///< looked for after normalisation
+};
+
+/// From {"content": ..., "special": ..., ...}. Throws LoadError.
+inline AddedToken parse_added_token(const Component& component) {
+  component.allow({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special", "__type"});
+  AddedToken token;
+  token.content = component.text_of("content");
+  // Every position of a text is compared with the longest of them.
+  if (token.content.empty() || token.content.size() > 1024) component.fail(text("expected a token of 1 to 1024 bytes, got ", token.content.size()));
+  if (component.flag_or("single_word", false)) component.fail(text("token \"", token.content, "\": expected single_word false, got true, which is not supported"));
+  if (const Json* id = component.find("id")) token.id = *id;
+  token.special = component.flag_or("special", false);
+  token.lstrip = component.flag_or("lstrip", false);
+  token.rstrip = component.flag_or("rstrip", false);
+  token.normalized = component.flag_or("normalized", !token.special);
+  return token;
+}
+
+/// Finds added tokens in a text: at each place the longest.
+class AddedTokenFinder {
+ public:
+  /// A stretch of text, or an added token.
+  struct Part {
+    std::string_view text;
+    std::optional<Index> id;
+  };
+
+  /// `content` as it stands in the texts that are searched.
+  void add(std::string_view content, Index id, bool lstrip, bool rstrip) {
+    std::uint32_t node = 0;
+    for (char c : content) node = children_.try_emplace(key_of(node, c), ++nodes_).first->second;
+    tokens_[node] = {id, lstrip, rstrip};
+    if (!content.empty()) first_[static_cast<unsigned char>(content.front())] = true;
+  }
+
+  /// The text from left to right; no empty stretches.
+  std::vector<Part> split(std::string_view text) const {
+    std::vector<Part> parts;
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < text.size();) {
+      const auto [token, length] = longest_at(text, i);
+      if (token == nullptr) {
+        ++i;
+        continue;
+      }
+      std::size_t begin = i;
+      std::size_t end = i + length;
+      if (token->lstrip) {
+        while (begin > done && is_space_before(text, begin)) begin -= space_before(text, begin);
+      }
+      if (token->rstrip) {
+        while (end < text.size() && is_unicode_space(utf8_char_at(text, end).code) && utf8_char_at(text, end).valid) end += utf8_char_at(text, end).length;
+      }
+      if (begin > done) parts.push_back({text.substr(done, begin - done), std::nullopt});
+      parts.push_back({text.substr(begin, end - begin), token->id});
+      i = done = end;
+    }
+    if (done < text.size()) parts.push_back({text.substr(done), std::nullopt});
+    return parts;
+  }
+
+ private:
+  struct Token {
+    Index id = 0;
+    bool lstrip = false;
+    bool rstrip = false;
+  };
+
+  static std::uint64_t key_of(std::uint32_t node, char c) { return (std::uint64_t{node} << 8) | static_cast<unsigned char>(c); }
+
+  std::pair<const Token*, std::size_t> longest_at(std::string_view text, std::size_t position) const {
+    std::pair<const Token*, std::size_t> best{nullptr, 0};
+    if (!first_[static_cast<unsigned char>(text[position])]) return best;
+    std::uint32_t node = 0;
+    for (std::size_t i = position; i < text.size(); ++i) {
+      const auto child = children_.find(key_of(node, text[i]));
+      if (child == children_.end()) break;
+      node = child->second;
+      if (const auto token = tokens_.find(node); token != tokens_.end()) best = {&token->second, i + 1 - position};
+    }
+    return best;
+  }
+
+  static std::size_t space_before(std::string_view text, std::size_t end) {
+    std::size_t begin = end - 1;
+    while (begin > 0 && end - begin < 4 && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80U) --begin;
+    return end - begin;
+  }
+  static bool is_space_before(std::string_view text, std::size_t end) {
+    return is_unicode_space(utf8_char_at(text, end - space_before(text, end)).code);
+  }
+
+  std::unordered_map<std::uint64_t, std::uint32_t> children_;  // of a trie; node 0 is its root
+  std::unordered_map<std::uint32_t, Token> tokens_;
+  std::uint32_t nodes_ = 0;
+  std::array<bool, 256> first_{};
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,240 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/token_model.hpp"
+#include "greentrainer/tokenizers/utf8.hpp"
+
+namespace greentrainer {
+
+/// Byte-pair encoding: a piece begins as single characters, and neighbours merge, the pair that was learnt first before all others, until
+/// none is left to merge. Ids equal those of Hugging Face's `tokenizers`. O(n log n) in the length of a piece.
+class Bpe final : public TokenModel {
+ public:
+  struct Options {
+    std::optional<std::string> unk_token;  ///< for characters outside the vocabulary; without one they vanish
+    bool fuse_unk = false;                 ///< one unknown token for a run of such characters
+    bool byte_fallback = false;            ///< spell such characters by <0x..> tokens
+    bool ignore_merges = false;            ///< a piece that is a token needs no merging
+  };
+  using Merges = std::vector<std::pair<std::string, std::string>>;
+
+  /// Merges are in the order they were learnt. Throws LoadError naming `source`: a merge whose parts or whole are not in the vocabulary, an
+  /// unknown token that is not.
+  Bpe(Vocabulary vocabulary, const Merges& merges, const Options& options, std::string_view source) : vocabulary_(std::move(vocabulary)), options_(options) {
+    const auto id_of = [&](const std::string& token, std::size_t rank) {
+      if (const auto id = vocabulary_.id(token)) return *id;
+      throw LoadError("load_tokenizer", text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
+    };
+    merges_.reserve(merges.size());
+    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+      const auto& [left, right] = merges[rank];
+      merges_[key_of(id_of(left, rank), id_of(right, rank))] = {static_cast<std::uint32_t>(rank), id_of(left + right, rank)};
+    }
+    if (options_.unk_token) {
+      unk_ = vocabulary_.id(*options_.unk_token);
+      if (!unk_) throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"", *options_.unk_token, "\", which is not"));
+    }
+    if (options_.byte_fallback) {
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        constexpr std::string_view digits = "0123456789ABCDEF";
+        byte_ids_.push_back(vocabulary_.id(text("<0x", digits[byte / 16], digits[byte % 16], '>')));
+      }
+    }
+  }
+
+  const Vocabulary& vocabulary() const override { return vocabulary_; }
+
+  void tokenize(std::string_view piece, std::vector<Index>& ids) const override {
+    if (options_.ignore_merges) {
+      if (const auto id = vocabulary_.id(piece)) {
+        ids.push_back(*id);
+        return;
+      }
+    }
+    if (piece.size() > max_cached_piece) {
+      merge(piece, ids);
+      return;
+    }
+    {
+      const std::lock_guard lock(cache_mutex_);
+      if (const auto found = cache_.find(piece); found != cache_.end()) {
+        ids.insert(ids.end(), found->second.begin(), found->second.end());
+        return;
+      }
+    }
+    const auto before = static_cast<std::ptrdiff_t>(ids.size());
+    merge(piece, ids);
+    const std::lock_guard lock(cache_mutex_);
+    if (cache_.size() < max_cache) cache_.try_emplace(std::string(piece), ids.begin() + before, ids.end());
+  }
+
+ private:
+  // Words repeat; texts do not. 2^16 words of 64 bytes and their ids are a few MB.
+  static constexpr std::size_t max_cached_piece = 64;
+  static constexpr std::size_t max_cache = std::size_t{1} << 16;
+
+  struct Merge {
+    std::uint32_t rank = 0;
+    Index id = 0;
+  };
+  struct Symbol {
+    Index id = 0;
+    std::ptrdiff_t previous = -1;
+    std::ptrdiff_t next = -1;
+    bool alive = true;
+  };
+  struct Candidate {
+    std::uint32_t rank = 0;
+    std::ptrdiff_t left = 0;
+    Index id = 0;
+    bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }  // the heap's top is its largest
+  };
+  struct KeyHash {  // ids are small and dense: spread them (the finaliser of SplitMix64)
+    std::size_t operator()(std::uint64_t key) const {
+      key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9ULL;
+      key = (key ^ (key >> 27)) * 0x94d049bb133111ebULL;
+      return static_cast<std::size_t>(key ^ (key >> 31));
+    }
+  };
+
+  static std::uint64_t key_of(Index left, Index right) { return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right); }
+
+  /// A piece as single characters, unknown ones replaced.
+  std::vector<Index> characters_of(std::string_view piece) const {
+    std::vector<Index> ids;
+    ids.reserve(piece.size());
+    bool after_unk = false;
+    for (std::size_t i = 0; i < piece.size();) {
+      const auto character = piece.substr(i, utf8_char_at(piece, i).length);
+      i += character.size();
+      if (const auto id = vocabulary_.id(character)) {
+        ids.push_back(*id);
+        after_unk = false;
+      } else if (append_bytes(character, ids)) {
+        after_unk = false;
+      } else if (unk_) {
+        if (!after_unk || !options_.fuse_unk) ids.push_back(*unk_);
+        after_unk = true;
+      }
+    }
+    return ids;
+  }
+
+  bool append_bytes(std::string_view character, std::vector<Index>& ids) const {
+    if (!options_.byte_fallback) return false;
+    for (char byte : character) {
+      if (!byte_ids_[static_cast<unsigned char>(byte)]) return false;
+    }
+    for (char byte : character) ids.push_back(*byte_ids_[static_cast<unsigned char>(byte)]);
+    return true;
+  }
+
+  void merge(std::string_view piece, std::vector<Index>& ids) const {
+    const auto characters = characters_of(piece);
+    std::vector<Symbol> symbols(characters.size());
+    std::priority_queue<Candidate> heap;
+    const auto consider = [&](std::ptrdiff_t left) {
+      if (left < 0 || symbols[static_cast<std::size_t>(left)].next < 0) return;
+      const auto& symbol = symbols[static_cast<std::size_t>(left)];
+      const auto found = merges_.find(key_of(symbol.id, symbols[static_cast<std::size_t>(symbol.next)].id));
+      if (found != merges_.end()) heap.push({found->second.rank, left, found->second.id});
+    };
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      const auto at = static_cast<std::ptrdiff_t>(i);
+      symbols[i] = {characters[i], at - 1, i + 1 < symbols.size() ? at + 1 : -1, true};
+    }
+    for (std::size_t i = 0; i < symbols.size(); ++i) consider(static_cast<std::ptrdiff_t>(i));
+    while (!heap.empty()) {
+      const auto top = heap.top();
+      heap.pop();
+      auto& left = symbols[static_cast<std::size_t>(top.left)];
+      if (!left.alive || left.next < 0) continue;
+      auto& right = symbols[static_cast<std::size_t>(left.next)];
+      // The pair may have changed since it was put on the heap.
+      const auto found = merges_.find(key_of(left.id, right.id));
+      if (found == merges_.end() || found->second.id != top.id) continue;
+      left.id = top.id;
+      left.next = right.next;
+      right.alive = false;
+      if (right.next >= 0) symbols[static_cast<std::size_t>(right.next)].previous = top.left;
+      consider(left.previous);
+      consider(top.left);
+    }
+    for (const auto& symbol : symbols) {
+      if (symbol.alive) ids.push_back(symbol.id);
+    }
+  }
+
+  Vocabulary vocabulary_;
+  Options options_;
+  std::unordered_map<std::uint64_t, Merge, KeyHash> merges_;
+  std::optional<Index> unk_;
+  std::vector<std::optional<Index>> byte_ids_;
+  mutable std::mutex cache_mutex_;
+  mutable StringMap<std::vector<Index>> cache_;
+};
+
+/// Merges as merges.txt lists them, "left right" on each line; lines that begin with #version are comments. Throws LoadError naming `source`
+/// and the line.
+inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source) {
+  Bpe::Merges merges;
+  for (std::size_t begin = 0, number = 1; begin < lines.size(); ++number) {
+    const auto end = std::min(lines.find('\n', begin), lines.size());
+    auto line = lines.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || line.starts_with("#version")) continue;
+    const auto space = line.find(' ');
+    if (space == 0 || space == std::string_view::npos || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
+      throw LoadError("load_tokenizer", text(source, ", line ", number, ": expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
+    }
+    merges.emplace_back(line.substr(0, space), line.substr(space + 1));
+  }
+  return merges;
+}
+
+/// The model of a tokenizer.json whose type is BPE. Throws LoadError for fields that are not supported.
+inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
+  component.allow({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
+  if (const Json* dropout = component.find("dropout"); dropout != nullptr && *dropout != 0.0) {
+    component.fail("expected no dropout, got some: ids would be random");
+  }
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (component.find(key) != nullptr && !component.text_of(key).empty()) component.fail(text("expected no ", key, ", got \"", component.text_of(key), "\", which is not supported"));
+  }
+  Bpe::Options options;
+  if (component.find("unk_token") != nullptr) options.unk_token = component.text_of("unk_token");
+  options.fuse_unk = component.flag_or("fuse_unk", false);
+  options.byte_fallback = component.flag_or("byte_fallback", false);
+  options.ignore_merges = component.flag_or("ignore_merges", false);
+
+  Bpe::Merges merges;
+  const Json& list = component.at("merges");
+  if (!list.is_array()) component.fail(text("expected a list of merges, got ", list.type_name()));
+  merges.reserve(list.size());
+  for (const Json& merge : list) {  // "a b" in older files, ["a", "b"] in newer ones, where tokens may hold spaces
+    if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+      continue;
+    }
+    const auto line = merge.is_string() ? merge.get<std::string>() : std::string();
+    const auto space = line.find(' ');
+    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
+      component.fail(text("merge ", merges.size() + 1, ": expected two tokens, got ", merge.dump(-1, ' ', true).substr(0, 80)));
+    }
+    merges.emplace_back(line.substr(0, space), line.substr(space + 1));
+  }
+  return std::make_unique<Bpe>(Vocabulary(component.at("vocab"), component.source() + ".vocab"), merges, options, component.source());
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,185 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/tokenizers/byte_level.hpp"
+#include "greentrainer/tokenizers/component.hpp"
+
+namespace greentrainer {
+
+/// Turns tokens back into text, step by step: the "decoder" of tokenizer.json. The text is what the last step leaves, joined.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  virtual void decode(std::vector<std::string>& tokens) const = 0;
+};
+
+/// The byte that a token such as "<0x0A>" stands for, or nothing.
+inline std::optional<unsigned char> parse_byte_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
+  unsigned value = 0;
+  for (char c : token.substr(3, 2)) {
+    if (c >= '0' && c <= '9') value = value * 16 + static_cast<unsigned>(c - '0');
+    else if (c >= 'A' && c <= 'F') value = value * 16 + static_cast<unsigned>(c - 'A') + 10;
+    else if (c >= 'a' && c <= 'f') value = value * 16 + static_cast<unsigned>(c - 'a') + 10;
+    else return std::nullopt;
+  }
+  return static_cast<unsigned char>(value);
+}
+
+/// Bytes by their GPT-2 names. A token with a character that is no name (an added token) stands for itself.
+class ByteLevelDecoder final : public Decoder {
+ public:
+  void decode(std::vector<std::string>& tokens) const override {
+    std::string bytes;
+    for (const auto& token : tokens) {
+      const auto decoded = ByteLevelAlphabet::instance().decode(token);
+      bytes += decoded ? *decoded : token;
+    }
+    tokens.assign(1, replace_invalid_utf8(bytes));
+  }
+};
+
+namespace detail {
+
+class ReplaceDecoder final : public Decoder {
+ public:
+  ReplaceDecoder(TextPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (auto& token : tokens) token = pattern_.replace(token, content_);
+  }
+
+ private:
+  TextPattern pattern_;
+  std::string content_;
+};
+
+/// Runs of byte tokens become the text they spell, or one U+FFFD a byte where they spell none.
+class ByteFallbackDecoder final : public Decoder {
+ public:
+  void decode(std::vector<std::string>& tokens) const override {
+    std::vector<std::string> result;
+    std::string bytes;
+    const auto flush = [&] {
+      if (bytes.empty()) return;
+      if (find_invalid_utf8(bytes) == std::string_view::npos) {
+        result.push_back(bytes);
+      } else {
+        result.insert(result.end(), bytes.size(), "\xEF\xBF\xBD");
+      }
+      bytes.clear();
+    };
+    for (auto& token : tokens) {
+      if (const auto byte = parse_byte_token(token)) {
+        bytes.push_back(static_cast<char>(*byte));
+      } else {
+        flush();
+        result.push_back(std::move(token));
+      }
+    }
+    flush();
+    tokens = std::move(result);
+  }
+};
+
+class FuseDecoder final : public Decoder {
+ public:
+  void decode(std::vector<std::string>& tokens) const override {
+    std::string joined;
+    for (const auto& token : tokens) joined += token;
+    tokens.assign(1, std::move(joined));
+  }
+};
+
+/// Takes up to `start` and `stop` copies of a character off the ends of every token.
+class StripDecoder final : public Decoder {
+ public:
+  StripDecoder(std::string content, std::size_t start, std::size_t stop) : content_(std::move(content)), start_(start), stop_(stop) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (auto& token : tokens) {
+      std::string_view rest = token;
+      for (std::size_t i = 0; i < start_ && rest.starts_with(content_); ++i) rest.remove_prefix(content_.size());
+      for (std::size_t i = 0; i < stop_ && rest.ends_with(content_); ++i) rest.remove_suffix(content_.size());
+      token = std::string(rest);
+    }
+  }
+
+ private:
+  std::string content_;
+  std::size_t start_;
+  std::size_t stop_;
+};
+
+/// Marks become spaces; in the first token they go, where the pre-tokenizer put one in front.
+class MetaspaceDecoder final : public Decoder {
+ public:
+  MetaspaceDecoder(std::string replacement, bool prepended) : pattern_(TextPattern::literal(std::move(replacement))), prepended_(prepended) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = pattern_.replace(tokens[i], i == 0 && prepended_ ? "" : " ");
+  }
+
+ private:
+  TextPattern pattern_;
+  bool prepended_;
+};
+
+class DecoderSequence final : public Decoder {
+ public:
+  explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (const auto& part : parts_) part->decode(tokens);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Decoder>> parts_;
+};
+
+}  // namespace detail
+
+/// The decoder that a part of tokenizer.json describes. Throws LoadError for a type that is not supported.
+inline std::unique_ptr<Decoder> make_decoder(const Component& component) {
+  const auto type = component.type();
+  if (type == "ByteLevel") {
+    component.allow({"add_prefix_space", "trim_offsets", "use_regex"});
+    return std::make_unique<ByteLevelDecoder>();
+  }
+  if (type == "ByteFallback") {
+    component.allow({});
+    return std::make_unique<detail::ByteFallbackDecoder>();
+  }
+  if (type == "Fuse") {
+    component.allow({});
+    return std::make_unique<detail::FuseDecoder>();
+  }
+  if (type == "Replace") {
+    component.allow({"pattern", "content"});
+    return std::make_unique<detail::ReplaceDecoder>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), component.text_of("content"));
+  }
+  if (type == "Strip") {
+    component.allow({"content", "start", "stop"});
+    auto content = component.text_of("content");
+    if (content.empty()) component.fail("expected a character as \"content\", got none");
+    return std::make_unique<detail::StripDecoder>(std::move(content), component.count_of("start"), component.count_of("stop"));
+  }
+  if (type == "Metaspace") {
+    component.allow({"replacement", "str_rep", "prepend_scheme", "add_prefix_space", "split"});
+    const bool never = component.find("prepend_scheme") != nullptr ? component.text_of("prepend_scheme") == "never" : !component.flag_or("add_prefix_space", true);
+    auto replacement = component.text_of("replacement");
+    if (replacement.empty()) component.fail("expected a replacement of one character, got none");
+    return std::make_unique<detail::MetaspaceDecoder>(std::move(replacement), !never);
+  }
+  if (type == "Sequence") {
+    component.allow({"decoders"});
+    std::vector<std::unique_ptr<Decoder>> parts;
+    for (const auto& part : component.list_of("decoders")) parts.push_back(make_decoder(part));
+    return std::make_unique<detail::DecoderSequence>(std::move(parts));
+  }
+  component.fail_unknown_type("ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace, Sequence");
+}
+
+}  // namespace greentrainer

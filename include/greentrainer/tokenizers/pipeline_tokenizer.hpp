@@ -1,0 +1,110 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/tokenizers/added_tokens.hpp"
+#include "greentrainer/tokenizers/decoder.hpp"
+#include "greentrainer/tokenizers/normalizer.hpp"
+#include "greentrainer/tokenizers/pre_tokenizer.hpp"
+#include "greentrainer/tokenizers/token_model.hpp"
+#include "greentrainer/tokenizers/tokenizer.hpp"
+
+namespace greentrainer {
+
+/// The steps of Hugging Face's `tokenizers`: added tokens, normalizer, pre-tokenizer, model; and a decoder for the way back.
+class PipelineTokenizer final : public Tokenizer {
+ public:
+  struct Parts {
+    std::unique_ptr<Normalizer> normalizer;        ///< may be null
+    std::unique_ptr<PreTokenizer> pre_tokenizer;   ///< may be null
+    std::unique_ptr<TokenModel> model;
+    std::unique_ptr<Decoder> decoder;              ///< null: tokens joined by spaces
+    std::vector<AddedToken> added;                 ///< of those with the same content, the first one's flags count
+  };
+
+  /// Throws LoadError naming `source` if an added token contradicts the vocabulary.
+  PipelineTokenizer(Parts parts, TokenizerTraits traits, std::string_view source)
+      : Tokenizer(std::move(traits)), parts_(std::move(parts)), extended_(parts_.model->vocabulary()) {
+    std::unordered_set<Index> seen;
+    for (const auto& token : parts_.added) {
+      auto id = extended_.id(token.content);
+      if (id && !token.id.is_null() && token.id != *id) {
+        throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": expected id ", *id, " as in the vocabulary, got ", token.id.dump(-1, ' ', true).substr(0, 40)));
+      }
+      if (!id) {
+        extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id, source);
+        id = extended_.id(token.content);
+      }
+      if (token.special) special_.insert(*id);
+      if (!seen.insert(*id).second) continue;
+      const auto content = token.normalized && parts_.normalizer ? parts_.normalizer->normalize(token.content) : token.content;
+      (token.normalized ? after_normalizer_ : before_normalizer_).add(content, *id, token.lstrip, token.rstrip);
+    }
+  }
+
+  std::vector<Index> encode(std::string_view input) const override {
+    if (const auto bad = find_invalid_utf8(input); bad != std::string_view::npos) {
+      throw DataError("encode", text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
+    }
+    std::vector<Index> ids;
+    bool at_start = true;
+    for (const auto& outer : before_normalizer_.split(input)) {
+      if (outer.id) {
+        ids.push_back(*outer.id);
+      } else {
+        const std::string stretch(outer.text);
+        const auto normalized = parts_.normalizer ? parts_.normalizer->normalize(stretch) : stretch;
+        for (const auto& inner : after_normalizer_.split(normalized)) {
+          if (inner.id) {
+            ids.push_back(*inner.id);
+          } else {
+            encode_stretch({std::string(inner.text), at_start}, ids);
+          }
+          at_start = false;
+        }
+      }
+      at_start = false;
+    }
+    return ids;
+  }
+
+  std::string decode(std::span<const Index> ids, bool skip_special) const override {
+    std::vector<std::string> tokens;
+    for (Index id : ids) {
+      const auto& token = extended_.token(id);
+      if (!token.empty() && !(skip_special && special_.contains(id))) tokens.push_back(token);
+    }
+    if (parts_.decoder) parts_.decoder->decode(tokens);
+    std::string result;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0 && !parts_.decoder) result += ' ';
+      result += tokens[i];
+    }
+    return result;
+  }
+
+  Extent vocab_size() const override { return extended_.size(); }
+  std::optional<Index> id(std::string_view token) const override { return extended_.id(token); }
+  std::string token(Index id) const override { return extended_.token(id); }
+
+ private:
+  void encode_stretch(TextPiece stretch, std::vector<Index>& ids) const {
+    std::vector<TextPiece> pieces(1, std::move(stretch));
+    if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces);
+    for (const auto& piece : pieces) {
+      if (!piece.text.empty()) parts_.model->tokenize(piece.text, ids);
+    }
+  }
+
+  Parts parts_;
+  Vocabulary extended_;  // the model's, and the added tokens
+  AddedTokenFinder before_normalizer_;
+  AddedTokenFinder after_normalizer_;
+  std::unordered_set<Index> special_;
+};
+
+}  // namespace greentrainer

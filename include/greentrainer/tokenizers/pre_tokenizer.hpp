@@ -1,0 +1,200 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/tokenizers/byte_level.hpp"
+#include "greentrainer/tokenizers/component.hpp"
+
+namespace greentrainer {
+
+/// A part of a text on its way to the model. `at_start`: it begins where the whole input began.
+struct TextPiece {
+  std::string text;
+  bool at_start = false;
+};
+
+/// Cuts a text into the pieces that the model sees one by one: the "pre_tokenizer" of tokenizer.json. Pieces are never empty.
+class PreTokenizer {
+ public:
+  virtual ~PreTokenizer() = default;
+  virtual void split(std::vector<TextPiece>& pieces) const = 0;
+};
+
+/// What becomes of the matches of a pattern that a text is split at; see Hugging Face tokenizers' SplitDelimiterBehavior.
+enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
+
+/// The pieces of a text by that rule, as ranges of bytes.
+inline std::vector<PatternRange> split_ranges(std::vector<PatternRange> ranges, SplitBehavior behavior) {
+  std::vector<PatternRange> result;
+  bool previous = false;
+  const auto merge = [&](const PatternRange& range, bool joins) {
+    if (joins && !result.empty()) {
+      result.back().begin = std::min(result.back().begin, range.begin);
+      result.back().end = std::max(result.back().end, range.end);
+    } else {
+      result.push_back(range);
+    }
+    previous = range.match;
+  };
+  switch (behavior) {
+    case SplitBehavior::isolated: return ranges;
+    case SplitBehavior::removed: std::erase_if(ranges, [](const PatternRange& range) { return range.match; }); return ranges;
+    case SplitBehavior::merged_with_previous:
+      for (const auto& range : ranges) merge(range, range.match && !previous);
+      return result;
+    case SplitBehavior::merged_with_next:
+      std::reverse(ranges.begin(), ranges.end());
+      for (const auto& range : ranges) merge(range, range.match && !previous);
+      std::reverse(result.begin(), result.end());
+      return result;
+    case SplitBehavior::contiguous:
+      for (const auto& range : ranges) merge(range, range.match == previous);
+      return result;
+  }
+  return ranges;
+}
+
+namespace detail {
+
+inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& pattern, SplitBehavior behavior, bool invert = false) {
+  std::vector<TextPiece> result;
+  result.reserve(pieces.size());
+  for (const auto& piece : pieces) {
+    auto ranges = pattern.ranges(piece.text);
+    if (invert) {
+      for (auto& range : ranges) range.match = !range.match;
+    }
+    for (const auto& range : split_ranges(std::move(ranges), behavior)) {
+      result.push_back({piece.text.substr(range.begin, range.end - range.begin), piece.at_start && range.begin == 0});
+    }
+  }
+  pieces = std::move(result);
+}
+
+class SplitPreTokenizer final : public PreTokenizer {
+ public:
+  SplitPreTokenizer(TextPattern pattern, SplitBehavior behavior, bool invert = false) : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
+  void split(std::vector<TextPiece>& pieces) const override { split_pieces(pieces, pattern_, behavior_, invert_); }
+
+ private:
+  TextPattern pattern_;
+  SplitBehavior behavior_;
+  bool invert_;
+};
+
+/// SentencePiece's spaces: they become a visible character that begins words.
+class MetaspacePreTokenizer final : public PreTokenizer {
+ public:
+  enum class Prepend { always, first, never };
+  MetaspacePreTokenizer(std::string replacement, Prepend prepend, bool split)
+      : replacement_(replacement), space_(TextPattern::literal(" ")), mark_(TextPattern::literal(std::move(replacement))), prepend_(prepend), split_(split) {}
+
+  void split(std::vector<TextPiece>& pieces) const override {
+    for (auto& piece : pieces) {
+      piece.text = space_.replace(piece.text, replacement_);
+      const bool wanted = prepend_ == Prepend::always || (prepend_ == Prepend::first && piece.at_start);
+      if (wanted && !piece.text.starts_with(replacement_)) piece.text.insert(0, replacement_);
+    }
+    if (split_) split_pieces(pieces, mark_, SplitBehavior::merged_with_next);
+  }
+
+ private:
+  std::string replacement_;
+  TextPattern space_;
+  TextPattern mark_;
+  Prepend prepend_;
+  bool split_;
+};
+
+class PreTokenizerSequence final : public PreTokenizer {
+ public:
+  explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
+  void split(std::vector<TextPiece>& pieces) const override {
+    for (const auto& part : parts_) part->split(pieces);
+  }
+
+ private:
+  std::vector<std::unique_ptr<PreTokenizer>> parts_;
+};
+
+inline std::unique_ptr<PreTokenizer> make_split(const Component& component) {
+  component.allow({"pattern", "behavior", "invert"});
+  const auto name = component.text_of("behavior");
+  SplitBehavior behavior;
+  if (name == "Removed") behavior = SplitBehavior::removed;
+  else if (name == "Isolated") behavior = SplitBehavior::isolated;
+  else if (name == "MergedWithPrevious") behavior = SplitBehavior::merged_with_previous;
+  else if (name == "MergedWithNext") behavior = SplitBehavior::merged_with_next;
+  else if (name == "Contiguous") behavior = SplitBehavior::contiguous;
+  else component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"", name, '"'));
+  return std::make_unique<SplitPreTokenizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), behavior,
+                                             component.flag_or("invert", false));
+}
+
+inline std::unique_ptr<PreTokenizer> make_metaspace(const Component& component) {
+  using Prepend = MetaspacePreTokenizer::Prepend;
+  component.allow({"replacement", "str_rep", "prepend_scheme", "add_prefix_space", "split"});
+  auto prepend = component.flag_or("add_prefix_space", true) ? Prepend::always : Prepend::never;  // files from before prepend_scheme
+  if (component.find("prepend_scheme") != nullptr) {
+    const auto name = component.text_of("prepend_scheme");
+    if (name == "always") prepend = Prepend::always;
+    else if (name == "first") prepend = Prepend::first;
+    else if (name == "never") prepend = Prepend::never;
+    else component.fail(text("expected prepend_scheme always, first or never, got \"", name, '"'));
+  }
+  auto replacement = component.text_of("replacement");
+  if (replacement.empty()) component.fail("expected a replacement of one character, got none");
+  return std::make_unique<MetaspacePreTokenizer>(std::move(replacement), prepend, component.flag_or("split", true));
+}
+
+}  // namespace detail
+
+/// GPT-2's pre-tokenizer: words with the space before them, numbers, other signs, runs of spaces; then every byte by its name.
+class ByteLevelPreTokenizer final : public PreTokenizer {
+ public:
+  explicit ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex = true) : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
+
+  void split(std::vector<TextPiece>& pieces) const override {
+    if (add_prefix_space_) {
+      for (auto& piece : pieces) {
+        if (!piece.text.starts_with(' ')) piece.text.insert(0, 1, ' ');
+      }
+    }
+    if (use_regex_) detail::split_pieces(pieces, pattern_, SplitBehavior::isolated);
+    for (auto& piece : pieces) piece.text = ByteLevelAlphabet::instance().encode(piece.text);
+  }
+
+ private:
+  bool add_prefix_space_;
+  bool use_regex_;
+  TextPattern pattern_{Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", "byte-level pre-tokenizer")};
+};
+
+/// The pre-tokenizer that a part of tokenizer.json describes. Throws LoadError for a type that is not supported.
+inline std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Component& component) {
+  const auto type = component.type();
+  if (type == "ByteLevel") {
+    component.allow({"add_prefix_space", "trim_offsets", "use_regex"});
+    return std::make_unique<ByteLevelPreTokenizer>(component.flag_or("add_prefix_space", true), component.flag_or("use_regex", true));
+  }
+  if (type == "Digits") {
+    component.allow({"individual_digits"});
+    const auto behavior = component.flag_or("individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous;
+    return std::make_unique<detail::SplitPreTokenizer>(TextPattern(Regex(R"(\p{N})", component.source())), behavior);
+  }
+  if (type == "Split") return detail::make_split(component);
+  if (type == "Metaspace") return detail::make_metaspace(component);
+  if (type == "Sequence") {
+    component.allow({"pretokenizers"});
+    std::vector<std::unique_ptr<PreTokenizer>> parts;
+    for (const auto& part : component.list_of("pretokenizers")) parts.push_back(make_pre_tokenizer(part));
+    return std::make_unique<detail::PreTokenizerSequence>(std::move(parts));
+  }
+  component.fail_unknown_type("ByteLevel, Digits, Split, Metaspace, Sequence");
+}
+
+}  // namespace greentrainer

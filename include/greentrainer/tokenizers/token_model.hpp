@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/core/types.hpp"
+#include "greentrainer/tokenizers/vocabulary.hpp"
+
+namespace greentrainer {
+
+/// Turns one piece of text into ids: the "model" of tokenizer.json. A new kind (Unigram, WordPiece) is one more of these, and a line in
+/// make_token_model (load_tokenizer.hpp). Usable from many threads.
+class TokenModel {
+ public:
+  virtual ~TokenModel() = default;
+
+  /// Appends the ids of a piece, which is UTF-8 and not empty.
+  virtual void tokenize(std::string_view piece, std::vector<Index>& ids) const = 0;
+
+  virtual const Vocabulary& vocabulary() const = 0;
+};
+
+}  // namespace greentrainer

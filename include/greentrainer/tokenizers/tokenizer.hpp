@@ -1,0 +1,62 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/core/types.hpp"
+
+namespace greentrainer {
+
+/// What a tokenizer's files say beside the splitting of text.
+struct TokenizerTraits {
+  std::optional<Index> bos_id;
+  std::optional<Index> eos_id;
+  std::optional<Index> pad_id;
+  std::optional<Index> unk_id;
+  bool adds_bos = false;       ///< see adds_bos_of in tokenizer_settings.hpp for the rule
+  std::string chat_template;   ///< Jinja; empty where there is none
+};
+
+/// Text to token ids and back. Usable from many threads.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// The ids of a text, without BOS or EOS. Special and added tokens that stand in the text are recognised, as in transformers. Throws
+  /// DataError if the text is not UTF-8, naming the byte.
+  virtual std::vector<Index> encode(std::string_view text) const = 0;
+
+  /// The text of ids; what does not make up UTF-8 becomes U+FFFD. Ids without a token say nothing (embeddings are often longer than
+  /// vocabularies). Spaces are not tidied afterwards (transformers' clean_up_tokenization_spaces).
+  virtual std::string decode(std::span<const Index> ids, bool skip_special = true) const = 0;
+
+  /// One more than the highest id.
+  virtual Extent vocab_size() const = 0;
+
+  virtual std::optional<Index> id(std::string_view token) const = 0;
+
+  /// Empty for an id without a token.
+  virtual std::string token(Index id) const = 0;
+
+  std::optional<Index> bos_id() const { return traits_.bos_id; }
+  std::optional<Index> eos_id() const { return traits_.eos_id; }
+  std::optional<Index> pad_id() const { return traits_.pad_id; }
+  std::optional<Index> unk_id() const { return traits_.unk_id; }
+
+  /// Whether sequences begin with BOS.
+  bool adds_bos() const { return traits_.adds_bos && traits_.bos_id; }
+
+  const std::string& chat_template() const { return traits_.chat_template; }
+
+ protected:
+  explicit Tokenizer(TokenizerTraits traits) : traits_(std::move(traits)) {}
+
+ private:
+  TokenizerTraits traits_;
+};
+
+}  // namespace greentrainer
