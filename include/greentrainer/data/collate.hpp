@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/error.hpp"
+
+namespace greentrainer {
+
+/// Packs the examples of these numbers into one batch. Labels are shifted here: the row of token t predicts the label of token t + 1 of the same
+/// example; rows without one carry no loss. Throws DataError for an example whose labels do not match its tokens.
+inline Batch collate(std::span<const Example> examples, std::span<const std::size_t> indices) {
+  Batch batch;
+  for (const std::size_t i : indices) {
+    const Example& example = examples[i];
+    if (example.labels.size() != example.input_ids.size() || example.input_ids.empty()) {
+      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ", example.input_ids.size(), " tokens and ",
+                                      example.labels.size(), " labels"));
+    }
+    const auto length = static_cast<Index>(example.input_ids.size());
+    for (Index t = 0; t < length; ++t) {
+      const auto next = static_cast<std::size_t>(t) + 1;
+      if (t + 1 < length && example.labels[next] != ignore_label) {
+        batch.label_rows.push_back(static_cast<Index>(batch.decoder.ids.size()));
+        batch.labels.push_back(example.labels[next]);
+      }
+      batch.decoder.ids.push_back(example.input_ids[static_cast<std::size_t>(t)]);
+      batch.decoder.positions.push_back(t);
+    }
+    batch.decoder.offsets.push_back(static_cast<Index>(batch.decoder.ids.size()));
+    if (example.source_ids.empty()) continue;
+    for (Index t = 0; t < static_cast<Index>(example.source_ids.size()); ++t) {
+      batch.encoder.ids.push_back(example.source_ids[static_cast<std::size_t>(t)]);
+      batch.encoder.positions.push_back(t);
+    }
+    batch.encoder.offsets.push_back(static_cast<Index>(batch.encoder.ids.size()));
+  }
+  return batch;
+}
+
+}  // namespace greentrainer
