@@ -126,7 +126,8 @@ class TokenizerSettings {
         added_.push_back(std::move(parsed));
       }
     }
-    for (const auto& [content, id] : read("added_tokens.json").items()) {
+    const auto added_tokens = read("added_tokens.json");
+    for (const auto& [content, id] : added_tokens.items()) {
       AddedToken token;
       token.content = content;
       token.id = id;
