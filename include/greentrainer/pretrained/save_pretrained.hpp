@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -13,17 +14,21 @@
 namespace greentrainer {
 
 /// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files as they were. Each tensor has
-/// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte. Throws SaveError.
+/// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte. Throws SaveError, and
+/// NumericalError for weights that are no longer numbers.
 template <Backend B>
 void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
   using T = typename B::Scalar;
-  const auto& checkpoint = model.checkpoint();
+  const Checkpoint& checkpoint = model.checkpoint();
   std::vector<TensorToWrite> tensors;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const TensorInfo& info = checkpoint.info(model.source_name(id));
     const DType stored = dtype.value_or(*info.dtype);
     tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored](const ByteSink& sink) {
                          const std::vector<T> now = model.parameters()[id].download();
+                         for (const T value : now) {
+                           if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(info.name, ": expected finite weights, got ", value));
+                         }
                          std::vector<T> before(now.size());
                          checkpoint.read_as<T>(info.name, before);
                          if (stored == *info.dtype && now == before) sink(checkpoint.raw(info.name));

@@ -40,6 +40,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
         eigen::UpdateKernels<T>(workers()) {}
 
   int threads() const { return Workers::size(); }
+  /// Memory that kernels keep for themselves: as much as the largest call so far needed.
+  Bytes scratch_bytes() const { return Workers::scratch_bytes(); }
   std::string name() const {
     return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", eigen::vector_name, sizeof(T) == 4 ? ", float)" : ", double)");
   }

@@ -60,6 +60,11 @@ class Workers {
   explicit Workers(int threads) : pool_(threads), own_(static_cast<std::size_t>(pool_.size())) {}
 
   int size() const { return pool_.size(); }
+  Bytes scratch_bytes() const {
+    Bytes bytes = shared_.bytes();
+    for (const Scratch& scratch : own_) bytes += scratch.bytes();
+    return bytes;
+  }
 
   template <class Run>
   void parallel_for(Extent tasks, Run&& run) {
