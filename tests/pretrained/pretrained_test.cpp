@@ -1,0 +1,163 @@
+// A real checkpoint speaks its published text; what is saved can be loaded; what is damaged is refused by name.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/backends/opaque.hpp"
+#include "greentrainer/pretrained/save_pretrained.hpp"
+#include "support/golden_model.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace greentrainer;
+
+namespace {
+
+const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
+
+/// A copy of a golden model's folder that a test may damage.
+struct Copy {
+  explicit Copy(const std::string& name) : folder(scratch.path() / name) {
+    std::filesystem::copy(root / "tests/golden/models" / name, folder);
+  }
+  testing::TemporaryFolder scratch;
+  std::filesystem::path folder;
+};
+
+std::string error_of(const std::filesystem::path& folder) {
+  EigenBackend<float> backend(1);
+  try {
+    load_pretrained(folder, backend);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void rewrite(const std::filesystem::path& folder, const std::function<void(std::vector<TensorToWrite>&)>& change) {
+  const SafetensorsFile original(folder / "model.safetensors");
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<TensorToWrite> tensors;
+  for (const auto& info : original.tensors()) bytes.emplace_back(original.raw(info.name).begin(), original.raw(info.name).end());
+  for (std::size_t i = 0; i < bytes.size(); ++i) tensors.push_back(TensorToWrite::copy_of(original.tensors()[i], bytes[i]));
+  change(tensors);
+  write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("stories260K: the published greedy text, token by token", B, EigenBackend<float>, OpaqueBackend<EigenBackend<float>>) {
+  B backend(2);
+  auto model = load_pretrained(root / "examples/data/stories260k", backend);
+  const auto golden = read_json_file(root / "tests/golden/models/stories260k-greedy.json");
+  PackedTokens tokens;
+  tokens.ids = golden.at("ids").template get<std::vector<Index>>();
+  for (std::size_t t = 0; t < tokens.ids.size(); ++t) tokens.positions.push_back(static_cast<Index>(t));
+  tokens.offsets = {0, static_cast<Index>(tokens.ids.size())};
+  const auto logits = model.logits(tokens);
+  for (std::size_t t = 0; t + 1 < tokens.ids.size(); ++t) {
+    const auto row = logits.begin() + static_cast<std::ptrdiff_t>(t * 512);
+    CAPTURE(t);
+    CHECK(std::max_element(row, row + 512) - row == tokens.ids[t + 1]);
+  }
+  const std::vector<Index> said(tokens.ids.begin() + 1, tokens.ids.end());
+  CHECK(model.tokenizer().decode(said) == golden.at("text").template get<std::string>());
+}
+
+TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone differs; element types can be chosen") {
+  EigenBackend<float> backend(1);
+  Copy copy("llama-gqa-tied");
+  auto model = load_pretrained<Llama>(copy.folder, backend);
+  const auto out = copy.scratch.path() / "out";
+  save_pretrained(model, out);
+  const SafetensorsFile before(copy.folder / "model.safetensors"), after(out / "model.safetensors");
+  CHECK(after.tensors().size() == before.tensors().size());
+  for (const auto& info : before.tensors()) CHECK(std::ranges::equal(before.raw(info.name), after.raw(info.name)));
+
+  const ParameterId changed = *model.graph().find("model.layers.1.mlp.up_proj.weight");
+  auto weights = model.parameters()[changed].download();
+  weights[5] += 1;
+  model.parameters()[changed].upload(weights);
+  save_pretrained(model, out);  // replaces the folder
+  const SafetensorsFile again(out / "model.safetensors");
+  for (const auto& info : before.tensors()) {
+    CHECK(std::ranges::equal(before.raw(info.name), again.raw(info.name)) == (info.name != "model.layers.1.mlp.up_proj.weight"));
+  }
+  save_pretrained(model, out, DType::bfloat16);
+  CHECK(SafetensorsFile(out / "model.safetensors").info("model.norm.weight").dtype == DType::bfloat16);
+  CHECK(read_json_file(out / "config.json").at("torch_dtype") == "bfloat16");
+  auto half = load_pretrained(out, backend);
+  CHECK(half.parameters()[changed].download()[5] == bfloat16_to_float(float_to_bfloat16(weights[5])));
+
+  weights[0] = NAN;
+  model.parameters()[changed].upload(weights);
+  CHECK_THROWS_AS(save_pretrained(model, out), NumericalError);
+  CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] == half.parameters()[changed].download()[5]);  // what was there still is
+}
+
+TEST_CASE("damaged and foreign checkpoints are refused by file and tensor") {
+  const auto has = [](const std::string& error, std::initializer_list<const char*> parts) {
+    CAPTURE(error);
+    for (const char* part : parts) {
+      CAPTURE(part);
+      CHECK(error.find(part) != std::string::npos);
+    }
+  };
+  SUBCASE("a missing tensor") {
+    Copy copy("opt-pre");
+    rewrite(copy.folder, [](auto& tensors) { tensors.erase(tensors.begin() + 3); });
+    has(error_of(copy.folder), {"opt-pre", "expected tensor model.decoder."});
+  }
+  SUBCASE("a tensor too many") {
+    Copy copy("opt-pre");
+    rewrite(copy.folder, [](auto& tensors) {
+      tensors.push_back(tensors.front());
+      tensors.back().name = "model.decoder.extra.weight";
+    });
+    has(error_of(copy.folder), {"model.safetensors", "model.decoder.extra.weight"});
+  }
+  SUBCASE("a wrong shape") {
+    Copy copy("opt-pre");
+    rewrite(copy.folder, [](auto& tensors) {
+      for (auto& t : tensors) {
+        if (t.name.ends_with("layers.0.fc1.weight")) std::reverse(t.shape.begin(), t.shape.end());
+      }
+    });
+    has(error_of(copy.folder), {"model.safetensors", "layers.0.fc1.weight", "expected shape (64, 32), got (32, 64)"});
+  }
+  SUBCASE("a weight that is not a number") {
+    Copy copy("opt-pre");
+    const std::vector<float> bad(32, NAN);
+    rewrite(copy.folder, [&](auto& tensors) {
+      for (auto& t : tensors) {
+        if (t.name.ends_with("layers.1.fc2.bias")) t = TensorToWrite::values_of(t.name, DType::float32, t.shape, std::span<const float>(bad));
+      }
+    });
+    has(error_of(copy.folder), {"model.safetensors", "layers.1.fc2.bias", "finite"});
+  }
+  SUBCASE("a truncated file") {
+    Copy copy("opt-pre");
+    std::filesystem::resize_file(copy.folder / "model.safetensors", 5000);
+    has(error_of(copy.folder), {"model.safetensors"});
+  }
+  SUBCASE("an unknown architecture, and a field that changes the mathematics") {
+    Copy copy("llama-gqa-tied");
+    auto config = read_json_file(copy.folder / "config.json");
+    const auto with = [&](const char* field, const Json& value) {
+      auto changed = config;
+      changed[field] = value;
+      std::ofstream(copy.folder / "config.json") << changed;
+      return error_of(copy.folder);
+    };
+    has(with("model_type", "gpt5"), {"config.json", "model_type", "llama", "gpt5"});
+    has(with("rope_scaling", Json{{"rope_type", "yarn"}, {"factor", 4.0}}), {"config.json", "rope_scaling"});
+    has(with("quantization_config", Json{{"bits", 4}}), {"config.json", "quantization_config"});
+    has(with("sliding_window", 128), {"config.json", "sliding_window"});
+    has(with("num_attention_heads", 5), {"config.json", "num_attention_heads"});
+    has(with("hidden_size", 0), {"config.json", "hidden_size"});
+    has(with("vocab_size", "96"), {"config.json", "vocab_size"});
+    CHECK(with("rope_parameters", Json{{"rope_type", "default"}, {"rope_theta", 10000.0}}).empty());
+  }
+}
