@@ -1,0 +1,118 @@
+#include "command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+
+#include "config_file.hpp"
+#include "greentrainer/core/version.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr const char* summary =
+    "Fine-tunes Hugging Face language models within a FLOPs budget: GreenTrainer (arXiv 2309.13192) chooses which tensors to train.";
+
+constexpr const char* examples =
+    "Examples:\n"
+    "  greentrainer plan --model opt-125m --tokens 256 --labelled-tokens 32\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --rho 0.5\n"
+    "  greentrainer evaluate --model tuned --data validation.jsonl\n"
+    "  greentrainer COMMAND --help\n"
+    "Exit status: 0 done, 1 failed (one line on stderr says why), 2 bad usage, 77 no such device here, 130 stopped by Ctrl-C.";
+
+/// Command line values as they stand, by option.
+using RawValues = std::map<std::string, std::vector<std::string>>;
+
+struct Parsed {
+  Command* command;
+  CLI::App* app;
+  RawValues values;
+  std::map<std::string, bool> switches;
+};
+
+void declare(CLI::App& app, Parsed& parsed) {
+  for (const auto& option : parsed.command->options()) {
+    if (option.is_switch()) {
+      app.add_flag("--" + option.name, parsed.switches[option.name], option.help);
+    } else {
+      app.add_option("--" + option.name, parsed.values[option.name], option.help)
+          ->type_name(option.placeholder)
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+  }
+}
+
+std::vector<std::string> option_names(const Command& command) {
+  std::vector<std::string> names = {"--help"};
+  for (const auto& option : command.options()) names.push_back("--" + option.name);
+  return names;
+}
+
+[[noreturn]] void refuse_extra(const std::string& extra, const Command* command, const std::vector<Command>& commands) {
+  if (command == nullptr) {
+    std::vector<std::string> names;
+    for (const Command& c : commands) names.push_back(c.name());
+    bad_usage("greentrainer", text(extra, ": expected a command, got an unknown one", suggestion(extra, names)));
+  }
+  if (!extra.starts_with('-')) bad_usage(command->name(), text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
+  const std::string name = extra.substr(0, extra.find('='));
+  bad_usage(command->name(), text(name, ": expected an option of ", command->name(), ", got an unknown one", suggestion(name, option_names(*command))));
+}
+
+}  // namespace
+
+Command* read_command_line(int argc, char** argv, std::vector<Command>& commands) {
+  CLI::App app(summary, "greentrainer");
+  app.footer(examples);
+  app.set_version_flag("--version", text("greentrainer ", version));
+  app.get_formatter()->column_width(34);
+  app.allow_extras();
+  std::vector<Parsed> parsed(commands.size());
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    parsed[i] = {&commands[i], app.add_subcommand(commands[i].name(), commands[i].summary()), {}, {}};
+    parsed[i].app->footer(commands[i].examples());
+    parsed[i].app->allow_extras();
+    declare(*parsed[i].app, parsed[i]);
+  }
+
+  Parsed* chosen = nullptr;
+  const auto choose = [&] {
+    for (Parsed& p : parsed) {
+      if (p.app->parsed()) chosen = &p;
+    }
+  };
+  try {
+    app.parse(argc, argv);
+    choose();
+  } catch (const CLI::Success& help) {
+    app.exit(help);
+    return nullptr;
+  } catch (const CLI::ParseError& error) {
+    choose();
+    const std::string command = chosen == nullptr ? "greentrainer" : chosen->command->name();
+    bad_usage(command, text(error.what(), "; see greentrainer", chosen == nullptr ? "" : " " + command, " --help"));
+  }
+  for (const std::string& extra : app.remaining(true)) refuse_extra(extra, chosen == nullptr ? nullptr : chosen->command, commands);
+  if (chosen == nullptr) bad_usage("greentrainer", "command: expected plan, select, finetune or evaluate, got none; see greentrainer --help");
+
+  Command& command = *chosen->command;
+  if (const auto& file = chosen->values["config"]; !file.empty()) read_config_file(file.back(), command, commands);
+  for (auto& option : command.options()) {
+    if (option.is_switch()) {
+      if (!chosen->switches[option.name]) continue;
+      option.set({"true"});
+    } else {
+      const auto& values = chosen->values[option.name];
+      if (values.empty()) continue;
+      if (values.size() > 1 && !option.list) bad_usage(command.name(), text("--", option.name, ": expected one value, got ", values.size()));
+      option.set(values);
+    }
+    option.source = Command::Source::command_line;
+  }
+  return &command;
+}
+
+}  // namespace greentrainer::program

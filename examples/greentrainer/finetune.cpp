@@ -1,0 +1,399 @@
+// greentrainer finetune: from a Hugging Face folder and JSON lines to a fine-tuned folder.
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "commands.hpp"
+#include "console.hpp"
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/cost/memory_estimate.hpp"
+#include "greentrainer/pretrained/save_pretrained.hpp"
+#include "greentrainer/select/greedy_selector.hpp"
+#include "greentrainer/train/trainer.hpp"
+#include "machine.hpp"
+#include "output.hpp"
+#include "progress.hpp"
+#include "training_data.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr const char* examples =
+    "Examples:\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --validation dev.jsonl --output tuned --rho 0.5 --epochs 5\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method full --steps 100 --learning-rate 1e-4\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method listed --tensors '*.layers.11.*,*.bias'\n"
+    "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
+    "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every --reselect-every), full,\n"
+    "  top2 or last:K (the last K transformer blocks), bitfit (biases), norms (layer norms), listed (--tensors).\n"
+    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} or {\"input_ids\", \"labels\"};\n"
+    "  --dataset NAME reads a known set's own form.\n"
+    "Output: a folder that transformers loads, and in it metrics.jsonl (every step and selection). It appears when all is done; what was there\n"
+    "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current step and writes nothing.";
+
+struct Options {
+  std::string model, train, validation, output, config;
+  std::string method = "green", importance = "paper", selector = "exact", reselect_every = "2e";
+  std::vector<std::string> tensors;
+  double rho = 0.5;
+  Extent importance_batches = 1;
+  Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
+  double learning_rate = 2e-5;
+  Extent warmup = 0;
+  std::string schedule = "linear", optimizer = "adamw";
+  double weight_decay = 0, momentum = 0, clip_norm = 0;
+  DataChoice data;
+  Extent seed = 0, threads = 0;
+  bool no_shuffle = false;
+  std::string backend = "eigen", save_dtype;
+  bool json = false;
+};
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// "2e" or "100s".
+Interval parse_interval(const std::string& value) {
+  Interval interval;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), interval.every);
+  const std::string unit(end, value.data() + value.size());
+  if (error != std::errc{} || interval.every < 1 || (unit != "e" && unit != "s")) {
+    bad_usage("finetune", text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
+  }
+  interval.unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps;
+  return interval;
+}
+
+/// Of "last:K" and "top2"; nothing for other methods.
+std::optional<std::size_t> last_layers(const std::string& method) {
+  if (method == "top2") return 2;
+  if (!method.starts_with("last:")) return std::nullopt;
+  std::size_t count = 0;
+  const auto [end, error] = std::from_chars(method.data() + 5, method.data() + method.size(), count);
+  if (error != std::errc{} || end != method.data() + method.size() || count < 1) {
+    bad_usage("finetune", text("--method: expected last:K with a number of layers, such as last:4, got ", method));
+  }
+  return count;
+}
+
+void check(const Command& command, Options& options) {
+  for (const char* name : {"model", "train", "output"}) command.require(name);
+  require_backend(command, options.backend);
+  const std::vector<std::string> methods = {"green", "full", "top2", "last:K", "bitfit", "norms", "listed"};
+  const bool known = std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
+  if (!known && !last_layers(options.method)) {
+    bad_usage("finetune", text("--method: expected green, full, top2, last:K, bitfit, norms or listed, got ", options.method, suggestion(options.method, methods)));
+  }
+  if (options.method != "green") {
+    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector"}) command.refuse(name, "method", "--method " + options.method);
+  }
+  if (options.method == "listed" && options.tensors.empty()) bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
+  if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
+  if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
+  if (command.given("epochs") && command.given("steps")) {
+    if (command.source("epochs") == command.source("steps")) bad_usage("finetune", "--steps: expected one of --epochs and --steps, got both");
+    if (command.source("epochs") == Command::Source::command_line) options.steps = 0;
+  }
+  if (!command.given("weight-decay") && options.optimizer == "adamw") options.weight_decay = AdamWOptions{}.weight_decay;
+  if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
+  parse_interval(options.reselect_every);
+}
+
+template <Backend B>
+Selection fixed_selection(const Model<B>& model, const Options& options) {
+  const auto& graph = model.graph();
+  Selection selection = select_all(graph);
+  if (const auto count = last_layers(options.method)) selection = select_last_layers(graph, model.facts(), *count);
+  else if (options.method == "bitfit") selection = select_biases(graph);
+  else if (options.method == "listed") selection = select_listed(graph, options.tensors);
+  else if (options.method == "norms") {
+    selection = select_none(graph);
+    for (const auto& node : graph.operators()) {
+      if (node.op->kind() != "layer_norm" && node.op->kind() != "rms_norm") continue;
+      for (const ParameterId id : node.parameters) selection.insert(id);
+    }
+  }
+  if (selection.count() == 0) {
+    throw ConfigError("finetune", text("--method ", options.method, ": expected a model with such tensors, got one without (", model.facts().model_type, ")"));
+  }
+  return selection;
+}
+
+/// The workload of a batch of the longest examples: no batch needs more memory.
+Workload largest_workload(const std::vector<Example>& examples, Extent batch_size) {
+  std::vector<std::size_t> order(examples.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return examples[a].input_ids.size() > examples[b].input_ids.size(); });
+  order.resize(std::min(order.size(), static_cast<std::size_t>(batch_size)));
+  return workload_of(collate(examples, order));
+}
+
+OrderedJson json_of(const std::map<std::string, double>& importance) {
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [name, value] : importance) json.push_back({name, value});
+  return json;
+}
+
+OrderedJson json_of(const SelectionRecord& record) {
+  return {{"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
+}
+
+/// metrics.jsonl: what happened, one JSON object a line.
+class Metrics {
+ public:
+  explicit Metrics(std::filesystem::path path) : path_(std::move(path)), out_(path_) {}
+
+  void selection(const SelectionRecord& record) {
+    OrderedJson json = {{"event", "selection"}};
+    json.update(json_of(record));
+    write(json);
+  }
+  void step(const StepRecord& record) {
+    flops_ += record.flops;
+    write({{"event", "step"},
+           {"step", record.step},
+           {"loss", record.loss},
+           {"learning_rate", record.learning_rate},
+           {"tokens", record.tokens},
+           {"labelled_tokens", record.labelled_tokens},
+           {"seconds", record.seconds},
+           {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+           {"flops", record.flops},
+           {"flops_spent", flops_}});
+  }
+  void evaluation(const char* when, double loss) { write({{"event", "evaluation"}, {"when", when}, {"loss", loss}}); }
+  void close() {
+    out_.close();
+    if (!out_) fail();
+  }
+
+ private:
+  void write(const OrderedJson& json) {
+    out_ << json.dump() << '\n';
+    if (!out_) fail();
+  }
+  [[noreturn]] void fail() const { throw SaveError("finetune", text(path_.string(), ": expected to write on, got an error; is the disk full?")); }
+
+  std::filesystem::path path_;
+  std::ofstream out_;
+  Flops flops_ = 0;
+};
+
+/// What is reported beside the training report.
+struct Surroundings {
+  std::size_t rows_dropped = 0, rows_truncated = 0;
+  double load_seconds = 0, save_seconds = 0, total_seconds = 0;
+  std::optional<double> joules;
+};
+
+OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
+  OrderedJson json = {{"loss_before", report.loss_before},
+                      {"loss_after", report.loss_after},
+                      {"steps", report.steps},
+                      {"tokens", report.tokens},
+                      {"labelled_tokens", report.labelled_tokens},
+                      {"rows_dropped", around.rows_dropped},
+                      {"rows_truncated", around.rows_truncated}};
+  json["flops"] = {{"train", report.flops.train},
+                   {"importance", report.flops.importance},
+                   {"optimizer", report.flops.optimizer},
+                   {"evaluation", report.flops.evaluation},
+                   {"full", report.flops.full}};
+  json["ratio"] = report.ratio();
+  json["ratio_all_in"] = report.ratio_all_in();
+  const auto& s = report.seconds;
+  json["seconds"] = {{"load", around.load_seconds},  {"importance", s.importance}, {"selection", s.selection}, {"forward", s.forward},
+                     {"backward", s.backward},       {"optimizer", s.optimizer},   {"evaluation", s.evaluation}, {"save", around.save_seconds},
+                     {"total", around.total_seconds}};
+  json["peak_memory_bytes"] = peak_memory();
+  if (around.joules) json["energy_joules"] = *around.joules;
+  else json["energy_joules"] = "not measured";
+  json["selections"] = OrderedJson::array();
+  for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
+  return json;
+}
+
+void print(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation) {
+  const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
+  const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
+  const auto& s = report.seconds;
+  print_table({{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
+               {"steps", text(report.steps)},
+               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
+               {"training", flops(report.flops.train)},
+               {"full fine-tuning would be", flops(report.flops.full)},
+               {"ratio", fixed(report.ratio(), 4)},
+               {"importance", flops(report.flops.importance)},
+               {"optimizer", flops(report.flops.optimizer)},
+               {"evaluation", flops(report.flops.evaluation)},
+               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
+               {"time", seconds(around.total_seconds)},
+               {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
+               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
+               {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
+               {"peak memory", bytes_text(peak_memory())},
+               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  std::cout << "written to " << output << '\n';
+}
+
+template <Backend B>
+Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
+  const auto with = [&](const auto& optimizer) {
+    if (options.method != "green") return Trainer<B>(model, fixed_selection(model, options), optimizer);
+    Trainer<B> trainer(model,
+                       GreenOptions{.flops_ratio = options.rho,
+                                    .importance = options.importance,
+                                    .importance_batches = options.importance_batches,
+                                    .reselect_every = parse_interval(options.reselect_every)},
+                       optimizer);
+    if (options.selector == "ratio") trainer.use_selector([](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); });
+    return trainer;
+  };
+  if (options.optimizer == "sgd") {
+    return with(SgdOptions{.learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
+  }
+  return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+}
+
+template <Backend B>
+int finetune(B& backend, const Options& options) {
+  const auto start = Clock::now();
+  EnergyMeter energy;
+  watch_for_interrupts();
+  Surroundings around;
+  // Targets are looked at first: a long run must not be lost to a mistyped one.
+  check_output(options.output, {options.model, options.train, options.validation});
+  CreatedParents parents(options.output);
+  OutputFolder output(options.output);
+
+  auto model = load_pretrained(std::filesystem::path(options.model), backend);
+  const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
+  const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
+  Dataset validation;
+  if (!options.validation.empty()) validation = load_data(options.validation, tokenizer, model.facts(), options.data);
+  around.rows_dropped = static_cast<std::size_t>(train.rows_dropped + validation.rows_dropped);
+  around.rows_truncated = static_cast<std::size_t>(train.rows_truncated + validation.rows_truncated);
+  around.load_seconds = since(start);
+
+  Trainer<B> trainer = make_trainer(model, options);
+  const auto& graph = model.graph();
+  const Workload largest = largest_workload(train.examples, options.batch_size);
+  const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
+  const Bytes state = trainer.optimizer().state_bytes_per_element();
+  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ",
+           train.examples.size(), " examples; backend ", backend.name()));
+  if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
+    const bool saves = make_importance<B>(options.importance)->saves_weights();
+    say("memory while importances are evaluated: " +
+        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, TransientGradients<B>::elements(graph), saves)));
+  }
+
+  Metrics metrics(output.path() / "metrics.jsonl");
+  Progress progress(measured_peak(backend.threads()));
+  FitOptions fit{.epochs = options.epochs,
+                 .steps = options.steps,
+                 .batch_size = options.batch_size,
+                 .gradient_accumulation = options.gradient_accumulation,
+                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .clip_norm = options.clip_norm,
+                 .shuffle = !options.no_shuffle,
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .validation = validation.examples};
+  fit.on_step = [&](const StepRecord& record) {
+    metrics.step(record);
+    energy.sample();
+    progress.step(record);
+  };
+  fit.on_selection = [&](const SelectionRecord& record) {
+    metrics.selection(record);
+    progress.clear();
+    Selection selection = select_none(graph);
+    for (const std::string& name : record.names) selection.insert(*graph.find(name));
+    std::string line = text("step ", record.step, ": training ", record.names.size(), " of ", graph.parameters().size(), " tensors");
+    if (record.budget > 0) {
+      line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " + with_prefix(static_cast<double>(record.budget), "FLOPs") +
+              " until the next selection";
+    }
+    say(line);
+    say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
+  };
+  fit.should_stop = interrupted;
+  TrainingReport report = trainer.fit(train, fit);
+  progress.clear();
+  if (report.stopped || interrupted()) {
+    say(text("[finetune] stopped by a signal after step ", report.steps, "; nothing was written"));
+    return 130;
+  }
+
+  const auto save_start = Clock::now();
+  metrics.evaluation("before", report.loss_before);
+  metrics.evaluation("after", report.loss_after);
+  metrics.close();
+  write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
+  output.commit();
+  parents.keep();
+  around.save_seconds = since(save_start);
+  around.total_seconds = since(start);
+  around.joules = energy.joules();
+  if (options.json) print_json(json_of(report, around));
+  else print(report, around, options.output, !options.validation.empty());
+  return 0;
+}
+
+int run(const Command& command, Options options) {
+  check(command, options);
+  say_if_not_native();
+  EigenBackend<float> backend(static_cast<int>(options.threads));
+  return finetune(backend, options);
+}
+
+}  // namespace
+
+Command make_finetune_command() {
+  const auto options = std::make_shared<Options>();
+  Command command("finetune", "Train a model on data and save it", examples);
+  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("train", options->train, "FILE", "Training data, JSON lines");
+  command.text("validation", options->validation, "FILE", "Data for the loss before and after (the training data)");
+  command.text("output", options->output, "DIR", "Folder to write the trained model to");
+  command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, norms or listed (green)");
+  command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)", 1);
+  command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
+  command.choice("importance", options->importance, {"paper", "first-order", "gradient-norm", "magnitude", "random"}, "green: what a tensor is worth (paper)");
+  command.whole("importance-batches", options->importance_batches, 1, "green: batches that importances are taken from (1)");
+  command.choice("selector", options->selector, {"exact", "ratio"}, "green: exact, or greedy by importance per FLOP (exact)");
+  command.text("reselect-every", options->reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
+  command.whole("epochs", options->epochs, 1, "Passes over the data (1)");
+  command.whole("steps", options->steps, 1, "Optimizer steps, instead of --epochs");
+  command.whole("batch-size", options->batch_size, 1, "Examples in a pass (4)");
+  command.whole("gradient-accumulation", options->gradient_accumulation, 1, "Passes in a step (1)");
+  command.number("learning-rate", options->learning_rate, 0, true, "Peak learning rate (2e-5)");
+  command.whole("warmup", options->warmup, 0, "Steps over which the learning rate rises (0)");
+  command.choice("schedule", options->schedule, {"linear", "cosine", "constant"}, "Learning rate after that (linear)");
+  command.choice("optimizer", options->optimizer, {"adamw", "sgd"}, "As torch.optim's (adamw)");
+  command.number("momentum", options->momentum, 0, false, "sgd: momentum (0)", 1);
+  command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
+  command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
+  command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.text("dataset", options->data.dataset, "NAME", "Read a known data set's own form");
+  command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
+  command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
+  command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
+  command.text("backend", options->backend, "NAME", "eigen (eigen)");
+  command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"}, "Element type of the output (each tensor's own)");
+  command.text("config", options->config, "FILE", "TOML file with any of these options");
+  command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");
+  command.run = [options](const Command& self) { return run(self, *options); };
+  return command;
+}
+
+}  // namespace greentrainer::program

@@ -1,0 +1,55 @@
+// The program greentrainer: plan, select, finetune, evaluate. Each subcommand is a file of its own.
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "command_line.hpp"
+#include "commands.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+enum ExitStatus { failed = 1, used_badly = 2, no_device = 77 };
+
+/// One line, whatever the text holds.
+int fail(std::string line, int status) {
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
+  std::fprintf(stderr, "%s\n", line.c_str());
+  return status;
+}
+
+int run(int argc, char** argv) {
+  try {
+    std::vector<Command> commands;
+    commands.push_back(make_plan_command());
+    commands.push_back(make_select_command());
+    commands.push_back(make_finetune_command());
+    commands.push_back(make_evaluate_command());
+    const Command* command = read_command_line(argc, argv, commands);
+    const int status = command == nullptr ? 0 : command->run(*command);
+    std::cout.flush();
+    if (!std::cout) throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");
+    return status;
+  } catch (const UsageError& error) {
+    return fail(error.what(), used_badly);
+  } catch (const MissingDevice& error) {
+    return fail(error.what(), no_device);
+  } catch (const Error& error) {
+    return fail(error.what(), failed);
+  } catch (const std::bad_alloc&) {
+    return fail("[greentrainer] memory: expected enough of it, got none left; lower --batch-size or --max-tokens, or choose fewer tensors", failed);
+  } catch (const std::exception& error) {
+    return fail(text("[greentrainer] unexpected error: ", error.what()), failed);
+  }
+}
+
+}  // namespace
+
+}  // namespace greentrainer::program
+
+int main(int argc, char** argv) { return greentrainer::program::run(argc, argv); }

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "greentrainer/train/training_report.hpp"
+
+namespace greentrainer::program {
+
+/// Says on stderr how training goes: a bar that redraws itself on a terminal, now and then a line elsewhere.
+class Progress {
+ public:
+  /// `peak`: FLOPs a second that the machine can do, 0 if not known.
+  explicit Progress(double peak) : peak_(peak) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void step(const StepRecord& record);
+  /// Removes the bar, so that other lines can follow.
+  void clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string status(const StepRecord& record, int columns) const;
+
+  double peak_;
+  Flops spent_ = 0, full_ = 0;
+  double seconds_ = 0;
+  // Since the last line, for speeds that follow what happens.
+  double recent_seconds_ = 0, recent_flops_ = 0, recent_tokens_ = 0;
+  double tokens_per_second_ = 0, share_of_peak_ = 0;
+  Clock::time_point last_shown_ = Clock::now();
+  Extent last_shown_step_ = 0;
+  bool bar_drawn_ = false;
+};
+
+}  // namespace greentrainer::program

@@ -1,0 +1,28 @@
+#include "training_data.hpp"
+
+#include <algorithm>
+
+#include "console.hpp"
+
+namespace greentrainer::program {
+
+Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
+  constexpr Extent usual = 512;
+  if (choice.max_tokens == 0) return std::min(usual, facts.max_positions);
+  if (choice.max_tokens > facts.max_positions) {
+    throw ConfigError("load_data", text("--max-tokens: expected at most ", facts.max_positions, ", the model's positions, got ", choice.max_tokens));
+  }
+  return choice.max_tokens;
+}
+
+Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice) {
+  const Extent longest = max_tokens(choice, facts);
+  Dataset data = load_jsonl(path, tokenizer, {.max_tokens = longest, .dataset = choice.dataset, .vocabulary = facts.vocabulary});
+  if (data.rows_dropped > 0) {
+    say(text(path, ": ", data.rows_dropped, " of ", data.rows, " rows dropped: no token of theirs carries loss, or the completion exceeds --max-tokens ", longest));
+  }
+  if (data.rows_truncated > 0) say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest));
+  return data;
+}
+
+}  // namespace greentrainer::program
