@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
     importance.push_back(static_cast<double>(p.size()) * random.uniform());
   }
   const gt::Batch batch = random_batch(sequences, tokens, opt.vocab_size);
-  const double peak = measure_peak_gflops(backend.threads());
+  const double peak = gt::measure_peak_gflops(backend.threads());
   std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch " << sequences << " x " << tokens << '\n';
   measure(model, batch, gt::select_all(model.graph()), "full", peak);
   const auto chosen = gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{}, gt::workload_of(batch), importance, rho);
