@@ -129,12 +129,12 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
 }
 
 /// The workload of a batch of the longest examples: no batch needs more memory.
-Workload largest_workload(const std::vector<Example>& examples, Extent batch_size) {
-  std::vector<std::size_t> order(examples.size());
+Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
+  std::vector<std::size_t> order(data.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return examples[a].input_ids.size() > examples[b].input_ids.size(); });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return data[a].input_ids.size() > data[b].input_ids.size(); });
   order.resize(std::min(order.size(), static_cast<std::size_t>(batch_size)));
-  return workload_of(collate(examples, order));
+  return workload_of(collate(data, order));
 }
 
 OrderedJson json_of(const std::map<std::string, double>& importance) {
