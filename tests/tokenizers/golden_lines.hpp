@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+
+namespace greentrainer::testing {
+
+/// Checks a folder's tokenizer against the golden ids of tests/golden/tokenizers/<name>.jsonl.
+inline void compare_with_golden_lines(const std::filesystem::path& folder, const std::string& name) {
+  const auto tokenizer = load_tokenizer(folder);
+  std::ifstream file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers" / (name + ".jsonl"));
+  std::size_t lines = 0;
+  for (std::string line; std::getline(file, line); ++lines) {
+    const Json golden = parse_json(line, name);
+    const auto input = golden.at("text").get<std::string>();
+    CAPTURE(input);
+    CHECK(tokenizer->encode(input) == golden.at("ids").get<std::vector<Index>>());
+  }
+  CHECK(lines >= 150);
+}
+
+}  // namespace greentrainer::testing
