@@ -40,6 +40,7 @@ void declare(CLI::App& app, Parsed& parsed) {
       app.add_option("--" + option.name, parsed.values[option.name], option.help)
           ->type_name(option.placeholder)
           ->expected(1)
+          ->allow_extra_args(false)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
   }

@@ -1,0 +1,164 @@
+// greentrainer finetune and evaluate, end to end on a tiny model: the report's fields, the output, determinism, interruption.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <sstream>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/io/safetensors.hpp"
+#include "program/run_program.hpp"
+
+using namespace greentrainer;
+using namespace greentrainer::testing;
+
+namespace {
+
+struct Run {
+  TemporaryFolder folder;
+  std::string data = folder.write("train.jsonl", golden_rows("opt-pre")).string();
+  std::string output = (folder / "tuned").string();
+
+  std::vector<std::string> arguments(std::vector<std::string> more) const {
+    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--batch-size", "2", "--learning-rate", "0.003"});
+    if (std::find(more.begin(), more.end(), "--output") == more.end()) more.insert(more.end(), {"--output", output});
+    return more;
+  }
+  Json report(std::vector<std::string> more) const {
+    const auto outcome = run_program(arguments(std::move(more)));
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    return outcome.json();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
+  const Run run;
+  const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});
+  for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped", "rows_truncated", "ratio", "ratio_all_in",
+                            "peak_memory_bytes"}) {
+    CAPTURE(field);
+    CHECK(report.at(field).is_number());
+  }
+  for (const char* field : {"train", "importance", "optimizer", "evaluation", "full"}) CHECK(report.at("flops").at(field).get<Flops>() > 0);
+  for (const char* field : {"load", "importance", "selection", "forward", "backward", "optimizer", "evaluation", "save", "total"}) {
+    CHECK(report.at("seconds").at(field).is_number());
+  }
+  CHECK((report.at("energy_joules").is_number() || report["energy_joules"] == "not measured"));
+  CHECK(report["steps"] == 20);  // 3 rows in batches of 2
+  CHECK(report["tokens"] == 240);
+  CHECK(report["loss_after"].get<double>() < 0.9 * report["loss_before"].get<double>());
+  CHECK(report["ratio"].get<double>() <= 0.6);
+  CHECK(report["ratio"].get<double>() > 0.4);
+  CHECK(report["ratio_all_in"].get<double>() > report["ratio"].get<double>());
+  REQUIRE(report["selections"].size() == 3);
+  const Json& second = report["selections"][1];
+  CHECK(second["step"] == 8);
+  CHECK(second["names"].size() > 0);
+  CHECK(second["importance"].size() == 36);
+  CHECK(second["cost"].get<Flops>() <= second["budget"].get<Flops>());
+
+  const auto before = run_program({"evaluate", "--json", "--model", golden_model("opt-pre"), "--data", run.data}).json();
+  CHECK(before["loss"].get<double>() == doctest::Approx(report["loss_before"].get<double>()).epsilon(1e-6));
+  const double published = read_json_file(golden_model("opt-pre") + "/golden.json")["loss"].get<double>();
+  CHECK(before["loss"].get<double>() == doctest::Approx(published).epsilon(1e-6));
+  const auto after = run_program({"evaluate", "--json", "--model", run.output, "--data", run.data}).json();
+  CHECK(after["loss"].get<double>() == doctest::Approx(report["loss_after"].get<double>()).epsilon(1e-6));
+  CHECK(after["perplexity"].get<double>() == doctest::Approx(std::exp(after["loss"].get<double>())));
+  REQUIRE(after["examples"].size() == 3);
+  double sum = 0;
+  Extent tokens = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(after["examples"][i]["line"] == i + 1);
+    sum += after["examples"][i]["loss"].get<double>() * after["examples"][i]["tokens"].get<double>();
+    tokens += after["examples"][i]["tokens"].get<Extent>();
+  }
+  CHECK(after["tokens"] == tokens);
+  CHECK(after["loss"].get<double>() == doctest::Approx(sum / static_cast<double>(tokens)));
+
+  std::size_t steps = 0, selections = 0;
+  std::istringstream metrics(contents(run.output + "/metrics.jsonl"));
+  for (std::string line; std::getline(metrics, line);) {
+    const auto json = parse_json(line, "metrics.jsonl");
+    steps += json["event"] == "step" ? 1 : 0;
+    selections += json["event"] == "selection" ? 1 : 0;
+  }
+  CHECK(steps == 20);
+  CHECK(selections == 3);
+  CHECK(run.folder.entries() == 2);  // the data and the output: nothing else is left
+}
+
+TEST_CASE("the same seed gives the same bytes for any number of threads") {
+  const Run run;
+  const auto weights = [&](const std::string& name, const std::string& seed, const std::string& threads) {
+    const auto output = (run.folder / name).string();
+    run.report({"--rho", "0.6", "--epochs", "3", "--seed", seed, "--threads", threads, "--output", output});
+    return contents(output + "/model.safetensors");
+  };
+  const auto one = weights("one", "7", "1");
+  CHECK(one.size() > 0);
+  CHECK(weights("three", "7", "3") == one);
+  CHECK(weights("other", "8", "1") != one);
+}
+
+TEST_CASE("every method trains, and what it does not train stays as it was") {
+  const Run run;
+  const SafetensorsFile before(golden_model("opt-pre") + "/model.safetensors");
+  struct Case {
+    std::vector<std::string> options;
+    std::size_t trained;
+  };
+  const std::vector<Case> cases = {{{"--method", "full"}, 36},
+                                   {{"--method", "top2"}, 32},
+                                   {{"--method", "last:1"}, 16},
+                                   {{"--method", "bitfit"}, 17},
+                                   {{"--method", "norms"}, 10},
+                                   {{"--method", "listed", "--tensors", "*.fc1.weight,*embed_tokens*"}, 3},
+                                   {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2}};
+  for (const auto& c : cases) {
+    CAPTURE(c.options);
+    auto options = c.options;
+    options.insert(options.end(), {"--steps", "4"});
+    const auto report = run.report(options);
+    REQUIRE(report["selections"].size() == 1);
+    const auto& names = report["selections"][0]["names"];
+    CHECK(names.size() == c.trained);
+    CHECK(report["flops"]["importance"] == 0);
+    CHECK((report["ratio"].get<double>() == 1.0) == (c.trained == 36));
+    const SafetensorsFile after(run.output + "/model.safetensors");
+    for (const auto& tensor : before.tensors()) {
+      CAPTURE(tensor.name);
+      const auto a = before.raw(tensor.name), b = after.raw(tensor.name);
+      const bool same = std::equal(a.begin(), a.end(), b.begin(), b.end());
+      const bool trained = std::find(names.begin(), names.end(), tensor.name) != names.end();
+      if (!tensor.name.ends_with("k_proj.bias")) CHECK(same == !trained);  // softmax does not see a key's bias
+    }
+  }
+}
+
+TEST_CASE("the element type of the output") {
+  const Run run;
+  run.report({"--steps", "2", "--method", "full", "--save-dtype", "bfloat16"});
+  CHECK(read_json_file(run.output + "/config.json")["torch_dtype"] == "bfloat16");
+  const SafetensorsFile file(run.output + "/model.safetensors");
+  for (const auto& tensor : file.tensors()) CHECK(tensor.dtype == DType::bfloat16);
+}
+
+TEST_CASE("an interrupt ends the run after its step, and nothing is written") {
+  for (const int number : {SIGINT, SIGTERM}) {
+    const Run run;
+    const auto output = (run.folder / "new/parents/tuned").string();
+    Program program(run.arguments({"--rho", "0.6", "--steps", "1000000", "--output", output}));
+    for (int i = 0; i < 1500 && !has(program.error_so_far(), "step 1/"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    program.signal(number);
+    const auto outcome = program.wait();
+    CHECK(outcome.status == 130);
+    CHECK(outcome.out == "");
+    CHECK(has(outcome.err, "nothing was written"));
+    CHECK(run.folder.entries() == 1);
+  }
+}
