@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <greentrainer/backends/eigen/micro_kernel.hpp>
 #include <thread>
 #include <vector>
-
-#include <greentrainer/backends/eigen/micro_kernel.hpp>
 
 namespace greentrainer {
 
@@ -29,8 +28,8 @@ inline double multiply_add(int rounds) {
 
 }  // namespace machine_peak
 
-/// float32 GFLOP/s that the machine reaches when nothing but multiply-adds on registers is done: on all cores, or as many threads as asked for, with the
-/// vectors this program was built for. What a share of peak is a share of. The best of several runs, a tenth of a second in all.
+/// float32 GFLOP/s that the machine reaches when nothing but multiply-adds on registers is done: on all cores, or as many threads as asked for, with
+/// the vectors this program was built for. What a share of peak is a share of. The best of several runs, a tenth of a second in all.
 inline double measure_peak_gflops(int threads = 0) {
   if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   double best = 0;

@@ -54,13 +54,13 @@ inline std::vector<Operand> attention_operands(const AttentionSizes& sizes) {
 inline auto attention_forward_case(const AttentionSizes& sizes) {
   std::vector<Operand> operands = attention_operands(sizes);
   operands[3].written = operands[4].written = true;
-  return OperatorCase{.kernel = "attention_forward",
-                      .shape = sizes.text_of(),
-                      .flops = sizes.heads * (sizes.pairs() * (4 * sizes.head_dim + 4) + sizes.query_rows() * (sizes.head_dim + 3)),
-                      .depth = sizes.head_dim,
-                      .operands = std::move(operands),
-                      .indices = {offsets_of(sizes.query_lengths), offsets_of(sizes.key_lengths)},
-                      .call = [=](auto& b, auto& d) { b.attention_forward(sizes.shape(d), d.in(0), d.in(1), d.in(2), d.out(3), d.out(4)); }};
+  return operator_case({.kernel = "attention_forward",
+                        .shape = sizes.text_of(),
+                        .flops = sizes.heads * (sizes.pairs() * (4 * sizes.head_dim + 4) + sizes.query_rows() * (sizes.head_dim + 3)),
+                        .depth = sizes.head_dim,
+                        .operands = std::move(operands),
+                        .indices = {offsets_of(sizes.query_lengths), offsets_of(sizes.key_lengths)}},
+                       [=](auto& b, auto& d) { b.attention_forward(sizes.shape(d), d.in(0), d.in(1), d.in(2), d.out(3), d.out(4)); });
 }
 
 /// Which gradients are asked for.
@@ -80,21 +80,20 @@ inline auto attention_grad_case(const AttentionSizes& sizes, Wanted wanted) {
   Flops flops = 0;
   if (products > 0) flops += sizes.pairs() * (2 * d + 3 + products * 2 * d);
   if (wanted.through_scores()) flops += sizes.pairs() * (2 * d + 3) + sizes.query_rows() * 2 * d;
-  return OperatorCase{
-      .kernel = "attention_grad",
-      .shape = sizes.text_of() + (wanted.queries ? " queries" : "") + (wanted.keys ? " keys" : "") + (wanted.values ? " values" : ""),
-      .flops = flops * sizes.heads,
-      .depth = std::max<Extent>(d, 64),
-      .operands = std::move(operands),
-      .indices = {offsets_of(sizes.query_lengths), offsets_of(sizes.key_lengths)},
-      .call =
-          [=](auto& b, auto& data) {
-            const auto none = [](bool is_wanted, auto matrix) { return is_wanted ? matrix : decltype(matrix){}; };
-            b.attention_grad(sizes.shape(data), data.in(0), data.in(1), none(wanted.through_scores(), data.in(2)),
-                             none(wanted.through_scores(), data.in(3)), data.in(4), data.in(5), none(wanted.queries, data.out(6)),
-                             none(wanted.keys, data.out(7)), none(wanted.values, data.out(8)));
-          },
-      .prepare = [=](auto& b, auto& data) { b.attention_forward(sizes.shape(data), data.in(0), data.in(1), data.in(2), data.out(3), data.out(4)); }};
+  return operator_case(
+      {.kernel = "attention_grad",
+       .shape = sizes.text_of() + (wanted.queries ? " queries" : "") + (wanted.keys ? " keys" : "") + (wanted.values ? " values" : ""),
+       .flops = flops * sizes.heads,
+       .depth = std::max<Extent>(d, 64),
+       .operands = std::move(operands),
+       .indices = {offsets_of(sizes.query_lengths), offsets_of(sizes.key_lengths)}},
+      [=](auto& b, auto& data) {
+        const auto none = [](bool is_wanted, auto matrix) { return is_wanted ? matrix : decltype(matrix){}; };
+        b.attention_grad(sizes.shape(data), data.in(0), data.in(1), none(wanted.through_scores(), data.in(2)),
+                         none(wanted.through_scores(), data.in(3)), data.in(4), data.in(5), none(wanted.queries, data.out(6)),
+                         none(wanted.keys, data.out(7)), none(wanted.values, data.out(8)));
+      },
+      [=](auto& b, auto& data) { b.attention_forward(sizes.shape(data), data.in(0), data.in(1), data.in(2), data.out(3), data.out(4)); });
 }
 
 inline std::vector<AttentionSizes> attention_sizes() {
@@ -113,7 +112,8 @@ template <class Visit>
 void for_each_attention_case(Visit&& visit) {
   for (const AttentionSizes& sizes : attention_sizes()) {
     visit(attention_forward_case(sizes));
-    for (int bits = 0; bits < 8; ++bits) visit(attention_grad_case(sizes, {.queries = (bits & 1) != 0, .keys = (bits & 2) != 0, .values = (bits & 4) != 0}));
+    for (int bits = 0; bits < 8; ++bits)
+      visit(attention_grad_case(sizes, {.queries = (bits & 1) != 0, .keys = (bits & 2) != 0, .values = (bits & 4) != 0}));
   }
 }
 

@@ -9,11 +9,6 @@
 namespace greentrainer::testing {
 
 /// Every backend that must pass the tests in this folder: a new one is one more line.
-using BackendList = std::tuple<
-    EigenBackend<float>,
-    EigenBackend<double>,
-    OpaqueBackend<EigenBackend<float>>,
-    CountingBackend<EigenBackend<double>>
->;
+using BackendList = std::tuple<EigenBackend<float>, EigenBackend<double>, OpaqueBackend<EigenBackend<float>>, CountingBackend<EigenBackend<double>>>;
 
 }  // namespace greentrainer::testing

@@ -32,21 +32,29 @@ struct NothingToPrepare {
   void operator()(auto&, auto&) const {}
 };
 
-/// One call of one kernel, for any backend: `call(backend, data)` makes it. `prepare`, run on the reference, makes operands that come from another
-/// kernel (statistics, say).
-template <class Call, class Prepare = NothingToPrepare>
-struct OperatorCase {
+/// A kernel at one shape.
+struct CaseDescription {
   std::string kernel;
   std::string shape;
   Flops flops = 0;
   Extent depth = 1;  ///< terms of its longest sum, which its tolerance follows from
-  std::vector<Operand> operands;
-  std::vector<std::vector<Index>> indices;
-  Call call;
-  Prepare prepare = {};
+  std::vector<Operand> operands = {};
+  std::vector<std::vector<Index>> indices = {};
 
   std::string name() const { return kernel + " " + shape; }
 };
+
+/// One call of it, for any backend: `call(backend, data)` makes it. `prepare`, run on the reference, makes operands that come from another kernel
+/// (statistics, say).
+template <class Call, class Prepare>
+struct OperatorCase : CaseDescription {
+  Call call;
+  Prepare prepare;
+};
+template <class Call, class Prepare = NothingToPrepare>
+OperatorCase<Call, Prepare> operator_case(CaseDescription description, Call call, Prepare prepare = {}) {
+  return {std::move(description), std::move(call), std::move(prepare)};
+}
 
 /// What rounding may do to a sum of `depth` terms computed in T, relative to the size of the tensor's elements.
 template <class T>
@@ -75,8 +83,7 @@ class CaseData {
   using T = typename B::Scalar;
 
   template <class Case>
-  CaseData(B& backend, const Case& test, const CaseValues& values, Flops* counter = nullptr)
-      : operands_(test.operands), result_(backend, 1, 1) {
+  CaseData(B& backend, const Case& test, const CaseValues& values, Flops* counter = nullptr) : operands_(test.operands), result_(backend, 1, 1) {
     for (std::size_t i = 0; i < operands_.size(); ++i) {
       Tensor<B> tensor(backend, operands_[i].rows, operands_[i].stride());
       tensor.upload(convert(values[i], counter));
@@ -107,8 +114,10 @@ class CaseData {
   static std::vector<T> convert(const std::vector<double>& values, [[maybe_unused]] Flops* counter) {
     std::vector<T> converted;
     for (double x : values) {
-      if constexpr (std::is_same_v<T, CountingScalar>) converted.emplace_back(x, counter);
-      else converted.push_back(static_cast<T>(x));
+      if constexpr (std::is_same_v<T, CountingScalar>)
+        converted.emplace_back(x, counter);
+      else
+        converted.push_back(static_cast<T>(x));
     }
     return converted;
   }

@@ -17,33 +17,30 @@ inline const char* text_of(Write write) { return write == Write::accumulate ? " 
 
 inline auto matmul_case(Extent m, Extent n, Extent k, Transpose tx, Transpose tz, Write write, Extent gap = 0) {
   const bool x_turned = tx == Transpose::yes, z_turned = tz == Transpose::yes;
-  return OperatorCase{.kernel = "matmul",
-                      .shape = text(m, " x ", n, " x ", k, x_turned ? " t" : " n", z_turned ? "t" : "n", text_of(write)),
-                      .flops = 2 * m * n * k,
-                      .depth = k,
-                      .operands = {{.name = "x", .rows = x_turned ? k : m, .cols = x_turned ? m : k, .gap = gap},
-                                   {.name = "z", .rows = z_turned ? n : k, .cols = z_turned ? k : n, .gap = gap},
-                                   {.name = "y", .rows = m, .cols = n, .written = true, .gap = gap}},
-                      .indices = {},
-                      .call = [=](auto& b, auto& d) { b.matmul(d.in(0), tx, d.in(1), tz, d.out(2), write); }};
+  return operator_case({.kernel = "matmul",
+                        .shape = text(m, " x ", n, " x ", k, x_turned ? " t" : " n", z_turned ? "t" : "n", text_of(write)),
+                        .flops = 2 * m * n * k,
+                        .depth = k,
+                        .operands = {{.name = "x", .rows = x_turned ? k : m, .cols = x_turned ? m : k, .gap = gap},
+                                     {.name = "z", .rows = z_turned ? n : k, .cols = z_turned ? k : n, .gap = gap},
+                                     {.name = "y", .rows = m, .cols = n, .written = true, .gap = gap}}},
+                       [=](auto& b, auto& d) { b.matmul(d.in(0), tx, d.in(1), tz, d.out(2), write); });
 }
 
 inline auto add_bias_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "add_bias",
-                      .shape = shape_text(rows, cols),
-                      .flops = rows * cols,
-                      .operands = {{.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap}, {.name = "bias", .cols = cols}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.add_bias(d.out(0), d.vector(1)); }};
+  return operator_case({.kernel = "add_bias",
+                        .shape = shape_text(rows, cols),
+                        .flops = rows * cols,
+                        .operands = {{.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap}, {.name = "bias", .cols = cols}}},
+                       [](auto& b, auto& d) { b.add_bias(d.out(0), d.vector(1)); });
 }
 inline auto bias_grad_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "bias_grad",
-                      .shape = shape_text(rows, cols),
-                      .flops = rows * cols,
-                      .depth = rows,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "db", .cols = cols, .written = true}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.bias_grad(d.in(0), d.vector(1)); }};
+  return operator_case({.kernel = "bias_grad",
+                        .shape = shape_text(rows, cols),
+                        .flops = rows * cols,
+                        .depth = rows,
+                        .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "db", .cols = cols, .written = true}}},
+                       [](auto& b, auto& d) { b.bias_grad(d.in(0), d.vector(1)); });
 }
 
 /// Rows of a table with repetitions, as tokens have them.
@@ -59,120 +56,133 @@ inline std::vector<Index> ascending_rows(Extent count, Extent of) {
   return rows;
 }
 inline auto embedding_forward_case(Extent table, Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "embedding_forward",
-                      .shape = shape_text(rows, cols),
-                      .operands = {{.name = "table", .rows = table, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
-                      .indices = {some_rows(rows, table)},
-                      .call = [](auto& b, auto& d) { b.embedding_forward(d.in(0), d.index(0), d.out(1)); }};
+  return operator_case(
+      {.kernel = "embedding_forward",
+       .shape = shape_text(rows, cols),
+       .operands = {{.name = "table", .rows = table, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
+       .indices = {some_rows(rows, table)}},
+      [](auto& b, auto& d) { b.embedding_forward(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto embedding_grad_weight_case(Extent table, Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "embedding_grad_weight",
-                      .shape = shape_text(rows, cols),
-                      .flops = rows * cols,
-                      .depth = rows,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols}, {.name = "dw", .rows = table, .cols = cols, .written = true, .gap = gap}},
-                      .indices = {some_rows(rows, table)},
-                      .call = [](auto& b, auto& d) { b.embedding_grad_weight(d.in(0), d.index(0), d.out(1)); }};
+  return operator_case(
+      {.kernel = "embedding_grad_weight",
+       .shape = shape_text(rows, cols),
+       .flops = rows * cols,
+       .depth = rows,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols}, {.name = "dw", .rows = table, .cols = cols, .written = true, .gap = gap}},
+       .indices = {some_rows(rows, table)}},
+      [](auto& b, auto& d) { b.embedding_grad_weight(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto gather_rows_case(Extent from, Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "gather_rows",
-                      .shape = shape_text(rows, cols),
-                      .operands = {{.name = "x", .rows = from, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
-                      .indices = {ascending_rows(rows, from)},
-                      .call = [](auto& b, auto& d) { b.gather_rows(d.in(0), d.index(0), d.out(1)); }};
+  return operator_case(
+      {.kernel = "gather_rows",
+       .shape = shape_text(rows, cols),
+       .operands = {{.name = "x", .rows = from, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
+       .indices = {ascending_rows(rows, from)}},
+      [](auto& b, auto& d) { b.gather_rows(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto scatter_rows_case(Extent to, Extent rows, Extent cols, Extent gap, Write write) {
-  return OperatorCase{.kernel = "scatter_rows",
-                      .shape = shape_text(rows, cols) + text_of(write),
-                      .flops = write == Write::accumulate ? rows * cols : 0,
-                      .operands = {{.name = "x", .rows = rows, .cols = cols}, {.name = "y", .rows = to, .cols = cols, .written = true, .gap = gap}},
-                      .indices = {ascending_rows(rows, to)},
-                      .call = [=](auto& b, auto& d) { b.scatter_rows(d.in(0), d.index(0), d.out(1), write); }};
+  return operator_case({.kernel = "scatter_rows",
+                        .shape = shape_text(rows, cols) + text_of(write),
+                        .flops = write == Write::accumulate ? rows * cols : 0,
+                        .operands = {{.name = "x", .rows = rows, .cols = cols}, {.name = "y", .rows = to, .cols = cols, .written = true, .gap = gap}},
+                        .indices = {ascending_rows(rows, to)}},
+                       [=](auto& b, auto& d) { b.scatter_rows(d.in(0), d.index(0), d.out(1), write); });
 }
 
 inline constexpr double norm_epsilon = 1e-5;
 
 inline auto layer_norm_forward_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "layer_norm_forward",
-                      .shape = shape_text(rows, cols),
-                      .flops = rows * (8 * cols + 5),
-                      .depth = cols,
-                      .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap}, {.name = "weight", .cols = cols}, {.name = "bias", .cols = cols},
-                                   {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
-                                   {.name = "stats", .rows = rows, .cols = 2, .written = true}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), norm_epsilon, d.out(3), d.out(4)); }};
+  return operator_case({.kernel = "layer_norm_forward",
+                        .shape = shape_text(rows, cols),
+                        .flops = rows * (8 * cols + 5),
+                        .depth = cols,
+                        .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
+                                     {.name = "weight", .cols = cols},
+                                     {.name = "bias", .cols = cols},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
+                                     {.name = "stats", .rows = rows, .cols = 2, .written = true}}},
+                       [](auto& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), norm_epsilon, d.out(3), d.out(4)); });
 }
 inline auto layer_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
-  return OperatorCase{.kernel = "layer_norm_grad_input",
-                      .shape = shape_text(rows, cols) + text_of(write),
-                      .flops = rows * (13 * cols + 2) + (write == Write::accumulate ? rows * cols : 0),
-                      .depth = cols,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "x", .rows = rows, .cols = cols},
-                                   {.name = "weight", .cols = cols}, {.name = "stats", .rows = rows, .cols = 2},
-                                   {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}},
-                      .indices = {},
-                      .call = [=](auto& b, auto& d) { b.layer_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
-                      .prepare = [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(2), d.vector(2), norm_epsilon, d.out(4), d.out(3)); }};
+  return operator_case(
+      {.kernel = "layer_norm_grad_input",
+       .shape = shape_text(rows, cols) + text_of(write),
+       .flops = rows * (13 * cols + 2) + (write == Write::accumulate ? rows * cols : 0),
+       .depth = cols,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "x", .rows = rows, .cols = cols},
+                    {.name = "weight", .cols = cols},
+                    {.name = "stats", .rows = rows, .cols = 2},
+                    {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}}},
+      [=](auto& b, auto& d) { b.layer_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
+      [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(2), d.vector(2), norm_epsilon, d.out(4), d.out(3)); });
 }
 inline auto layer_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "layer_norm_grad_weight",
-                      .shape = shape_text(rows, cols),
-                      .flops = 4 * rows * cols,
-                      .depth = rows,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "x", .rows = rows, .cols = cols},
-                                   {.name = "stats", .rows = rows, .cols = 2}, {.name = "dw", .cols = cols, .written = true},
-                                   {.name = "y", .rows = rows, .cols = cols}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.layer_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
-                      .prepare = [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(3), d.vector(3), norm_epsilon, d.out(4), d.out(2)); }};
+  return operator_case(
+      {.kernel = "layer_norm_grad_weight",
+       .shape = shape_text(rows, cols),
+       .flops = 4 * rows * cols,
+       .depth = rows,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "x", .rows = rows, .cols = cols},
+                    {.name = "stats", .rows = rows, .cols = 2},
+                    {.name = "dw", .cols = cols, .written = true},
+                    {.name = "y", .rows = rows, .cols = cols}}},
+      [](auto& b, auto& d) { b.layer_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
+      [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(3), d.vector(3), norm_epsilon, d.out(4), d.out(2)); });
 }
 inline auto rms_norm_forward_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "rms_norm_forward",
-                      .shape = shape_text(rows, cols),
-                      .flops = rows * (4 * cols + 4),
-                      .depth = cols,
-                      .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap}, {.name = "weight", .cols = cols},
-                                   {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
-                                   {.name = "stats", .rows = rows, .cols = 1, .written = true}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), norm_epsilon, d.out(2), d.out(3)); }};
+  return operator_case({.kernel = "rms_norm_forward",
+                        .shape = shape_text(rows, cols),
+                        .flops = rows * (4 * cols + 4),
+                        .depth = cols,
+                        .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
+                                     {.name = "weight", .cols = cols},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
+                                     {.name = "stats", .rows = rows, .cols = 1, .written = true}}},
+                       [](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), norm_epsilon, d.out(2), d.out(3)); });
 }
 inline auto rms_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
-  return OperatorCase{.kernel = "rms_norm_grad_input",
-                      .shape = shape_text(rows, cols) + text_of(write),
-                      .flops = rows * (7 * cols + 4) + (write == Write::accumulate ? rows * cols : 0),
-                      .depth = cols,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "x", .rows = rows, .cols = cols},
-                                   {.name = "weight", .cols = cols}, {.name = "stats", .rows = rows, .cols = 1},
-                                   {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}},
-                      .indices = {},
-                      .call = [=](auto& b, auto& d) { b.rms_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
-                      .prepare = [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(2), norm_epsilon, d.out(4), d.out(3)); }};
+  return operator_case(
+      {.kernel = "rms_norm_grad_input",
+       .shape = shape_text(rows, cols) + text_of(write),
+       .flops = rows * (7 * cols + 4) + (write == Write::accumulate ? rows * cols : 0),
+       .depth = cols,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "x", .rows = rows, .cols = cols},
+                    {.name = "weight", .cols = cols},
+                    {.name = "stats", .rows = rows, .cols = 1},
+                    {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}}},
+      [=](auto& b, auto& d) { b.rms_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
+      [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(2), norm_epsilon, d.out(4), d.out(3)); });
 }
 inline auto rms_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
-  return OperatorCase{.kernel = "rms_norm_grad_weight",
-                      .shape = shape_text(rows, cols),
-                      .flops = 3 * rows * cols,
-                      .depth = rows,
-                      .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "x", .rows = rows, .cols = cols},
-                                   {.name = "stats", .rows = rows, .cols = 1}, {.name = "dw", .cols = cols, .written = true},
-                                   {.name = "y", .rows = rows, .cols = cols}},
-                      .indices = {},
-                      .call = [](auto& b, auto& d) { b.rms_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
-                      .prepare = [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(3), norm_epsilon, d.out(4), d.out(2)); }};
+  return operator_case(
+      {.kernel = "rms_norm_grad_weight",
+       .shape = shape_text(rows, cols),
+       .flops = 3 * rows * cols,
+       .depth = rows,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "x", .rows = rows, .cols = cols},
+                    {.name = "stats", .rows = rows, .cols = 1},
+                    {.name = "dw", .cols = cols, .written = true},
+                    {.name = "y", .rows = rows, .cols = cols}}},
+      [](auto& b, auto& d) { b.rms_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
+      [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(3), norm_epsilon, d.out(4), d.out(2)); });
 }
 
 inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rotation, bool in_place) {
   std::vector<Index> positions;
   for (Extent r = 0; r < rows; ++r) positions.push_back(static_cast<Index>(r * 37 % 300));
-  return OperatorCase{.kernel = "rotary",
-                      .shape = shape_text(rows, heads * head_dim) + (rotation == Rotation::forward ? "" : " backward") + (in_place ? " in place" : ""),
-                      .flops = 3 * rows * heads * head_dim,
-                      .operands = {{.name = "x", .rows = rows, .cols = heads * head_dim, .written = in_place},
-                                   {.name = "y", .rows = rows, .cols = heads * head_dim, .written = !in_place, .gap = 3}},
-                      .indices = {positions},
-                      .call = [=](auto& b, auto& d) { b.rotary(d.in(0), d.index(0), head_dim, 10000.0, rotation, d.out(in_place ? 0 : 1)); }};
+  return operator_case(
+      {.kernel = "rotary",
+       .shape = shape_text(rows, heads * head_dim) + (rotation == Rotation::forward ? "" : " backward") + (in_place ? " in place" : ""),
+       .flops = 3 * rows * heads * head_dim,
+       .operands = {{.name = "x", .rows = rows, .cols = heads * head_dim, .written = in_place},
+                    {.name = "y", .rows = rows, .cols = heads * head_dim, .written = !in_place, .gap = 3}},
+       .indices = {positions}},
+      [=](auto& b, auto& d) { b.rotary(d.in(0), d.index(0), head_dim, 10000.0, rotation, d.out(in_place ? 0 : 1)); });
 }
 
 inline Extent value_flops(Activation f) { return f == Activation::relu ? 0 : f == Activation::gelu ? 5 : f == Activation::gelu_tanh ? 9 : 3; }
@@ -187,12 +197,11 @@ auto elementwise_case(std::string kernel, std::string note, Extent rows, Extent 
     operands.push_back({.name = std::string(1, "xzwy"[i]), .rows = rows, .cols = cols, .written = written, .gap = gap});
   }
   const std::size_t out = place < 0 ? 3 : static_cast<std::size_t>(place);
-  return OperatorCase{.kernel = std::move(kernel),
-                      .shape = shape_text(rows, cols) + note + (place < 0 ? "" : " in place"),
-                      .flops = rows * cols * a_value,
-                      .operands = std::move(operands),
-                      .indices = {},
-                      .call = [=](auto& b, auto& d) { call(b, d.in(0), d.in(1), d.in(2), d.out(out)); }};
+  return operator_case({.kernel = std::move(kernel),
+                        .shape = shape_text(rows, cols) + note + (place < 0 ? "" : " in place"),
+                        .flops = rows * cols * a_value,
+                        .operands = std::move(operands)},
+                       [=](auto& b, auto& d) { call(b, d.in(0), d.in(1), d.in(2), d.out(out)); });
 }
 inline auto activation_forward_case(Activation f, Extent rows, Extent cols, Extent gap, int place = -1) {
   return elementwise_case("activation_forward", text(" ", name_of(f)), rows, cols, gap, value_flops(f), place,
@@ -222,22 +231,23 @@ inline auto accumulate_case(Extent rows, Extent cols, Extent gap) {
 }
 
 inline auto cross_entropy_forward_case(Extent rows, Extent vocabulary, bool row_losses) {
-  return OperatorCase{.kernel = "cross_entropy_forward",
-                      .shape = shape_text(rows, vocabulary) + (row_losses ? " with row losses" : ""),
-                      .flops = rows * (3 * vocabulary + 3),
-                      .depth = vocabulary,
-                      .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .gap = 2}, {.name = "losses", .cols = rows, .written = row_losses}},
-                      .indices = {some_rows(rows, vocabulary)},
-                      .call = [=](auto& b, auto& d) { b.cross_entropy_forward(d.in(0), d.index(0), row_losses ? d.vector(1) : nullptr, d.result()); }};
+  return operator_case(
+      {.kernel = "cross_entropy_forward",
+       .shape = shape_text(rows, vocabulary) + (row_losses ? " with row losses" : ""),
+       .flops = rows * (3 * vocabulary + 3),
+       .depth = vocabulary,
+       .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .gap = 2}, {.name = "losses", .cols = rows, .written = row_losses}},
+       .indices = {some_rows(rows, vocabulary)}},
+      [=](auto& b, auto& d) { b.cross_entropy_forward(d.in(0), d.index(0), row_losses ? d.vector(1) : nullptr, d.result()); });
 }
 inline auto cross_entropy_grad_case(Extent rows, Extent vocabulary) {
-  return OperatorCase{.kernel = "cross_entropy_grad",
-                      .shape = shape_text(rows, vocabulary),
-                      .flops = rows * (6 * vocabulary + 3),
-                      .depth = vocabulary,
-                      .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .written = true, .gap = 2}},
-                      .indices = {some_rows(rows, vocabulary)},
-                      .call = [](auto& b, auto& d) { b.cross_entropy_grad(d.out(0), d.index(0), 0.125); }};
+  return operator_case({.kernel = "cross_entropy_grad",
+                        .shape = shape_text(rows, vocabulary),
+                        .flops = rows * (6 * vocabulary + 3),
+                        .depth = vocabulary,
+                        .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .written = true, .gap = 2}},
+                        .indices = {some_rows(rows, vocabulary)}},
+                       [](auto& b, auto& d) { b.cross_entropy_grad(d.out(0), d.index(0), 0.125); });
 }
 
 /// The list: every kernel, at shapes that are tiny, odd, empty, strided, and larger than what a backend might take at once.

@@ -36,7 +36,7 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
 
   /// Arguments are the wrapped backend's.
   template <class... Arguments>
-    requires std::constructible_from<B, Arguments...>
+  requires std::constructible_from<B, Arguments...>
   explicit CountingBackend(Arguments&&... arguments) : inner_(std::forward<Arguments>(arguments)...) {}
 
   std::string name() const { return "counting " + inner_.name(); }
@@ -117,16 +117,20 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
   template <class... Rest>
   static Bytes bytes_of(Extent n, const Rest&... rest) {
     const auto of = [n](const auto& argument) -> Bytes {
-      if constexpr (std::is_convertible_v<decltype(argument), const Scalar*>) return argument == nullptr ? 0 : n * static_cast<Bytes>(sizeof(Scalar));
-      else return 0;
+      if constexpr (std::is_convertible_v<decltype(argument), const Scalar*>)
+        return argument == nullptr ? 0 : n * static_cast<Bytes>(sizeof(Scalar));
+      else
+        return 0;
     };
     return (of(rest) + ... + Bytes{0});
   }
   template <class... Arguments>
   static Bytes bytes_of(const Arguments&... arguments) {
     const auto of = [](const auto& argument) -> Bytes {
-      if constexpr (requires { argument.stride; }) return argument ? argument.size() * static_cast<Bytes>(sizeof(Scalar)) : 0;
-      else return 0;
+      if constexpr (requires { argument.stride; })
+        return argument ? argument.size() * static_cast<Bytes>(sizeof(Scalar)) : 0;
+      else
+        return 0;
     };
     return (of(arguments) + ... + Bytes{0});
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cstdint>
 #include <concepts>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -20,7 +20,7 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
 
   /// Arguments are the wrapped backend's.
   template <class... Arguments>
-    requires std::constructible_from<B, Arguments...>
+  requires std::constructible_from<B, Arguments...>
   explicit OpaqueBackend(Arguments&&... arguments) : inner_(std::forward<Arguments>(arguments)...) {}
 
   std::string name() const { return "opaque " + inner_.name(); }
@@ -55,7 +55,8 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   static U* real(U* pointer) {
     if (pointer == nullptr) return nullptr;
     if (reinterpret_cast<std::intptr_t>(pointer) < shift) {
-      throw BackendError("OpaqueBackend", text("address ", static_cast<const void*>(pointer), ": expected memory of this backend, got the host's; copy it over first"));
+      throw BackendError("OpaqueBackend", text("address ", static_cast<const void*>(pointer),
+                                               ": expected memory of this backend, got the host's; copy it over first"));
     }
     return moved(pointer, -shift);
   }
@@ -69,10 +70,7 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
     return shape;
   }
   template <class Value>
-    requires(!std::is_pointer_v<Value>)
-  static const Value& real(const Value& value) {
-    return value;
-  }
+  requires(!std::is_pointer_v<Value>) static const Value& real(const Value& value) { return value; }
 
   B inner_;
 };

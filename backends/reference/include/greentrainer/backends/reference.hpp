@@ -25,7 +25,8 @@ class ReferenceBackend {
 
   void* allocate(Bytes bytes) {
     void* memory = ::operator new(static_cast<std::size_t>(bytes), std::nothrow);
-    if (memory == nullptr) throw BackendError("ReferenceBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have"));
+    if (memory == nullptr)
+      throw BackendError("ReferenceBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have"));
     return memory;
   }
   void deallocate(void* memory, Bytes) noexcept { ::operator delete(memory); }
@@ -43,7 +44,8 @@ class ReferenceBackend {
     const Extent depth = tx == Transpose::yes ? x.rows : x.cols;
     each(y, [&](Extent i, Extent j, T& out) {
       if (write == Write::overwrite) out = T(0);
-      for (Extent p = 0; p < depth; ++p) out += (tx == Transpose::yes ? at(x, p, i) : at(x, i, p)) * (tz == Transpose::yes ? at(z, j, p) : at(z, p, j));
+      for (Extent p = 0; p < depth; ++p)
+        out += (tx == Transpose::yes ? at(x, p, i) : at(x, i, p)) * (tz == Transpose::yes ? at(z, j, p) : at(z, p, j));
     });
   }
   void add_bias(Matrix<T> y, const T* bias) {
@@ -238,8 +240,10 @@ class ReferenceBackend {
     }
   }
   static void put(T& to, T value, Write write) {
-    if (write == Write::accumulate) to += value;
-    else to = value;
+    if (write == Write::accumulate)
+      to += value;
+    else
+      to = value;
   }
 
   static T value(Activation kind, T x) {

@@ -34,82 +34,104 @@ class KernelForwarder {
 
   void matmul(Const x, Transpose tx, Const z, Transpose tz, Matrix<T> y, Write write) {
     const Extent k = tx == Transpose::yes ? x.rows : x.cols;
-    forward("matmul", 2 * y.size() * k, [](auto& b, auto... a) { b.matmul(a...); }, x, tx, z, tz, y, write);
+    forward(
+        "matmul", 2 * y.size() * k, [](auto& b, auto... a) { b.matmul(a...); }, x, tx, z, tz, y, write);
   }
   void add_bias(Matrix<T> y, const T* bias) {
-    forward("add_bias", y.size(), [](auto& b, auto... a) { b.add_bias(a...); }, y, bias);
+    forward(
+        "add_bias", y.size(), [](auto& b, auto... a) { b.add_bias(a...); }, y, bias);
   }
   void bias_grad(Const x, T* out) {
-    forward("bias_grad", x.size(), [](auto& b, auto... a) { b.bias_grad(a...); }, x, out);
+    forward(
+        "bias_grad", x.size(), [](auto& b, auto... a) { b.bias_grad(a...); }, x, out);
   }
 
   void embedding_forward(Const table, const Index* index, Matrix<T> y) {
-    forward("embedding_forward", 0, [](auto& b, auto... a) { b.embedding_forward(a...); }, table, index, y);
+    forward(
+        "embedding_forward", 0, [](auto& b, auto... a) { b.embedding_forward(a...); }, table, index, y);
   }
   void embedding_grad_weight(Const x, const Index* index, Matrix<T> y) {
-    forward("embedding_grad_weight", x.size(), [](auto& b, auto... a) { b.embedding_grad_weight(a...); }, x, index, y);
+    forward(
+        "embedding_grad_weight", x.size(), [](auto& b, auto... a) { b.embedding_grad_weight(a...); }, x, index, y);
   }
   void gather_rows(Const x, const Index* index, Matrix<T> y) {
-    forward("gather_rows", 0, [](auto& b, auto... a) { b.gather_rows(a...); }, x, index, y);
+    forward(
+        "gather_rows", 0, [](auto& b, auto... a) { b.gather_rows(a...); }, x, index, y);
   }
   void scatter_rows(Const x, const Index* index, Matrix<T> y, Write write) {
-    forward("scatter_rows", added(x, write), [](auto& b, auto... a) { b.scatter_rows(a...); }, x, index, y, write);
+    forward(
+        "scatter_rows", added(x, write), [](auto& b, auto... a) { b.scatter_rows(a...); }, x, index, y, write);
   }
 
   void layer_norm_forward(Const x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
-    forward("layer_norm_forward", x.rows * (8 * x.cols + 5), [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x, weight, bias, epsilon, y, stats);
+    forward(
+        "layer_norm_forward", x.rows * (8 * x.cols + 5), [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x, weight, bias, epsilon, y, stats);
   }
   void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
-    forward("layer_norm_grad_input", x.rows * (13 * x.cols + 2) + added(x, write), [](auto& b, auto... a) { b.layer_norm_grad_input(a...); }, grad_output,
-            x, weight, stats, grad_input, write);
+    forward(
+        "layer_norm_grad_input", x.rows * (13 * x.cols + 2) + added(x, write), [](auto& b, auto... a) { b.layer_norm_grad_input(a...); }, grad_output,
+        x, weight, stats, grad_input, write);
   }
   void layer_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
-    forward("layer_norm_grad_weight", 4 * x.size(), [](auto& b, auto... a) { b.layer_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
+    forward(
+        "layer_norm_grad_weight", 4 * x.size(), [](auto& b, auto... a) { b.layer_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
   }
   void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
-    forward("rms_norm_forward", x.rows * (4 * x.cols + 4), [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight, epsilon, y, stats);
+    forward(
+        "rms_norm_forward", x.rows * (4 * x.cols + 4), [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight, epsilon, y, stats);
   }
   void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
-    forward("rms_norm_grad_input", x.rows * (7 * x.cols + 4) + added(x, write), [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x,
-            weight, stats, grad_input, write);
+    forward(
+        "rms_norm_grad_input", x.rows * (7 * x.cols + 4) + added(x, write), [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x,
+        weight, stats, grad_input, write);
   }
   void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
-    forward("rms_norm_grad_weight", 3 * x.size(), [](auto& b, auto... a) { b.rms_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
+    forward(
+        "rms_norm_grad_weight", 3 * x.size(), [](auto& b, auto... a) { b.rms_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
   }
 
   void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
-    forward("rotary", 3 * x.size(), [](auto& b, auto... a) { b.rotary(a...); }, x, positions, head_dim, theta, rotation, y);
+    forward(
+        "rotary", 3 * x.size(), [](auto& b, auto... a) { b.rotary(a...); }, x, positions, head_dim, theta, rotation, y);
   }
 
   void activation_forward(Activation kind, Const x, Matrix<T> y) {
-    forward("activation_forward", y.size() * activation_value_flops(kind), [](auto& b, auto... a) { b.activation_forward(a...); }, kind, x, y);
+    forward(
+        "activation_forward", y.size() * activation_value_flops(kind), [](auto& b, auto... a) { b.activation_forward(a...); }, kind, x, y);
   }
   void activation_grad(Activation kind, Const grad_output, Const saved, Matrix<T> grad_input) {
-    forward("activation_grad", grad_input.size() * activation_slope_flops(kind), [](auto& b, auto... a) { b.activation_grad(a...); }, kind, grad_output,
-            saved, grad_input);
+    forward(
+        "activation_grad", grad_input.size() * activation_slope_flops(kind), [](auto& b, auto... a) { b.activation_grad(a...); }, kind, grad_output,
+        saved, grad_input);
   }
   void gated_forward(Activation kind, Const gate, Const up, Matrix<T> y) {
-    forward("gated_forward", y.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_forward(a...); }, kind, gate, up, y);
+    forward(
+        "gated_forward", y.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_forward(a...); }, kind, gate, up, y);
   }
   void gated_grad_gate(Activation kind, Const grad_output, Const gate, Const up, Matrix<T> grad_gate) {
-    forward("gated_grad_gate", grad_gate.size() * (activation_slope_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_gate(a...); }, kind,
-            grad_output, gate, up, grad_gate);
+    forward(
+        "gated_grad_gate", grad_gate.size() * (activation_slope_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_gate(a...); }, kind,
+        grad_output, gate, up, grad_gate);
   }
   void gated_grad_up(Activation kind, Const grad_output, Const gate, Matrix<T> grad_up) {
-    forward("gated_grad_up", grad_up.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_up(a...); }, kind, grad_output,
-            gate, grad_up);
+    forward(
+        "gated_grad_up", grad_up.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_up(a...); }, kind, grad_output,
+        gate, grad_up);
   }
   void add(Const x, Const z, Matrix<T> y) {
-    forward("add", y.size(), [](auto& b, auto... a) { b.add(a...); }, x, z, y);
+    forward(
+        "add", y.size(), [](auto& b, auto... a) { b.add(a...); }, x, z, y);
   }
   void accumulate(Const x, Matrix<T> y) {
-    forward("accumulate", y.size(), [](auto& b, auto... a) { b.accumulate(a...); }, x, y);
+    forward(
+        "accumulate", y.size(), [](auto& b, auto... a) { b.accumulate(a...); }, x, y);
   }
 
   void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Matrix<T> output, Matrix<T> stats) {
     const Extent d = shape.head_dim;
     const Flops flops = shape.heads * (self().visible_pairs(shape) * (4 * d + 4) + queries.rows * (d + 3));
-    forward("attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values, output, stats);
+    forward(
+        "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values, output, stats);
   }
   void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const output, Const stats, Const grad_output,
                       Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
@@ -118,38 +140,48 @@ class KernelForwarder {
     const Extent products = (grad_queries ? 1 : 0) + (grad_keys ? 1 : 0) + (grad_values ? 1 : 0);
     const Extent a_pair = (any ? 2 * d + 3 : 0) + (through_scores ? 2 * d + 3 : 0) + products * 2 * d;
     const Flops flops = shape.heads * (pairs * a_pair + (through_scores ? queries.rows * 2 * d : 0));
-    forward("attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, output, stats, grad_output,
-            grad_queries, grad_keys, grad_values);
+    forward(
+        "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, output, stats, grad_output,
+        grad_queries, grad_keys, grad_values);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {
-    forward("cross_entropy_forward", logits.rows * (3 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_forward(a...); }, logits, labels,
-            row_losses, loss_sum);
+    forward(
+        "cross_entropy_forward", logits.rows * (3 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_forward(a...); }, logits, labels,
+        row_losses, loss_sum);
   }
   void cross_entropy_grad(Matrix<T> logits, const Index* labels, double scale) {
-    forward("cross_entropy_grad", logits.rows * (6 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_grad(a...); }, logits, labels, scale);
+    forward(
+        "cross_entropy_grad", logits.rows * (6 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_grad(a...); }, logits, labels, scale);
   }
 
   void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
-    forward("adamw_step", 14 * n, [](auto& b, auto... a) { b.adamw_step(a...); }, n, parameter, gradient, first_moment, second_moment, step);
+    forward(
+        "adamw_step", 14 * n, [](auto& b, auto... a) { b.adamw_step(a...); }, n, parameter, gradient, first_moment, second_moment, step);
   }
   void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment, const AdamWStep& step) {
-    forward("adamw_candidate", 14 * n, [](auto& b, auto... a) { b.adamw_candidate(a...); }, n, parameter, gradient, first_moment, second_moment, step);
+    forward(
+        "adamw_candidate", 14 * n, [](auto& b, auto... a) { b.adamw_candidate(a...); }, n, parameter, gradient, first_moment, second_moment, step);
   }
   void sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
-    forward("sgd_step", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_step(a...); }, n, parameter, gradient, velocity, step);
+    forward(
+        "sgd_step", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_step(a...); }, n, parameter, gradient, velocity, step);
   }
   void sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
-    forward("sgd_candidate", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_candidate(a...); }, n, parameter, gradient, velocity, step);
+    forward(
+        "sgd_candidate", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_candidate(a...); }, n, parameter, gradient, velocity, step);
   }
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
-    forward("update_dot", 3 * n, [](auto& b, auto... a) { b.update_dot(a...); }, n, gradient, updated, before, result);
+    forward(
+        "update_dot", 3 * n, [](auto& b, auto... a) { b.update_dot(a...); }, n, gradient, updated, before, result);
   }
   void sum_of_squares(Extent n, const T* x, double* result) {
-    forward("sum_of_squares", 2 * n, [](auto& b, auto... a) { b.sum_of_squares(a...); }, n, x, result);
+    forward(
+        "sum_of_squares", 2 * n, [](auto& b, auto... a) { b.sum_of_squares(a...); }, n, x, result);
   }
   void scale(Extent n, T* x, double factor) {
-    forward("scale", n, [](auto& b, auto... a) { b.scale(a...); }, n, x, factor);
+    forward(
+        "scale", n, [](auto& b, auto... a) { b.scale(a...); }, n, x, factor);
   }
 
  private:

@@ -25,11 +25,11 @@ class AttentionKernels {
       if (begin >= end) return;
       const Extent visible = shape.causal ? std::min(k.count, end) : k.count;
       const Extent dim = shape.head_dim;
-      T* packed_keys = workers_.template scratch<T>(worker);         // left operand (keys, dim)
-      T* packed_values = packed_keys + max_keys * dim;               // left operand (dim, keys)
-      T* scores = packed_values + packed_dim * max_keys;             // panel (keys, queries)
-      T* packed_queries = scores + max_keys * panel_width;           // right operand (dim, queries)
-      T* result = packed_queries + dim * panel_width;                // panel (dim, queries)
+      T* packed_keys = workers_.template scratch<T>(worker);  // left operand (keys, dim)
+      T* packed_values = packed_keys + max_keys * dim;        // left operand (dim, keys)
+      T* scores = packed_values + packed_dim * max_keys;      // panel (keys, queries)
+      T* packed_queries = scores + max_keys * panel_width;    // right operand (dim, queries)
+      T* result = packed_queries + dim * panel_width;         // panel (dim, queries)
       pack_left(at(keys, k.first, kv_head * dim), keys.stride, 1, visible, dim, packed_keys);
       pack_left(at(values, k.first, kv_head * dim), 1, values.stride, dim, visible, packed_values);
       const Extent group = shape.heads / shape.kv_heads;
@@ -65,16 +65,16 @@ class AttentionKernels {
     workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim](Extent task, int worker) {
       const Extent s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
-      T* packed_keys = workers_.template scratch<T>(worker);              // left operand (keys, dim)
-      T* packed_values = packed_keys + max_keys * dim;                    // left operand (keys, dim)
-      T* packed_keys_by_dim = packed_values + max_keys * dim;             // left operand (dim, keys)
-      T* probabilities = packed_keys_by_dim + packed_dim * max_keys;      // panel (keys, queries)
-      T* grad_scores = probabilities + max_keys * panel_width;            // panel (keys, queries)
-      T* queries_by_dim = grad_scores + max_keys * panel_width;           // right operand (dim, queries)
-      T* grad_output_by_dim = queries_by_dim + dim * panel_width;         // right operand (dim, queries)
-      T* result = grad_output_by_dim + dim * panel_width;                 // panel (dim, queries)
-      T* queries_by_row = result + dim * panel_width;                     // right operand (queries, dim)
-      T* grad_output_by_row = queries_by_row + panel_width * wide_dim;    // right operand (queries, dim)
+      T* packed_keys = workers_.template scratch<T>(worker);            // left operand (keys, dim)
+      T* packed_values = packed_keys + max_keys * dim;                  // left operand (keys, dim)
+      T* packed_keys_by_dim = packed_values + max_keys * dim;           // left operand (dim, keys)
+      T* probabilities = packed_keys_by_dim + packed_dim * max_keys;    // panel (keys, queries)
+      T* grad_scores = probabilities + max_keys * panel_width;          // panel (keys, queries)
+      T* queries_by_dim = grad_scores + max_keys * panel_width;         // right operand (dim, queries)
+      T* grad_output_by_dim = queries_by_dim + dim * panel_width;       // right operand (dim, queries)
+      T* result = grad_output_by_dim + dim * panel_width;               // panel (dim, queries)
+      T* queries_by_row = result + dim * panel_width;                   // right operand (queries, dim)
+      T* grad_output_by_row = queries_by_row + panel_width * wide_dim;  // right operand (queries, dim)
 
       const T* key = at(keys, k.first, kv_head * dim);
       pack_left(key, keys.stride, 1, k.count, dim, packed_keys);
@@ -102,8 +102,8 @@ class AttentionKernels {
           if (!needs_scores) continue;
 
           pack_right(dy, grad_output.stride, 1, panel.count, dim, grad_output_by_dim);
-          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim, grad_output_by_dim, grad_scores, panel_width,
-                                          Write::overwrite);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim, grad_output_by_dim, grad_scores,
+                                          panel_width, Write::overwrite);
           const A along = row_dots(panel, dy, grad_output.stride, at(output, row, head * dim), output.stride, dim);
           const T scale = static_cast<T>(shape.scale);
           for (Extent j = 0; j < panel.keys; ++j) {
@@ -114,8 +114,8 @@ class AttentionKernels {
             add_product(panel, grad_scores, queries_by_row, dim, grad_key, grad_keys.stride);
           }
           if (grad_queries) {
-            multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count, grad_scores, result, panel_width,
-                                            Write::overwrite);
+            multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count, grad_scores, result,
+                                            panel_width, Write::overwrite);
             store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * dim, grad_queries.stride);
           }
         }

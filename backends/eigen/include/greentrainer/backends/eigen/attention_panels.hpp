@@ -31,9 +31,7 @@ struct HeadRows {
   Extent first = 0;
   Extent count = 0;
 };
-inline HeadRows rows_of(const SequenceView& sequences, Extent s) {
-  return {sequences.offsets[s], sequences.offsets[s + 1] - sequences.offsets[s]};
-}
+inline HeadRows rows_of(const SequenceView& sequences, Extent s) { return {sequences.offsets[s], sequences.offsets[s + 1] - sequences.offsets[s]}; }
 
 /// The queries [first, first + count) of a sequence, and the keys that any of them sees. With `causal`, query i sees the first i + 1.
 struct QueryPanel {

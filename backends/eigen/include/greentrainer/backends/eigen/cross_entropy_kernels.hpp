@@ -34,10 +34,13 @@ class CrossEntropyKernels {
         T* row = logits.data + r * logits.stride;
         const T max = maximum(row, logits.cols);
         // The terms are kept where the logits were: sum_lanes meets each group of elements once, in order.
-        map_lanes(logits.cols, row, [max](const L& x) -> L { return exp_of(x - max); }, row);
-        const double sum = sum_lanes<T, 1>(logits.cols, T(0), [](const L& e) { return std::array<L, 1>{e}; }, row)[0];
+        map_lanes(
+            logits.cols, row, [max](const L& x) -> L { return exp_of(x - max); }, row);
+        const double sum = sum_lanes<T, 1>(
+            logits.cols, T(0), [](const L& e) { return std::array<L, 1>{e}; }, row)[0];
         const T factor = static_cast<T>(scale / sum);
-        map_lanes(logits.cols, row, [factor](const L& e) -> L { return e * factor; }, row);
+        map_lanes(
+            logits.cols, row, [factor](const L& e) -> L { return e * factor; }, row);
         row[labels[r]] -= static_cast<T>(scale);
       }
     });

@@ -19,41 +19,54 @@ class ElementwiseKernels {
     workers_.for_chunks(y.rows, y.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         T* row = y.data + r * y.stride;
-        map_lanes(y.cols, row, [](const L& a, const L& b) -> L { return a + b; }, row, bias);
+        map_lanes(
+            y.cols, row, [](const L& a, const L& b) -> L { return a + b; }, row, bias);
       }
     });
   }
 
   void add(Matrix<const T> x, Matrix<const T> z, Matrix<T> y) {
-    map("add", y, [](const L& a, const L& b) -> L { return a + b; }, x, z);
+    map(
+        "add", y, [](const L& a, const L& b) -> L { return a + b; }, x, z);
   }
   void accumulate(Matrix<const T> x, Matrix<T> y) {
-    map("accumulate", y, [](const L& a, const L& b) -> L { return a + b; }, Matrix<const T>(y), x);
+    map(
+        "accumulate", y, [](const L& a, const L& b) -> L { return a + b; }, Matrix<const T>(y), x);
   }
   void scale(Extent n, T* x, double factor) {
     const T f = static_cast<T>(factor);
-    map("scale", Matrix<T>{x, 1, n}, [f](const L& a) -> L { return a * f; }, Matrix<const T>{x, 1, n});
+    map(
+        "scale", Matrix<T>{x, 1, n}, [f](const L& a) -> L { return a * f; }, Matrix<const T>{x, 1, n});
   }
 
   void activation_forward(Activation kind, Matrix<const T> x, Matrix<T> y) {
-    with_activation<T>(kind, [&](auto f) { map("activation_forward", y, [=](const L& a) -> L { return f.value(a); }, x); });
+    with_activation<T>(kind, [&](auto f) {
+      map(
+          "activation_forward", y, [=](const L& a) -> L { return f.value(a); }, x);
+    });
   }
   void activation_grad(Activation kind, Matrix<const T> grad_output, Matrix<const T> saved, Matrix<T> grad_input) {
     with_activation<T>(kind, [&](auto f) {
-      map("activation_grad", grad_input, [=](const L& dy, const L& a) -> L { return f.grad(dy, a); }, grad_output, saved);
+      map(
+          "activation_grad", grad_input, [=](const L& dy, const L& a) -> L { return f.grad(dy, a); }, grad_output, saved);
     });
   }
   void gated_forward(Activation kind, Matrix<const T> gate, Matrix<const T> up, Matrix<T> y) {
-    with_activation<T>(kind, [&](auto f) { map("gated_forward", y, [=](const L& a, const L& b) -> L { return f.value(a) * b; }, gate, up); });
+    with_activation<T>(kind, [&](auto f) {
+      map(
+          "gated_forward", y, [=](const L& a, const L& b) -> L { return f.value(a) * b; }, gate, up);
+    });
   }
   void gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up, Matrix<T> grad_gate) {
     with_activation<T>(kind, [&](auto f) {
-      map("gated_grad_gate", grad_gate, [=](const L& dy, const L& a, const L& b) -> L { return f.grad(dy * b, a); }, grad_output, gate, up);
+      map(
+          "gated_grad_gate", grad_gate, [=](const L& dy, const L& a, const L& b) -> L { return f.grad(dy * b, a); }, grad_output, gate, up);
     });
   }
   void gated_grad_up(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<T> grad_up) {
     with_activation<T>(kind, [&](auto f) {
-      map("gated_grad_up", grad_up, [=](const L& dy, const L& a) -> L { return f.value(a) * dy; }, grad_output, gate);
+      map(
+          "gated_grad_up", grad_up, [=](const L& dy, const L& a) -> L { return f.value(a) * dy; }, grad_output, gate);
     });
   }
 
@@ -80,8 +93,10 @@ class ElementwiseKernels {
     }
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
-        if (write == Write::accumulate) add_row(x, r, y, index[r], 0, x.cols);
-        else std::copy_n(x.data + r * x.stride, x.cols, y.data + index[r] * y.stride);
+        if (write == Write::accumulate)
+          add_row(x, r, y, index[r], 0, x.cols);
+        else
+          std::copy_n(x.data + r * x.stride, x.cols, y.data + index[r] * y.stride);
       }
     });
   }
@@ -91,7 +106,8 @@ class ElementwiseKernels {
 
   static void add_row(Matrix<const T> x, Extent from, Matrix<T> y, Extent to, Extent first, Extent count) {
     T* out = y.data + to * y.stride + first;
-    map_lanes(count, out, [](const L& a, const L& b) -> L { return a + b; }, out, x.data + from * x.stride + first);
+    map_lanes(
+        count, out, [](const L& a, const L& b) -> L { return a + b; }, out, x.data + from * x.stride + first);
   }
 
   /// y = f(x...) for matrices of one shape; without gaps between rows they are one long row.

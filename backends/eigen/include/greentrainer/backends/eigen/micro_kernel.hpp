@@ -123,8 +123,10 @@ template <class T, Left left>
 void multiply_panel(Extent m, Extent n, Extent k, const T* a, Extent left_step, const T* b, T* c, Extent c_stride, Write write) {
   for (Extent i = 0; i < m; i += Tile<T>::rows, a += left_step, c += Tile<T>::rows * c_stride) {
     const Extent rows = std::min(Tile<T>::rows, m - i);
-    if (rows == Tile<T>::rows && n == Tile<T>::cols) multiply_tile<T, left>(k, a, b, c, c_stride, write);
-    else multiply_edge_tile<T, left>(k, a, b, c, c_stride, rows, n, write);
+    if (rows == Tile<T>::rows && n == Tile<T>::cols)
+      multiply_tile<T, left>(k, a, b, c, c_stride, write);
+    else
+      multiply_edge_tile<T, left>(k, a, b, c, c_stride, rows, n, write);
   }
 }
 

@@ -15,7 +15,9 @@ class NormKernels {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
         const auto n = static_cast<double>(x.cols);
-        const T mean = static_cast<T>(sum_lanes<T, 1>(x.cols, T(0), [](const L& a) { return Terms<1>{a}; }, row)[0] / n);
+        const T mean = static_cast<T>(sum_lanes<T, 1>(
+                                          x.cols, T(0), [](const L& a) { return Terms<1>{a}; }, row)[0] /
+                                      n);
         const auto square = [mean](const L& a) { return Terms<1>{(a - mean).square()}; };
         const double variance = sum_lanes<T, 1>(x.cols, mean, square, row)[0] / n;
         const T rstd = static_cast<T>(1 / std::sqrt(variance + epsilon));
@@ -28,7 +30,8 @@ class NormKernels {
   }
 
   /// With xhat = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - xhat mean(g xhat)).
-  void layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input, Write write) {
+  void layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input,
+                             Write write) {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -58,16 +61,19 @@ class NormKernels {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
-        const double squares = sum_lanes<T, 1>(x.cols, T(0), [](const L& a) { return Terms<1>{a.square()}; }, row)[0];
+        const double squares = sum_lanes<T, 1>(
+            x.cols, T(0), [](const L& a) { return Terms<1>{a.square()}; }, row)[0];
         const T rstd = static_cast<T>(1 / std::sqrt(squares / static_cast<double>(x.cols) + epsilon));
         stats.data[r * stats.stride] = rstd;
-        map_lanes(x.cols, y.data + r * y.stride, [=](const L& a, const L& w) -> L { return a * rstd * w; }, row, weight);
+        map_lanes(
+            x.cols, y.data + r * y.stride, [=](const L& a, const L& w) -> L { return a * rstd * w; }, row, weight);
       }
     });
   }
 
   /// With g = dy weight: dx = rstd g - x rstd^3 mean(g x).
-  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input, Write write) {
+  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input,
+                           Write write) {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -100,7 +106,8 @@ class NormKernels {
   template <class F, class... X>
   static void write_row(Extent n, T* y, Write write, F f, const X*... x) {
     if (write == Write::overwrite) return map_lanes(n, y, f, x...);
-    map_lanes(n, y, [&](const L& before, const auto&... operands) -> L { return before + f(operands...); }, y, x...);
+    map_lanes(
+        n, y, [&](const L& before, const auto&... operands) -> L { return before + f(operands...); }, y, x...);
   }
 
   Workers& workers_;

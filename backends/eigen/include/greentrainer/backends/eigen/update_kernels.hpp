@@ -55,9 +55,8 @@ class UpdateKernels {
 
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
     const auto term = [](const L& g, const L& u, const L& b) { return std::array<L, 1>{g * (u - b)}; };
-    *result += workers_.sum_over_elements(n, [=](Extent first, Extent count) {
-      return sum_lanes<T, 1>(count, T(0), term, gradient + first, updated + first, before + first)[0];
-    });
+    *result += workers_.sum_over_elements(
+        n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, gradient + first, updated + first, before + first)[0]; });
   }
   void sum_of_squares(Extent n, const T* x, double* result) {
     const auto term = [](const L& a) { return std::array<L, 1>{a.square()}; };

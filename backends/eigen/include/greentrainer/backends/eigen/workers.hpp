@@ -18,11 +18,14 @@ inline constexpr std::size_t alignment = 64;
 
 /// Throws BackendError if there is no such amount of memory.
 inline void* allocate_aligned(Bytes bytes) {
-  void* memory = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{alignment}, std::nothrow);
-  if (memory == nullptr) throw BackendError("EigenBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have; use a smaller batch"));
+  constexpr Bytes address_space = Bytes{1} << 47;  // sanitizers end the program when asked for more
+  const bool possible = bytes >= 0 && bytes < address_space;
+  void* memory = !possible ? nullptr : ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{alignment}, std::nothrow);
+  if (memory == nullptr)
+    throw BackendError("EigenBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have; use a smaller batch"));
   return memory;
 }
-inline void deallocate_aligned(void* memory) noexcept { ::operator delete(memory, std::align_val_t{alignment}); }
+inline void deallocate_aligned(void* memory) noexcept { ::operator delete (memory, std::align_val_t{alignment}); }
 
 /// Memory that kernels scribble on: grows to the largest request and stays, so that a step like the last one allocates nothing.
 class Scratch {
@@ -81,9 +84,8 @@ class Workers {
   /// Calls run(first, count) for chunks of n elements; `first` is a multiple of every vector's length.
   template <class Run>
   void for_elements(Extent n, Run&& run) {
-    pool_.parallel_for(ceil_div(n, elements_a_task), [&](Extent task, int) {
-      run(task * elements_a_task, std::min(elements_a_task, n - task * elements_a_task));
-    });
+    pool_.parallel_for(ceil_div(n, elements_a_task),
+                       [&](Extent task, int) { run(task * elements_a_task, std::min(elements_a_task, n - task * elements_a_task)); });
   }
 
   /// Sum of run(first, count), a double, over chunks of n elements, added up in order.

@@ -43,8 +43,7 @@ void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Mat
     std::fill_n(out, dim, T(0));
     std::vector<T> scores(static_cast<std::size_t>(seen));
     for (Extent j = 0; j < seen; ++j) {
-      scores[static_cast<std::size_t>(j)] =
-          dot(dim, query, keys.data + (first + j) * keys.stride + kv * dim) * T(shape.scale);
+      scores[static_cast<std::size_t>(j)] = dot(dim, query, keys.data + (first + j) * keys.stride + kv * dim) * T(shape.scale);
     }
     // Without keys, a sum of 1 leaves output and statistic zero.
     const T max = seen == 0 ? number_like(*query, 0) : *std::max_element(scores.begin(), scores.end());

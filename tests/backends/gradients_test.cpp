@@ -1,0 +1,123 @@
+#include <doctest/doctest.h>
+
+#include "backends/attention_cases.hpp"
+#include "backends/gradient_check.hpp"
+#include "greentrainer/backends/eigen.hpp"
+
+#define BACKENDS_IN_DOUBLE ReferenceBackend<double>, EigenBackend<double>
+
+namespace greentrainer::testing {
+namespace {
+
+constexpr Extent rows = 5, cols = 19;
+
+TEST_CASE_TEMPLATE("Gradients of products and bias are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+  GradientCheck<B> check({{"x", rows, 7}, {"w", cols, 7}, {"bias", 1, cols}}, {rows, cols});
+  check.forward = [](B& b, auto& d) {
+    b.matmul(d.in(0), Transpose::no, d.in(1), Transpose::yes, d.y(), Write::overwrite);
+    b.add_bias(d.y(), d.vector(2));
+  };
+  check.backward = [](B& b, auto& d) {
+    b.matmul(d.dy(), Transpose::no, d.in(1), Transpose::no, d.grad(0), Write::overwrite);
+    b.matmul(d.dy(), Transpose::yes, d.in(0), Transpose::no, d.grad(1), Write::accumulate);
+    b.bias_grad(d.dy(), d.grad(2).data);
+  };
+  check.run();
+}
+
+TEST_CASE_TEMPLATE("Gradients of embedding and of gathered rows are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+  GradientCheck<B> embedding({{"table", 4, cols}}, {rows, cols}, {3, 0, 3, 2, 3});
+  embedding.forward = [](B& b, auto& d) { b.embedding_forward(d.in(0), d.index(), d.y()); };
+  embedding.backward = [](B& b, auto& d) { b.embedding_grad_weight(d.dy(), d.index(), d.grad(0)); };
+  embedding.run();
+
+  GradientCheck<B> gather({{"x", 9, cols}}, {3, cols}, {1, 4, 8});
+  gather.forward = [](B& b, auto& d) { b.gather_rows(d.in(0), d.index(), d.y()); };
+  gather.backward = [](B& b, auto& d) { b.scatter_rows(d.dy(), d.index(), d.grad(0), Write::overwrite); };
+  gather.run();
+}
+
+TEST_CASE_TEMPLATE("Gradients of norms are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+  GradientCheck<B> layer({{"x", rows, cols}, {"weight", 1, cols}, {"bias", 1, cols}}, {rows, cols}, {}, {rows, 2});
+  layer.forward = [](B& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), 1e-5, d.y(), d.stats()); };
+  layer.backward = [](B& b, auto& d) {
+    b.layer_norm_grad_input(d.dy(), d.in(0), d.vector(1), d.stats(), d.grad(0), Write::overwrite);
+    b.layer_norm_grad_weight(d.dy(), d.in(0), d.stats(), d.grad(1).data);
+    b.bias_grad(d.dy(), d.grad(2).data);
+  };
+  layer.run();
+
+  GradientCheck<B> rms({{"x", rows, cols}, {"weight", 1, cols}}, {rows, cols}, {}, {rows, 1});
+  rms.forward = [](B& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), 1e-5, d.y(), d.stats()); };
+  rms.backward = [](B& b, auto& d) {
+    b.rms_norm_grad_input(d.dy(), d.in(0), d.vector(1), d.stats(), d.grad(0), Write::overwrite);
+    b.rms_norm_grad_weight(d.dy(), d.in(0), d.stats(), d.grad(1).data);
+  };
+  rms.run();
+}
+
+TEST_CASE_TEMPLATE("Gradients of activations are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+    CAPTURE(name_of(f));
+    GradientCheck<B> plain({{"x", rows, cols}}, {rows, cols});
+    plain.forward = [f](B& b, auto& d) { b.activation_forward(f, d.in(0), d.y()); };
+    plain.backward = [f](B& b, auto& d) { b.activation_grad(f, d.dy(), f == Activation::relu ? d.y() : d.in(0), d.grad(0)); };
+    plain.run();
+
+    GradientCheck<B> gated({{"gate", rows, cols}, {"up", rows, cols}}, {rows, cols});
+    gated.forward = [f](B& b, auto& d) { b.gated_forward(f, d.in(0), d.in(1), d.y()); };
+    gated.backward = [f](B& b, auto& d) {
+      b.gated_grad_gate(f, d.dy(), d.in(0), d.in(1), d.grad(0));
+      b.gated_grad_up(f, d.dy(), d.in(0), d.grad(1));
+    };
+    gated.run();
+  }
+}
+
+TEST_CASE_TEMPLATE("The gradient of a rotary embedding turns back", B, BACKENDS_IN_DOUBLE) {
+  GradientCheck<B> check({{"x", rows, 24}}, {rows, 24}, {0, 1, 5, 1000, 7});
+  check.forward = [](B& b, auto& d) { b.rotary(d.in(0), d.index(), 12, 10000.0, Rotation::forward, d.y()); };
+  check.backward = [](B& b, auto& d) { b.rotary(d.dy(), d.index(), 12, 10000.0, Rotation::backward, d.grad(0)); };
+  check.run();
+}
+
+TEST_CASE_TEMPLATE("Gradients of attention are the slopes of the forward kernel", B, BACKENDS_IN_DOUBLE) {
+  for (const AttentionSizes& sizes : attention_sizes()) {
+    if (sizes.query_rows() > 200) continue;  // central differences of a long one take long
+    CAPTURE(sizes.text_of());
+    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.heads * sizes.head_dim, narrow = sizes.kv_heads * sizes.head_dim;
+    std::vector<Index> offsets = offsets_of(sizes.query_lengths);
+    const std::size_t first_key = offsets.size();
+    for (Index offset : offsets_of(sizes.key_lengths)) offsets.push_back(offset);
+    const auto shape = [=](const auto& d) {
+      AttentionShape s = sizes.shape(d);
+      s.keys.offsets = d.index() + first_key;
+      return s;
+    };
+    GradientCheck<B> check({{"queries", q, wide}, {"keys", k, narrow}, {"values", k, narrow}}, {q, wide}, offsets, {q, sizes.heads});
+    check.forward = [=](B& b, auto& d) { b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), d.y(), d.stats()); };
+    check.backward = [=](B& b, auto& d) {
+      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), d.y(), d.stats(), d.dy(), d.grad(0), d.grad(1), d.grad(2));
+    };
+    check.run();
+  }
+}
+
+TEST_CASE_TEMPLATE("The gradient of cross-entropy is the slope of the loss", B, BACKENDS_IN_DOUBLE) {
+  GradientCheck<B> check({{"logits", rows, cols}}, {1, 1}, {0, 18, 7, 7, 3});
+  check.forward = [](B& b, auto& d) {
+    double* sum = d.y().data;
+    b.zero(sum, sizeof(double));
+    b.cross_entropy_forward(d.in(0), d.index(), nullptr, sum);
+  };
+  check.backward = [](B& b, auto& d) {
+    double scale = 0;  // grad_output of the sum
+    b.copy_to_host(&scale, d.dy().data, sizeof(double));
+    b.copy(d.grad(0).data, d.in(0).data, d.in(0).size() * static_cast<Bytes>(sizeof(double)));
+    b.cross_entropy_grad(d.grad(0), d.index(), scale);
+  };
+  check.run();
+}
+
+}  // namespace
+}  // namespace greentrainer::testing
