@@ -21,8 +21,8 @@ finetune() {  # finetune NAME option...
   "$build/bin/greentrainer" finetune --model "$root/examples/data/stories260k" --train "$root/examples/data/scitldr/train.jsonl" \
     --validation "$root/examples/data/scitldr/validation.jsonl" --output "$results/$name" "$@" --json >"$results/$name.json"
 }
-finetune full --method full
-finetune green --method green --rho 0.5
+finetune full --method full --epochs 4 --learning-rate 1e-3
+finetune green --method green --rho 0.5 --epochs 4 --learning-rate 1e-3
 
 echo
 "$build/bin/print_comparison" "$results/full.json" "$results/green.json"
