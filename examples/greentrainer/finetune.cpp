@@ -4,7 +4,6 @@
 #include <charconv>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <numeric>
@@ -12,6 +11,7 @@
 
 #include "commands.hpp"
 #include "console.hpp"
+#include "finetune_report.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
@@ -137,112 +137,18 @@ Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
   return workload_of(collate(data, order));
 }
 
-OrderedJson json_of(const std::map<std::string, double>& importance) {
-  OrderedJson json = OrderedJson::object();
-  for (const auto& [name, value] : importance) json.push_back({name, value});
-  return json;
-}
-
-OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
-}
-
-/// metrics.jsonl: what happened, one JSON object a line.
-class Metrics {
- public:
-  explicit Metrics(std::filesystem::path path) : path_(std::move(path)), out_(path_) {}
-
-  void selection(const SelectionRecord& record) {
-    OrderedJson json = {{"event", "selection"}};
-    json.update(json_of(record));
-    write(json);
+/// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the batches that come.
+template <Backend B>
+void check_ratio(const TensorGraph<B>& graph, const std::vector<Example>& data, const Options& options) {
+  Workload all;
+  std::vector<std::size_t> batch;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    batch.push_back(i);
+    if (i + 1 < data.size() && static_cast<Extent>(batch.size()) < options.batch_size) continue;
+    all += workload_of(collate(data, batch));
+    batch.clear();
   }
-  void step(const StepRecord& record) {
-    flops_ += record.flops;
-    write({{"event", "step"},
-           {"step", record.step},
-           {"loss", record.loss},
-           {"learning_rate", record.learning_rate},
-           {"tokens", record.tokens},
-           {"labelled_tokens", record.labelled_tokens},
-           {"seconds", record.seconds},
-           {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
-           {"flops", record.flops},
-           {"flops_spent", flops_}});
-  }
-  void evaluation(const char* when, double loss) { write({{"event", "evaluation"}, {"when", when}, {"loss", loss}}); }
-  void close() {
-    out_.close();
-    if (!out_) fail();
-  }
-
- private:
-  void write(const OrderedJson& json) {
-    out_ << json.dump() << '\n';
-    if (!out_) fail();
-  }
-  [[noreturn]] void fail() const { throw SaveError("finetune", text(path_.string(), ": expected to write on, got an error; is the disk full?")); }
-
-  std::filesystem::path path_;
-  std::ofstream out_;
-  Flops flops_ = 0;
-};
-
-/// What is reported beside the training report.
-struct Surroundings {
-  std::size_t rows_dropped = 0, rows_truncated = 0;
-  double load_seconds = 0, save_seconds = 0, total_seconds = 0;
-  std::optional<double> joules;
-};
-
-OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
-  OrderedJson json = {{"loss_before", report.loss_before},
-                      {"loss_after", report.loss_after},
-                      {"steps", report.steps},
-                      {"tokens", report.tokens},
-                      {"labelled_tokens", report.labelled_tokens},
-                      {"rows_dropped", around.rows_dropped},
-                      {"rows_truncated", around.rows_truncated}};
-  json["flops"] = {{"train", report.flops.train},
-                   {"importance", report.flops.importance},
-                   {"optimizer", report.flops.optimizer},
-                   {"evaluation", report.flops.evaluation},
-                   {"full", report.flops.full}};
-  json["ratio"] = report.ratio();
-  json["ratio_all_in"] = report.ratio_all_in();
-  const auto& s = report.seconds;
-  json["seconds"] = {{"load", around.load_seconds},  {"importance", s.importance}, {"selection", s.selection}, {"forward", s.forward},
-                     {"backward", s.backward},       {"optimizer", s.optimizer},   {"evaluation", s.evaluation}, {"save", around.save_seconds},
-                     {"total", around.total_seconds}};
-  json["peak_memory_bytes"] = peak_memory();
-  if (around.joules) json["energy_joules"] = *around.joules;
-  else json["energy_joules"] = "not measured";
-  json["selections"] = OrderedJson::array();
-  for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
-  return json;
-}
-
-void print(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation) {
-  const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
-  const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
-  const auto& s = report.seconds;
-  print_table({{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
-               {"steps", text(report.steps)},
-               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
-               {"training", flops(report.flops.train)},
-               {"full fine-tuning would be", flops(report.flops.full)},
-               {"ratio", fixed(report.ratio(), 4)},
-               {"importance", flops(report.flops.importance)},
-               {"optimizer", flops(report.flops.optimizer)},
-               {"evaluation", flops(report.flops.evaluation)},
-               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
-               {"time", seconds(around.total_seconds)},
-               {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
-               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
-               {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-               {"peak memory", bytes_text(peak_memory())},
-               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
-  std::cout << "written to " << output << '\n';
+  select_within_ratio(graph, ExactCost<B>{}, all, std::vector<double>(graph.parameters().size(), 0.0), options.rho);
 }
 
 template <Backend B>
@@ -270,10 +176,7 @@ int finetune(B& backend, const Options& options) {
   EnergyMeter energy;
   watch_for_interrupts();
   Surroundings around;
-  // Targets are looked at first: a long run must not be lost to a mistyped one.
   check_output(options.output, {options.model, options.train, options.validation});
-  CreatedParents parents(options.output);
-  OutputFolder output(options.output);
 
   auto model = load_pretrained(std::filesystem::path(options.model), backend);
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
@@ -286,6 +189,7 @@ int finetune(B& backend, const Options& options) {
 
   Trainer<B> trainer = make_trainer(model, options);
   const auto& graph = model.graph();
+  if (options.method == "green") check_ratio(graph, train.examples, options);
   const Workload largest = largest_workload(train.examples, options.batch_size);
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
@@ -297,7 +201,8 @@ int finetune(B& backend, const Options& options) {
         memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, TransientGradients<B>::elements(graph), saves)));
   }
 
-  Metrics metrics(output.path() / "metrics.jsonl");
+  say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(), " examples before the first step"));
+  Metrics metrics;
   Progress progress(measured_peak(backend.threads()));
   FitOptions fit{.epochs = options.epochs,
                  .steps = options.steps,
@@ -337,7 +242,9 @@ int finetune(B& backend, const Options& options) {
   const auto save_start = Clock::now();
   metrics.evaluation("before", report.loss_before);
   metrics.evaluation("after", report.loss_after);
-  metrics.close();
+  CreatedParents parents(options.output);
+  OutputFolder output(options.output);
+  atomic_write_file(output.path() / "metrics.jsonl", metrics.lines());
   write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
   output.commit();
   parents.keep();
@@ -345,7 +252,7 @@ int finetune(B& backend, const Options& options) {
   around.total_seconds = since(start);
   around.joules = energy.joules();
   if (options.json) print_json(json_of(report, around));
-  else print(report, around, options.output, !options.validation.empty());
+  else print_report(report, around, options.output, !options.validation.empty());
   return 0;
 }
 

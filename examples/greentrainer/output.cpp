@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/io/output_folder.hpp"
 
 namespace greentrainer::program {
 
@@ -18,6 +19,8 @@ void check_output(const std::string& output, const std::vector<std::string>& inp
       throw SaveError("finetune", text("--output ", output, ": expected a folder that no input lies in, got the one with ", input, "; choose another output"));
     }
   }
+  const CreatedParents parents(output);
+  const OutputFolder trial(output);
 }
 
 CreatedParents::CreatedParents(const std::filesystem::path& output) {

@@ -1,0 +1,97 @@
+#include "finetune_report.hpp"
+
+#include <iostream>
+#include <map>
+
+#include "console.hpp"
+#include "machine.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+OrderedJson json_of(const std::map<std::string, double>& importance) {
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [name, value] : importance) json.push_back({name, value});
+  return json;
+}
+
+OrderedJson json_of(const SelectionRecord& record) {
+  return {{"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
+}
+
+}  // namespace
+
+void Metrics::selection(const SelectionRecord& record) {
+  OrderedJson json = {{"event", "selection"}};
+  json.update(json_of(record));
+  add(json);
+}
+
+void Metrics::step(const StepRecord& record) {
+  flops_ += record.flops;
+  add({{"event", "step"},
+       {"step", record.step},
+       {"loss", record.loss},
+       {"learning_rate", record.learning_rate},
+       {"tokens", record.tokens},
+       {"labelled_tokens", record.labelled_tokens},
+       {"seconds", record.seconds},
+       {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+       {"flops", record.flops},
+       {"flops_spent", flops_}});
+}
+
+void Metrics::evaluation(const char* when, double loss) { add({{"event", "evaluation"}, {"when", when}, {"loss", loss}}); }
+
+OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
+  OrderedJson json = {{"loss_before", report.loss_before},
+                      {"loss_after", report.loss_after},
+                      {"steps", report.steps},
+                      {"tokens", report.tokens},
+                      {"labelled_tokens", report.labelled_tokens},
+                      {"rows_dropped", around.rows_dropped},
+                      {"rows_truncated", around.rows_truncated}};
+  json["flops"] = {{"train", report.flops.train},
+                   {"importance", report.flops.importance},
+                   {"optimizer", report.flops.optimizer},
+                   {"evaluation", report.flops.evaluation},
+                   {"full", report.flops.full}};
+  json["ratio"] = report.ratio();
+  json["ratio_all_in"] = report.ratio_all_in();
+  const auto& s = report.seconds;
+  json["seconds"] = {{"load", around.load_seconds},  {"importance", s.importance}, {"selection", s.selection}, {"forward", s.forward},
+                     {"backward", s.backward},       {"optimizer", s.optimizer},   {"evaluation", s.evaluation}, {"save", around.save_seconds},
+                     {"total", around.total_seconds}};
+  json["peak_memory_bytes"] = peak_memory();
+  if (around.joules) json["energy_joules"] = *around.joules;
+  else json["energy_joules"] = "not measured";
+  json["selections"] = OrderedJson::array();
+  for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
+  return json;
+}
+
+void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation) {
+  const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
+  const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
+  const auto& s = report.seconds;
+  print_table({{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
+               {"steps", text(report.steps)},
+               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
+               {"training", flops(report.flops.train)},
+               {"full fine-tuning would be", flops(report.flops.full)},
+               {"ratio", fixed(report.ratio(), 4)},
+               {"importance", flops(report.flops.importance)},
+               {"optimizer", flops(report.flops.optimizer)},
+               {"evaluation", flops(report.flops.evaluation)},
+               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
+               {"time", seconds(around.total_seconds)},
+               {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
+               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
+               {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
+               {"peak memory", bytes_text(peak_memory())},
+               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  std::cout << "written to " << output << '\n';
+}
+
+}  // namespace greentrainer::program

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/train/training_report.hpp"
+
+namespace greentrainer::program {
+
+/// metrics.jsonl: what happened, one JSON object a line. Kept until the end, so that a run that is killed leaves nothing behind.
+class Metrics {
+ public:
+  void selection(const SelectionRecord& record);
+  void step(const StepRecord& record);
+  void evaluation(const char* when, double loss);
+  const std::string& lines() const { return lines_; }
+
+ private:
+  void add(const OrderedJson& json) { lines_ += json.dump() + '\n'; }
+
+  std::string lines_;
+  Flops flops_ = 0;
+};
+
+/// What is reported beside the training report.
+struct Surroundings {
+  std::size_t rows_dropped = 0, rows_truncated = 0;
+  double load_seconds = 0, save_seconds = 0, total_seconds = 0;
+  std::optional<double> joules;
+};
+
+/// The object that --json prints.
+OrderedJson json_of(const TrainingReport& report, const Surroundings& around);
+
+/// The same for people, on stdout. `validation`: whether losses are on validation data.
+void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation);
+
+}  // namespace greentrainer::program
