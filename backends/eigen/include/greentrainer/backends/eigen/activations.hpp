@@ -1,11 +1,15 @@
 #pragma once
 
 #include <numbers>
+#include <unsupported/Eigen/SpecialFunctions>
 
 #include "greentrainer/backends/eigen/lanes.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
 
 namespace greentrainer::eigen {
+
+// Eigen's exp and erf pass a NaN on, although they clamp their argument; a test holds them to it. Its select and unaryExpr work element by element,
+// so nothing costly may stand inside them.
 
 // Each has value(x) and grad(grad_output, saved) on Lanes; saved is the output for ReLU, the input for the others.
 
@@ -19,13 +23,11 @@ struct Relu {
 template <class T>
 struct Gelu {
   using L = Lanes<T>;
-  static L cdf(const L& x) {
-    return T(0.5) * (T(1) + (x * T(1 / std::numbers::sqrt2)).unaryExpr([](T v) { return std::erf(v); }));
-  }
+  static L cdf(const L& x) { return T(0.5) * (T(1) + (x * T(1 / std::numbers::sqrt2)).erf()); }
   L value(const L& x) const { return x * cdf(x); }
   L grad(const L& dy, const L& x) const {
     constexpr T density = T(0.5 * std::numbers::inv_sqrtpi * std::numbers::sqrt2);  // of the normal distribution at 0
-    return dy * (cdf(x) + x * density * exp_of(x * x * T(-0.5)));
+    return dy * (cdf(x) + x * density * (x * x * T(-0.5)).exp());
   }
 };
 
@@ -35,7 +37,7 @@ struct GeluTanh {
   static constexpr T slope = T(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);  // sqrt(2 / pi)
   static constexpr T cubic = T(0.044715);
   // (1 + tanh(u)) / 2 as the logistic function of 2u: one exp, and exact in both tails.
-  static L gate(const L& x) { return T(1) / (T(1) + exp_of(x * (T(1) + cubic * x * x) * (T(-2) * slope))); }
+  static L gate(const L& x) { return T(1) / (T(1) + (x * (T(1) + cubic * x * x) * (T(-2) * slope)).exp()); }
   L value(const L& x) const { return x * gate(x); }
   L grad(const L& dy, const L& x) const {
     const L g = gate(x);
@@ -46,7 +48,7 @@ struct GeluTanh {
 template <class T>
 struct Silu {
   using L = Lanes<T>;
-  static L gate(const L& x) { return T(1) / (T(1) + exp_of(-x)); }
+  static L gate(const L& x) { return T(1) / (T(1) + (-x).exp()); }
   L value(const L& x) const { return x * gate(x); }
   L grad(const L& dy, const L& x) const {
     const L g = gate(x);

@@ -144,7 +144,7 @@ class AttentionKernels {
     for (Extent j = 0; j < panel.keys; ++j) max = max.max(row_of(scores, j));
     A sum = A::Zero();
     for (Extent j = 0; j < panel.keys; ++j) {
-      const A e = exp_of((row_of(scores, j) - max) * scale);
+      const A e = ((row_of(scores, j) - max) * scale).exp();
       row_of(scores, j) = e;
       sum += e;
     }
@@ -161,7 +161,7 @@ class AttentionKernels {
   static void recompute_probabilities(const QueryPanel& panel, T* scores, T scale, Matrix<const T> stats, Extent row, Extent head) {
     A log_sum = A::Zero();
     for (Extent i = 0; i < panel.count; ++i) log_sum[i] = stats.data[(row + i) * stats.stride + head];
-    for (Extent j = 0; j < panel.keys; ++j) row_of(scores, j) = exp_of(row_of(scores, j) * scale - log_sum);
+    for (Extent j = 0; j < panel.keys; ++j) row_of(scores, j) = (row_of(scores, j) * scale - log_sum).exp();
     panel.mask(scores, T(0));
   }
 

@@ -19,7 +19,7 @@ class CrossEntropyKernels {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = logits.data + r * logits.stride;
         const T max = maximum(row, logits.cols);
-        const auto term = [max](const L& x) { return std::array<L, 1>{exp_of(x - max)}; };
+        const auto term = [max](const L& x) { return std::array<L, 1>{(x - max).exp()}; };
         const double sum = sum_lanes<T, 1>(logits.cols, lowest, term, row)[0];
         losses[r] = std::log(sum) + (static_cast<double>(max) - static_cast<double>(row[labels[r]]));
         if (row_losses != nullptr) row_losses[r] = static_cast<T>(losses[r]);
@@ -35,7 +35,7 @@ class CrossEntropyKernels {
         const T max = maximum(row, logits.cols);
         // The terms are kept where the logits were: sum_lanes meets each group of elements once, in order.
         map_lanes(
-            logits.cols, row, [max](const L& x) -> L { return exp_of(x - max); }, row);
+            logits.cols, row, [max](const L& x) -> L { return (x - max).exp(); }, row);
         const double sum = sum_lanes<T, 1>(
             logits.cols, T(0), [](const L& e) { return std::array<L, 1>{e}; }, row)[0];
         const T factor = static_cast<T>(scale / sum);

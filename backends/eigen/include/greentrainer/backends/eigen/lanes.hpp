@@ -69,12 +69,4 @@ std::array<double, N> sum_lanes(Extent n, T fill, F f, const X*... x) {
   return total;
 }
 
-/// exp that lets NaN through: Eigen's clamps its argument first, which may lose one, and a NaN must surface in the loss.
-template <class Derived>
-auto exp_of(const Eigen::ArrayBase<Derived>& x) {
-  using Result = typename Derived::PlainObject;
-  const Result value = x;
-  return Result((value == value).select(value.exp(), value));
-}
-
 }  // namespace greentrainer::eigen
