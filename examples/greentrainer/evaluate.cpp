@@ -31,6 +31,7 @@ template <Backend B>
 int evaluate_on(B& backend, const Options& options) {
   auto model = load_pretrained(std::filesystem::path(options.model), backend);
   const Dataset data = load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
+  say_if_not_native();
   const Evaluation evaluation = evaluate(model, data.examples, options.batch_size);
   if (options.json) {
     OrderedJson json = {{"loss", evaluation.loss}, {"tokens", evaluation.tokens}, {"perplexity", evaluation.perplexity()}, {"examples", OrderedJson::array()}};
@@ -56,7 +57,6 @@ int run(const Command& command, const Options& options) {
   command.require("model");
   command.require("data");
   require_backend(command, options.backend);
-  say_if_not_native();
   EigenBackend<float> backend(static_cast<int>(options.threads));
   return evaluate_on(backend, options);
 }

@@ -193,6 +193,7 @@ int finetune(B& backend, const Options& options) {
   const Workload largest = largest_workload(train.examples, options.batch_size);
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
+  say_if_not_native();
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ",
            train.examples.size(), " examples; backend ", backend.name()));
   if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
@@ -258,7 +259,6 @@ int finetune(B& backend, const Options& options) {
 
 int run(const Command& command, Options options) {
   check(command, options);
-  say_if_not_native();
   EigenBackend<float> backend(static_cast<int>(options.threads));
   return finetune(backend, options);
 }
