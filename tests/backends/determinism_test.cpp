@@ -25,15 +25,16 @@ TEST_CASE_TEMPLATE_DEFINE("A gradient of attention is the same bits whichever ot
   B backend;
   for (const AttentionSizes& sizes : attention_sizes()) {
     CAPTURE(sizes.text_of());
-    const auto all = attention_grad_case(sizes, {.queries = true, .keys = true, .values = true});
+    const bool bias = sizes.relative.buckets > 0;
+    const auto all = attention_grad_case(sizes, {.queries = true, .keys = true, .values = true, .bias = bias});
     const CaseValues before = initial_values<T>(all);
     const CaseOutcome expected = run_case(backend, all, before);
-    for (int bits = 1; bits < 7; ++bits) {
-      const Wanted wanted{.queries = (bits & 1) != 0, .keys = (bits & 2) != 0, .values = (bits & 4) != 0};
+    for (const Wanted& wanted : wanted_gradients(sizes)) {
       const CaseOutcome actual = run_case(backend, attention_grad_case(sizes, wanted), before);
-      if (wanted.queries) CHECK(actual.values[6] == expected.values[6]);
-      if (wanted.keys) CHECK(actual.values[7] == expected.values[7]);
-      if (wanted.values) CHECK(actual.values[8] == expected.values[8]);
+      if (wanted.queries) CHECK(actual.values[7] == expected.values[7]);
+      if (wanted.keys) CHECK(actual.values[8] == expected.values[8]);
+      if (wanted.values) CHECK(actual.values[9] == expected.values[9]);
+      if (wanted.bias) CHECK(actual.values[10] == expected.values[10]);
     }
   }
 }
@@ -89,8 +90,11 @@ TEST_CASE_TEMPLATE("A NaN comes out of every kernel that a NaN goes into", T, fl
       if (f != Activation::relu) spreads(activation_grad_case(f, 1, 17, 0), 1, element);  // whose slope at NaN is anyone's
     }
   }
-  const AttentionSizes sizes{.heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
+  AttentionSizes sizes{.heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
   for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2}) spreads(attention_forward_case(sizes), operand, 0);
+  sizes.relative = {.buckets = 8, .max_distance = 20, .bidirectional = false};
+  for (const std::size_t operand : std::vector<std::size_t>{0, 3}) spreads(attention_forward_case(sizes), operand, 0);
+  spreads(attention_grad_case(sizes, {.bias = true}), 6, 0);
   for (const std::size_t element : std::vector<std::size_t>{0, 40, 99}) {
     spreads(cross_entropy_forward_case(1, 100, true), 0, element);
     spreads(cross_entropy_grad_case(1, 100), 0, element);

@@ -85,19 +85,21 @@ TEST_CASE_TEMPLATE("Gradients of attention are the slopes of the forward kernel"
   for (const AttentionSizes& sizes : attention_sizes()) {
     if (sizes.query_rows() > 200) continue;  // central differences of a long one take long
     CAPTURE(sizes.text_of());
-    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.heads * sizes.head_dim, narrow = sizes.kv_heads * sizes.head_dim;
-    std::vector<Index> offsets = offsets_of(sizes.query_lengths);
-    const std::size_t first_key = offsets.size();
-    for (Index offset : offsets_of(sizes.key_lengths)) offsets.push_back(offset);
-    const auto shape = [=](const auto& d) {
-      AttentionShape s = sizes.shape(d);
-      s.keys.offsets = d.index() + first_key;
-      return s;
-    };
-    GradientCheck<B> check({{"queries", q, wide}, {"keys", k, narrow}, {"values", k, narrow}}, {q, wide}, offsets, {q, sizes.heads});
-    check.forward = [=](B& b, auto& d) { b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), d.y(), d.stats()); };
+    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads), narrow = sizes.columns(sizes.kv_heads);
+    std::vector<Index> indices;
+    std::vector<std::size_t> starts;
+    for (const std::vector<Index>& array : sizes.indices()) {
+      starts.push_back(indices.size());
+      indices.insert(indices.end(), array.begin(), array.end());
+    }
+    const auto shape = [=](const auto& d) { return sizes.shape([&](std::size_t i) { return d.index() + starts[i]; }); };
+    const auto bias = [=](auto matrix) { return sizes.relative.buckets > 0 ? matrix : decltype(matrix){}; };
+    GradientCheck<B> check({{"queries", q, wide}, {"keys", k, narrow}, {"values", k, narrow}, {"bias", sizes.relative.buckets, sizes.heads}},
+                           {q, sizes.heads * sizes.head_dim}, indices, {q, sizes.heads});
+    check.forward = [=](B& b, auto& d) { b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats()); };
     check.backward = [=](B& b, auto& d) {
-      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), d.y(), d.stats(), d.dy(), d.grad(0), d.grad(1), d.grad(2));
+      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats(), d.dy(), d.grad(0), d.grad(1), d.grad(2),
+                       bias(d.grad(3)));
     };
     check.run();
   }

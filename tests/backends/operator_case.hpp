@@ -172,10 +172,7 @@ CaseOutcome run_case(B& backend, const Case& test, const CaseValues& values, Flo
   return outcome;
 }
 
-/// Sequences as a kernel wants them; `offsets` is in the backend's memory.
-inline SequenceView sequences(const Index* offsets, const std::vector<Index>& lengths) {
-  return {offsets, static_cast<Extent>(lengths.size()), lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end())};
-}
+/// Where sequences of these lengths begin, and at last where they end.
 inline std::vector<Index> offsets_of(const std::vector<Index>& lengths) {
   std::vector<Index> offsets = {0};
   for (Index length : lengths) offsets.push_back(offsets.back() + length);

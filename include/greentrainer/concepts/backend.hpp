@@ -86,15 +86,17 @@ concept BackendKernels =
       b.accumulate(x, y);
 
       // Softmax attention without a (tokens x tokens) matrix in memory.
-      // (shape, queries, keys, values, output, stats): stats (query rows, heads) receives the log-sum-exp of each row's scores.
-      //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3))
+      // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query rows, heads) receives the
+      // log-sum-exp of each row's scores.
+      //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3)), with alibi + 2P heads, with relative + P heads
       // A query without keys gets output and statistic 0. P counts the pairs that see each other; what a backend computes beside them is not counted.
-      b.attention_forward(attention, x, x, x, y, y);
-      // (shape, queries, keys, values, output, stats, grad_output, grad_queries, grad_keys, grad_values): gradients whose data is null are not formed,
-      // nor what only they need; all others are overwritten. Without grad_queries and grad_keys, values and output are not read and may be null.
-      //     heads * (probabilities P (2 head_dim + 3); grad_values P 2 head_dim; with queries or keys P (2 head_dim + 3) + R 2 head_dim,
-      //              and for each of the two P 2 head_dim)
-      b.attention_grad(attention, x, x, x, x, x, x, y, y, y);
+      b.attention_forward(attention, x, x, x, x, y, y);
+      // (shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias): gradients whose data is null
+      // are not formed, nor what only they need. grad_bias (buckets, heads) accumulates; the others are overwritten in the rows of sequences and the
+      // columns of heads, and untouched elsewhere. Without grad_queries, grad_keys and grad_bias, values and output are not read and may be null.
+      //     heads * (probabilities P (2 head_dim + 3), with alibi + 2P, with relative + P; grad_values P 2 head_dim;
+      //              with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim; for queries and keys P 2 head_dim each, for bias P)
+      b.attention_grad(attention, x, x, x, x, x, x, x, y, y, y, y);
 
       // Rows of logits x = y (R, V) and labels (R): result[0] += sum of the rows' losses (double, in the backend's memory), and row losses to
       // `out` (R) unless null.                                                           R (3V + 3)

@@ -3,28 +3,50 @@
 #include <string_view>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/position_bias.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
 
-/// Packed sequences as a kernel sees them: sequence s holds the rows [offsets[s], offsets[s + 1]).
+/// Sequences as a kernel sees them: sequence s holds the rows [begins[s], ends[s]). Rows in between belong to none: room of a key-value cache.
 struct SequenceView {
-  const Index* offsets = nullptr;  ///< count + 1 entries, in the backend's memory
+  const Index* begins = nullptr;  ///< `count` entries each, in the backend's memory
+  const Index* ends = nullptr;
   Extent count = 0;
-  Extent max_length = 0;           ///< of the longest sequence, known to the host
+  Extent max_length = 0;  ///< at least that of the longest sequence, known to the host
+
+  /// Sequences laid end to end: `offsets` has count + 1 entries.
+  static constexpr SequenceView packed(const Index* offsets, Extent count, Extent max_length) { return {offsets, offsets + 1, count, max_length}; }
 };
 
-/// Shape of an attention over packed sequences. Query head h reads key and value head h / (heads / kv_heads).
-/// Queries are (query rows, heads * head_dim), keys and values (key rows, kv_heads * head_dim). Sequence s of the queries attends
-/// to sequence s of the keys: all of it, or if `causal` the first i + 1 keys for query i.
+/// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to the query's own position. Where
+/// there are more keys than queries, causal ones end together: the first keys are those of a cache.
+/// Queries (query rows, ...), keys and values (key rows, ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows,
+/// heads * head_dim). Query head h reads key and value head h / (heads / kv_heads).
+/// The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j + bias[relative_bucket(j - the query's position)][h];
+/// the last two terms only if asked for.
 struct AttentionShape {
   Extent heads = 0;
   Extent kv_heads = 0;
   Extent head_dim = 0;
-  double scale = 1;                ///< on the scores, before the softmax
+  Extent head_stride = 0;  ///< of queries, keys, values and their gradients; 0: head_dim
+  double scale = 1;        ///< on the scores, before biases and softmax
   bool causal = true;
+  bool alibi = false;
+  RelativeBias relative;  ///< its table, (buckets, heads), is an argument beside the shape
   SequenceView queries;
   SequenceView keys;
+
+  constexpr Extent columns_a_head() const { return head_stride > 0 ? head_stride : head_dim; }
+  /// Position of a sequence's first query among its keys.
+  constexpr Extent first_position(Extent query_count, Extent key_count) const {
+    return causal && key_count > query_count ? key_count - query_count : 0;
+  }
+  /// Keys that query `query` of a sequence sees: the first so many.
+  constexpr Extent keys_seen(Extent query, Extent query_count, Extent key_count) const {
+    const Extent seen = first_position(query_count, key_count) + query + 1;
+    return causal && seen < key_count ? seen : key_count;
+  }
 };
 
 /// Element-wise functions between two linear layers. `gelu` is the exact one (erf), `gelu_tanh` its tanh approximation.

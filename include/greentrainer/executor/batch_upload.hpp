@@ -40,7 +40,7 @@ class BatchUpload {
       for (std::size_t s = 0; s + 1 < t.offsets.size(); ++s) longest = std::max<Extent>(longest, t.offsets[s + 1] - t.offsets[s]);
       return DeviceTokens{.ids = base + p.ids,
                           .positions = base + p.positions,
-                          .sequences = {.offsets = base + p.offsets, .count = t.sequences(), .max_length = longest},
+                          .sequences = SequenceView::packed(base + p.offsets, t.sequences(), longest),
                           .tokens = t.tokens()};
     };
     return {.decoder = tokens(batch.decoder, decoder),

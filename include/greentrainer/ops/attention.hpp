@@ -4,12 +4,22 @@
 
 namespace greentrainer {
 
+/// The measure that counts an attention's pairs of a query and a key it sees.
+constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
+  if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
+  return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
+}
+inline SequenceView sequences_of(const DeviceBatch& batch, Rows rows) {
+  return rows == Rows::encoder_tokens ? batch.encoder.sequences : batch.decoder.sequences;
+}
+
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each packed sequence. Scores are
 /// recomputed in the backward pass from queries, keys and one statistic a row and head, so no (tokens x tokens) matrix exists.
-/// Cross-attention reads keys and values with encoder rows.
+/// Cross-attention reads keys and values with encoder rows. With relative.buckets > 0 there is a parameter, the relative position bias (buckets,
+/// heads), which several attentions may share.
 struct Attention {
   static constexpr std::string_view kind = "attention";
-  enum Part { probabilities, grad_scores, grad_query, grad_key, grad_value };
+  enum Part { probabilities, grad_scores, grad_query, grad_key, grad_value, grad_bias };
 
   Rows query_rows = Rows::decoder_tokens;
   Rows key_rows = Rows::decoder_tokens;
@@ -18,56 +28,69 @@ struct Attention {
   Extent head_dim = 0;
   double scale = 1;
   bool causal = true;
+  bool alibi = false;
+  RelativeBias relative = {};
 
   std::vector<ValueShape> input_shapes() const {
     return {{query_rows, heads * head_dim}, {key_rows, kv_heads * head_dim}, {key_rows, kv_heads * head_dim}};
   }
   std::vector<ValueShape> output_shapes() const { return {{query_rows, heads * head_dim}, {query_rows, heads, false}}; }
-  std::vector<ParameterShape> parameter_shapes() const { return {}; }
+  std::vector<ParameterShape> parameter_shapes() const {
+    if (!has_table()) return {};
+    return {{relative.buckets, heads}};
+  }
   std::vector<GradPart> parts() const {
     using enum GradPart::Kind;
-    return {{.name = "probabilities", .kind = shared, .keeps_inputs = bit(0) | bit(1), .keeps_outputs = bit(1)},
-            {.name = "grad_scores", .kind = shared, .after = bit(probabilities), .keeps_inputs = bit(2), .keeps_outputs = bit(0)},
-            {.name = "grad_query", .kind = input, .index = 0, .after = bit(grad_scores)},
-            {.name = "grad_key", .kind = input, .index = 1, .after = bit(grad_scores)},
-            {.name = "grad_value", .kind = input, .index = 2, .after = bit(probabilities)}};
+    std::vector<GradPart> parts = {
+        {.name = "probabilities", .kind = shared, .keeps_inputs = bit(0) | bit(1), .keeps_outputs = bit(1)},
+        {.name = "grad_scores", .kind = shared, .after = bit(probabilities), .keeps_inputs = bit(2), .keeps_outputs = bit(0)},
+        {.name = "grad_query", .kind = input, .index = 0, .after = bit(grad_scores)},
+        {.name = "grad_key", .kind = input, .index = 1, .after = bit(grad_scores)},
+        {.name = "grad_value", .kind = input, .index = 2, .after = bit(probabilities)}};
+    if (has_table()) parts.push_back({.name = "grad_bias", .kind = parameter, .index = 0, .after = bit(grad_scores)});
+    return parts;
   }
 
-  LinearCost forward_cost() const { return per(pairs(), heads * (4 * head_dim + 4)) + per(query_rows, heads * (head_dim + 3)); }
+  LinearCost forward_cost() const { return per(pairs(), heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3)); }
   LinearCost part_cost(int part, Write) const {
     switch (part) {
-      case probabilities: return per(pairs(), heads * (2 * head_dim + 3));
+      case probabilities: return per(pairs(), heads * (2 * head_dim + 3 + bias_flops()));
       case grad_scores: return per(pairs(), heads * (2 * head_dim + 3)) + per(query_rows, heads * 2 * head_dim);
+      case grad_bias: return per(pairs(), heads);
       default: return per(pairs(), heads * 2 * head_dim);
     }
   }
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.attention_forward(shape(call.batch), call.input(0), call.input(1), call.input(2), call.output(0), call.output(1));
+    using T = typename ForwardCall<B>::T;
+    call.backend.attention_forward(shape(call.batch), call.input(0), call.input(1), call.input(2),
+                                   has_table() ? call.parameter(0) : Matrix<const T>{}, call.output(0), call.output(1));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
     using T = typename BackwardCall<B>::T;
     const auto wanted = [&](int part, int i) { return call.wants(part) ? call.grad_input(i) : Matrix<T>{}; };
-    call.backend.attention_grad(shape(call.batch), call.input(0), call.input(1), call.input(2), call.output(0), call.output(1), call.grad_output(),
-                                wanted(grad_query, 0), wanted(grad_key, 1), wanted(grad_value, 2));
+    call.backend.attention_grad(shape(call.batch), call.input(0), call.input(1), call.input(2), has_table() ? call.parameter(0) : Matrix<const T>{},
+                                call.output(0), call.output(1), call.grad_output(), wanted(grad_query, 0), wanted(grad_key, 1), wanted(grad_value, 2),
+                                call.wants(grad_bias) ? call.grad_parameter(0) : Matrix<T>{});
   }
 
  private:
-  Measure pairs() const {
-    if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
-    return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
-  }
+  bool has_table() const { return relative.buckets > 0; }
+  Measure pairs() const { return pairs_of(query_rows, key_rows); }
+  /// Of what is added to one score.
+  Extent bias_flops() const { return (alibi ? 2 : 0) + (has_table() ? 1 : 0); }
   AttentionShape shape(const DeviceBatch& batch) const {
-    const auto sequences = [&](Rows rows) { return rows == Rows::encoder_tokens ? batch.encoder.sequences : batch.decoder.sequences; };
     return {.heads = heads,
             .kv_heads = kv_heads,
             .head_dim = head_dim,
             .scale = scale,
             .causal = causal,
-            .queries = sequences(query_rows),
-            .keys = sequences(key_rows)};
+            .alibi = alibi,
+            .relative = relative,
+            .queries = sequences_of(batch, query_rows),
+            .keys = sequences_of(batch, key_rows)};
   }
 };
 

@@ -97,19 +97,24 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
 
   /// Pairs of a query and a key it sees. Lengths live in the backend's memory, so this asks for them: a decorator for tests may wait.
   Extent visible_pairs(const AttentionShape& shape) {
-    const std::vector<Index> queries = offsets(shape.queries), keys = offsets(shape.keys);
+    const std::vector<Extent> queries = lengths(shape.queries), keys = lengths(shape.keys);
     Extent pairs = 0;
-    for (std::size_t s = 0; s + 1 < queries.size(); ++s) {
-      const Extent q = queries[s + 1] - queries[s], k = keys[s + 1] - keys[s];
-      const Extent seen_by_all = shape.causal ? std::min(q, k) : q;
-      // Causal: 1 + 2 + ... up to the number of keys, which later queries see all of.
-      pairs += shape.causal ? seen_by_all * (seen_by_all + 1) / 2 + (q - seen_by_all) * k : q * k;
+    for (std::size_t s = 0; s < queries.size(); ++s) {
+      const Extent q = queries[s], k = keys[s], both = std::min(q, k);
+      // Causal: 1 + 2 + ... over as many queries as there are keys. Queries beyond that see all keys; keys beyond that, a cache's, are seen by all.
+      pairs += !shape.causal ? q * k : both * (both + 1) / 2 + (q > k ? (q - k) * k : q * (k - q));
     }
     return pairs;
   }
-  std::vector<Index> offsets(const SequenceView& sequences) {
-    std::vector<Index> host(static_cast<std::size_t>(sequences.count + 1));
-    inner_.copy_to_host(host.data(), sequences.offsets, static_cast<Bytes>(host.size() * sizeof(Index)));
+  std::vector<Extent> lengths(const SequenceView& sequences) {
+    const std::vector<Index> begins = on_host(sequences.begins, sequences.count), ends = on_host(sequences.ends, sequences.count);
+    std::vector<Extent> all;
+    for (std::size_t s = 0; s < begins.size(); ++s) all.push_back(ends[s] - begins[s]);
+    return all;
+  }
+  std::vector<Index> on_host(const Index* indices, Extent count) {
+    std::vector<Index> host(static_cast<std::size_t>(count));
+    if (count > 0) inner_.copy_to_host(host.data(), indices, static_cast<Bytes>(host.size() * sizeof(Index)));
     return host;
   }
 

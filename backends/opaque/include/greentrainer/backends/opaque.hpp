@@ -64,9 +64,14 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   static Matrix<U> real(const Matrix<U>& m) {
     return {real(m.data), m.rows, m.cols, m.stride};
   }
+  static SequenceView real(SequenceView sequences) {
+    sequences.begins = real(sequences.begins);
+    sequences.ends = real(sequences.ends);
+    return sequences;
+  }
   static AttentionShape real(AttentionShape shape) {
-    shape.queries.offsets = real(shape.queries.offsets);
-    shape.keys.offsets = real(shape.keys.offsets);
+    shape.queries = real(shape.queries);
+    shape.keys = real(shape.keys);
     return shape;
   }
   template <class Value>

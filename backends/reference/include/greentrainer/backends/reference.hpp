@@ -164,12 +164,12 @@ class ReferenceBackend {
     each(y, [&](Extent r, Extent c, T& out) { out += at(x, r, c); });
   }
 
-  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Matrix<T> output, Matrix<T> stats) {
-    reference::attention_forward<T>(shape, queries, keys, values, output, stats);
+  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
+    reference::attention_forward<T>(shape, queries, keys, values, bias, output, stats);
   }
-  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const output, Const stats, Const grad_output,
-                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
-    reference::attention_grad<T>(shape, queries, keys, values, output, stats, grad_output, grad_queries, grad_keys, grad_values);
+  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output, Const stats, Const grad_output,
+                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias) {
+    reference::attention_grad<T>(shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {

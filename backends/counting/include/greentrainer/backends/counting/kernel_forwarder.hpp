@@ -127,22 +127,22 @@ class KernelForwarder {
         "accumulate", y.size(), [](auto& b, auto... a) { b.accumulate(a...); }, x, y);
   }
 
-  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Matrix<T> output, Matrix<T> stats) {
+  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
     const Extent d = shape.head_dim;
-    const Flops flops = shape.heads * (self().visible_pairs(shape) * (4 * d + 4) + queries.rows * (d + 3));
+    const Flops flops = shape.heads * (self().visible_pairs(shape) * (4 * d + 4 + bias_flops(shape)) + queries.rows * (d + 3));
     forward(
-        "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values, output, stats);
+        "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values, bias, output, stats);
   }
-  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const output, Const stats, Const grad_output,
-                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
+  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output, Const stats, Const grad_output,
+                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias) {
     const Extent d = shape.head_dim, pairs = self().visible_pairs(shape);
-    const bool through_scores = grad_queries || grad_keys, any = through_scores || grad_values;
+    const bool through_scores = grad_queries || grad_keys || grad_bias, any = through_scores || grad_values;
     const Extent products = (grad_queries ? 1 : 0) + (grad_keys ? 1 : 0) + (grad_values ? 1 : 0);
-    const Extent a_pair = (any ? 2 * d + 3 : 0) + (through_scores ? 2 * d + 3 : 0) + products * 2 * d;
+    const Extent a_pair = (any ? 2 * d + 3 + bias_flops(shape) : 0) + (through_scores ? 2 * d + 3 : 0) + products * 2 * d + (grad_bias ? 1 : 0);
     const Flops flops = shape.heads * (pairs * a_pair + (through_scores ? queries.rows * 2 * d : 0));
     forward(
-        "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, output, stats, grad_output,
-        grad_queries, grad_keys, grad_values);
+        "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, bias, output, stats, grad_output,
+        grad_queries, grad_keys, grad_values, grad_bias);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {
@@ -191,6 +191,8 @@ class KernelForwarder {
   void forward(std::string_view kernel, Flops flops, Call call, const Arguments&... arguments) {
     self().around(kernel, flops, call, arguments...);
   }
+  /// Of what is added to one score.
+  static Flops bias_flops(const AttentionShape& shape) { return (shape.alibi ? 2 : 0) + (shape.relative.buckets > 0 ? 1 : 0); }
   static Flops added(Const x, Write write) { return write == Write::accumulate ? x.size() : 0; }
 };
 

@@ -1,47 +1,50 @@
 #pragma once
 
-#include "greentrainer/backends/eigen/attention_panels.hpp"
+#include "greentrainer/backends/eigen/score_bias.hpp"
 
 namespace greentrainer::eigen {
 
-/// Softmax attention over packed sequences; no (tokens x tokens) matrix. What a panel computes above the diagonal is not counted as FLOPs.
+/// Softmax attention within sequences; no (tokens x tokens) matrix. What a panel computes above the diagonal is not counted as FLOPs.
 template <class T>
 class AttentionKernels {
  public:
   explicit AttentionKernels(Workers& workers) : workers_(workers) {}
 
   /// A task is a sequence, a key-value head and up to `queries_a_task` queries of all query heads that read it.
-  void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<T> output,
-                         Matrix<T> stats) {
+  void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
+                         Matrix<T> output, Matrix<T> stats) {
     const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
     const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows);
     const Extent room = max_keys * (shape.head_dim + packed_dim + panel_width) + (shape.head_dim + packed_dim) * panel_width;
     workers_.template reserve_each<T>(room);
+    const Distances distances(shape, panel_width);
+    const ScoreBias<T> score_bias(shape, distances, bias, workers_.template shared<T>(shape.heads * distances.size()));
     const Extent blocks = ceil_div(std::max<Extent>(1, shape.queries.max_length), queries_a_task);
     workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim](Extent task, int worker) {
       const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
       const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
       if (begin >= end) return;
-      const Extent visible = shape.causal ? std::min(k.count, end) : k.count;
-      const Extent dim = shape.head_dim;
+      const Extent visible = shape.keys_seen(end - 1, q.count, k.count);
+      const Extent dim = shape.head_dim, head_step = shape.columns_a_head();
       T* packed_keys = workers_.template scratch<T>(worker);  // left operand (keys, dim)
       T* packed_values = packed_keys + max_keys * dim;        // left operand (dim, keys)
       T* scores = packed_values + packed_dim * max_keys;      // panel (keys, queries)
       T* packed_queries = scores + max_keys * panel_width;    // right operand (dim, queries)
       T* result = packed_queries + dim * panel_width;         // panel (dim, queries)
-      pack_left(at(keys, k.first, kv_head * dim), keys.stride, 1, visible, dim, packed_keys);
-      pack_left(at(values, k.first, kv_head * dim), 1, values.stride, dim, visible, packed_values);
+      pack_left(at(keys, k.first, kv_head * head_step), keys.stride, 1, visible, dim, packed_keys);
+      pack_left(at(values, k.first, kv_head * head_step), 1, values.stride, dim, visible, packed_values);
       const Extent group = shape.heads / shape.kv_heads;
       for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         for (Extent first = begin; first < end; first += panel_width) {
-          const QueryPanel panel(first, q.count, panel_width, k.count, shape.causal);
+          const QueryPanel panel(shape, first, panel_width, q, k);
           const Extent row = q.first + first;
-          pack_right(at(queries, row, head * dim), queries.stride, 1, panel.count, dim, packed_queries);
+          pack_right(at(queries, row, head * head_step), queries.stride, 1, panel.count, dim, packed_queries);
           multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, packed_queries, scores, panel_width,
                                           Write::overwrite);
           A log_sum;
-          const A inverse = softmax_numerators(panel, scores, static_cast<T>(shape.scale), log_sum);
+          const T scale = bias_scores(panel, scores, static_cast<T>(shape.scale), score_bias(head));
+          const A inverse = softmax_numerators(panel, scores, scale, log_sum);
           // The panels of packed_values are `visible` deep; the product uses the first panel.keys of it.
           multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible, scores, result, panel_width,
                                           Write::overwrite);
@@ -54,15 +57,22 @@ class AttentionKernels {
   }
 
   /// A task is a sequence and a key-value head: gradients of keys and values add up over queries and the group's heads in one order.
-  void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> output,
-                      Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
-    const bool needs_scores = grad_queries || grad_keys;
+  void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
+                      Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
+                      Matrix<T> grad_values, Matrix<T> grad_bias) {
+    const bool needs_scores = grad_queries || grad_keys || grad_bias;
     if (!needs_scores && !grad_values) return;
     const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
     const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows), wide_dim = round_up(shape.head_dim, panel_width);
-    const Extent dim = shape.head_dim;
-    workers_.template reserve_each<T>(max_keys * (2 * dim + packed_dim + 2 * panel_width) + panel_width * (3 * dim + 2 * wide_dim));
-    workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim](Extent task, int worker) {
+    const Extent dim = shape.head_dim, head_step = shape.columns_a_head();
+    const Distances distances(shape, panel_width);
+    const Extent buckets = shape.relative.buckets, table_size = shape.heads * distances.size();
+    T* table = workers_.template shared<T>(table_size + shape.queries.count * shape.heads * buckets);
+    T* bucket_sums = table + table_size;  // (sequences, heads, buckets)
+    const ScoreBias<T> score_bias(shape, distances, bias, table);
+    workers_.template reserve_each<T>(max_keys * (2 * dim + packed_dim + 2 * panel_width) + panel_width * (3 * dim + 2 * wide_dim) +
+                                      distances.size());
+    workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim, head_step](Extent task, int worker) {
       const Extent s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
       T* packed_keys = workers_.template scratch<T>(worker);            // left operand (keys, dim)
@@ -75,26 +85,30 @@ class AttentionKernels {
       T* result = grad_output_by_dim + dim * panel_width;               // panel (dim, queries)
       T* queries_by_row = result + dim * panel_width;                   // right operand (queries, dim)
       T* grad_output_by_row = queries_by_row + panel_width * wide_dim;  // right operand (queries, dim)
+      T* distance_sums = grad_output_by_row + panel_width * wide_dim;   // of the scores' gradients, by distance
 
-      const T* key = at(keys, k.first, kv_head * dim);
+      const T* key = at(keys, k.first, kv_head * head_step);
       pack_left(key, keys.stride, 1, k.count, dim, packed_keys);
       if (grad_queries) pack_left(key, 1, keys.stride, dim, k.count, packed_keys_by_dim);
-      if (needs_scores) pack_left(at(values, k.first, kv_head * dim), values.stride, 1, k.count, dim, packed_values);
-      T* grad_key = grad_keys ? clear(grad_keys, k, kv_head * dim, dim) : nullptr;
-      T* grad_value = grad_values ? clear(grad_values, k, kv_head * dim, dim) : nullptr;
+      if (needs_scores) pack_left(at(values, k.first, kv_head * head_step), values.stride, 1, k.count, dim, packed_values);
+      T* grad_key = grad_keys ? clear(grad_keys, k, kv_head * head_step, dim) : nullptr;
+      T* grad_value = grad_values ? clear(grad_values, k, kv_head * head_step, dim) : nullptr;
 
       const Extent group = shape.heads / shape.kv_heads;
       for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        const HeadBias<T> head_bias = score_bias(head);
+        if (grad_bias) std::fill_n(distance_sums, distances.size(), T(0));
         for (Extent first = 0; first < q.count; first += panel_width) {
-          const QueryPanel panel(first, q.count, panel_width, k.count, shape.causal);
+          const QueryPanel panel(shape, first, panel_width, q, k);
           const Extent row = q.first + first;
-          const T* query = at(queries, row, head * dim);
+          const T* query = at(queries, row, head * head_step);
           const T* dy = at(grad_output, row, head * dim);
 
           pack_right(query, queries.stride, 1, panel.count, dim, queries_by_dim);
           multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, queries_by_dim, probabilities, panel_width,
                                           Write::overwrite);
-          recompute_probabilities(panel, probabilities, static_cast<T>(shape.scale), stats, row, head);
+          const T scale = static_cast<T>(shape.scale);
+          recompute_probabilities(panel, probabilities, bias_scores(panel, probabilities, scale, head_bias), stats, row, head);
           if (grad_values) {
             pack_right(dy, 1, grad_output.stride, dim, panel.count, grad_output_by_row);
             add_product(panel, probabilities, grad_output_by_row, dim, grad_value, grad_values.stride);
@@ -105,9 +119,10 @@ class AttentionKernels {
           multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim, grad_output_by_dim, grad_scores,
                                           panel_width, Write::overwrite);
           const A along = row_dots(panel, dy, grad_output.stride, at(output, row, head * dim), output.stride, dim);
-          const T scale = static_cast<T>(shape.scale);
           for (Extent j = 0; j < panel.keys; ++j) {
-            row_of(grad_scores, j) = row_of(probabilities, j) * (row_of(grad_scores, j) - along) * scale;
+            const A slope = row_of(probabilities, j) * (row_of(grad_scores, j) - along);
+            if (grad_bias) across(distance_sums + distances.entry(panel.position, j)) += slope;
+            row_of(grad_scores, j) = slope * scale;
           }
           if (grad_keys) {
             pack_right(query, 1, queries.stride, dim, panel.count, queries_by_row);
@@ -116,11 +131,13 @@ class AttentionKernels {
           if (grad_queries) {
             multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count, grad_scores, result,
                                             panel_width, Write::overwrite);
-            store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * dim, grad_queries.stride);
+            store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * head_step, grad_queries.stride);
           }
         }
+        if (grad_bias) add_up_buckets(distances, distance_sums, buckets, bucket_sums + (s * shape.heads + head) * buckets);
       }
     });
+    if (grad_bias) add_up_sequences(shape, bucket_sums, grad_bias);
   }
 
  private:
@@ -158,8 +175,15 @@ class AttentionKernels {
     return sum.inverse();
   }
 
+  /// Scales and biases scores, if there is a bias; returns what is still to be multiplied with.
+  static T bias_scores(const QueryPanel& panel, T* scores, T scale, const HeadBias<T>& bias) {
+    if (!bias.any()) return scale;
+    bias.apply(panel, scores, scale);
+    return T(1);
+  }
+
   static void recompute_probabilities(const QueryPanel& panel, T* scores, T scale, Matrix<const T> stats, Extent row, Extent head) {
-    A log_sum = A::Zero();
+    A log_sum = A::Constant(std::numeric_limits<T>::max());  // probability 0 for what fills up the panel
     for (Extent i = 0; i < panel.count; ++i) log_sum[i] = stats.data[(row + i) * stats.stride + head];
     for (Extent j = 0; j < panel.keys; ++j) row_of(scores, j) = (row_of(scores, j) * scale - log_sum).exp();
     panel.mask(scores, T(0));
@@ -171,6 +195,19 @@ class AttentionKernels {
     const auto term = [](const Lanes<T>& a, const Lanes<T>& b) { return std::array<Lanes<T>, 1>{a * b}; };
     for (Extent i = 0; i < panel.count; ++i) dots[i] = static_cast<T>(sum_lanes<T, 1>(dim, T(0), term, dy + i * dy_stride, y + i * y_stride)[0]);
     return dots;
+  }
+
+  static void add_up_buckets(const Distances& distances, const T* by_distance, Extent buckets, T* by_bucket) {
+    std::fill_n(by_bucket, buckets, T(0));
+    for (Extent entry = 0; entry < distances.size(); ++entry) by_bucket[distances.bucket(entry)] += by_distance[entry];
+  }
+  /// grad_bias (buckets, heads) += sums over sequences, in their order.
+  static void add_up_sequences(const AttentionShape& shape, const T* bucket_sums, Matrix<T> grad_bias) {
+    for (Extent s = 0; s < shape.queries.count; ++s) {
+      for (Extent h = 0; h < shape.heads; ++h) {
+        for (Extent b = 0; b < shape.relative.buckets; ++b) grad_bias.data[b * grad_bias.stride + h] += *bucket_sums++;
+      }
+    }
   }
 
   /// gradient (keys, dim) += panel (keys, queries) right (queries, dim).

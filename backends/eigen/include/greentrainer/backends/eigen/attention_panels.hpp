@@ -19,11 +19,17 @@ inline constexpr Extent queries_a_panel = Tile<T>::cols;
 template <class T>
 using Across = Eigen::Array<T, static_cast<int>(queries_a_panel<T>), 1>;
 
+/// As many numbers as a panel has queries, at any address.
+template <class T>
+auto across(T* from) {
+  using Element = std::conditional_t<std::is_const_v<T>, const Across<std::remove_const_t<T>>, Across<T>>;
+  return Eigen::Map<Element>(from);
+}
+
 /// Row `key` of a panel.
 template <class T>
 auto row_of(T* panel, Extent key) {
-  using Element = std::conditional_t<std::is_const_v<T>, const Across<std::remove_const_t<T>>, Across<T>>;
-  return Eigen::Map<Element>(panel + key * queries_a_panel<std::remove_const_t<T>>);
+  return across(panel + key * queries_a_panel<std::remove_const_t<T>>);
 }
 
 /// One head of one sequence: where its rows are, and how many.
@@ -31,23 +37,28 @@ struct HeadRows {
   Extent first = 0;
   Extent count = 0;
 };
-inline HeadRows rows_of(const SequenceView& sequences, Extent s) { return {sequences.offsets[s], sequences.offsets[s + 1] - sequences.offsets[s]}; }
+inline HeadRows rows_of(const SequenceView& sequences, Extent s) { return {sequences.begins[s], sequences.ends[s] - sequences.begins[s]}; }
 
-/// The queries [first, first + count) of a sequence, and the keys that any of them sees. With `causal`, query i sees the first i + 1.
+/// The queries [first, first + count) of a sequence, and the keys that any of them sees.
 struct QueryPanel {
   Extent first = 0;
   Extent count = 0;
+  Extent position = 0;  ///< of the first query among the keys
   Extent keys = 0;
   bool causal = true;
 
-  QueryPanel(Extent first_, Extent length, Extent width, Extent key_count, bool causal_)
-      : first(first_), count(std::min(width, length - first_)), keys(causal_ ? std::min(key_count, first_ + count) : key_count), causal(causal_) {}
+  QueryPanel(const AttentionShape& shape, Extent first_, Extent width, HeadRows queries, HeadRows all_keys)
+      : first(first_),
+        count(std::min(width, queries.count - first_)),
+        position(first_ + shape.first_position(queries.count, all_keys.count)),
+        keys(shape.keys_seen(first_ + count - 1, queries.count, all_keys.count)),
+        causal(shape.causal) {}
 
   /// Sets what a query does not see; only the last rows of a causal panel hold any.
   template <class T>
   void mask(T* panel, T value) const {
     if (!causal) return;
-    for (Extent key = first + 1; key < keys; ++key) std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - first), value);
+    for (Extent key = position + 1; key < keys; ++key) std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - position), value);
   }
 };
 

@@ -12,15 +12,30 @@ namespace greentrainer::reference {
 /// A number that counts where numbers count.
 constexpr double number_like(double, double value) { return value; }
 
-/// Calls visit(head, key-value head, query row, first key row, keys it sees) for every query and head.
+/// One query of one head and the keys it sees.
+struct QueryOfHead {
+  Extent head = 0;
+  Extent kv_head = 0;
+  Extent row = 0;        ///< of the query
+  Extent position = 0;   ///< of the query in its sequence
+  Extent first_key = 0;  ///< row of the key at position 0
+  Extent seen = 0;
+};
+
+/// Calls visit(QueryOfHead) for every query and head.
 template <class Visit>
 void for_queries(const AttentionShape& shape, Visit visit) {
   for (Extent s = 0; s < shape.queries.count; ++s) {
-    const Extent first_key = shape.keys.offsets[s], keys = shape.keys.offsets[s + 1] - first_key;
+    const Extent first = shape.queries.begins[s], queries = shape.queries.ends[s] - first;
+    const Extent first_key = shape.keys.begins[s], keys = shape.keys.ends[s] - first_key;
     for (Extent h = 0; h < shape.heads; ++h) {
-      for (Extent q = shape.queries.offsets[s]; q < shape.queries.offsets[s + 1]; ++q) {
-        const Extent seen = shape.causal ? std::min(keys, q - shape.queries.offsets[s] + 1) : keys;
-        visit(h, h / (shape.heads / shape.kv_heads), q, first_key, seen);
+      for (Extent q = 0; q < queries; ++q) {
+        visit(QueryOfHead{.head = h,
+                          .kv_head = h / (shape.heads / shape.kv_heads),
+                          .row = first + q,
+                          .position = shape.first_position(queries, keys) + q,
+                          .first_key = first_key,
+                          .seen = shape.keys_seen(q, queries, keys)});
       }
     }
   }
@@ -33,55 +48,96 @@ T dot(Extent n, const T* a, const T* b) {
   return sum;
 }
 
+/// Where head h of a row starts.
 template <class T>
-void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<T> output,
-                       Matrix<T> stats) {
-  using std::exp, std::log;
-  const Extent dim = shape.head_dim;
-  for_queries(shape, [&](Extent h, Extent kv, Extent q, Extent first, Extent seen) {
-    const T* query = queries.data + q * queries.stride + h * dim;
-    T* out = output.data + q * output.stride + h * dim;
-    std::fill_n(out, dim, T(0));
-    std::vector<T> scores(static_cast<std::size_t>(seen));
-    for (Extent j = 0; j < seen; ++j) {
-      scores[static_cast<std::size_t>(j)] = dot(dim, query, keys.data + (first + j) * keys.stride + kv * dim) * T(shape.scale);
-    }
-    // Without keys, a sum of 1 leaves output and statistic zero.
-    const T max = seen == 0 ? number_like(*query, 0) : *std::max_element(scores.begin(), scores.end());
-    T sum = number_like(*query, seen == 0 ? 1 : 0);
-    for (Extent j = 0; j < seen; ++j) {
-      const T e = exp(scores[static_cast<std::size_t>(j)] - max);
-      sum += e;
-      for (Extent d = 0; d < dim; ++d) out[d] += e * values.data[(first + j) * values.stride + kv * dim + d];
-    }
-    const T inverse = T(1) / sum;
-    for (Extent d = 0; d < dim; ++d) out[d] *= inverse;
-    stats.data[q * stats.stride + h] = max + log(sum);
-  });
+T* head_of(const AttentionShape& shape, Matrix<T> m, Extent row, Extent head) {
+  return m.data + row * m.stride + head * shape.columns_a_head();
+}
+
+/// Row of the bias table for a query and the key at `position`.
+inline Extent bucket_of(const AttentionShape& shape, const QueryOfHead& query, Extent position) {
+  return relative_bucket(shape.relative, position - query.position);
+}
+
+/// The scaled and biased score of a query and the key at `position`.
+template <class T>
+T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, const T* q, const T* key, Matrix<const T> bias) {
+  T s = dot(shape.head_dim, q, key) * T(shape.scale);
+  if (shape.alibi) s += number_like(*q, alibi_slope(shape.heads, query.head)) * T(static_cast<double>(position));
+  if (shape.relative.buckets > 0) s += bias.data[bucket_of(shape, query, position) * bias.stride + query.head];
+  return s;
 }
 
 template <class T>
-void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> output,
-                    Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values) {
+void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
+                       Matrix<T> output, Matrix<T> stats) {
+  using std::exp, std::log;
+  const Extent dim = shape.head_dim;
+  for_queries(shape, [&](const QueryOfHead& query) {
+    const T* q = head_of(shape, queries, query.row, query.head);
+    T* out = output.data + query.row * output.stride + query.head * dim;
+    std::fill_n(out, dim, T(0));
+    std::vector<T> scores;
+    for (Extent j = 0; j < query.seen; ++j) {
+      scores.push_back(score(shape, query, j, q, head_of(shape, keys, query.first_key + j, query.kv_head), bias));
+    }
+    // Without keys, a sum of 1 leaves output and statistic zero.
+    const T max = scores.empty() ? number_like(*q, 0) : *std::max_element(scores.begin(), scores.end());
+    T sum = number_like(*q, scores.empty() ? 1 : 0);
+    for (Extent j = 0; j < query.seen; ++j) {
+      const T e = exp(scores[static_cast<std::size_t>(j)] - max);
+      sum += e;
+      const T* value = head_of(shape, values, query.first_key + j, query.kv_head);
+      for (Extent d = 0; d < dim; ++d) out[d] += e * value[d];
+    }
+    const T inverse = T(1) / sum;
+    for (Extent d = 0; d < dim; ++d) out[d] *= inverse;
+    stats.data[query.row * stats.stride + query.head] = max + log(sum);
+  });
+}
+
+/// Zeroes what a gradient of queries, or of keys or values, is written to.
+template <class T>
+void clear(const AttentionShape& shape, const SequenceView& sequences, Extent heads, Matrix<T> gradient) {
+  if (!gradient) return;
+  for (Extent s = 0; s < sequences.count; ++s) {
+    for (Extent r = sequences.begins[s]; r < sequences.ends[s]; ++r) {
+      for (Extent h = 0; h < heads; ++h) std::fill_n(head_of(shape, gradient, r, h), shape.head_dim, T(0));
+    }
+  }
+}
+
+template <class T>
+void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
+                    Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
+                    Matrix<T> grad_values, Matrix<T> grad_bias) {
   using std::exp;
   const Extent dim = shape.head_dim;
-  for (const Matrix<T>& gradient : {grad_queries, grad_keys, grad_values}) {
-    for (Extent r = 0; gradient && r < gradient.rows; ++r) std::fill_n(gradient.data + r * gradient.stride, gradient.cols, T(0));
-  }
-  if (!grad_queries && !grad_keys && !grad_values) return;
-  for_queries(shape, [&](Extent h, Extent kv, Extent q, Extent first, Extent seen) {
-    const T* query = queries.data + q * queries.stride + h * dim;
-    const T* dy = grad_output.data + q * grad_output.stride + h * dim;
-    const bool needs_scores = grad_queries || grad_keys;
-    const T along = needs_scores ? dot(dim, dy, output.data + q * output.stride + h * dim) : T(0);
-    for (Extent j = first; j < first + seen; ++j) {
-      const T* key = keys.data + j * keys.stride + kv * dim;
-      const T probability = exp(dot(dim, query, key) * T(shape.scale) - stats.data[q * stats.stride + h]);
-      for (Extent d = 0; grad_values && d < dim; ++d) grad_values.data[j * grad_values.stride + kv * dim + d] += probability * dy[d];
+  clear(shape, shape.queries, shape.heads, grad_queries);
+  clear(shape, shape.keys, shape.kv_heads, grad_keys);
+  clear(shape, shape.keys, shape.kv_heads, grad_values);
+  const bool needs_scores = grad_queries || grad_keys || grad_bias;
+  if (!needs_scores && !grad_values) return;
+  for_queries(shape, [&](const QueryOfHead& query) {
+    const T* q = head_of(shape, queries, query.row, query.head);
+    const T* dy = grad_output.data + query.row * grad_output.stride + query.head * dim;
+    const T along = needs_scores ? dot(dim, dy, output.data + query.row * output.stride + query.head * dim) : T(0);
+    const T log_sum = stats.data[query.row * stats.stride + query.head];
+    for (Extent j = 0; j < query.seen; ++j) {
+      const Extent row = query.first_key + j;
+      const T* key = head_of(shape, keys, row, query.kv_head);
+      const T probability = exp(score(shape, query, j, q, key, bias) - log_sum);
+      const auto add_to = [&](Matrix<T> gradient, Extent to, Extent head, T factor, const T* x) {
+        T* sum = head_of(shape, gradient, to, head);
+        for (Extent d = 0; d < dim; ++d) sum[d] += factor * x[d];
+      };
+      if (grad_values) add_to(grad_values, row, query.kv_head, probability, dy);
       if (!needs_scores) continue;
-      const T slope = probability * (dot(dim, dy, values.data + j * values.stride + kv * dim) - along) * T(shape.scale);
-      for (Extent d = 0; grad_queries && d < dim; ++d) grad_queries.data[q * grad_queries.stride + h * dim + d] += slope * key[d];
-      for (Extent d = 0; grad_keys && d < dim; ++d) grad_keys.data[j * grad_keys.stride + kv * dim + d] += slope * query[d];
+      const T grad_score = probability * (dot(dim, dy, head_of(shape, values, row, query.kv_head)) - along);
+      if (grad_bias) grad_bias.data[bucket_of(shape, query, j) * grad_bias.stride + query.head] += grad_score;
+      const T slope = grad_score * T(shape.scale);
+      if (grad_queries) add_to(grad_queries, query.row, query.head, slope, key);
+      if (grad_keys) add_to(grad_keys, row, query.kv_head, slope, q);
     }
   });
 }
