@@ -1,4 +1,4 @@
-// The README quotes the program that is built and run.
+// Pages quote programs that are built and run.
 
 #include <doctest/doctest.h>
 
@@ -21,4 +21,12 @@ TEST_CASE("the README's program is examples/finetune.cpp") {
   const std::string body = program.substr(program.find('\n') + 1);  // without the line that says how it is called
   REQUIRE(body.size() > 100);
   CHECK(contents("README.md").find("```cpp\n" + body + "```") != std::string::npos);
+}
+
+TEST_CASE("the backend of a few lines in backends/README.md is that of examples/trace_kernels.cpp") {
+  const std::string program = contents("examples/trace_kernels.cpp");
+  const auto begin = program.find("template <gt::Backend B>"), end = program.find("int main");
+  REQUIRE(begin < end);
+  REQUIRE(end != std::string::npos);
+  CHECK(contents("backends/README.md").find("```cpp\n" + program.substr(begin, end - 1 - begin) + "```") != std::string::npos);
 }

@@ -127,4 +127,15 @@ concept Backend = BackendMemory<B> && BackendKernels<B> && requires(const B b) {
   { b.name() } -> std::convertible_to<std::string>;
 };
 
+/// To be asserted beside a backend: the compiler then names there what is missing or has other arguments, with the page to read, rather than where the
+/// backend is first used.
+template <class B>
+consteval bool check_backend() {
+  static_assert(requires { typename B::Scalar; }, "a backend names its element type Scalar: backends/README.md, 2");
+  static_assert(BackendMemory<B>, "a backend has memory: backends/README.md, 3");
+  static_assert(BackendKernels<B>, "a backend has every kernel, with these arguments: backends/README.md, 4 and 5");
+  static_assert(Backend<B>, "a backend has a name: backends/README.md, 2");
+  return true;
+}
+
 }  // namespace greentrainer
