@@ -9,12 +9,6 @@ Command make_select_command();
 Command make_finetune_command();
 Command make_evaluate_command();
 
-/// A backend that was asked for has no device here: exit status 77.
-class MissingDevice : public BackendError {
- public:
-  using BackendError::BackendError;
-};
-
 /// Throws UsageError for a backend that does not exist, MissingDevice for one that this program was built without.
 void require_backend(const Command& command, const std::string& backend);
 

@@ -68,6 +68,12 @@ class BackendError : public Error {
   using Error::Error;
 };
 
+/// A device that a backend needs is not there. A BackendError of its own so that programs can exit with "no device".
+class MissingDevice : public BackendError {
+ public:
+  using BackendError::BackendError;
+};
+
 /// Concatenates its arguments as a stream would: the text of an error in one expression.
 template <class... Parts>
 std::string text(const Parts&... parts) {

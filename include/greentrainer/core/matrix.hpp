@@ -20,11 +20,9 @@ struct Matrix {
   Matrix(T* data_, Extent rows_, Extent cols_, Extent stride_) : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
 
   /// A matrix that may be written can be read.
-  operator Matrix<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, cols, stride};
-  }
+  template <class U>
+    requires std::is_same_v<T, const U>
+  Matrix(const Matrix<U>& writable) : data(writable.data), rows(writable.rows), cols(writable.cols), stride(writable.stride) {}
 
   explicit operator bool() const { return data != nullptr; }
   Extent size() const { return rows * cols; }

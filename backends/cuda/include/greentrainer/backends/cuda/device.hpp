@@ -1,0 +1,71 @@
+#pragma once
+
+// What kernels are written with. The same source is compiled by nvcc and, for tests without a device, by a C++ compiler against stand-ins for
+// cuda_runtime.h and cublas_v2.h that run it thread by thread (tests/cuda_emulation), which is what these rules are for:
+// - a block's size is known at compile time and a multiple of 32; shuffles name all 32 lanes;
+// - no barrier and no shuffle stands under a condition that threads of a block decide differently, and no thread returns before one;
+// - one barrier a source line; launches through launch() alone; shared memory through the two macros below.
+
+#include <cstddef>
+#include <cuda_runtime.h>
+#include <limits>
+#include <source_location>
+
+#include "greentrainer/backends/cuda/check.hpp"
+#include "greentrainer/core/types.hpp"
+
+#ifndef GREENTRAINER_CUDA_EMULATION  // which brings its own
+/// `type name[count]` in the block's shared memory; count is a constant.
+#define GREENTRAINER_SHARED_ARRAY(type, name, count) __shared__ type name[count]
+/// `type* name`: the shared memory whose size the launch gave, aligned to 16 bytes. One a kernel.
+#define GREENTRAINER_DYNAMIC_SHARED(type, name)                                \
+  extern __shared__ __align__(16) unsigned char greentrainer_dynamic_shared[]; \
+  type* name = reinterpret_cast<type*>(greentrainer_dynamic_shared)
+#endif
+
+namespace greentrainer::cuda {
+
+using Stream = cudaStream_t;
+
+inline constexpr int warp_size = 32;
+inline constexpr unsigned full_mask = 0xffffffffU;
+
+/// What one block may have of shared memory without asking for more.
+inline constexpr std::size_t default_shared_bytes = 48 * 1024;
+
+/// Blocks of a launch. Throws BackendError for more than CUDA allows.
+inline dim3 grid_of(Extent x, Extent y = 1, Extent z = 1) {
+  constexpr Extent most_x = std::numeric_limits<int>::max(), most = 65535;
+  if (x > most_x || y > most || z > most) {
+    throw BackendError("CudaBackend", text("grid: expected at most (", most_x, ", ", most, ", ", most, ") blocks, got (", x, ", ", y, ", ", z,
+                                           "); lower the batch size"));
+  }
+  return {static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)};
+}
+
+constexpr Extent ceil_div(Extent n, Extent d) { return (n + d - 1) / d; }
+
+/// A stream, and the line that launches on it, for errors.
+struct LaunchSite {
+  Stream stream;
+  std::source_location where;
+  LaunchSite(Stream stream_, std::source_location where_ = std::source_location::current()) : stream(stream_), where(where_) {}
+};
+
+/// Starts a kernel: `grid` blocks of `block` threads. A grid without blocks starts nothing. Throws BackendError.
+template <class... Parameters, class... Arguments>
+void launch(LaunchSite site, dim3 grid, int block, std::size_t dynamic_shared_bytes, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (dynamic_shared_bytes > default_shared_bytes) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamic_shared_bytes)),
+          "cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize)", site.where);
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(block));
+  config.dynamicSmemBytes = dynamic_shared_bytes;
+  config.stream = site.stream;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "launch", site.where);
+}
+
+}  // namespace greentrainer::cuda
