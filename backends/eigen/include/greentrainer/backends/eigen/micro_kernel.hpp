@@ -3,32 +3,17 @@
 #include <algorithm>
 #include <cstring>
 
+#include "greentrainer/backends/eigen/vectors.hpp"
 #include "greentrainer/core/matrix.hpp"
 
 namespace greentrainer::eigen {
 
-// Size of a vector register, and how many there are to keep sums in.
-#if defined(__AVX512F__)
-inline constexpr int vector_bytes = 64;
-inline constexpr int tile_rows_ = 12;
-inline constexpr const char* vector_name = "AVX-512";
-#elif defined(__AVX__)
-inline constexpr int vector_bytes = 32;
-inline constexpr int tile_rows_ = 6;
-inline constexpr const char* vector_name = "AVX";
-#else
-inline constexpr int vector_bytes = 16;
-inline constexpr int tile_rows_ = 4;
-inline constexpr const char* vector_name = "128-bit vectors";
-#endif
-
-/// The block of a product that stays in registers: `rows` times two vectors of `vector` elements.
+/// The block of a product that stays in registers: `rows` times two vectors. With the two vectors of the right operand and one element of the left
+/// one, it fills the 32 registers of AVX-512, or the 16 of the others.
 template <class T>
 struct Tile {
-  static constexpr Extent rows = tile_rows_;
-  static constexpr Extent vector = vector_bytes / static_cast<int>(sizeof(T));
-  static constexpr Extent cols = 2 * vector;
-  typedef T Vector __attribute__((vector_size(vector_bytes)));
+  static constexpr Extent rows = vector_bytes == 64 ? 12 : vector_bytes == 32 ? 6 : 4;
+  static constexpr Extent cols = 2 * vector_size<T>;
 };
 
 // Operands of a tile. The right one is always packed: panel (k, cols), element (p, j) at p * cols + j. The left one may be
@@ -39,18 +24,15 @@ enum class Left { packed, panel };
 /// c (rows, cols) = a (rows, k) b (k, cols), or c += that. Sums run over p in order, whatever the rest of the matrix looks like.
 template <class T, Left left>
 [[gnu::always_inline]] inline void multiply_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride, Write write) {
-  using Vector = typename Tile<T>::Vector;
   constexpr int rows = static_cast<int>(Tile<T>::rows);
-  constexpr Extent lanes_a_vector = Tile<T>::vector;
+  constexpr int vector = vector_size<T>;
   constexpr Extent row_step = left == Left::packed ? 1 : Tile<T>::cols;
   constexpr Extent k_step = left == Left::packed ? Tile<T>::rows : 1;
-  Vector sum0[rows], sum1[rows];
+  Vector<T> sum0[rows], sum1[rows];
 #pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i) sum0[i] = sum1[i] = Vector{};
+  for (int i = 0; i < rows; ++i) sum0[i] = sum1[i] = Vector<T>{};
   for (Extent p = 0; p < k; ++p, a += k_step, b += Tile<T>::cols) {
-    Vector b0, b1;
-    std::memcpy(&b0, b, sizeof b0);
-    std::memcpy(&b1, b + lanes_a_vector, sizeof b1);
+    const Vector<T> b0 = load_vector(b), b1 = load_vector(b + vector);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       sum0[i] += a[i * row_step] * b0;
@@ -60,14 +42,11 @@ template <class T, Left left>
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i, c += c_stride) {
     if (write == Write::accumulate) {
-      Vector c0, c1;
-      std::memcpy(&c0, c, sizeof c0);
-      std::memcpy(&c1, c + lanes_a_vector, sizeof c1);
-      sum0[i] += c0;
-      sum1[i] += c1;
+      sum0[i] += load_vector(c);
+      sum1[i] += load_vector(c + vector);
     }
-    std::memcpy(c, &sum0[i], sizeof sum0[i]);
-    std::memcpy(c + lanes_a_vector, &sum1[i], sizeof sum1[i]);
+    store_vector(c, sum0[i]);
+    store_vector(c + vector, sum1[i]);
   }
 }
 
@@ -88,19 +67,31 @@ void multiply_edge_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride,
 }
 
 /// Packs a panel `width` wide and k deep: element (i, p) of the source, at i * step + p * k_step, goes to p * width + i; what is missing of the
-/// width is zero.
+/// width is zero. One of the steps is 1.
 template <class T, Extent width>
 void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Extent k, T* to) {
-  if (present < width) {
-    for (Extent p = 0; p < k; ++p) {
-      for (Extent i = 0; i < width; ++i) to[p * width + i] = i < present ? from[i * step + p * k_step] : T(0);
+  if (step == 1) {
+    if (present == width) {
+      for (Extent p = 0; p < k; ++p) std::memcpy(to + p * width, from + p * k_step, static_cast<std::size_t>(width) * sizeof(T));
+    } else {
+      for (Extent p = 0; p < k; ++p) {
+        std::copy_n(from + p * k_step, present, to + p * width);
+        std::fill_n(to + p * width + present, width - present, T(0));
+      }
     }
-  } else if (step == 1) {
-    for (Extent p = 0; p < k; ++p) std::memcpy(to + p * width, from + p * k_step, static_cast<std::size_t>(width) * sizeof(T));
-  } else {
-    for (Extent p = 0; p < k; ++p) {
-      for (Extent i = 0; i < width; ++i) to[p * width + i] = from[i * step + p * k_step];
+    return;
+  }
+  constexpr Extent block = vector_size<T>;
+  Extent p = 0;
+  if (present == width) {
+    for (; p + block <= k; p += block) {
+      Extent i = 0;
+      for (; i + block <= width; i += block) store_turned<T, block, width>(from + i * step + p, step, to + p * width + i);
+      if constexpr (width % block != 0) store_turned<T, width % block, width>(from + i * step + p, step, to + p * width + i);
     }
+  }
+  for (; p < k; ++p) {
+    for (Extent i = 0; i < width; ++i) to[p * width + i] = i < present ? from[i * step + p] : T(0);
   }
 }
 
