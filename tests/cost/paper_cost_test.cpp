@@ -1,8 +1,10 @@
 // The published totals, from the public models' sizes (multiply-adds, batch 4 x 512).
 
+#include <filesystem>
+
 #include <doctest/doctest.h>
 
-#include "greentrainer/models/opt.hpp"
+#include "greentrainer/models/architectures.hpp"
 
 using namespace greentrainer;
 
@@ -39,5 +41,30 @@ TEST_CASE("OPT's rows of the paper's table") {
     CHECK(static_cast<double>(cost.forward()) / 1e9 == doctest::Approx(row.forward).epsilon(1e-5));
     CHECK(static_cast<double>(cost.grad_input()) / 1e9 == doctest::Approx(row.grad_input).epsilon(1e-5));
     CHECK(static_cast<double>(cost.grad_weight()) / 1e9 == doctest::Approx(row.grad_weight).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("BLOOMZ's and FLAN-T5's rows of the paper's table, from their configurations") {
+  struct Published {
+    const char* name;
+    std::size_t tensors;
+    double forward, grad_input, grad_weight;  // G multiply-adds, batch 4; 512 tokens, T5 512 in and 64 out
+  };
+  const Published rows[] = {{"bloomz-560m", 293, 1196.813189, 1247.792857, 1145.423528},
+                            {"bloomz-3b", 365, 6310.304154, 6469.619548, 6149.554831},
+                            {"flan-t5-base", 282, 231.347454, 253.390946, 209.349771},
+                            {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
+  for (const Published& row : rows) {
+    CAPTURE(row.name);
+    const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/configs" / row.name;
+    const PaperCost cost = KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"), [](const auto& architecture) -> PaperCost {
+      if constexpr (requires { architecture.paper_cost(4, 512, 64); }) return architecture.paper_cost(4, 512, 64);
+      else if constexpr (requires { architecture.paper_cost(4, 512); }) return architecture.paper_cost(4, 512);
+      else return {};
+    });
+    CHECK(cost.tensors.size() == row.tensors);
+    CHECK(static_cast<double>(cost.forward()) / 1e9 == doctest::Approx(row.forward).epsilon(1e-6));
+    CHECK(static_cast<double>(cost.grad_input()) / 1e9 == doctest::Approx(row.grad_input).epsilon(1e-6));
+    CHECK(static_cast<double>(cost.grad_weight()) / 1e9 == doctest::Approx(row.grad_weight).epsilon(1e-6));
   }
 }

@@ -115,7 +115,8 @@ std::vector<Fixture> fixtures(Counting& backend) {
     const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name;
     const auto config = ConfigReader::from_file(folder / "config.json");
     KnownArchitectures::read(config, [&](const auto& architecture) {
-      all.emplace_back(backend, architecture.template graph<Counting>(), facts_of(architecture), testing::random_batch(96, {7, 12, 1, 5}, 3));
+      const ModelFacts facts = facts_of(architecture);
+      all.emplace_back(backend, architecture.template graph<Counting>(), facts, testing::random_batch(96, {7, 12, 1, 5}, 3, facts.target_shift ? 6 : 0));
       return 0;
     });
   }

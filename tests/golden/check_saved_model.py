@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 
 def load(folder):
     # Without ignore_mismatched_sizes a wrong shape raises before it can be listed.
-    model, loading = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True,
-                                                          ignore_mismatched_sizes=True)
+    auto = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(folder).is_encoder_decoder else AutoModelForCausalLM
+    model, loading = auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
     bad = {kind: sorted(map(str, keys)) for kind, keys in loading.items() if keys}
     print(f"{folder}: {sum(p.numel() for p in model.parameters())} parameters, {bad or 'every key accounted for'}")
     return model.eval(), bool(bad)
@@ -28,7 +28,7 @@ def logits(model):
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(3, model.config.vocab_size, (2, 16), generator=generator)
     with torch.no_grad():
-        return model(input_ids=ids).logits
+        return model(input_ids=ids, **({"labels": ids} if model.config.is_encoder_decoder else {})).logits
 
 
 def main():

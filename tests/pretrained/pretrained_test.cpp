@@ -97,6 +97,44 @@ TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone dif
   CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] == half.parameters()[changed].download()[5]);  // what was there still is
 }
 
+TEST_CASE("names with and without the model's prefix; tensors that repeat others") {
+  EigenBackend<float> backend(1);
+  const auto shared_with = [&](const std::filesystem::path& folder, const std::string& name, const std::string& added, std::byte change) {
+    std::vector<std::byte> bytes;
+    rewrite(folder, [&](auto& tensors) {
+      const SafetensorsFile file(folder / "model.safetensors");
+      bytes.assign(file.raw(name).begin(), file.raw(name).end());
+      bytes[2] ^= change;
+      tensors.push_back(TensorToWrite::copy_of(file.info(name), bytes));
+      tensors.back().name = added;
+    });
+    return error_of(folder);
+  };
+  SUBCASE("BLOOM") {
+    Copy copy("bloom");
+    const auto expected = load_pretrained(copy.folder, backend).parameters()[3].download();
+    rewrite(copy.folder, [](auto& tensors) {
+      for (auto& t : tensors) t.name = t.name.substr(std::string("transformer.").size());
+    });
+    auto model = load_pretrained(copy.folder, backend);
+    CHECK(model.parameters()[3].download() == expected);
+    save_pretrained(model, copy.scratch.path() / "out");
+    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors").contains("h.0.self_attention.query_key_value.bias"));  // as it came
+    CHECK(shared_with(copy.folder, "word_embeddings.weight", "lm_head.weight", std::byte{0}).empty());
+    CHECK(testing::has(shared_with(copy.folder, "h.0.mlp.dense_h_to_4h.bias", "h.0.mlp.extra", std::byte{0}), "h.0.mlp.extra"));
+  }
+  SUBCASE("T5") {
+    Copy copy("t5-tied-relu");
+    CHECK(shared_with(copy.folder, "shared.weight", "encoder.embed_tokens.weight", std::byte{0}).empty());
+    CHECK(shared_with(copy.folder, "shared.weight", "lm_head.weight", std::byte{0}).empty());
+    auto model = load_pretrained(copy.folder, backend);
+    save_pretrained(model, copy.scratch.path() / "out");
+    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors").tensors().size() == model.graph().parameters().size());
+    const std::string error = shared_with(copy.folder, "shared.weight", "decoder.embed_tokens.weight", std::byte{1});
+    CHECK(testing::has(error, "tensor decoder.embed_tokens.weight: expected the weights of shared.weight"));
+  }
+}
+
 TEST_CASE("damaged and foreign checkpoints are refused by file and tensor") {
   const auto has = [](const std::string& error, std::initializer_list<const char*> parts) {
     CAPTURE(error);
@@ -143,21 +181,42 @@ TEST_CASE("damaged and foreign checkpoints are refused by file and tensor") {
     has(error_of(copy.folder), {"model.safetensors"});
   }
   SUBCASE("an unknown architecture, and a field that changes the mathematics") {
-    Copy copy("llama-gqa-tied");
-    auto config = read_json_file(copy.folder / "config.json");
-    const auto with = [&](const char* field, const Json& value) {
+    Copy llama("llama-gqa-tied"), bloom("bloom"), t5("t5-untied-gated");
+    const auto with = [&](const Copy& copy, const char* field, const Json& value) {
+      const auto config = read_json_file(copy.folder / "config.json");
       auto changed = config;
       changed[field] = value;
       std::ofstream(copy.folder / "config.json") << changed;
-      return error_of(copy.folder);
+      const std::string error = error_of(copy.folder);
+      std::ofstream(copy.folder / "config.json") << config;
+      return error;
     };
-    has(with("model_type", "gpt5"), {"config.json", "model_type", "llama", "gpt5"});
-    has(with("rope_scaling", Json{{"rope_type", "yarn"}, {"factor", 4.0}}), {"config.json", "rope_scaling"});
-    has(with("quantization_config", Json{{"bits", 4}}), {"config.json", "quantization_config"});
-    has(with("sliding_window", 128), {"config.json", "sliding_window"});
-    has(with("num_attention_heads", 5), {"config.json", "num_attention_heads"});
-    has(with("hidden_size", 0), {"config.json", "hidden_size"});
-    has(with("vocab_size", "96"), {"config.json", "vocab_size"});
-    CHECK(with("rope_parameters", Json{{"rope_type", "default"}, {"rope_theta", 10000.0}}).empty());
+    has(with(llama, "model_type", "gpt5"), {"config.json", "model_type", "llama", "gpt5"});
+    has(with(llama, "rope_scaling", Json{{"rope_type", "yarn"}, {"factor", 4.0}}), {"config.json", "rope_scaling"});
+    has(with(llama, "quantization_config", Json{{"bits", 4}}), {"config.json", "quantization_config"});
+    has(with(llama, "sliding_window", 128), {"config.json", "sliding_window"});
+    has(with(llama, "num_attention_heads", 5), {"config.json", "num_attention_heads"});
+    has(with(llama, "hidden_size", 0), {"config.json", "hidden_size"});
+    has(with(llama, "vocab_size", "96"), {"config.json", "vocab_size"});
+    CHECK(with(llama, "rope_parameters", Json{{"rope_type", "default"}, {"rope_theta", 10000.0}}).empty());
+
+    has(with(bloom, "slow_but_exact", true), {"config.json", "slow_but_exact"});
+    has(with(bloom, "n_inner", 64), {"config.json", "n_inner", "expected 96, got 64"});
+    has(with(bloom, "num_attention_heads", 4), {"config.json", "n_head", "expected 4, got 3"});
+    has(with(bloom, "n_head", 5), {"config.json", "hidden_size", "n_head"});
+    has(with(bloom, "position_embedding", "rotary"), {"config.json", "position_embedding"});
+    CHECK(with(bloom, "n_embed", 24).empty());
+
+    has(with(t5, "feed_forward_proj", "gated-tanh"), {"config.json", "feed_forward_proj", "tanh"});
+    has(with(t5, "dense_act_fn", "relu"), {"config.json", "dense_act_fn", "gelu_new"});
+    has(with(t5, "is_gated_act", false), {"config.json", "is_gated_act"});
+    has(with(t5, "tie_encoder_decoder", true), {"config.json", "tie_encoder_decoder"});
+    has(with(t5, "is_encoder_decoder", false), {"config.json", "is_encoder_decoder"});
+    has(with(t5, "relative_attention_num_buckets", 6), {"config.json", "relative_attention_num_buckets"});
+    has(with(t5, "relative_attention_max_distance", 4), {"config.json", "relative_attention_max_distance"});
+    has(with(t5, "decoder_start_token_id", 96), {"config.json", "decoder_start_token_id", "0 to 95"});
+    has(with(t5, "num_decoder_layers", 4), {"decoder.block.3"});
+    has(with(t5, "tie_word_embeddings", true), {"lm_head.weight", "shared.weight"});
+    CHECK(with(t5, "n_positions", 512).empty());
   }
 }

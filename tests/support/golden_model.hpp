@@ -14,7 +14,8 @@ namespace greentrainer::testing {
 
 /// The tiny models under tests/golden/models with what PyTorch and transformers made of them in double precision (tests/golden/README.md).
 inline const std::vector<std::string>& golden_names() {
-  static const std::vector<std::string> names = {"opt-pre", "opt-post", "llama-gqa-tied", "llama-mha-untied"};
+  static const std::vector<std::string> names = {"opt-pre",    "opt-post",     "llama-gqa-tied",  "llama-mha-untied", "bloom",
+                                                 "bloom-post", "t5-tied-relu", "t5-untied-gated", "t5-tied-gated"};
   return names;
 }
 
@@ -23,8 +24,10 @@ struct GoldenModel {
       : folder(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name),
         tensors(folder / "golden.safetensors"),
         json(read_json_file(folder / "golden.json")) {
-    for (std::size_t i = 0; i < json.at("input_ids").size(); ++i) {
-      examples.push_back({json["input_ids"][i].get<std::vector<Index>>(), json["labels"][i].get<std::vector<Index>>(), {}});
+    const auto ids = [&](const char* field, std::size_t i) { return json.at(field)[i].get<std::vector<Index>>(); };
+    for (std::size_t i = 0; i < json.at("labels").size(); ++i) {
+      if (json.contains("source_ids")) examples.push_back(encoder_decoder_example(ids("source_ids", i), ids("labels", i), {.start = 0, .pad = 0}));
+      else examples.push_back({ids("input_ids", i), ids("labels", i), {}});
     }
   }
 
@@ -57,7 +60,25 @@ double relative_difference(const std::vector<T>& a, const std::vector<U>& b) {
   return relative_difference(std::span<const T>(a), std::span<const U>(b));
 }
 
-/// OPT's key bias: softmax does not see it, so its gradient is zero by mathematics and rounding noise in practice.
-inline bool gradient_is_zero(const std::string& parameter) { return parameter.ends_with("k_proj.bias"); }
+/// The elements, of a parameter of `size`, whose gradient is zero by mathematics and rounding noise in practice: biases of keys, which softmax does not
+/// see. OPT has them by themselves; of BLOOM's fused bias they are the second third in each head.
+inline std::vector<bool> zero_gradients(const GoldenModel& golden, const std::string& parameter, std::size_t size) {
+  std::vector<bool> zero(size, parameter.ends_with("k_proj.bias"));
+  if (!parameter.ends_with("query_key_value.bias")) return zero;
+  const Json config = read_json_file(golden.folder / "config.json");
+  const auto head_dim = config.at("hidden_size").get<std::size_t>() / config.at("n_head").get<std::size_t>();
+  for (std::size_t i = 0; i < size; ++i) zero[i] = i / head_dim % 3 == 1;
+  return zero;
+}
+
+/// The elements that are marked, or those that are not.
+template <class T>
+std::vector<T> only(const std::vector<bool>& marked, bool which, const std::vector<T>& values) {
+  std::vector<T> some;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (marked[i] == which) some.push_back(values[i]);
+  }
+  return some;
+}
 
 }  // namespace greentrainer::testing

@@ -9,11 +9,13 @@
 #include "greentrainer/ops/attention.hpp"
 #include "greentrainer/ops/cross_entropy_head.hpp"
 #include "greentrainer/ops/embedding.hpp"
+#include "greentrainer/ops/fused_attention.hpp"
 #include "greentrainer/ops/gather_labelled.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
 #include "greentrainer/ops/linear.hpp"
 #include "greentrainer/ops/rms_norm.hpp"
 #include "greentrainer/ops/rotary.hpp"
+#include "greentrainer/ops/scale.hpp"
 
 namespace greentrainer {
 
@@ -58,15 +60,24 @@ class BlockBuilder {
     return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / head_dim, .head_dim = head_dim, .theta = theta}, name, {x})[0];
   }
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal) {
-    const ValueShape queries = shape_of(q), keys = shape_of(k);
-    return graph_->add(Attention{.query_rows = queries.rows,
-                                 .key_rows = keys.rows,
-                                 .heads = queries.cols / head_dim,
-                                 .kv_heads = keys.cols / head_dim,
-                                 .head_dim = head_dim,
-                                 .scale = scale,
-                                 .causal = causal},
-                       name, {q, k, v})[0];
+    return graph_->add(attention_of(q, k, head_dim, scale, causal), name, {q, k, v})[0];
+  }
+  /// With the relative position bias of a parameter, given by its full name, which several attentions may read.
+  ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal, RelativeBias relative,
+                    const std::string& table) {
+    Attention attention = attention_of(q, k, head_dim, scale, causal);
+    attention.relative = relative;
+    return graph_->add(attention, name, {q, k, v}, {named(table)})[0];
+  }
+  /// Causal, over each head's query, key and value side by side.
+  ValueId fused_attention(const std::string& name, ValueId qkv, Extent head_dim, double scale, bool alibi) {
+    const ValueShape shape = shape_of(qkv);
+    return graph_->add(
+        FusedAttention{.rows = shape.rows, .heads = shape.cols / (3 * head_dim), .head_dim = head_dim, .scale = scale, .alibi = alibi}, name, {qkv})[0];
+  }
+  ValueId scale(const std::string& name, ValueId x, double factor) {
+    const ValueShape shape = shape_of(x);
+    return graph_->add(Scale{.rows = shape.rows, .width = shape.cols, .factor = factor}, name, {x})[0];
   }
   ValueId gather_labelled(const std::string& name, ValueId x) { return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0]; }
   void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight) {
@@ -76,6 +87,16 @@ class BlockBuilder {
 
  private:
   ValueShape shape_of(ValueId v) const { return graph_->value(v).shape; }
+  Attention attention_of(ValueId q, ValueId k, Extent head_dim, double scale, bool causal) const {
+    const ValueShape queries = shape_of(q), keys = shape_of(k);
+    return {.query_rows = queries.rows,
+            .key_rows = keys.rows,
+            .heads = queries.cols / head_dim,
+            .kv_heads = keys.cols / head_dim,
+            .head_dim = head_dim,
+            .scale = scale,
+            .causal = causal};
+  }
   ParameterId named(const std::string& name) const {
     const auto id = graph_->find(name);
     if (!id) throw ConfigError("BlockBuilder", text(name, ": expected a declared parameter, got none of that name"));

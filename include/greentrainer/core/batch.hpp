@@ -1,5 +1,6 @@
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
@@ -7,12 +8,29 @@
 namespace greentrainer {
 
 /// One training example: tokens in, and for every token the id that should come next (ignore_label: no loss there).
-/// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill `source_ids`.
+/// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill `source_ids`; their input_ids are the
+/// target behind the id that decoding starts with.
 struct Example {
   std::vector<Index> input_ids;
   std::vector<Index> labels;
   std::vector<Index> source_ids;
 };
+
+/// What an encoder-decoder's target is shifted with: the id that decoding starts with, and the one that stands where a target has no label.
+struct TargetShift {
+  Index start = 0;
+  Index pad = 0;
+};
+
+/// The example of a source and the labels of its target.
+inline Example encoder_decoder_example(std::vector<Index> source, const std::vector<Index>& labels, TargetShift shift) {
+  Example example{.input_ids = {shift.start}, .labels = {ignore_label}, .source_ids = std::move(source)};
+  for (const Index label : labels) {
+    example.input_ids.push_back(label == ignore_label ? shift.pad : label);
+    example.labels.push_back(label);
+  }
+  return example;
+}
 
 /// Sequences laid end to end without padding. Sequence s holds the tokens [offsets[s], offsets[s + 1]).
 struct PackedTokens {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
@@ -74,6 +75,38 @@ class PaperDecoderCost {
   }
 
   Extent batch_, tokens_, vocabulary_;
+  PaperCost cost_;
+};
+
+/// Prices encoder-decoder models (T5) by the published rules, for B padded sources of N_i tokens and targets of N_o. Tensors are added in checkpoint order.
+/// `tokens` are those of the stack that a tensor belongs to, so that cross-attention's keys and values have the target's. Kept as published.
+class PaperEncoderDecoderCost {
+ public:
+  PaperEncoderDecoderCost(Extent batch, Extent source_tokens, Extent target_tokens, Extent vocabulary)
+      : batch_(batch), source_tokens_(source_tokens), target_tokens_(target_tokens), vocabulary_(vocabulary) {}
+
+  void shared_embedding(std::string name, Extent width) {
+    add(std::move(name), batch_ * (source_tokens_ + target_tokens_) * width, 0, 2 * width * vocabulary_);
+  }
+  /// A tensor the published code has no rule for.
+  void unpriced(std::string name) { add(std::move(name), 0, 0, 0); }
+  void weight(std::string name, Extent tokens, Extent out, Extent in) { value_weight(std::move(name), tokens, 0, out, in); }
+  /// The value's projection carries the attention over `pairs` of tokens a sequence.
+  void value_weight(std::string name, Extent tokens, Extent pairs, Extent out, Extent in) {
+    const std::int64_t product = batch_ * tokens * out * in, attention = batch_ * pairs * in;
+    add(std::move(name), product + 2 * attention, product + 4 * attention, product);
+  }
+  void norm_weight(std::string name, Extent tokens, Extent width) { weight(std::move(name), tokens, 1, width); }
+  void head(std::string name, Extent width) { weight(std::move(name), target_tokens_, vocabulary_, width); }
+
+  PaperCost finish() && { return std::move(cost_); }
+
+ private:
+  void add(std::string name, std::int64_t forward, std::int64_t grad_input, std::int64_t grad_weight) {
+    cost_.tensors.push_back({std::move(name), forward, grad_input, grad_weight});
+  }
+
+  Extent batch_, source_tokens_, target_tokens_, vocabulary_;
   PaperCost cost_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -9,7 +10,8 @@
 namespace greentrainer {
 
 /// Packs the examples of these numbers into one batch. Labels are shifted here: the row of token t predicts the label of token t + 1 of the same
-/// example; rows without one carry no loss. Throws DataError for an example whose labels do not match its tokens.
+/// example; rows without one carry no loss. A sequence's last token predicts nothing; as in transformers, a decoder alone reads it all the same, the
+/// decoder of an encoder-decoder does not. Throws DataError for an example whose labels do not match its tokens.
 inline Batch collate(std::span<const Example> examples, std::span<const std::size_t> indices) {
   Batch batch;
   for (const std::size_t i : indices) {
@@ -19,7 +21,8 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
                                       example.labels.size(), " labels"));
     }
     const auto length = static_cast<Index>(example.input_ids.size());
-    for (Index t = 0; t < length; ++t) {
+    const Index read = example.source_ids.empty() ? length : std::max(1, length - 1);
+    for (Index t = 0; t < read; ++t) {
       const auto next = static_cast<std::size_t>(t) + 1;
       if (t + 1 < length && example.labels[next] != ignore_label) {
         batch.label_rows.push_back(static_cast<Index>(batch.decoder.ids.size()));

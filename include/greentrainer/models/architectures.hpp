@@ -3,8 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "greentrainer/models/bloom.hpp"
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/models/opt.hpp"
+#include "greentrainer/models/t5.hpp"
 
 namespace greentrainer {
 
@@ -33,6 +35,6 @@ struct ArchitectureList {
   }
 };
 
-using KnownArchitectures = ArchitectureList<Llama, Opt>;
+using KnownArchitectures = ArchitectureList<Bloom, Llama, Opt, T5>;
 
 }  // namespace greentrainer

@@ -40,14 +40,27 @@ inline void finish_config(const ConfigReader& config) {
   }
 }
 
+/// Positions of models without a table of them, nor rotary ones: they read sequences of any length, within reason.
+inline constexpr Extent unlimited_positions = Extent{1} << 20;
+
+/// A positive field that has two names. Throws ConfigError if it has neither, or both with different values.
+inline Extent positive_of(const ConfigReader& config, std::string_view name, std::string_view other_name, Extent max) {
+  if (!config.has(other_name)) return config.positive(name, max);
+  const Extent value = config.positive(other_name, max);
+  config.expect_value(name, value);
+  return value;
+}
+
 /// The activation of a Hugging Face name. Throws ConfigError for one that is not implemented.
-inline Activation activation_from(const ConfigReader& config, std::string_view field, const std::string& fallback) {
-  const std::string name = config.get_or<std::string>(field, fallback);
+inline Activation activation_named(const ConfigReader& config, std::string_view field, const std::string& name) {
   if (name == "relu") return Activation::relu;
   if (name == "gelu") return Activation::gelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   if (name == "silu" || name == "swish") return Activation::silu;
   throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
+}
+inline Activation activation_from(const ConfigReader& config, std::string_view field, const std::string& fallback) {
+  return activation_named(config, field, config.get_or<std::string>(field, fallback));
 }
 
 /// Throws unless `heads` divides `width`.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,13 @@ struct ModelFacts {
   Extent vocabulary = 0;
   Extent max_positions = 0;
   std::vector<std::string> layer_prefixes;  ///< of the parameters' names, from the input to the output
+  std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
 };
 
 template <class Architecture>
 ModelFacts facts_of(const Architecture& architecture) {
   ModelFacts facts{std::string(Architecture::model_type), architecture.vocabulary(), architecture.max_positions(), {}};
+  if constexpr (requires { architecture.target_shift(); }) facts.target_shift = architecture.target_shift();
   for (Extent i = 0; i < architecture.layers(); ++i) facts.layer_prefixes.push_back(architecture.layer_prefix(i));
   return facts;
 }
@@ -34,8 +37,14 @@ Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& fact
   });
 }
 
-/// Throws DataError unless every id is below the vocabulary and no sequence is longer than the model's positions.
+/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an encoder-decoder has a source for
+/// every sequence, another model none.
 inline void check_batch(const ModelFacts& facts, const Batch& batch) {
+  const Extent sources = facts.target_shift ? batch.decoder.sequences() : 0;
+  if (batch.encoder.sequences() != sources) {
+    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ", facts.model_type, ", got ",
+                                  batch.encoder.sequences()));
+  }
   const auto check_ids = [&](const std::vector<Index>& ids) {
     for (const Index id : ids) {
       if (id < 0 || id >= facts.vocabulary) throw DataError("batch", text("token id: expected 0 to ", facts.vocabulary - 1, ", got ", id));
@@ -44,11 +53,15 @@ inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   check_ids(batch.decoder.ids);
   check_ids(batch.encoder.ids);
   check_ids(batch.labels);
-  for (const Index position : batch.decoder.positions) {
-    if (position < 0 || position >= facts.max_positions) {
-      throw DataError("batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
+  const auto check_positions = [&](const std::vector<Index>& positions) {
+    for (const Index position : positions) {
+      if (position < 0 || position >= facts.max_positions) {
+        throw DataError("batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
+      }
     }
-  }
+  };
+  check_positions(batch.decoder.positions);
+  check_positions(batch.encoder.positions);
 }
 
 /// A graph with weights on a backend, ready to run. Movable; the backend must outlive it.
@@ -69,9 +82,9 @@ class Model {
   const ParameterStore<B>& parameters() const { return state_->parameters; }
   Executor<B>& executor() { return state_->executor; }
 
-  /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host.
-  std::vector<T> logits(const PackedTokens& tokens) {
-    Batch batch{.decoder = tokens, .encoder = {}, .label_rows = {}, .labels = {}};
+  /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host. An encoder-decoder's sequences have a source each.
+  std::vector<T> logits(const PackedTokens& tokens, const PackedTokens& sources = {}) {
+    Batch batch{.decoder = tokens, .encoder = sources, .label_rows = {}, .labels = {}};
     for (Index row = 0; row < static_cast<Index>(tokens.tokens()); ++row) batch.label_rows.push_back(row);
     batch.labels.assign(tokens.ids.size(), 0);
     check_batch(facts(), batch);

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,7 +43,7 @@ class PretrainedModel : public Model<B> {
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
   const std::filesystem::path& folder() const { return folder_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// What the checkpoint calls a parameter: its name, or that without the leading "model.".
+  /// What the checkpoint calls a parameter: its name, or that without the leading "model." or "transformer.".
   const std::string& source_name(ParameterId id) const { return source_names_[static_cast<std::size_t>(id)]; }
 
  private:
@@ -68,20 +71,39 @@ class PretrainedModel : public Model<B> {
   }
 
   std::string find_source_name(const std::string& name) const {
-    constexpr std::string_view prefix = "model.";
-    if (!checkpoint_->contains(name) && name.starts_with(prefix) && checkpoint_->contains(name.substr(prefix.size()))) return name.substr(prefix.size());
+    if (checkpoint_->contains(name)) return name;
+    for (const std::string_view prefix : {"model.", "transformer."}) {
+      if (name.starts_with(prefix) && checkpoint_->contains(name.substr(prefix.size()))) return name.substr(prefix.size());
+    }
     return name;
   }
 
-  /// A tensor that the graph does not read may be part of the mathematics: it is refused, unless it is known to repeat what is there.
+  /// A tensor that the graph does not read may be part of the mathematics: it is refused, unless it repeats what is there or has no effect.
   void refuse_unknown_tensors() const {
     for (const std::string& name : checkpoint_->names()) {
-      const bool known = std::find(source_names_.begin(), source_names_.end(), name) != source_names_.end();
-      const bool repeats = name == "lm_head.weight" || name.ends_with(".rotary_emb.inv_freq");
-      if (known || repeats) continue;
-      throw LoadError("load_pretrained", text(checkpoint_->info(name).file.string(), ", tensor ", name,
-                                              ": expected a tensor of this architecture, got an unknown one; does config.json belong to this checkpoint?"));
+      if (std::find(source_names_.begin(), source_names_.end(), name) != source_names_.end() || has_no_effect(name)) continue;
+      const auto original = repeated_parameter(name);
+      const TensorInfo& info = checkpoint_->info(name);
+      if (!original) {
+        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", name, ": expected a tensor of this architecture, got an unknown one; ",
+                                                "does config.json belong to this checkpoint?"));
+      }
+      if (!std::ranges::equal(checkpoint_->raw(name), checkpoint_->raw(source_name(*original)))) {
+        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", name, ": expected the weights of ", source_name(*original),
+                                                ", which config.json ties it to, got others; does config.json belong to this checkpoint?"));
+      }
     }
+  }
+  /// Tables that follow from the configuration, and a bias that T5's first checkpoints have and no version of it reads.
+  static bool has_no_effect(const std::string& name) {
+    return name.ends_with(".rotary_emb.inv_freq") || name == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+  }
+  /// The parameter that a tied tensor of this name repeats.
+  std::optional<ParameterId> repeated_parameter(const std::string& name) const {
+    const auto& graph = this->graph();
+    if (name == "lm_head.weight") return graph.operators().back().parameters.front();
+    if (name == "encoder.embed_tokens.weight" || name == "decoder.embed_tokens.weight") return graph.find("shared.weight");
+    return std::nullopt;
   }
 
   std::filesystem::path folder_;

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "greentrainer/blocks/block_builder.hpp"
+#include "greentrainer/cost/paper_cost.hpp"
+#include "greentrainer/models/config_fields.hpp"
+
+namespace greentrainer {
+
+/// BLOOM and BLOOMZ: ALiBi instead of positions, a layer norm on the embedding, one projection for queries, keys and values (side by side in each head),
+/// biases everywhere, tied head.
+struct Bloom {
+  static constexpr std::string_view model_type = "bloom";
+
+  Extent vocab_size = 0;
+  Extent hidden_size = 0;
+  Extent n_layer = 0;
+  Extent n_head = 0;
+  double layer_norm_epsilon = 1e-5;
+  bool apply_residual_connection_post_layernorm = false;
+  bool tie_word_embeddings = true;
+
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  static Bloom read(const ConfigReader& config) {
+    Bloom c;
+    c.vocab_size = config.positive("vocab_size");
+    c.hidden_size = positive_of(config, "hidden_size", "n_embed", max_width);
+    c.n_layer = positive_of(config, "n_layer", "num_hidden_layers", max_layers);
+    c.n_head = positive_of(config, "n_head", "num_attention_heads", c.hidden_size);
+    require_divisible(config, "hidden_size", c.hidden_size, "n_head", c.n_head);
+    c.layer_norm_epsilon = config.get_or<double>("layer_norm_epsilon", 1e-5);
+    c.apply_residual_connection_post_layernorm = config.get_or<bool>("apply_residual_connection_post_layernorm", false);
+    c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
+    config.expect_value("n_inner", 4 * c.hidden_size);
+    config.expect_value("slow_but_exact", false);  // leaves biases out
+    config.ignore({"seq_length", "offset_alibi", "pretraining_tp", "attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion",
+                   "skip_bias_add", "skip_bias_add_qkv"});
+    finish_config(config);
+    return c;
+  }
+
+  Extent vocabulary() const { return vocab_size; }
+  Extent max_positions() const { return unlimited_positions; }
+  std::string layer_prefix(Extent layer) const { return text("transformer.h.", layer, "."); }
+  Extent layers() const { return n_layer; }
+
+  /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
+  PaperCost paper_cost(Extent batch, Extent tokens) const {
+    PaperDecoderCost cost(batch, tokens, vocab_size);
+    TensorGraph<PaperCost> names;
+    declare_parameters(names);
+    for (const Parameter& p : names.parameters()) {
+      const bool weight = p.name.ends_with(".weight");
+      if (p.name.ends_with("word_embeddings.weight")) cost.token_embedding(p.name, hidden_size);
+      else if (p.name == "lm_head.weight") cost.unpriced(p.name);
+      else if (p.shape.size() == 1 && weight) cost.norm_weight(p.name, p.cols());
+      else if (weight) cost.weight(p.name, p.rows(), p.cols());
+      else if (p.name.find("layernorm.") != std::string::npos || p.name.find("ln_f.") != std::string::npos) cost.norm_bias(p.name, p.cols());
+      else if (p.name.ends_with("query_key_value.bias")) cost.value_bias(p.name, p.cols(), hidden_size);
+      else cost.bias(p.name, p.cols());
+    }
+    return std::move(cost).finish(hidden_size);
+  }
+
+  template <class P>
+  TensorGraph<P> graph() const {
+    TensorGraph<P> graph;
+    declare_parameters(graph);
+    BlockBuilder<P> b(graph);
+    const Extent head_dim = hidden_size / n_head;
+    const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+    const auto norm = [&](const std::string& name, ValueId x) { return b.layer_norm(name, x, layer_norm_epsilon); };
+    const auto residual_of = [&](ValueId x, ValueId normed) { return apply_residual_connection_post_layernorm ? normed : x; };
+    ValueId x = b.embedding("transformer.word_embeddings", Rows::decoder_tokens, Embedding::Source::token_ids);
+    x = norm("transformer.word_embeddings_layernorm", x);
+    for (Extent i = 0; i < n_layer; ++i) {
+      const std::string layer = layer_prefix(i);
+      const ValueId h = norm(layer + "input_layernorm", x);
+      const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h, 3 * hidden_size, true);
+      const ValueId a = b.linear(layer + "self_attention.dense", b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
+      x = b.add(layer + "attention_residual", residual_of(x, h), a);
+      const ValueId n = norm(layer + "post_attention_layernorm", x);
+      const ValueId m = b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true), Activation::gelu_tanh);
+      x = b.add(layer + "mlp_residual", residual_of(x, n), b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
+    }
+    x = norm("transformer.ln_f", b.gather_labelled("labelled_rows", x));
+    b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "transformer.word_embeddings.weight" : "lm_head.weight");
+    graph.finish();
+    return graph;
+  }
+
+ private:
+  static constexpr Extent max_width = Extent{1} << 20;
+  static constexpr Extent max_layers = 4096;
+
+  template <class P>
+  void declare_parameters(TensorGraph<P>& graph) const {
+    const auto linear = [&](const std::string& name, Extent in, Extent out) {
+      graph.parameter(name + ".weight", {out, in});
+      graph.parameter(name + ".bias", {out});
+    };
+    const auto norm = [&](const std::string& name) {
+      graph.parameter(name + ".weight", {hidden_size});
+      graph.parameter(name + ".bias", {hidden_size});
+    };
+    graph.parameter("transformer.word_embeddings.weight", {vocab_size, hidden_size});
+    norm("transformer.word_embeddings_layernorm");
+    for (Extent i = 0; i < n_layer; ++i) {
+      const std::string layer = layer_prefix(i);
+      norm(layer + "input_layernorm");
+      linear(layer + "self_attention.query_key_value", hidden_size, 3 * hidden_size);
+      linear(layer + "self_attention.dense", hidden_size, hidden_size);
+      norm(layer + "post_attention_layernorm");
+      linear(layer + "mlp.dense_h_to_4h", hidden_size, 4 * hidden_size);
+      linear(layer + "mlp.dense_4h_to_h", 4 * hidden_size, hidden_size);
+    }
+    norm("transformer.ln_f");
+    if (!tie_word_embeddings) graph.parameter("lm_head.weight", {vocab_size, hidden_size});
+  }
+};
+
+}  // namespace greentrainer

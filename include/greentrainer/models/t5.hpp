@@ -1,0 +1,216 @@
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "greentrainer/blocks/block_builder.hpp"
+#include "greentrainer/core/batch.hpp"
+#include "greentrainer/cost/paper_cost.hpp"
+#include "greentrainer/models/config_fields.hpp"
+
+namespace greentrainer {
+
+/// T5 and FLAN-T5: encoder and decoder with RMS norms and no biases but those of relative positions, which the first block of each stack holds for all.
+/// Plain or gated feed-forward; scores are not scaled; the head is tied and its input scaled by d_model^-0.5, or it has weights of its own.
+struct T5 {
+  static constexpr std::string_view model_type = "t5";
+
+  Extent vocab_size = 0;
+  Extent d_model = 0;
+  Extent d_kv = 0;
+  Extent d_ff = 0;
+  Extent num_layers = 0;
+  Extent num_decoder_layers = 0;
+  Extent num_heads = 0;
+  RelativeBias relative = {.buckets = 32};
+  double layer_norm_epsilon = 1e-6;
+  Activation activation = Activation::relu;
+  bool is_gated = false;
+  bool tie_word_embeddings = true;
+  bool scale_decoder_outputs = true;
+  TargetShift shift;
+
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  static T5 read(const ConfigReader& config) {
+    T5 c;
+    c.vocab_size = config.positive("vocab_size");
+    c.d_model = config.positive("d_model", max_width);
+    c.d_kv = config.positive("d_kv", max_width);
+    c.d_ff = config.positive("d_ff", max_width);
+    c.num_layers = config.positive("num_layers", max_layers);
+    c.num_decoder_layers = config.positive_or("num_decoder_layers", c.num_layers, max_layers);
+    c.num_heads = config.positive("num_heads", max_width);
+    c.read_relative_bias(config);
+    c.read_feed_forward(config);
+    c.layer_norm_epsilon = config.get_or<double>("layer_norm_epsilon", 1e-6);
+    // transformers 5 writes tie_word_embeddings = true for all, and says here whether the model was made with a tied head.
+    const bool tied = config.get_or<bool>("tie_word_embeddings", true);
+    c.scale_decoder_outputs = config.get_or<bool>("scale_decoder_outputs", tied);
+    c.tie_word_embeddings = tied && c.scale_decoder_outputs;
+    c.shift.pad = c.token_id(config, "pad_token_id", 0);
+    c.shift.start = c.token_id(config, "decoder_start_token_id", c.shift.pad);
+    config.expect_value("tie_encoder_decoder", false);
+    config.expect_value("is_encoder_decoder", true);
+    config.ignore({"n_positions", "dropout_rate", "initializer_factor", "output_past"});
+    finish_config(config);
+    return c;
+  }
+
+  Extent vocabulary() const { return vocab_size; }
+  Extent max_positions() const { return unlimited_positions; }
+  /// Of the encoder's blocks, then the decoder's.
+  std::string layer_prefix(Extent layer) const { return layer < num_layers ? block("encoder", layer) : block("decoder", layer - num_layers); }
+  Extent layers() const { return num_layers + num_decoder_layers; }
+  TargetShift target_shift() const { return shift; }
+
+  /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of these lengths. They know no tied head.
+  PaperCost paper_cost(Extent batch, Extent source_tokens, Extent target_tokens) const {
+    PaperEncoderDecoderCost cost(batch, source_tokens, target_tokens, vocab_size);
+    TensorGraph<PaperCost> names;
+    declare_parameters(names);
+    for (const Parameter& p : names.parameters()) {
+      const bool cross = p.name.find("EncDecAttention") != std::string::npos;
+      const Extent tokens = p.name.starts_with("encoder.") ? source_tokens : target_tokens;
+      if (p.name == "shared.weight") cost.shared_embedding(p.name, d_model);
+      else if (p.name == "lm_head.weight") cost.head(p.name, d_model);
+      else if (p.name.ends_with("relative_attention_bias.weight")) cost.unpriced(p.name);
+      else if (p.name.ends_with("norm.weight")) cost.norm_weight(p.name, tokens, p.cols());
+      else if (p.name.ends_with(".v.weight")) cost.value_weight(p.name, tokens, tokens * (cross ? source_tokens : tokens), p.rows(), p.cols());
+      else cost.weight(p.name, tokens, p.rows(), p.cols());
+    }
+    return std::move(cost).finish();
+  }
+
+  template <class P>
+  TensorGraph<P> graph() const {
+    TensorGraph<P> graph;
+    declare_parameters(graph);
+    BlockBuilder<P> b(graph);
+    ValueId x = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
+    for (Extent i = 0; i < num_layers; ++i) {
+      x = self_attention(b, "encoder", i, x);
+      x = feed_forward(b, block("encoder", i) + "layer.1.", x);
+    }
+    const ValueId memory = b.rms_norm("encoder.final_layer_norm", x, layer_norm_epsilon);
+    x = b.embedding("shared", Rows::decoder_tokens, Embedding::Source::token_ids);
+    for (Extent i = 0; i < num_decoder_layers; ++i) {
+      x = self_attention(b, "decoder", i, x);
+      x = cross_attention(b, block("decoder", i) + "layer.1.", x, memory);
+      x = feed_forward(b, block("decoder", i) + "layer.2.", x);
+    }
+    x = b.rms_norm("decoder.final_layer_norm", b.gather_labelled("labelled_rows", x), layer_norm_epsilon);
+    if (scale_decoder_outputs) x = b.scale("decoder.output_scale", x, 1.0 / std::sqrt(static_cast<double>(d_model)));
+    b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "shared.weight" : "lm_head.weight");
+    graph.finish();
+    return graph;
+  }
+
+ private:
+  static constexpr Extent max_width = Extent{1} << 20;
+  static constexpr Extent max_layers = 4096;
+  static constexpr Extent max_buckets = Extent{1} << 16;
+
+  void read_relative_bias(const ConfigReader& config) {
+    relative.buckets = config.positive_or("relative_attention_num_buckets", 32, max_buckets);
+    relative.max_distance = config.positive_or("relative_attention_max_distance", 128, unlimited_positions);
+    require_divisible(config, "relative_attention_num_buckets", relative.buckets, "the two directions, and near and far in each", 4);
+    if (relative.max_distance <= relative.buckets / 2) {
+      throw ConfigError("config", text(config.source(), ", field \"relative_attention_max_distance\": expected more than half of the ", relative.buckets,
+                                       " buckets, got ", relative.max_distance));
+    }
+  }
+
+  /// "relu", "gated-gelu" (which is the tanh approximation) and their kind.
+  void read_feed_forward(const ConfigReader& config) {
+    std::string name = config.get_or<std::string>("feed_forward_proj", "relu");
+    is_gated = name.starts_with("gated-");
+    if (is_gated) name = name.substr(std::string_view("gated-").size());
+    if (is_gated && name == "gelu") name = "gelu_new";
+    activation = activation_named(config, "feed_forward_proj", name);
+    config.expect_value("dense_act_fn", name);
+    config.expect_value("is_gated_act", is_gated);
+  }
+
+  Index token_id(const ConfigReader& config, std::string_view field, Index fallback) const {
+    const Extent id = config.get_or<Extent>(field, fallback);
+    if (id < 0 || id >= vocab_size) {
+      throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected a token id from 0 to ", vocab_size - 1, ", got ", id));
+    }
+    return static_cast<Index>(id);
+  }
+
+  static std::string block(const std::string& stack, Extent i) { return text(stack, ".block.", i, "."); }
+  static std::string relative_table(const std::string& stack) { return block(stack, 0) + "layer.0.SelfAttention.relative_attention_bias.weight"; }
+
+  template <class P>
+  ValueId self_attention(BlockBuilder<P>& b, const std::string& stack, Extent i, ValueId x) const {
+    const std::string layer = block(stack, i) + "layer.0.", name = layer + "SelfAttention";
+    const bool causal = stack == "decoder";
+    const ValueId h = b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon);
+    RelativeBias bias = relative;
+    bias.bidirectional = !causal;
+    const ValueId q = b.linear(name + ".q", h, num_heads * d_kv, false);
+    const ValueId k = b.linear(name + ".k", h, num_heads * d_kv, false);
+    const ValueId v = b.linear(name + ".v", h, num_heads * d_kv, false);
+    const ValueId a = b.attention(name, q, k, v, d_kv, 1.0, causal, bias, relative_table(stack));
+    return b.add(layer + "residual", x, b.linear(name + ".o", a, d_model, false));
+  }
+  template <class P>
+  ValueId cross_attention(BlockBuilder<P>& b, const std::string& layer, ValueId x, ValueId memory) const {
+    const std::string name = layer + "EncDecAttention";
+    const ValueId q = b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon), num_heads * d_kv, false);
+    const ValueId k = b.linear(name + ".k", memory, num_heads * d_kv, false);
+    const ValueId v = b.linear(name + ".v", memory, num_heads * d_kv, false);
+    return b.add(layer + "residual", x, b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
+  }
+  template <class P>
+  ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId x) const {
+    const std::string name = layer + "DenseReluDense";
+    const ValueId h = b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon);
+    ValueId y;
+    if (is_gated) {
+      const ValueId gate = b.linear(name + ".wi_0", h, d_ff, false);
+      y = b.gate(name + ".act", gate, b.linear(name + ".wi_1", h, d_ff, false), activation);
+    } else {
+      y = b.activate(name + ".act", b.linear(name + ".wi", h, d_ff, false), activation);
+    }
+    return b.add(layer + "residual", x, b.linear(name + ".wo", y, d_model, false));
+  }
+
+  template <class P>
+  void declare_parameters(TensorGraph<P>& graph) const {
+    const auto norm = [&](const std::string& name) { graph.parameter(name + ".weight", {d_model}); };
+    const auto attention = [&](const std::string& name) {
+      for (const char* projection : {".q", ".k", ".v"}) graph.parameter(name + projection + ".weight", {num_heads * d_kv, d_model});
+      graph.parameter(name + ".o.weight", {d_model, num_heads * d_kv});
+    };
+    const auto feed_forward = [&](const std::string& name) {
+      if (is_gated) {
+        for (const char* projection : {".wi_0", ".wi_1"}) graph.parameter(name + projection + ".weight", {d_ff, d_model});
+      } else {
+        graph.parameter(name + ".wi.weight", {d_ff, d_model});
+      }
+      graph.parameter(name + ".wo.weight", {d_model, d_ff});
+    };
+    graph.parameter("shared.weight", {vocab_size, d_model});
+    for (const std::string stack : {"encoder", "decoder"}) {
+      const bool decoder = stack == "decoder";
+      for (Extent i = 0; i < (decoder ? num_decoder_layers : num_layers); ++i) {
+        const std::string layer = block(stack, i) + "layer.";
+        attention(layer + "0.SelfAttention");
+        if (i == 0) graph.parameter(relative_table(stack), {relative.buckets, num_heads});
+        norm(layer + "0.layer_norm");
+        if (decoder) {
+          attention(layer + "1.EncDecAttention");
+          norm(layer + "1.layer_norm");
+        }
+        feed_forward(layer + (decoder ? "2" : "1") + ".DenseReluDense");
+        norm(layer + (decoder ? "2" : "1") + ".layer_norm");
+      }
+      norm(stack + ".final_layer_norm");
+    }
+    if (!tie_word_embeddings) graph.parameter("lm_head.weight", {vocab_size, d_model});
+  }
+};
+
+}  // namespace greentrainer
