@@ -15,7 +15,7 @@ inline constexpr int column_sum_warps = column_sum_block / warp_size;
 /// partial (chunks, cols). A block has a chunk of rows and, for each lane, N columns; its warps share the rows. `Term::value(grad_output, x, stats
 /// row)`.
 template <int N, class Term, class T>
-__global__ void __launch_bounds__(column_sum_block)
+__global__ void __launch_bounds__(column_sum_block, blocks_with<column_sum_block, 128>)
     column_sums_kernel(Extent rows, Extent cols, Extent chunk, const T* grad_output, Extent grad_output_stride, const T* x, Extent x_stride,
                        const T* stats, Extent stats_stride, T* partial) {
   constexpr int width = warp_size * N;

@@ -33,6 +33,11 @@ inline constexpr unsigned full_mask = 0xffffffffU;
 /// What one block may have of shared memory without asking for more.
 inline constexpr std::size_t default_shared_bytes = 48 * 1024;
 
+/// How many blocks of this size a multiprocessor has registers for, at so many a thread. For the launch bounds of kernels that ptxas, left to itself,
+/// makes spill registers for the sake of more threads.
+template <int Block, int Registers>
+inline constexpr int blocks_with = 65536 / (Block * Registers);
+
 /// Blocks of a launch. Throws BackendError for more than CUDA allows.
 inline dim3 grid_of(Extent x, Extent y = 1, Extent z = 1) {
   constexpr Extent most_x = std::numeric_limits<int>::max(), most = 65535;

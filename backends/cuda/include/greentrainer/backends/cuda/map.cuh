@@ -31,8 +31,9 @@ __device__ T apply(F f, T a, T b, T c) {
 /// y = f(a, b, c), element by element; operands that f does not take are not read. A thread reads its elements before it writes them, so y may be one
 /// of the operands. A stride of 0 repeats a row. Blocks: x along the columns, y along the rows.
 template <int N, class F, class T>
-__global__ void __launch_bounds__(map_block) map_kernel(F f, Extent rows, Extent cols, T* y, Extent y_stride, const T* a, Extent a_stride, const T* b,
-                                                        Extent b_stride, const T* c, Extent c_stride) {
+__global__ void __launch_bounds__(map_block, blocks_with<map_block, 128>)
+    map_kernel(F f, Extent rows, Extent cols, T* y, Extent y_stride, const T* a, Extent a_stride, const T* b, Extent b_stride, const T* c,
+               Extent c_stride) {
   constexpr int operands = arity<F, T>;
   for_own_elements<N, map_block>(cols, [=]<int n>(Extent column, Width<n>) {
     for (Extent row = blockIdx.y; row < rows; row += gridDim.y) {

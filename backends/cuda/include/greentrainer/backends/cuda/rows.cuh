@@ -11,7 +11,7 @@ inline constexpr int row_block = 128;
 
 /// y[r] = x[index[r]]. One block a row.
 template <int N, class T>
-__global__ void __launch_bounds__(row_block)
+__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
     gather_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index, T* __restrict__ y, Extent y_stride) {
   const T* from = x + index[blockIdx.x] * x_stride;
   T* to = y + blockIdx.x * y_stride;
@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(row_block)
 
 /// y[index[r]] = x[r], or += x[r], for row numbers that are met once. One block a row.
 template <int N, Write write, class T>
-__global__ void __launch_bounds__(row_block)
+__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
     scatter_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index, T* __restrict__ y, Extent y_stride) {
   const T* from = x + blockIdx.x * x_stride;
   T* to = y + index[blockIdx.x] * y_stride;
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(row_block)
 /// Chains the rows that have the same number: next[r] is the row after r with r's number, or `rows`; earlier[r] counts those before r.
 /// One warp a row.
 template <class I>
-__global__ void __launch_bounds__(row_block) chain_rows_kernel(I rows, const I* index, I* next, I* earlier) {
+__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>) chain_rows_kernel(I rows, const I* index, I* next, I* earlier) {
   const I warp = static_cast<I>(blockIdx.x * (row_block / warp_size) + threadIdx.x / warp_size);
   const I lane = static_cast<I>(threadIdx.x % warp_size);
   const I row = warp < rows ? warp : rows - 1;  // a warp too many does the last row again
@@ -55,8 +55,9 @@ __global__ void __launch_bounds__(row_block) chain_rows_kernel(I rows, const I* 
 
 /// y[index[r]] += x[r], then x[next[r]] and so on, for the first row of every chain. One block a row.
 template <int N, class T>
-__global__ void __launch_bounds__(row_block) add_chained_rows_kernel(Index rows, Extent cols, const T* x, Extent x_stride, const Index* index,
-                                                                     const Index* next, const Index* earlier, T* y, Extent y_stride) {
+__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
+    add_chained_rows_kernel(Index rows, Extent cols, const T* x, Extent x_stride, const Index* index, const Index* next, const Index* earlier, T* y,
+                            Extent y_stride) {
   const Index row = static_cast<Index>(blockIdx.x);
   if (earlier[row] > 0) return;
   T* to = y + index[row] * y_stride;
