@@ -10,7 +10,7 @@
 
 namespace greentrainer::testing {
 
-/// Checks a folder's tokenizer against the golden ids of tests/golden/tokenizers/<name>.jsonl.
+/// Checks a folder's tokenizer against the golden ids, and what they decode to, of tests/golden/tokenizers/<name>.jsonl.
 inline void compare_with_golden_lines(const std::filesystem::path& folder, const std::string& name) {
   const auto tokenizer = load_tokenizer(folder);
   std::ifstream file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers" / (name + ".jsonl"));
@@ -19,9 +19,11 @@ inline void compare_with_golden_lines(const std::filesystem::path& folder, const
     const Json golden = parse_json(line, name);
     const auto input = golden.at("text").get<std::string>();
     CAPTURE(input);
-    CHECK(tokenizer->encode(input) == golden.at("ids").get<std::vector<Index>>());
+    const auto ids = golden.at("ids").get<std::vector<Index>>();
+    CHECK(tokenizer->encode(input) == ids);
+    CHECK(tokenizer->decode(ids, false) == golden.value("decoded", input));
   }
-  CHECK(lines >= 150);
+  CHECK(lines >= 200);
 }
 
 }  // namespace greentrainer::testing

@@ -1,14 +1,16 @@
-// GPT-2's and OPT's own vocabularies, which are too large to be checked in.
-
-#include <doctest/doctest.h>
+// GPT-2's, OPT's and T5's own vocabularies, which are too large to be checked in.
 
 #include <sstream>
 
+#include <doctest/doctest.h>
+
 #include "support/skip.hpp"
+#include "support/temporary_folder.hpp"
 #include "tokenizers/golden_lines.hpp"
 
 using namespace greentrainer;
 using greentrainer::testing::compare_with_golden_lines;
+using greentrainer::testing::TemporaryFolder;
 
 TEST_CASE("GPT-2's and OPT's published vocabularies") {
   const std::filesystem::path shared = GREENTRAINER_SHARED;
@@ -30,4 +32,20 @@ TEST_CASE("GPT-2's and OPT's published vocabularies") {
     ++vectors;
   }
   CHECK(vectors == 100);
+}
+
+TEST_CASE("T5's published tokenizer, from tokenizer.json and from spiece.model") {
+  const std::filesystem::path published = std::filesystem::path(GREENTRAINER_SHARED) / "data/tokenizers/t5";
+  if (!std::filesystem::exists(published / "spiece.model")) GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers/t5");
+  const TemporaryFolder folder;
+  std::filesystem::copy_file(published / "spiece.model", folder / "spiece.model");
+  for (const auto& path : {published, folder.path()}) {
+    CAPTURE(path);
+    compare_with_golden_lines(path, "t5");
+    const auto tokenizer = load_tokenizer(path);
+    CHECK(tokenizer->vocab_size() == 32100);
+    // As in the T5 documentation of transformers.
+    CHECK(tokenizer->encode_sequence("translate English to German: The house is wonderful.") ==
+          std::vector<Index>{13959, 1566, 12, 2968, 10, 37, 629, 19, 1627, 5, 1});
+  }
 }

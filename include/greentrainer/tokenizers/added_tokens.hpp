@@ -18,11 +18,11 @@ namespace greentrainer {
 /// A token that is recognised in the text itself, before any splitting.
 struct AddedToken {
   std::string content;
-  Json id;                   ///< as the file gives it; null: the one it has in the vocabulary
-  bool special = false;      ///< left out by decode where asked
-  bool lstrip = false;       ///< takes the spaces before it
-  bool rstrip = false;       ///< takes the spaces after it
-  bool normalized = false;   ///< looked for after normalisation
+  Json id;                  ///< as the file gives it; null: the one it has in the vocabulary
+  bool special = false;     ///< left out by decode where asked
+  bool lstrip = false;      ///< takes the spaces before it
+  bool rstrip = false;      ///< takes the spaces after it
+  bool normalized = false;  ///< looked for after normalisation
 };
 
 /// From {"content": ..., "special": ..., ...}. Throws LoadError.
@@ -32,7 +32,8 @@ inline AddedToken parse_added_token(const Component& component) {
   token.content = component.text_of("content");
   // Every position of a text is compared with the longest of them.
   if (token.content.empty() || token.content.size() > 1024) component.fail(text("expected a token of 1 to 1024 bytes, got ", token.content.size()));
-  if (component.flag_or("single_word", false)) component.fail(text("token \"", token.content, "\": expected single_word false, got true, which is not supported"));
+  if (component.flag_or("single_word", false))
+    component.fail(text("token \"", token.content, "\": expected single_word false, got true, which is not supported"));
   if (const Json* id = component.find("id")) token.id = *id;
   token.special = component.flag_or("special", false);
   token.lstrip = component.flag_or("lstrip", false);
@@ -74,7 +75,8 @@ class AddedTokenFinder {
         while (begin > done && is_space_before(text, begin)) begin -= space_before(text, begin);
       }
       if (token->rstrip) {
-        while (end < text.size() && is_unicode_space(utf8_char_at(text, end).code) && utf8_char_at(text, end).valid) end += utf8_char_at(text, end).length;
+        while (end < text.size() && is_unicode_space(utf8_char_at(text, end).code) && utf8_char_at(text, end).valid)
+          end += utf8_char_at(text, end).length;
       }
       if (begin > done) parts.push_back({text.substr(done, begin - done), std::nullopt});
       parts.push_back({text.substr(begin, end - begin), token->id});

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <string>
@@ -10,7 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/piece_cache.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
@@ -30,10 +31,12 @@ class Bpe final : public TokenModel {
 
   /// Merges are in the order they were learnt. Throws LoadError naming `source`: a merge whose parts or whole are not in the vocabulary, an
   /// unknown token that is not.
-  Bpe(Vocabulary vocabulary, const Merges& merges, const Options& options, std::string_view source) : vocabulary_(std::move(vocabulary)), options_(options) {
+  Bpe(Vocabulary vocabulary, const Merges& merges, const Options& options, std::string_view source)
+      : vocabulary_(std::move(vocabulary)), options_(options) {
     const auto id_of = [&](const std::string& token, std::size_t rank) {
       if (const auto id = vocabulary_.id(token)) return *id;
-      throw LoadError("load_tokenizer", text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
+      throw LoadError("load_tokenizer",
+                      text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
     };
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
@@ -42,14 +45,10 @@ class Bpe final : public TokenModel {
     }
     if (options_.unk_token) {
       unk_ = vocabulary_.id(*options_.unk_token);
-      if (!unk_) throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"", *options_.unk_token, "\", which is not"));
+      if (!unk_)
+        throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"", *options_.unk_token, "\", which is not"));
     }
-    if (options_.byte_fallback) {
-      for (unsigned byte = 0; byte < 256; ++byte) {
-        constexpr std::string_view digits = "0123456789ABCDEF";
-        byte_ids_.push_back(vocabulary_.id(text("<0x", digits[byte / 16], digits[byte % 16], '>')));
-      }
-    }
+    if (options_.byte_fallback) byte_fallback_ = ByteFallback(vocabulary_);
   }
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
@@ -61,28 +60,10 @@ class Bpe final : public TokenModel {
         return;
       }
     }
-    if (piece.size() > max_cached_piece) {
-      merge(piece, ids);
-      return;
-    }
-    {
-      const std::lock_guard lock(cache_mutex_);
-      if (const auto found = cache_.find(piece); found != cache_.end()) {
-        ids.insert(ids.end(), found->second.begin(), found->second.end());
-        return;
-      }
-    }
-    const auto before = static_cast<std::ptrdiff_t>(ids.size());
-    merge(piece, ids);
-    const std::lock_guard lock(cache_mutex_);
-    if (cache_.size() < max_cache) cache_.try_emplace(std::string(piece), ids.begin() + before, ids.end());
+    cache_.append(piece, ids, [this](std::string_view word, std::vector<Index>& word_ids) { merge(word, word_ids); });
   }
 
  private:
-  // Words repeat; texts do not. 2^16 words of 64 bytes and their ids are a few MB.
-  static constexpr std::size_t max_cached_piece = 64;
-  static constexpr std::size_t max_cache = std::size_t{1} << 16;
-
   struct Merge {
     std::uint32_t rank = 0;
     Index id = 0;
@@ -97,7 +78,9 @@ class Bpe final : public TokenModel {
     std::uint32_t rank = 0;
     std::ptrdiff_t left = 0;
     Index id = 0;
-    bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }  // the heap's top is its largest
+    bool operator<(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : left > other.left;
+    }  // the heap's top is its largest
   };
   struct KeyHash {  // ids are small and dense: spread them (the finaliser of SplitMix64)
     std::size_t operator()(std::uint64_t key) const {
@@ -120,7 +103,7 @@ class Bpe final : public TokenModel {
       if (const auto id = vocabulary_.id(character)) {
         ids.push_back(*id);
         after_unk = false;
-      } else if (append_bytes(character, ids)) {
+      } else if (byte_fallback_.append(character, ids)) {
         after_unk = false;
       } else if (unk_) {
         if (!after_unk || !options_.fuse_unk) ids.push_back(*unk_);
@@ -128,15 +111,6 @@ class Bpe final : public TokenModel {
       }
     }
     return ids;
-  }
-
-  bool append_bytes(std::string_view character, std::vector<Index>& ids) const {
-    if (!options_.byte_fallback) return false;
-    for (char byte : character) {
-      if (!byte_ids_[static_cast<unsigned char>(byte)]) return false;
-    }
-    for (char byte : character) ids.push_back(*byte_ids_[static_cast<unsigned char>(byte)]);
-    return true;
   }
 
   void merge(std::string_view piece, std::vector<Index>& ids) const {
@@ -179,9 +153,8 @@ class Bpe final : public TokenModel {
   Options options_;
   std::unordered_map<std::uint64_t, Merge, KeyHash> merges_;
   std::optional<Index> unk_;
-  std::vector<std::optional<Index>> byte_ids_;
-  mutable std::mutex cache_mutex_;
-  mutable StringMap<std::vector<Index>> cache_;
+  ByteFallback byte_fallback_;
+  PieceCache cache_;
 };
 
 /// Merges as merges.txt lists them, "left right" on each line; lines that begin with #version are comments. Throws LoadError naming `source`
@@ -196,7 +169,8 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
     if (line.empty() || line.starts_with("#version")) continue;
     const auto space = line.find(' ');
     if (space == 0 || space == std::string_view::npos || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
-      throw LoadError("load_tokenizer", text(source, ", line ", number, ": expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
+      throw LoadError("load_tokenizer",
+                      text(source, ", line ", number, ": expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
@@ -205,12 +179,14 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
 
 /// The model of a tokenizer.json whose type is BPE. Throws LoadError for fields that are not supported.
 inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
-  component.allow({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
+  component.allow(
+      {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
   if (const Json* dropout = component.find("dropout"); dropout != nullptr && *dropout != 0.0) {
     component.fail("expected no dropout, got some: ids would be random");
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (component.find(key) != nullptr && !component.text_of(key).empty()) component.fail(text("expected no ", key, ", got \"", component.text_of(key), "\", which is not supported"));
+    if (component.find(key) != nullptr && !component.text_of(key).empty())
+      component.fail(text("expected no ", key, ", got \"", component.text_of(key), "\", which is not supported"));
   }
   Bpe::Options options;
   if (component.find("unk_token") != nullptr) options.unk_token = component.text_of("unk_token");

@@ -10,6 +10,7 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
+#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 
@@ -38,7 +39,9 @@ class Component {
     for (const auto& [key, value] : json_->items()) {
       bool known = key == "type";
       for (auto field : fields) known = known || key == field;
-      if (!known) fail(text("expected no field \"", key, "\" in a ", type(), ", got ", value.dump(-1, ' ', true).substr(0, 40), "; it is not supported"));
+      if (!known)
+        fail(text("expected no field \"", key, "\" in ", find("type") != nullptr ? type() : "it", ", got ", value.dump(-1, ' ', true).substr(0, 40),
+                  "; it is not supported"));
     }
   }
 
@@ -56,6 +59,12 @@ class Component {
     const Json& value = at(key);
     if (!value.is_string()) fail(text("expected a text as \"", key, "\", got ", value.type_name()));
     return value.get<std::string>();
+  }
+  std::string character_of(std::string_view key) const {
+    auto character = text_of(key);
+    if (character.empty() || utf8_char_at(character, 0).length != character.size())
+      fail(text("expected one character as \"", key, "\", got \"", character, '"'));
+    return character;
   }
   bool flag_or(std::string_view key, bool fallback) const {
     const Json* value = find(key);

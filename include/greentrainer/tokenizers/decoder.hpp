@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 
@@ -18,19 +18,6 @@ class Decoder {
   virtual ~Decoder() = default;
   virtual void decode(std::vector<std::string>& tokens) const = 0;
 };
-
-/// The byte that a token such as "<0x0A>" stands for, or nothing.
-inline std::optional<unsigned char> parse_byte_token(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
-  unsigned value = 0;
-  for (char c : token.substr(3, 2)) {
-    if (c >= '0' && c <= '9') value = value * 16 + static_cast<unsigned>(c - '0');
-    else if (c >= 'A' && c <= 'F') value = value * 16 + static_cast<unsigned>(c - 'A') + 10;
-    else if (c >= 'a' && c <= 'f') value = value * 16 + static_cast<unsigned>(c - 'a') + 10;
-    else return std::nullopt;
-  }
-  return static_cast<unsigned char>(value);
-}
 
 /// Bytes by their GPT-2 names. A token with a character that is no name (an added token) stands for itself.
 class ByteLevelDecoder final : public Decoder {
@@ -158,20 +145,18 @@ inline std::unique_ptr<Decoder> make_decoder(const Component& component) {
   }
   if (type == "Replace") {
     component.allow({"pattern", "content"});
-    return std::make_unique<detail::ReplaceDecoder>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), component.text_of("content"));
+    return std::make_unique<detail::ReplaceDecoder>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")),
+                                                    component.text_of("content"));
   }
   if (type == "Strip") {
     component.allow({"content", "start", "stop"});
-    auto content = component.text_of("content");
-    if (content.empty()) component.fail("expected a character as \"content\", got none");
-    return std::make_unique<detail::StripDecoder>(std::move(content), component.count_of("start"), component.count_of("stop"));
+    return std::make_unique<detail::StripDecoder>(component.character_of("content"), component.count_of("start"), component.count_of("stop"));
   }
   if (type == "Metaspace") {
     component.allow({"replacement", "str_rep", "prepend_scheme", "add_prefix_space", "split"});
-    const bool never = component.find("prepend_scheme") != nullptr ? component.text_of("prepend_scheme") == "never" : !component.flag_or("add_prefix_space", true);
-    auto replacement = component.text_of("replacement");
-    if (replacement.empty()) component.fail("expected a replacement of one character, got none");
-    return std::make_unique<detail::MetaspaceDecoder>(std::move(replacement), !never);
+    const bool never =
+        component.find("prepend_scheme") != nullptr ? component.text_of("prepend_scheme") == "never" : !component.flag_or("add_prefix_space", true);
+    return std::make_unique<detail::MetaspaceDecoder>(component.character_of("replacement"), !never);
   }
   if (type == "Sequence") {
     component.allow({"decoders"});

@@ -1,83 +1,72 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "greentrainer/tokenizers/bpe.hpp"
 #include "greentrainer/tokenizers/pipeline_tokenizer.hpp"
+#include "greentrainer/tokenizers/post_processor.hpp"
+#include "greentrainer/tokenizers/sentencepiece_model.hpp"
 #include "greentrainer/tokenizers/tokenizer_settings.hpp"
+#include "greentrainer/tokenizers/unigram.hpp"
 
 namespace greentrainer {
 
 /// The model that a tokenizer.json describes. Throws LoadError for a type that is not supported.
 inline std::unique_ptr<TokenModel> make_token_model(const Component& component) {
   // Files from before there was a choice of models name no type.
-  const bool bpe = component.find("type") == nullptr ? component.find("merges") != nullptr : component.type() == "BPE";
-  if (bpe) return make_bpe(component);
-  component.fail_unknown_type("BPE");
+  std::string type = component.find("merges") != nullptr ? "BPE" : "Unigram";
+  if (component.find("type") != nullptr) type = component.type();
+  if (type == "BPE") return make_bpe(component);
+  if (type == "Unigram") return make_unigram(component);
+  component.fail_unknown_type("BPE, Unigram");
 }
 
 namespace detail {
 
-/// What a post-processor puts in front of a sequence. Nothing else of it matters here: data forms join sequences by themselves.
-struct PostProcessorBos {
-  std::optional<bool> adds;
-  std::optional<Index> id;
-};
-
-inline PostProcessorBos post_processor_bos(const Component& component) {
-  const auto type = component.type();
-  const auto id_from = [&](const Json& json) -> std::optional<Index> {
-    if (json.is_number_unsigned() && json.get<std::uint64_t>() <= 0x7fffffffU) return static_cast<Index>(json.get<std::uint64_t>());
-    component.fail("expected the id of a special token, got something else");
-  };
-  if (type == "ByteLevel") return {false, std::nullopt};
-  if (type == "TemplateProcessing") {
-    const auto single = component.list_of("single");
-    const Json* token = single.empty() ? nullptr : single.front().find("SpecialToken");
-    if (token == nullptr) return {false, std::nullopt};
-    const auto name = Component(*token, single.front().source() + ".SpecialToken").text_of("id");
-    const Component specials(component.at("special_tokens"), component.source() + ".special_tokens");
-    const Component special(specials.at(name), text(specials.source(), '.', name));
-    const Json& ids = special.at("ids");
-    if (!ids.is_array() || ids.size() != 1) special.fail("expected one id in \"ids\", got another number");
-    return {true, id_from(ids[0])};
-  }
-  if (type == "RobertaProcessing" || type == "BertProcessing") {
-    const Json& cls = component.at("cls");
-    if (!cls.is_array() || cls.size() != 2) component.fail("expected [token, id] as \"cls\", got something else");
-    return {true, id_from(cls[1])};
-  }
-  if (type == "Sequence") {
-    PostProcessorBos result;
-    for (const auto& part : component.list_of("processors")) {
-      const auto bos = post_processor_bos(part);
-      if (!result.adds.value_or(false)) result = bos;
-    }
-    return result;
-  }
-  component.fail_unknown_type("TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing, Sequence");
+/// For tokenizers that transformers can turn into a tokenizer.json.
+inline std::string conversion_advice(const std::filesystem::path& folder) {
+  return text("convert it with: python3 -c \"from transformers import AutoTokenizer as T; T.from_pretrained('", folder.string(),
+              "').save_pretrained('", folder.string(), "')\"");
 }
 
-inline std::shared_ptr<const Tokenizer> assemble_tokenizer(PipelineTokenizer::Parts parts, const TokenizerSettings& settings, const PostProcessorBos& bos,
-                                                           const std::string& source) {
-  StringMap<Index> added;  // ids of tokens beyond the vocabulary
+/// `ends`: null where the files have no post-processor.
+inline std::shared_ptr<const Tokenizer> assemble_tokenizer(PipelineTokenizer::Parts parts, const TokenizerSettings& settings,
+                                                           const std::optional<SequenceEnds>& ends, const std::string& source) {
   parts.added.insert(parts.added.end(), settings.added().begin(), settings.added().end());
+  StringMap<Index> added;  // those beyond the vocabulary
+  std::unordered_map<Index, std::string> added_tokens;
   for (const auto& token : parts.added) {
-    if (token.id.is_number_unsigned() && token.id.get<std::uint64_t>() <= 0x7fffffffU) added.emplace(token.content, static_cast<Index>(token.id.get<std::uint64_t>()));
+    if (!token.id.is_number_unsigned() || token.id.get<std::uint64_t>() > 0x7fffffffU) continue;
+    added.emplace(token.content, token.id.get<Index>());
+    added_tokens.emplace(token.id.get<Index>(), token.content);
   }
   const auto& vocabulary = parts.model->vocabulary();
   const auto id_of = [&](const std::string& token) -> std::optional<Index> {
     const auto found = added.find(token);
     return found != added.end() ? std::optional(found->second) : vocabulary.id(token);
   };
+  const auto token_of = [&](Index id) {
+    const auto found = added_tokens.find(id);
+    return found != added_tokens.end() ? found->second : vocabulary.token(id);
+  };
   for (const auto& token : settings.role_tokens()) {
     if (id_of(token.content)) parts.added.push_back(token);
   }
-  auto traits = settings.traits(id_of, bos.adds, bos.id);
+  for (const auto& end : {ends ? ends->bos : std::nullopt, ends ? ends->eos : std::nullopt}) {
+    if (end && id_of(end->token) != end->id) {
+      throw LoadError("load_tokenizer", text(source, ", post_processor: expected the id of \"", end->token, "\" in the vocabulary, got ", end->id));
+    }
+  }
+  auto traits = settings.traits(id_of, token_of, ends);
   return std::make_shared<PipelineTokenizer>(std::move(parts), std::move(traits), source);
 }
 
@@ -99,9 +88,9 @@ inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesyste
   if (root.find("added_tokens") != nullptr) {
     for (const auto& token : root.list_of("added_tokens")) parts.added.push_back(parse_added_token(token));
   }
-  PostProcessorBos bos;
-  if (const auto post_processor = part("post_processor")) bos = post_processor_bos(*post_processor);
-  return assemble_tokenizer(std::move(parts), settings, bos, path.string());
+  std::optional<SequenceEnds> ends;
+  if (const auto post_processor = part("post_processor")) ends = sequence_ends(*post_processor);
+  return assemble_tokenizer(std::move(parts), settings, ends, path.string());
 }
 
 inline std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::filesystem::path& folder, TokenizerSettings& settings) {
@@ -111,33 +100,73 @@ inline std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::filesys
   const auto merges = parse_merges(read_file(merges_path), merges_path.string());
   // The defaults of GPT2Tokenizer and of OPT's files, for folders that hold no more than these two.
   // OPT's vocabulary, in fairseq's order, holds GPT-2's <|endoftext|> as well, as an ordinary token.
-  if (settings.model_type() != "gpt2" && vocabulary.id("</s>")) {
-    settings.default_roles("</s>", vocabulary.id("<pad>") ? "<pad>" : "");
-  } else if (vocabulary.id("<|endoftext|>")) {
-    settings.default_roles("<|endoftext|>", "");
+  const bool opt = settings.model_type() != "gpt2" && vocabulary.id("</s>");
+  const std::string_view end_of_text = opt ? "</s>" : "<|endoftext|>";
+  if (vocabulary.id(end_of_text)) {
+    for (const auto role : {TokenizerSettings::bos, TokenizerSettings::eos, TokenizerSettings::unk}) settings.default_role(role, end_of_text);
   }
+  if (opt && vocabulary.id("<pad>")) settings.default_role(TokenizerSettings::pad, "<pad>");
   PipelineTokenizer::Parts parts;
   parts.pre_tokenizer = std::make_unique<ByteLevelPreTokenizer>(settings.add_prefix_space());
   parts.model = std::make_unique<Bpe>(std::move(vocabulary), merges, Bpe::Options{}, merges_path.string());
   parts.decoder = std::make_unique<ByteLevelDecoder>();
-  return assemble_tokenizer(std::move(parts), settings, {}, path.string());
+  return assemble_tokenizer(std::move(parts), settings, std::nullopt, path.string());
+}
+
+/// T5's tokenizer out of its SentencePiece file, as transformers' T5Tokenizer makes it: white space parts words, `</s>` ends a sequence, and the
+/// vocabulary goes on with <extra_id_99>, ..., <extra_id_0>.
+inline std::shared_ptr<const Tokenizer> load_t5_sentencepiece(const std::filesystem::path& folder, TokenizerSettings& settings) {
+  const auto path = folder / "spiece.model";
+  if (const auto& name = settings.tokenizer_class(); !name.empty() && name != "T5Tokenizer" && name != "T5TokenizerFast") {
+    throw LoadError("load_tokenizer",
+                    text(path.string(), ": expected T5Tokenizer as tokenizer_class beside it, got ", name, "; ", conversion_advice(folder)));
+  }
+  auto model = read_sentencepiece_model(path);
+  PipelineTokenizer::Parts parts;
+  if (!model.charsmap.empty()) {
+    parts.normalizer =
+        std::make_unique<PrecompiledNormalizer>(PrecompiledCharsmap(model.charsmap, path.string() + ", normalizer_spec, precompiled_charsmap"));
+  }
+  const std::string space = "\xE2\x96\x81";  // U+2581, SentencePiece's space
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  steps.push_back(std::make_unique<WhitespacePreTokenizer>());
+  steps.push_back(std::make_unique<MetaspacePreTokenizer>(space, MetaspacePreTokenizer::Prepend::always, true));
+  parts.pre_tokenizer = std::make_unique<PreTokenizerSequence>(std::move(steps));
+  parts.decoder = std::make_unique<MetaspaceDecoder>(space, true);
+  for (auto& token : model.added) parts.added.push_back({.content = std::move(token.content), .id = nullptr, .special = token.special});
+
+  const auto has_piece = [&](std::string_view content) {
+    return std::any_of(model.pieces.begin(), model.pieces.end(), [&](const Unigram::Piece& piece) { return piece.text == content; });
+  };
+  for (std::size_t i = has_piece("<extra_id_0>") ? 0 : settings.extra_ids().value_or(100); i-- > 0;) {
+    model.pieces.push_back({text("<extra_id_", i, '>'), 0.0});
+    parts.added.push_back({.content = model.pieces.back().text, .id = nullptr, .special = true});
+  }
+  settings.default_role(TokenizerSettings::eos, "</s>");
+  settings.default_role(TokenizerSettings::pad, "<pad>");
+  settings.default_role(TokenizerSettings::unk, "<unk>");
+  parts.model = std::make_unique<Unigram>(model.pieces, Unigram::Options{model.unk_id, model.byte_fallback}, path.string());
+  SequenceEnds ends;
+  if (const auto id = parts.model->vocabulary().id("</s>")) ends.eos = {"</s>", *id};
+  return assemble_tokenizer(std::move(parts), settings, ends, path.string());
 }
 
 }  // namespace detail
 
-/// The tokenizer of a Hugging Face model folder: tokenizer.json, else vocab.json with merges.txt (byte-level BPE, as GPT-2 and OPT).
-/// Special tokens come from the files beside it (TokenizerSettings). Throws LoadError naming the file, and what in it is not supported.
+/// The tokenizer of a Hugging Face model folder: tokenizer.json, else T5's spiece.model (Unigram), else vocab.json with merges.txt (byte-level
+/// BPE, as GPT-2 and OPT). Special tokens come from the files beside it (TokenizerSettings). Throws LoadError naming the file, and what in it is
+/// not supported.
 inline std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
-  std::error_code error;
+  const auto has = [&](const char* file) {
+    std::error_code error;
+    return std::filesystem::exists(folder / file, error);
+  };
   TokenizerSettings settings(folder);
-  if (std::filesystem::exists(folder / "tokenizer.json", error)) return detail::load_tokenizer_json(folder, settings);
-  if (std::filesystem::exists(folder / "vocab.json", error)) return detail::load_vocab_and_merges(folder, settings);
-  std::string found = "neither";
-  for (const char* other : {"tokenizer.model", "spiece.model"}) {
-    if (std::filesystem::exists(folder / other, error)) found = text(other, "; convert it with: python3 -c \"from transformers import AutoTokenizer as T; T.from_pretrained('",
-                                                                     folder.string(), "').save_pretrained('", folder.string(), "')\"");
-  }
-  throw LoadError("load_tokenizer", text(folder.string(), ": expected tokenizer.json, or vocab.json and merges.txt, got ", found));
+  if (has("tokenizer.json")) return detail::load_tokenizer_json(folder, settings);
+  if (has("spiece.model")) return detail::load_t5_sentencepiece(folder, settings);
+  if (has("vocab.json")) return detail::load_vocab_and_merges(folder, settings);
+  throw LoadError("load_tokenizer", text(folder.string(), ": expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got ",
+                                         has("tokenizer.model") ? "tokenizer.model; " + detail::conversion_advice(folder) : "none of them"));
 }
 
 }  // namespace greentrainer

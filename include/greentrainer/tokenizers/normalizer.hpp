@@ -2,10 +2,14 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/io/base64.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/precompiled_charsmap.hpp"
+#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 
@@ -37,6 +41,82 @@ class ReplaceNormalizer final : public Normalizer {
   std::string content_;
 };
 
+/// Takes white space off the ends.
+class StripNormalizer final : public Normalizer {
+ public:
+  StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
+  std::string normalize(std::string text) const override {
+    std::size_t begin = 0;
+    std::size_t end = 0;  // behind the last character that stays
+    for (std::size_t i = 0; i < text.size();) {
+      const auto c = utf8_char_at(text, i);
+      const bool space = is_unicode_space(c.code);
+      if (space && left_ && begin == i) begin = i + c.length;
+      i += c.length;
+      if (!space || !right_) end = i;
+    }
+    return begin < end ? text.substr(begin, end - begin) : "";
+  }
+
+ private:
+  bool left_;
+  bool right_;
+};
+
+/// SentencePiece's compiled rules, as Hugging Face applies them: not to the longest key at each place, but to user-perceived characters (Unicode's
+/// extended grapheme clusters) of fewer than 6 bytes as a whole, where a key of them is a start of one, and otherwise to single characters.
+class PrecompiledNormalizer final : public Normalizer {
+ public:
+  explicit PrecompiledNormalizer(PrecompiledCharsmap charsmap) : charsmap_(std::move(charsmap)) {}
+
+  std::string normalize(std::string text) const override {
+    const std::string_view input = text;
+    std::string result;
+    result.reserve(input.size());
+    for (std::size_t begin = 0; begin < input.size();) {
+      std::size_t end = begin + 1;
+      while (end < input.size() && !parts(input[end - 1], input[end])) ++end;
+      const auto stretch = input.substr(begin, end - begin);
+      if (stretch.size() == 1)
+        append_character(stretch, result);
+      else
+        clusters_.for_each_match(stretch, [&](std::size_t from, std::size_t to) { append_cluster(stretch.substr(from, to - from), result); });
+      begin = end;
+    }
+    return result;
+  }
+
+ private:
+  static constexpr std::size_t longest_whole_cluster = 5;
+
+  /// Whether clusters certainly end between two bytes: between ASCII characters all but CR LF do. Spares plain text the regular expression.
+  static bool parts(char left, char right) {
+    const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    return ascii(left) && ascii(right) && !(left == '\r' && right == '\n');
+  }
+
+  void append_cluster(std::string_view cluster, std::string& result) const {
+    if (cluster.size() <= longest_whole_cluster) {
+      if (const auto replacement = charsmap_.find(cluster)) {
+        result += *replacement;
+        return;
+      }
+    }
+    for (std::size_t i = 0; i < cluster.size();) {
+      const auto length = utf8_char_at(cluster, i).length;
+      append_character(cluster.substr(i, length), result);
+      i += length;
+    }
+  }
+
+  void append_character(std::string_view character, std::string& result) const { result += charsmap_.find(character).value_or(character); }
+
+  PrecompiledCharsmap charsmap_;
+  // PCRE2's \X, and the marks of Unicode 15 to 17, for versions of PCRE2 that do not know them; nothing follows a control character. Of these, only
+  // clusters of fewer than 6 bytes matter.
+  Regex clusters_{R"(\X(?:(?<![\p{Cc}\x{ad}\x{61c}])[\x{897}\x{cf3}\x{ece}\x{1acf}-\x{1add}\x{1ae0}-\x{1aeb}]\p{M}*)*)", "grapheme clusters"};
+};
+
 class NormalizerSequence final : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
@@ -60,7 +140,19 @@ inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
   }
   if (type == "Replace") {
     component.allow({"pattern", "content"});
-    return std::make_unique<detail::ReplaceNormalizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), component.text_of("content"));
+    return std::make_unique<detail::ReplaceNormalizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")),
+                                                       component.text_of("content"));
+  }
+  if (type == "Strip") {
+    component.allow({"strip_left", "strip_right"});
+    return std::make_unique<detail::StripNormalizer>(component.flag_or("strip_left", true), component.flag_or("strip_right", true));
+  }
+  if (type == "Precompiled") {
+    component.allow({"precompiled_charsmap"});
+    const auto source = component.source() + ".precompiled_charsmap";
+    const auto bytes = decode_base64(component.text_of("precompiled_charsmap"));
+    if (!bytes) throw LoadError("load_tokenizer", text(source, ": expected base64, got something else"));
+    return std::make_unique<detail::PrecompiledNormalizer>(PrecompiledCharsmap(*bytes, source));
   }
   if (type == "Sequence") {
     component.allow({"normalizers"});
@@ -68,7 +160,7 @@ inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
     for (const auto& part : component.list_of("normalizers")) parts.push_back(make_normalizer(part));
     return std::make_unique<detail::NormalizerSequence>(std::move(parts));
   }
-  component.fail_unknown_type("Prepend, Replace, Sequence");
+  component.fail_unknown_type("Prepend, Replace, Strip, Precompiled, Sequence");
 }
 
 }  // namespace greentrainer

@@ -19,11 +19,11 @@ namespace greentrainer {
 class PipelineTokenizer final : public Tokenizer {
  public:
   struct Parts {
-    std::unique_ptr<Normalizer> normalizer;        ///< may be null
-    std::unique_ptr<PreTokenizer> pre_tokenizer;   ///< may be null
+    std::unique_ptr<Normalizer> normalizer;       ///< may be null
+    std::unique_ptr<PreTokenizer> pre_tokenizer;  ///< may be null
     std::unique_ptr<TokenModel> model;
-    std::unique_ptr<Decoder> decoder;              ///< null: tokens joined by spaces
-    std::vector<AddedToken> added;                 ///< of those with the same content, the first one's flags count
+    std::unique_ptr<Decoder> decoder;  ///< null: tokens joined by spaces
+    std::vector<AddedToken> added;     ///< of those with the same content, the first one's flags count
   };
 
   /// Throws LoadError naming `source` if an added token contradicts the vocabulary.
@@ -33,7 +33,8 @@ class PipelineTokenizer final : public Tokenizer {
     for (const auto& token : parts_.added) {
       auto id = extended_.id(token.content);
       if (id && !token.id.is_null() && token.id != *id) {
-        throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": expected id ", *id, " as in the vocabulary, got ", token.id.dump(-1, ' ', true).substr(0, 40)));
+        throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": expected id ", *id, " as in the vocabulary, got ",
+                                               token.id.dump(-1, ' ', true).substr(0, 40)));
       }
       if (!id) {
         extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id, source);

@@ -77,7 +77,8 @@ inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& patt
 
 class SplitPreTokenizer final : public PreTokenizer {
  public:
-  SplitPreTokenizer(TextPattern pattern, SplitBehavior behavior, bool invert = false) : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
+  SplitPreTokenizer(TextPattern pattern, SplitBehavior behavior, bool invert = false)
+      : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
   void split(std::vector<TextPiece>& pieces) const override { split_pieces(pieces, pattern_, behavior_, invert_); }
 
  private:
@@ -91,7 +92,11 @@ class MetaspacePreTokenizer final : public PreTokenizer {
  public:
   enum class Prepend { always, first, never };
   MetaspacePreTokenizer(std::string replacement, Prepend prepend, bool split)
-      : replacement_(replacement), space_(TextPattern::literal(" ")), mark_(TextPattern::literal(std::move(replacement))), prepend_(prepend), split_(split) {}
+      : replacement_(replacement),
+        space_(TextPattern::literal(" ")),
+        mark_(TextPattern::literal(std::move(replacement))),
+        prepend_(prepend),
+        split_(split) {}
 
   void split(std::vector<TextPiece>& pieces) const override {
     for (auto& piece : pieces) {
@@ -110,6 +115,15 @@ class MetaspacePreTokenizer final : public PreTokenizer {
   bool split_;
 };
 
+/// Words; the white space between them goes.
+class WhitespacePreTokenizer final : public PreTokenizer {
+ public:
+  void split(std::vector<TextPiece>& pieces) const override { split_pieces(pieces, space_, SplitBehavior::removed); }
+
+ private:
+  TextPattern space_{Regex(R"(\s)", "white space pre-tokenizer")};
+};
+
 class PreTokenizerSequence final : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
@@ -125,12 +139,18 @@ inline std::unique_ptr<PreTokenizer> make_split(const Component& component) {
   component.allow({"pattern", "behavior", "invert"});
   const auto name = component.text_of("behavior");
   SplitBehavior behavior;
-  if (name == "Removed") behavior = SplitBehavior::removed;
-  else if (name == "Isolated") behavior = SplitBehavior::isolated;
-  else if (name == "MergedWithPrevious") behavior = SplitBehavior::merged_with_previous;
-  else if (name == "MergedWithNext") behavior = SplitBehavior::merged_with_next;
-  else if (name == "Contiguous") behavior = SplitBehavior::contiguous;
-  else component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"", name, '"'));
+  if (name == "Removed")
+    behavior = SplitBehavior::removed;
+  else if (name == "Isolated")
+    behavior = SplitBehavior::isolated;
+  else if (name == "MergedWithPrevious")
+    behavior = SplitBehavior::merged_with_previous;
+  else if (name == "MergedWithNext")
+    behavior = SplitBehavior::merged_with_next;
+  else if (name == "Contiguous")
+    behavior = SplitBehavior::contiguous;
+  else
+    component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"", name, '"'));
   return std::make_unique<SplitPreTokenizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), behavior,
                                              component.flag_or("invert", false));
 }
@@ -141,14 +161,16 @@ inline std::unique_ptr<PreTokenizer> make_metaspace(const Component& component) 
   auto prepend = component.flag_or("add_prefix_space", true) ? Prepend::always : Prepend::never;  // files from before prepend_scheme
   if (component.find("prepend_scheme") != nullptr) {
     const auto name = component.text_of("prepend_scheme");
-    if (name == "always") prepend = Prepend::always;
-    else if (name == "first") prepend = Prepend::first;
-    else if (name == "never") prepend = Prepend::never;
-    else component.fail(text("expected prepend_scheme always, first or never, got \"", name, '"'));
+    if (name == "always")
+      prepend = Prepend::always;
+    else if (name == "first")
+      prepend = Prepend::first;
+    else if (name == "never")
+      prepend = Prepend::never;
+    else
+      component.fail(text("expected prepend_scheme always, first or never, got \"", name, '"'));
   }
-  auto replacement = component.text_of("replacement");
-  if (replacement.empty()) component.fail("expected a replacement of one character, got none");
-  return std::make_unique<MetaspacePreTokenizer>(std::move(replacement), prepend, component.flag_or("split", true));
+  return std::make_unique<MetaspacePreTokenizer>(component.character_of("replacement"), prepend, component.flag_or("split", true));
 }
 
 }  // namespace detail
@@ -188,13 +210,17 @@ inline std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Component& compone
   }
   if (type == "Split") return detail::make_split(component);
   if (type == "Metaspace") return detail::make_metaspace(component);
+  if (type == "WhitespaceSplit") {
+    component.allow({});
+    return std::make_unique<detail::WhitespacePreTokenizer>();
+  }
   if (type == "Sequence") {
     component.allow({"pretokenizers"});
     std::vector<std::unique_ptr<PreTokenizer>> parts;
     for (const auto& part : component.list_of("pretokenizers")) parts.push_back(make_pre_tokenizer(part));
     return std::make_unique<detail::PreTokenizerSequence>(std::move(parts));
   }
-  component.fail_unknown_type("ByteLevel, Digits, Split, Metaspace, Sequence");
+  component.fail_unknown_type("ByteLevel, Digits, Split, Metaspace, WhitespaceSplit, Sequence");
 }
 
 }  // namespace greentrainer

@@ -25,8 +25,8 @@ class Regex {
     int error = 0;
     PCRE2_SIZE position = 0;
     // Ruby's ^ and $, which Oniguruma follows, always mean lines.
-    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &position,
-                                nullptr));
+    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error,
+                                &position, nullptr));
     if (!code_) fail(text("expected a regular expression, got \"", message_of(error), "\" for ", pattern_));
     pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);  // where it cannot, matching is merely slower
   }
@@ -45,7 +45,9 @@ class Regex {
         count = pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(), nullptr);
       }
       if (count == PCRE2_ERROR_NOMATCH) return;
-      if (count < 0) throw DataError("regex", text(source_, ": expected to match ", pattern_, ", got \"", message_of(count), "\" on a text of ", subject.size(), " bytes"));
+      if (count < 0)
+        throw DataError("regex",
+                        text(source_, ": expected to match ", pattern_, ", got \"", message_of(count), "\" on a text of ", subject.size(), " bytes"));
       const auto* offsets = pcre2_get_ovector_pointer_8(match.get());
       const std::size_t begin = offsets[0];
       const std::size_t end = offsets[1];
@@ -79,42 +81,75 @@ class Regex {
 
   std::string translate() const {
     std::string result;
-    bool in_class = false;
     for (std::size_t i = 0; i < pattern_.size(); ++i) {
       const char c = pattern_[i];
-      const char next = i + 1 < pattern_.size() ? pattern_[i + 1] : '\0';
       if (c == '\\' && i + 1 < pattern_.size()) {
-        ++i;
-        if (next == 's') {
-          result.append(in_class ? "" : "[").append(spaces).append(in_class ? "" : "]");
-        } else if (next == 'S' && !in_class) {
-          result.append("[^").append(spaces).append("]");
-        } else if (next == 'h' || next == 'H' || (next == 'S' && in_class)) {
-          refuse(next == 'S' ? "\\S within brackets" : "\\h");
-        } else {
-          result.append({c, next});
-        }
-        continue;
-      }
-      if (in_class) {
-        if (c == '[' && next == ':') {  // a named class such as [:alpha:]: up to its own bracket
-          const auto close = pattern_.find(":]", i + 2);
-          if (close == std::string::npos) refuse("brackets within brackets");
-          result.append(pattern_, i, close + 2 - i);
-          i = close + 1;
-          continue;
-        }
-        if (c == '[') refuse("brackets within brackets");
-        if (c == '&' && next == '&') refuse("&& within brackets");
-        if (c == ']') in_class = false;
+        append_escape(pattern_[++i], false, result);
       } else if (c == '[') {
-        in_class = true;
-      } else if (c == '(' && next == '?') {
-        check_flags(i + 2);
+        append_class(i, result);
+      } else {
+        if (c == '(' && next_is(i, '?')) check_flags(i + 2);
+        result.push_back(c);
       }
-      result.push_back(c);
     }
     return result;
+  }
+
+  bool next_is(std::size_t i, char c) const { return i + 1 < pattern_.size() && pattern_[i + 1] == c; }
+
+  /// A backslash and what follows it.
+  void append_escape(char c, bool in_class, std::string& result) const {
+    if (c == 's') {
+      result.append(in_class ? "" : "[").append(spaces).append(in_class ? "" : "]");
+    } else if (c == 'S' && !in_class) {
+      result.append("[^").append(spaces).append("]");
+    } else if (c == 'S') {
+      refuse("\\S within brackets");
+    } else if (c == 'h' || c == 'H' || c == 'w' || c == 'W' || c == 'b' || c == 'B') {
+      refuse(std::string("\\") + c);
+    } else {
+      result.append({'\\', c});
+    }
+  }
+
+  /// A bracket expression; `i` goes from its first "[" to its last "]". Brackets within brackets, as in BLOOM's pattern, are their union to
+  /// Oniguruma: what they hold joins the rest.
+  void append_class(std::size_t& i, std::string& result) const {
+    std::size_t depth = 0;
+    for (; i < pattern_.size(); ++i) {
+      const char c = pattern_[i];
+      if (c == '\\' && i + 1 < pattern_.size()) {
+        append_escape(pattern_[++i], true, result);
+      } else if (c == '[' && next_is(i, ':') && depth > 0) {  // a named class such as [:alpha:]: up to its own bracket
+        const auto close = pattern_.find(":]", i + 2);
+        if (close == std::string::npos) refuse("[: within brackets");
+        result.append(pattern_, i, close + 2 - i);
+        i = close + 1;
+      } else if (c == '[') {
+        if (depth > 0 && next_is(i, '^')) refuse("negated brackets within brackets");
+        if (depth == 0) result.push_back('[');
+        if (depth == 0 && next_is(i, '^')) result.push_back(pattern_[++i]);
+        if (next_is(i, ']')) refuse("] as the first character in brackets");
+        if (next_is(i, '-')) {  // not a range
+          result.append("\\-");
+          ++i;
+        }
+        ++depth;
+      } else if (c == ']') {
+        if (--depth == 0) {
+          result.push_back(']');
+          return;
+        }
+        if (next_is(i, '-')) refuse("a range that begins with brackets");
+      } else if (c == '-' && (next_is(i, ']') || next_is(i, '['))) {
+        if (next_is(i, '[')) refuse("a range that ends with brackets");
+        result.append("\\-");
+      } else {
+        if (c == '&' && next_is(i, '&')) refuse("&& within brackets");
+        result.push_back(c);
+      }
+    }
+    fail(text("expected a regular expression whose brackets are closed, got ", pattern_));
   }
 
   /// Inline flags other than i have other meanings in Ruby.

@@ -17,8 +17,9 @@ struct TokenizerTraits {
   std::optional<Index> eos_id;
   std::optional<Index> pad_id;
   std::optional<Index> unk_id;
-  bool adds_bos = false;       ///< see adds_bos_of in tokenizer_settings.hpp for the rule
-  std::string chat_template;   ///< Jinja; empty where there is none
+  bool adds_bos = false;  ///< see adds_bos_of in tokenizer_settings.hpp for the rule
+  bool adds_eos = false;
+  std::string chat_template;  ///< Jinja; empty where there is none
 };
 
 /// Text to token ids and back. Usable from many threads.
@@ -49,6 +50,17 @@ class Tokenizer {
 
   /// Whether sequences begin with BOS.
   bool adds_bos() const { return traits_.adds_bos && traits_.bos_id; }
+
+  /// Whether sequences end with EOS, also those that nothing is to be generated from: T5's do.
+  bool adds_eos() const { return traits_.adds_eos && traits_.eos_id; }
+
+  /// The ids of a text that stands alone, BOS and EOS included where sequences have them. Throws as encode.
+  std::vector<Index> encode_sequence(std::string_view text) const {
+    auto ids = encode(text);
+    if (adds_bos()) ids.insert(ids.begin(), *traits_.bos_id);
+    if (adds_eos()) ids.push_back(*traits_.eos_id);
+    return ids;
+  }
 
   const std::string& chat_template() const { return traits_.chat_template; }
 

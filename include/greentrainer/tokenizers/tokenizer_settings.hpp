@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/added_tokens.hpp"
+#include "greentrainer/tokenizers/post_processor.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
 
 namespace greentrainer {
@@ -29,6 +31,7 @@ class TokenizerSettings {
     model_type_ = text_or(model_config_, "model_type", "config.json");
     tokenizer_class_ = text_or(tokenizer_config_, "tokenizer_class", "tokenizer_config.json");
     if (const Json* flag = find(tokenizer_config_, "add_bos_token")) add_bos_token_ = boolean(*flag, "add_bos_token");
+    if (const Json* flag = find(tokenizer_config_, "add_eos_token")) add_eos_token_ = boolean(*flag, "add_eos_token");
     if (const Json* flag = find(tokenizer_config_, "add_prefix_space")) add_prefix_space_ = boolean(*flag, "add_prefix_space");
     read_added_tokens();
     for (Role role : {bos, eos, pad, unk}) read_role(role);
@@ -36,7 +39,20 @@ class TokenizerSettings {
   }
 
   const std::string& model_type() const { return model_type_; }
+  const std::string& tokenizer_class() const { return tokenizer_class_; }
   bool add_prefix_space() const { return add_prefix_space_; }
+
+  /// How many tokens <extra_id_0>, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not say.
+  std::optional<std::size_t> extra_ids() const {
+    const Json* value = find(tokenizer_config_, "extra_ids");
+    if (value == nullptr) return std::nullopt;
+    constexpr std::uint64_t most = 10000;
+    if (!value->is_number_unsigned() || value->get<std::uint64_t>() > most) {
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"extra_ids\": expected a count from 0 to ", most,
+                                             ", got ", value->dump(-1, ' ', true).substr(0, 40)));
+    }
+    return value->get<std::size_t>();
+  }
 
   /// Added tokens that these files list, tokens named twice included.
   const std::vector<AddedToken>& added() const { return added_; }
@@ -44,31 +60,39 @@ class TokenizerSettings {
   /// The special tokens that roles name: to be recognised in texts if the vocabulary knows them.
   const std::vector<AddedToken>& role_tokens() const { return role_tokens_; }
 
-  /// GPT-2's and OPT's tokenizers have special tokens by default, for folders that name none.
-  void default_roles(std::string_view bos_eos_unk, std::string_view pad_token) {
-    for (Role role : {bos, eos, pad, unk}) {
-      const auto token = role == pad ? pad_token : bos_eos_unk;
-      if (roles_[role] || token.empty()) continue;
-      roles_[role] = token;
-      role_tokens_.push_back({.content = std::string(token), .id = nullptr, .special = true});
-    }
+  /// Tokenizers have special tokens by default, for folders that name none.
+  void default_role(Role role, std::string_view token) {
+    if (roles_[role]) return;
+    roles_[role] = token;
+    role_tokens_.push_back({.content = std::string(token), .id = nullptr, .special = true});
   }
 
-  /// Ids of the roles and the rest, given what the vocabulary knows. A role without a name takes its id from config.json. Throws LoadError
-  /// for a BOS or EOS that is named and unknown.
-  template <class IdOf>
-  TokenizerTraits traits(const IdOf& id_of, std::optional<bool> template_adds_bos, std::optional<Index> template_bos) const {
+  /// Ids of the roles and the rest, given what the vocabulary knows (`id_of` a token, `token_of` an id: "" for none) and what the post-processor
+  /// of tokenizer.json, if there is one, puts around a sequence. A role without a name takes its id from there, or from config.json. Throws
+  /// LoadError for a BOS or EOS outside the vocabulary.
+  template <class IdOf, class TokenOf>
+  TokenizerTraits traits(const IdOf& id_of, const TokenOf& token_of, const std::optional<SequenceEnds>& ends) const {
     TokenizerTraits result;
     const std::array<std::optional<Index>*, 4> ids = {&result.bos_id, &result.eos_id, &result.pad_id, &result.unk_id};
     for (Role role : {bos, eos, pad, unk}) {
+      const bool needed = role == bos || role == eos;
       if (roles_[role]) *ids[role] = id_of(*roles_[role]);
-      if (roles_[role] && !*ids[role] && (role == bos || role == eos)) {
-        throw LoadError("load_tokenizer", text(folder_.string(), ": expected ", role_names[role], " in the vocabulary, got \"", *roles_[role], "\", which is not"));
+      if (roles_[role] && !*ids[role] && needed) {
+        throw LoadError("load_tokenizer",
+                        text(folder_.string(), ": expected ", role_names[role], " in the vocabulary, got \"", *roles_[role], "\", which is not"));
       }
-      if (!*ids[role]) *ids[role] = id_in_config(text(role_names[role], "_id"));
+      if (*ids[role]) continue;
+      const auto key = text(role_names[role], "_id");
+      const auto id = id_in_config(key);
+      if (id && !token_of(*id).empty())
+        *ids[role] = id;
+      else if (id && needed)
+        throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, "\": expected an id of the vocabulary, got ", *id));
     }
-    if (template_adds_bos.value_or(false) && template_bos) result.bos_id = template_bos;
-    result.adds_bos = adds_bos_of(template_adds_bos);
+    if (ends && ends->bos) result.bos_id = ends->bos->id;
+    if (ends && ends->eos) result.eos_id = ends->eos->id;
+    result.adds_bos = adds_bos_of(ends);
+    result.adds_eos = adds_eos_of(ends);
     result.chat_template = chat_template_;
     return result;
   }
@@ -76,15 +100,18 @@ class TokenizerSettings {
  private:
   /// Whether BOS goes in front of a sequence: what the files say first decides.
   /// 1. tokenizer_config.json's add_bos_token;
-  /// 2. tokenizer.json's post-processor: true if its template begins with a special token, false if it is another (SmolLM2, GPT-2: none);
+  /// 2. tokenizer.json's post-processor: whether it puts a special token in front (SmolLM2, GPT-2, T5: none);
   /// 3. the class: Llama's SentencePiece tokenizers add BOS by default;
   /// 4. the model: OPT does (</s>, id 2), others do not.
-  bool adds_bos_of(std::optional<bool> template_adds_bos) const {
+  bool adds_bos_of(const std::optional<SequenceEnds>& ends) const {
     if (add_bos_token_) return *add_bos_token_;
-    if (template_adds_bos) return *template_adds_bos;
+    if (ends) return ends->bos.has_value();
     if (tokenizer_class_ == "LlamaTokenizer" || tokenizer_class_ == "LlamaTokenizerFast") return true;
     return model_type_ == "opt";
   }
+
+  /// Whether EOS goes behind, by the first two of these.
+  bool adds_eos_of(const std::optional<SequenceEnds>& ends) const { return add_eos_token_.value_or(ends && ends->eos); }
 
   std::string name_of_file(std::string_view file) const { return (folder_ / file).string(); }
 
@@ -102,14 +129,17 @@ class TokenizerSettings {
   }
 
   bool boolean(const Json& value, std::string_view key) const {
-    if (!value.is_boolean()) throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"", key, "\": expected true or false, got ", value.type_name()));
+    if (!value.is_boolean())
+      throw LoadError("load_tokenizer",
+                      text(name_of_file("tokenizer_config.json"), ", field \"", key, "\": expected true or false, got ", value.type_name()));
     return value.get<bool>();
   }
 
   std::string text_or(const Json& json, std::string_view key, std::string_view file) const {
     const Json* value = find(json, key);
     if (value == nullptr) return "";
-    if (!value->is_string()) throw LoadError("load_tokenizer", text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
+    if (!value->is_string())
+      throw LoadError("load_tokenizer", text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
     return value->get<std::string>();
   }
 
@@ -149,7 +179,8 @@ class TokenizerSettings {
   }
 
   void read_role(Role role) {
-    for (const auto& [json, file] : {std::pair{&tokenizer_config_, "tokenizer_config.json"}, std::pair{&special_tokens_map_, "special_tokens_map.json"}}) {
+    for (const auto& [json, file] :
+         {std::pair{&tokenizer_config_, "tokenizer_config.json"}, std::pair{&special_tokens_map_, "special_tokens_map.json"}}) {
       const Json* value = find(*json, role_names[role]);
       if (value == nullptr || (value->is_string() && value->get_ref<const std::string&>().empty())) continue;
       auto token = special_token(*value, text(name_of_file(file), ", ", role_names[role]));
@@ -159,10 +190,15 @@ class TokenizerSettings {
     }
   }
 
+  /// Nothing where it is absent or negative, which some files write for none.
   std::optional<Index> id_in_config(const std::string& key) const {
     const Json* value = find(model_config_, key);
     if (value != nullptr && value->is_array() && !value->empty()) value = &value->front();  // Llama 3 lists several EOS
-    if (value == nullptr || !value->is_number_unsigned() || value->get<std::uint64_t>() > 0x7fffffffU) return std::nullopt;
+    if (value == nullptr || (value->is_number_integer() && !value->is_number_unsigned())) return std::nullopt;
+    if (!value->is_number_unsigned() || value->get<std::uint64_t>() > 0x7fffffffU) {
+      throw LoadError("load_tokenizer",
+                      text(name_of_file("config.json"), ", field \"", key, "\": expected an id, got ", value->dump(-1, ' ', true).substr(0, 40)));
+    }
     return static_cast<Index>(value->get<std::uint64_t>());
   }
 
@@ -189,6 +225,7 @@ class TokenizerSettings {
   std::string model_type_;
   std::string tokenizer_class_;
   std::optional<bool> add_bos_token_;
+  std::optional<bool> add_eos_token_;
   bool add_prefix_space_ = false;
   std::vector<AddedToken> added_;
   std::vector<AddedToken> role_tokens_;

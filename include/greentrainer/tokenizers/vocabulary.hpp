@@ -37,7 +37,7 @@ class Vocabulary {
     for (const auto& [token, id] : json.items()) insert(token, checked_id(id, token, json.size(), source), source);
   }
 
-  /// One more token. Throws LoadError if it is empty, its id far beyond the others, or one of them taken.
+  /// One more token. Throws LoadError if it is empty, its id far beyond the others, or one of the two taken.
   void add(std::string_view token, const Json& id, std::string_view source) { insert(token, checked_id(id, token, ids_.size(), source), source); }
 
   /// One more than the highest id.
@@ -59,7 +59,8 @@ class Vocabulary {
   static Index checked_id(const Json& id, std::string_view token, std::size_t count, std::string_view source) {
     const auto limit = std::min<std::uint64_t>(4 * std::uint64_t{count} + 65536, std::uint64_t{1} << 30);
     if (id.is_number_unsigned() && id.get<std::uint64_t>() < limit) return static_cast<Index>(id.get<std::uint64_t>());
-    throw LoadError("load_tokenizer", text(source, ", token \"", token, "\": expected an id from 0 to ", limit - 1, ", got ", id.dump(-1, ' ', true).substr(0, 40)));
+    throw LoadError("load_tokenizer",
+                    text(source, ", token \"", token, "\": expected an id from 0 to ", limit - 1, ", got ", id.dump(-1, ' ', true).substr(0, 40)));
   }
 
   void insert(std::string_view token, Index id, std::string_view source) {
