@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "greentrainer/core/batch.hpp"
-#include "greentrainer/data/text_forms.hpp"
+#include "greentrainer/data/source_and_target.hpp"
 #include "greentrainer/io/file.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
 
@@ -16,20 +16,22 @@ struct DataOptions {
   Extent max_tokens = 512;   ///< of an example, BOS and EOS included
   std::string dataset = {};  ///< a data set's own form, see dataset_forms; empty: by the fields of each row
   Extent vocabulary = 0;     ///< ids given as numbers must be below this; 0: the tokenizer's size
+  std::optional<TargetOptions> target = {};  ///< for encoder-decoder models; max_tokens is then their source's
 };
 
 /// Examples ready to train on, and what became of the file's rows.
 struct Dataset {
   std::vector<Example> examples;
-  std::vector<Extent> lines;   ///< of the file, from 1, for each example
+  std::vector<Extent> lines;  ///< of the file, from 1, for each example
   Extent rows = 0;
-  Extent rows_dropped = 0;     ///< without a labelled token that could be predicted, or with a completion that does not fit
+  Extent rows_dropped = 0;  ///< without a labelled token that could be predicted, or with a completion that does not fit
   Extent rows_truncated = 0;
 };
 
 /// Turns rows of JSON into examples. Prompt and completion are tokenised apart and joined; the model's BOS goes in front where it has one, its EOS
 /// behind the completion. An example that is too long loses the end of its prompt (as in the paper's code), never a token of its completion; a plain
 /// text loses its end. Rows that are left without a label are dropped and counted.
+/// For an encoder-decoder, prompt and completion, or input_ids and labels, are source and target, each with its own EOS and limit.
 class RowEncoder {
  public:
   /// `tokenizer` may be null for rows of input_ids and labels.
@@ -37,6 +39,9 @@ class RowEncoder {
     if (options_.max_tokens < 2) throw ConfigError("load_jsonl", text("--max-tokens: expected at least 2, got ", options_.max_tokens));
     if (options_.vocabulary == 0 && tokenizer_ != nullptr) options_.vocabulary = tokenizer_->vocab_size();
     if (!options_.dataset.empty()) form_ = dataset_form(options_.dataset);
+    if (tokenizer_ != nullptr && tokenizer_->id("<|im_start|>")) {
+      chat_ = tokenizer_->chat_template().empty() ? ChatMl{} : parse_chatml(tokenizer_->chat_template());
+    }
   }
 
   /// Adds the row to the data set, or counts it as dropped. Throws DataError saying what is wrong with it.
@@ -45,9 +50,12 @@ class RowEncoder {
     ++dataset.rows;
     bool truncated = false;
     std::optional<Example> example;
-    if (!form_ && row.contains("input_ids")) example = encoded_example(row, truncated);
-    else example = encode(form_ ? form_->read(row) : pieces_of(row), row, truncated);
-    const bool labelled = example && std::any_of(example->labels.begin() + 1, example->labels.end(), [](Index label) { return label != ignore_label; });
+    if (!form_ && row.contains("input_ids"))
+      example = encoded_example(row, truncated);
+    else
+      example = encode(form_ ? form_->read(row) : pieces_of(row, chat_), truncated);
+    const bool labelled =
+        example && std::any_of(example->labels.begin() + 1, example->labels.end(), [](Index label) { return label != ignore_label; });
     if (!labelled) {
       ++dataset.rows_dropped;
       return;
@@ -58,9 +66,9 @@ class RowEncoder {
   }
 
  private:
-  std::optional<Example> encode(const TextPieces& text_pieces, const Json& row, bool& truncated) const {
+  std::optional<Example> encode(const TextPieces& text_pieces, bool& truncated) const {
     if (tokenizer_ == nullptr) throw DataError("data", "row: expected input_ids and labels, since the model folder has no tokenizer, got text");
-    if (row.contains("messages") && !form_) require_chatml();
+    if (options_.target) return checked(source_and_target::example(text_pieces, *tokenizer_, options_.max_tokens, *options_.target, truncated));
     struct Part {
       std::vector<Index> ids;
       bool labelled;
@@ -89,8 +97,10 @@ class RowEncoder {
     Example example;
     for (const Part& part : parts) {
       example.input_ids.insert(example.input_ids.end(), part.ids.begin(), part.ids.end());
-      if (part.labelled) example.labels.insert(example.labels.end(), part.ids.begin(), part.ids.end());
-      else example.labels.insert(example.labels.end(), part.ids.size(), ignore_label);
+      if (part.labelled)
+        example.labels.insert(example.labels.end(), part.ids.begin(), part.ids.end());
+      else
+        example.labels.insert(example.labels.end(), part.ids.size(), ignore_label);
     }
     if (example.input_ids.empty()) return std::nullopt;
     check_ids(example.input_ids);
@@ -99,6 +109,9 @@ class RowEncoder {
 
   std::optional<Example> encoded_example(const Json& row, bool& truncated) const {
     Example example{ids_of(row, "input_ids"), ids_of(row, "labels"), {}};
+    if (options_.target) {
+      return checked(source_and_target::example(std::move(example.input_ids), example.labels, options_.max_tokens, *options_.target, truncated));
+    }
     if (example.input_ids.size() != example.labels.size()) {
       throw DataError("data", text("labels: expected ", example.input_ids.size(), " as in input_ids, got ", example.labels.size()));
     }
@@ -118,7 +131,8 @@ class RowEncoder {
 
   static std::vector<Index> ids_of(const Json& row, const char* key) {
     const auto found = row.find(key);
-    if (found == row.end() || !found->is_array()) throw DataError("data", text("field \"", key, "\": expected a list of integers, got something else"));
+    if (found == row.end() || !found->is_array())
+      throw DataError("data", text("field \"", key, "\": expected a list of integers, got something else"));
     std::vector<Index> ids;
     for (const Json& item : *found) {
       const bool fits = item.is_number_integer() && item.get<std::int64_t>() >= ignore_label && item.get<std::int64_t>() <= INT32_MAX &&
@@ -129,23 +143,26 @@ class RowEncoder {
     return ids;
   }
 
+  std::optional<Example> checked(std::optional<Example> example) const {
+    if (example) {
+      check_ids(example->source_ids);
+      check_ids(example->input_ids);
+    }
+    return example;
+  }
   void check_ids(const std::vector<Index>& ids) const {
     for (const Index id : ids) {
       if (id < 0 || (options_.vocabulary > 0 && id >= options_.vocabulary)) {
-        throw DataError("data", text("token id: expected 0 to ", options_.vocabulary - 1, ", got ", id, "; does the tokenizer belong to this model?"));
+        throw DataError("data",
+                        text("token id: expected 0 to ", options_.vocabulary - 1, ", got ", id, "; does the tokenizer belong to this model?"));
       }
     }
-  }
-
-  void require_chatml() const {
-    const std::string& chat = tokenizer_->chat_template();
-    if (tokenizer_->id("<|im_start|>") && (chat.empty() || chat.find("<|im_start|>") != std::string::npos)) return;
-    throw DataError("data", "messages: expected a model with the ChatML template (<|im_start|>), got another or none; give prompt and completion instead");
   }
 
   const Tokenizer* tokenizer_;
   DataOptions options_;
   std::optional<DatasetForm> form_;
+  std::optional<ChatMl> chat_;
 };
 
 /// Reads a file of one JSON object a line. Throws DataError naming file and line of the first bad row, or if no row is left to train on.
@@ -176,7 +193,8 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
     }
   }
   if (dataset.examples.empty()) {
-    throw DataError("load_jsonl", text(path.string(), ": expected at least one row with a labelled token, got ", dataset.rows, " rows and none of them with one"));
+    throw DataError("load_jsonl",
+                    text(path.string(), ": expected at least one row with a labelled token, got ", dataset.rows, " rows and none of them with one"));
   }
   return dataset;
 }

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/data/chat_template.hpp"
 #include "greentrainer/io/json.hpp"
 
 namespace greentrainer {
@@ -16,9 +19,14 @@ struct TextPieces {
     std::string text;
     bool labelled = false;
   };
+  /// What an encoder-decoder reads and says, where that is another text.
+  struct Pair {
+    std::string source, target;
+  };
   std::vector<Piece> pieces;
-  bool ends_with_eos = true;   ///< whether EOS closes the row, with loss
-  bool starts_with_bos = true; ///< whether BOS may open it
+  bool ends_with_eos = true;    ///< whether EOS closes the row, with loss
+  bool starts_with_bos = true;  ///< whether BOS may open it
+  std::optional<Pair> pair = {};
 };
 
 namespace text_forms {
@@ -34,7 +42,8 @@ inline const std::string& text_field(const Json& row, const char* key) {
 /// A list of texts.
 inline std::vector<std::string> text_list(const Json& row, const char* key) {
   const auto found = row.find(key);
-  if (found == row.end() || !found->is_array() || found->empty()) throw DataError("data", text("field \"", key, "\": expected a list of texts, got something else"));
+  if (found == row.end() || !found->is_array() || found->empty())
+    throw DataError("data", text("field \"", key, "\": expected a list of texts, got something else"));
   std::vector<std::string> list;
   for (const Json& item : *found) {
     if (!item.is_string()) throw DataError("data", text("field \"", key, "\": expected texts in the list, got ", item.type_name()));
@@ -47,28 +56,43 @@ inline TextPieces prompt_and_completion(const Json& row) { return {{{text_field(
 
 inline TextPieces plain_text(const Json& row) { return {{{text_field(row, "text"), true}}}; }
 
-/// ChatML: <|im_start|>role\ncontent<|im_end|>\n, loss on what the assistant says, its <|im_end|> included.
-inline TextPieces chatml(const Json& row) {
+/// ChatML, with loss on what the assistant says, its <|im_end|> included. Everything between is one piece, so that it is tokenised as in
+/// transformers' apply_chat_template; what the assistant says begins a piece of its own, as when it is generated.
+inline TextPieces chatml(const Json& row, const ChatMl& chat) {
   const auto messages = row.find("messages");
-  if (messages == row.end() || !messages->is_array() || messages->empty()) throw DataError("data", "field \"messages\": expected a list of messages, got something else");
+  if (messages == row.end() || !messages->is_array() || messages->empty())
+    throw DataError("data", "field \"messages\": expected a list of messages, got something else");
   TextPieces pieces;
   pieces.ends_with_eos = false;
   pieces.starts_with_bos = false;
+  std::string between;
   for (const Json& message : *messages) {
     if (!message.is_object()) throw DataError("data", text("field \"messages\": expected objects with role and content, got ", message.type_name()));
     const std::string& role = text_field(message, "role");
     if (role != "system" && role != "user" && role != "assistant") {
       throw DataError("data", text("field \"role\": expected system, user or assistant, got ", role.substr(0, 40)));
     }
-    pieces.pieces.push_back({"<|im_start|>" + role + "\n", false});
-    pieces.pieces.push_back({text_field(message, "content") + "<|im_end|>", role == "assistant"});
-    pieces.pieces.push_back({"\n", false});
+    if (&message == &messages->front() && role != "system" && chat.default_system) {
+      between += "<|im_start|>system\n" + *chat.default_system + "<|im_end|>\n";
+    }
+    between += "<|im_start|>" + role + "\n";
+    const std::string said = text_field(message, "content") + "<|im_end|>";
+    if (role == "assistant") {
+      pieces.pieces.push_back({std::move(between), false});
+      pieces.pieces.push_back({said, true});
+      between = "\n";
+    } else {
+      between += said + "\n";
+    }
   }
+  pieces.pieces.push_back({std::move(between), false});
   return pieces;
 }
 
-/// The paper's prompt for summaries by decoder-only models: `{source} TL;DR: {summary}`.
-inline TextPieces summary(const std::string& source, const std::string& target) { return {{{source + " TL;DR:", false}, {" " + target, true}}}; }
+/// The paper's prompts for summaries: `{source} TL;DR: {summary}`, and for encoder-decoders `summarize: {source}`.
+inline TextPieces summary(const std::string& source, const std::string& target) {
+  return {.pieces = {{source + " TL;DR:", false}, {" " + target, true}}, .pair = TextPieces::Pair{"summarize: " + source, target}};
+}
 
 inline TextPieces scitldr(const Json& row) {
   std::string source;
@@ -102,12 +126,20 @@ inline const DatasetForm& dataset_form(std::string_view name) {
   throw UsageError("dataset", text("--dataset: expected one of ", known, ", got ", name));
 }
 
-/// The pieces of a row by the fields it has. Throws DataError if it has none of the known ones.
-inline TextPieces pieces_of(const Json& row) {
+/// The pieces of a row by the fields it has; `chat`: the model's chat format, if it is a known one. Throws DataError if it has none of the known
+/// fields.
+inline TextPieces pieces_of(const Json& row, const std::optional<ChatMl>& chat) {
   if (row.contains("prompt") || row.contains("completion")) return text_forms::prompt_and_completion(row);
-  if (row.contains("messages")) return text_forms::chatml(row);
+  if (row.contains("messages")) {
+    if (!chat)
+      throw DataError("data",
+                      "messages: expected a model with the ChatML template (<|im_start|>), got another or none; give prompt and completion instead");
+    return text_forms::chatml(row, *chat);
+  }
   if (row.contains("text")) return text_forms::plain_text(row);
-  throw DataError("data", "row: expected prompt and completion, text, messages, or input_ids and labels, got none of them; is it a data set's own form (--dataset)?");
+  throw DataError(
+      "data",
+      "row: expected prompt and completion, text, messages, or input_ids and labels, got none of them; is it a data set's own form (--dataset)?");
 }
 
 }  // namespace greentrainer
