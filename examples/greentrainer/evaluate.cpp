@@ -70,6 +70,7 @@ Command make_evaluate_command() {
   command.text("data", options->data, "FILE", "Data, JSON lines");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
   command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("target-tokens", options->choice.target_tokens, 2, "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   command.text("dataset", options->choice.dataset, "NAME", "Read a known data set's own form");
   command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
   command.text("backend", options->backend, "NAME", "eigen (eigen)");

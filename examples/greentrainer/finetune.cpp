@@ -128,13 +128,23 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
   return selection;
 }
 
-/// The workload of a batch of the longest examples: no batch needs more memory.
+/// The workload of a batch of the longest examples, or of the longest sources with the longest targets: no batch needs more memory.
 Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
-  std::vector<std::size_t> order(data.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return data[a].input_ids.size() > data[b].input_ids.size(); });
-  order.resize(std::min(order.size(), static_cast<std::size_t>(batch_size)));
-  return workload_of(collate(data, order));
+  const std::size_t count = std::min(data.size(), static_cast<std::size_t>(batch_size));
+  const auto longest = [&](std::vector<Index> Example::*ids) {
+    std::vector<std::size_t> order(data.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return (data[a].*ids).size() > (data[b].*ids).size(); });
+    order.resize(count);
+    return order;
+  };
+  std::vector<Example> batch;
+  for (const std::size_t i : longest(&Example::input_ids)) batch.push_back(data[i]);
+  const std::vector<std::size_t> sources = longest(&Example::source_ids);
+  for (std::size_t i = 0; i < count; ++i) batch[i].source_ids = data[sources[i]].source_ids;
+  std::vector<std::size_t> all(count);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return workload_of(collate(batch, all));
 }
 
 /// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the batches that come.
@@ -291,6 +301,7 @@ Command make_finetune_command() {
   command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("target-tokens", options->data.target_tokens, 2, "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   command.text("dataset", options->data.dataset, "NAME", "Read a known data set's own form");
   command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

@@ -43,6 +43,12 @@ struct Options {
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
   double rho = 0;
   bool json = false;
+
+  /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
+  Extent labelled_of(Extent sequence, const char* option) const {
+    if (labelled_tokens > sequence) bad_usage("plan", text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
+    return labelled_tokens > 0 ? labelled_tokens : sequence;
+  }
 };
 
 /// What a backend says about costs, without its kernels: graphs of it cost no time to compile.
@@ -76,6 +82,7 @@ struct OperatorCost {
 /// All that is printed. Tensors and operators add up to `backward`.
 struct Report {
   std::string unit;
+  std::string batch;  ///< for people
   std::int64_t forward = 0, backward = 0;
   std::vector<TensorCost> tensors;
   std::vector<OperatorCost> operators;
@@ -219,24 +226,46 @@ std::int64_t published_cost(const Report& report, const Selection& selection) {
 }
 
 template <class Architecture>
-Report make_report(const Architecture& architecture, const Options& options) {
+inline constexpr bool is_encoder_decoder = requires(const Architecture& architecture) { architecture.target_shift(); };
+
+/// The batch that the options describe. An encoder-decoder's sequences are the targets, and --tokens those of their sources.
+template <class Architecture>
+Workload planned_workload(const Options& options) {
+  if constexpr (is_encoder_decoder<Architecture>) {
+    return uniform_workload(options.batch_size, options.target_tokens, options.labelled_of(options.target_tokens, "--target-tokens"), options.tokens);
+  } else {
+    return uniform_workload(options.batch_size, options.tokens, options.labelled_of(options.tokens, "--tokens"));
+  }
+}
+
+/// The published prices. Throws ConfigError for an architecture without.
+template <class Architecture>
+PaperCost published_prices(const Architecture& architecture, const Options& options) {
+  if constexpr (requires { architecture.paper_cost(options.batch_size, options.tokens, options.target_tokens); }) {
+    return architecture.paper_cost(options.batch_size, options.tokens, options.target_tokens);
+  } else if constexpr (requires { architecture.paper_cost(options.batch_size, options.tokens); }) {
+    return architecture.paper_cost(options.batch_size, options.tokens);
+  } else {
+    throw ConfigError("plan", text("--cost-model: expected exact for model_type ", Architecture::model_type,
+                                   ", got paper; there are published rules for opt, bloom and t5 alone"));
+  }
+}
+
+template <class Architecture>
+Report make_report(const Architecture& architecture, const Command& command, const Options& options) {
   const Graph graph = architecture.template graph<Policy>();
-  const Extent labelled = options.labelled_tokens > 0 ? options.labelled_tokens : options.tokens;
-  const Workload workload = uniform_workload(options.batch_size, options.tokens, labelled);
+  const Workload workload = planned_workload<Architecture>(options);
+  if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
+    say(text("note: --target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
+  }
   if (options.tokens > architecture.max_positions()) {
     say(text("note: the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
   }
   const bool published = options.cost_model == "paper";
-  Report report;
-  if (published) {
-    if constexpr (requires { architecture.paper_cost(options.batch_size, options.tokens); }) {
-      report = price_as_published(graph, architecture.paper_cost(options.batch_size, options.tokens));
-    } else {
-      throw ConfigError("plan", text("--cost-model: expected exact for model_type ", Architecture::model_type, ", got paper; there are published rules for opt alone"));
-    }
-  } else {
-    report = price_exactly(graph, workload);
-  }
+  Report report = published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);
+  report.batch = text("batches of ", options.batch_size, " x ", options.tokens, " tokens");
+  if (is_encoder_decoder<Architecture>) report.batch += text(" in and ", options.target_tokens, " out");
+  if (!published) report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
 
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   if (options.rho > 0) {
@@ -298,9 +327,7 @@ void print(const Report& report, const Options& options) {
     print_table(rows);
   }
 
-  std::cout << '\n' << options.model << ", batches of " << options.batch_size << " x " << options.tokens << " tokens";
-  if (options.cost_model == "exact") std::cout << ", " << (options.labelled_tokens > 0 ? options.labelled_tokens : options.tokens) << " of them labelled";
-  std::cout << ", cost model " << options.cost_model << '\n';
+  std::cout << '\n' << options.model << ", " << report.batch << ", cost model " << options.cost_model << '\n';
   rows = {{"forward", amount(report.forward)}, {"backward, full", amount(report.backward)}, {"total, full", amount(report.total())}};
   rows.push_back({"smallest feasible --rho", fixed(std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4, 4)});
   if (report.selection) {
@@ -323,17 +350,13 @@ void check(const Command& command, const Options& options) {
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho")) bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
   }
-  if (options.labelled_tokens > options.tokens) {
-    bad_usage("plan", text("--labelled-tokens: expected at most --tokens, ", options.tokens, ", got ", options.labelled_tokens));
-  }
-  if (command.given("target-tokens")) say("note: --target-tokens is for encoder-decoder models and not used here");
   if (options.cost_model == "paper" && command.given("labelled-tokens")) say("note: the published rules label every token; --labelled-tokens is not used");
 }
 
 int run(const Command& command, const Options& options) {
   check(command, options);
   const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
-  const Report report = KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, options); });
+  const Report report = KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, command, options); });
   if (options.json) print_json(json_of(report, options));
   else print(report, options);
   return 0;
@@ -346,7 +369,7 @@ Command make_plan_command() {
   Command command("plan", "What would training cost? FLOPs and memory by tensor, from config.json alone", examples);
   command.text("model", options->model, "DIR", "Model folder; its config.json is read");
   command.whole("batch-size", options->batch_size, 1, "Sequences in a batch (4)", 1 << 20);
-  command.whole("tokens", options->tokens, 1, "Tokens in a sequence (512)", 1 << 20);
+  command.whole("tokens", options->tokens, 1, "Tokens in a sequence; of the source, for encoder-decoder models (512)", 1 << 20);
   command.whole("labelled-tokens", options->labelled_tokens, 1, "Of these, tokens that carry loss (all)", 1 << 20);
   command.whole("target-tokens", options->target_tokens, 1, "Target tokens in a sequence, for encoder-decoder models (64)", 1 << 20);
   command.choice("cost-model", options->cost_model, {"exact", "paper"}, "exact: executed FLOPs; paper: the published multiply-adds (exact)");

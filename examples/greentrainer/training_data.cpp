@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "console.hpp"
+#include "greentrainer/pretrained/load_examples.hpp"
 
 namespace greentrainer::program {
 
@@ -17,9 +18,14 @@ Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
 
 Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice) {
   const Extent longest = max_tokens(choice, facts);
-  Dataset data = load_jsonl(path, tokenizer, {.max_tokens = longest, .dataset = choice.dataset, .vocabulary = facts.vocabulary});
+  if (choice.target_tokens > 0 && !facts.target_shift) {
+    throw ConfigError("load_data", text("--target-tokens: expected an encoder-decoder model, got model_type ", facts.model_type, "; use --max-tokens"));
+  }
+  const Extent longest_target = choice.target_tokens > 0 ? choice.target_tokens : 512;
+  Dataset data = load_jsonl(path, tokenizer, data_options_for(facts, {.max_tokens = longest, .dataset = choice.dataset}, longest_target));
   if (data.rows_dropped > 0) {
-    say(text(path, ": ", data.rows_dropped, " of ", data.rows, " rows dropped: no token of theirs carries loss, or the completion exceeds --max-tokens ", longest));
+    say(text(path, ": ", data.rows_dropped, " of ", data.rows, " rows dropped: no token of theirs carries loss, or the completion exceeds ",
+             facts.target_shift ? text("--target-tokens ", longest_target) : text("--max-tokens ", longest)));
   }
   if (data.rows_truncated > 0) say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest));
   return data;

@@ -6,6 +6,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/pretrained/load_examples.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"

@@ -26,11 +26,9 @@ template <class B, class OptimizerOptions>
 void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& prefix, OptimizerOptions optimizer, bool adaptive) {
   auto model = load_pretrained(golden.folder, backend);
   Trainer trainer{model, select_all(model.graph()), optimizer};
-  const auto report = trainer.fit(golden.examples, {.steps = 10,
-                                                    .batch_size = 3,
-                                                    .schedule = {.kind = LearningRateSchedule::Kind::constant},
-                                                    .shuffle = false,
-                                                    .evaluate = false});
+  const auto report =
+      trainer.fit(golden.examples,
+                  {.steps = 10, .batch_size = 3, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .shuffle = false, .evaluate = false});
   REQUIRE(report.history.size() == 10);
   for (std::size_t s = 0; s < 10; ++s) {
     CAPTURE(s);

@@ -22,7 +22,8 @@ struct Run {
   std::string output = (folder / "tuned").string();
 
   std::vector<std::string> arguments(std::vector<std::string> more) const {
-    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--batch-size", "2", "--learning-rate", "0.003"});
+    more.insert(more.begin(),
+                {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--batch-size", "2", "--learning-rate", "0.003"});
     if (std::find(more.begin(), more.end(), "--output") == more.end()) more.insert(more.end(), {"--output", output});
     return more;
   }
@@ -39,8 +40,8 @@ struct Run {
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   const Run run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});
-  for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped", "rows_truncated", "ratio", "ratio_all_in",
-                            "peak_memory_bytes"}) {
+  for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped", "rows_truncated", "ratio",
+                            "ratio_all_in", "peak_memory_bytes"}) {
     CAPTURE(field);
     CHECK(report.at(field).is_number());
   }
@@ -161,4 +162,42 @@ TEST_CASE("an interrupt ends the run after its step, and nothing is written") {
     CHECK(has(outcome.err, "nothing was written"));
     CHECK(run.folder.entries() == 1);
   }
+}
+
+TEST_CASE("BLOOM and T5 train within their budgets, and their folders are read back") {
+  for (const std::string name : {"bloom", "t5-tied-relu", "t5-untied-gated"}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    const auto data = folder.write("train.jsonl", golden_rows(name)).string();
+    const auto output = (folder / "tuned").string();
+    const auto outcome = run_program({"finetune", "--json", "--model", golden_model(name), "--train", data, "--output", output, "--batch-size", "2",
+                                      "--rho", "0.6", "--epochs", "10", "--learning-rate", "0.003"});
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    const Json report = outcome.json();
+    CHECK(report["ratio"].get<double>() <= 0.6);
+    CHECK(report["ratio"].get<double>() > 0.5);
+    const double published = read_json_file(golden_model(name) + "/golden.json")["loss"].get<double>();
+    CHECK(report["loss_before"].get<double>() == doctest::Approx(published).epsilon(1e-6));
+    CHECK(report["loss_after"].get<double>() < report["loss_before"].get<double>());
+    const auto after = run_program({"evaluate", "--json", "--model", output, "--data", data}).json();
+    CHECK(after["loss"].get<double>() == doctest::Approx(report["loss_after"].get<double>()).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("target tokens limit an encoder-decoder's completions, and are refused elsewhere") {
+  const TemporaryFolder folder;
+  const auto data = folder.write("rows.jsonl", golden_rows("t5-tied-relu")).string();
+  const auto evaluate = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"evaluate", "--json", "--model", golden_model("t5-tied-relu"), "--data", data});
+    return run_program(std::move(more));
+  };
+  CHECK(evaluate({}).json()["examples"].size() == 3);
+  const auto limited = evaluate({"--target-tokens", "7", "--max-tokens", "20"});
+  CHECK(limited.json()["examples"].size() == 2);  // of 7, 12 and 5 tokens
+  CHECK(has(limited.err, "1 of 3 rows dropped"));
+  const auto elsewhere = run_program(
+      {"evaluate", "--model", golden_model("bloom"), "--data", folder.write("bloom.jsonl", golden_rows("bloom")).string(), "--target-tokens", "7"});
+  CHECK(elsewhere.status == 1);
+  CHECK(has(elsewhere.err, "--target-tokens: expected an encoder-decoder model, got model_type bloom"));
 }

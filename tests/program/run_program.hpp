@@ -74,12 +74,13 @@ class Program {
 
 inline Outcome run_program(std::vector<std::string> arguments) { return Program(std::move(arguments)).wait(); }
 
-/// The rows that the golden models were made with, as JSON lines of input_ids and labels.
+/// The rows that the golden models were made with, as JSON lines of input_ids (an encoder-decoder's source) and labels.
 inline std::string golden_rows(const std::string& model) {
   const Json golden = read_json_file(golden_model(model) + "/golden.json");
+  const Json& ids = golden.at(golden.contains("source_ids") ? "source_ids" : "input_ids");
   std::string lines;
-  for (std::size_t i = 0; i < golden.at("input_ids").size(); ++i) {
-    lines += Json{{"input_ids", golden["input_ids"][i]}, {"labels", golden["labels"][i]}}.dump() + "\n";
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    lines += Json{{"input_ids", ids[i]}, {"labels", golden["labels"][i]}}.dump() + "\n";
   }
   return lines;
 }

@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// BLOOM and BLOOMZ: ALiBi instead of positions, a layer norm on the embedding, one projection for queries, keys and values (side by side in each head),
-/// biases everywhere, tied head.
+/// BLOOM and BLOOMZ: ALiBi instead of positions, a layer norm on the embedding, one projection for queries, keys and values (side by side in each
+/// head), biases everywhere, tied head.
 struct Bloom {
   static constexpr std::string_view model_type = "bloom";
 
@@ -53,13 +53,20 @@ struct Bloom {
     declare_parameters(names);
     for (const Parameter& p : names.parameters()) {
       const bool weight = p.name.ends_with(".weight");
-      if (p.name.ends_with("word_embeddings.weight")) cost.token_embedding(p.name, hidden_size);
-      else if (p.name == "lm_head.weight") cost.unpriced(p.name);
-      else if (p.shape.size() == 1 && weight) cost.norm_weight(p.name, p.cols());
-      else if (weight) cost.weight(p.name, p.rows(), p.cols());
-      else if (p.name.find("layernorm.") != std::string::npos || p.name.find("ln_f.") != std::string::npos) cost.norm_bias(p.name, p.cols());
-      else if (p.name.ends_with("query_key_value.bias")) cost.value_bias(p.name, p.cols(), hidden_size);
-      else cost.bias(p.name, p.cols());
+      if (p.name.ends_with("word_embeddings.weight"))
+        cost.token_embedding(p.name, hidden_size);
+      else if (p.name == "lm_head.weight")
+        cost.unpriced(p.name);
+      else if (p.shape.size() == 1 && weight)
+        cost.norm_weight(p.name, p.cols());
+      else if (weight)
+        cost.weight(p.name, p.rows(), p.cols());
+      else if (p.name.find("layernorm.") != std::string::npos || p.name.find("ln_f.") != std::string::npos)
+        cost.norm_bias(p.name, p.cols());
+      else if (p.name.ends_with("query_key_value.bias"))
+        cost.value_bias(p.name, p.cols(), hidden_size);
+      else
+        cost.bias(p.name, p.cols());
     }
     return std::move(cost).finish(hidden_size);
   }
@@ -79,7 +86,8 @@ struct Bloom {
       const std::string layer = layer_prefix(i);
       const ValueId h = norm(layer + "input_layernorm", x);
       const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h, 3 * hidden_size, true);
-      const ValueId a = b.linear(layer + "self_attention.dense", b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
+      const ValueId a =
+          b.linear(layer + "self_attention.dense", b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
       x = b.add(layer + "attention_residual", residual_of(x, h), a);
       const ValueId n = norm(layer + "post_attention_layernorm", x);
       const ValueId m = b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true), Activation::gelu_tanh);

@@ -10,8 +10,8 @@
 
 namespace greentrainer {
 
-/// T5 and FLAN-T5: encoder and decoder with RMS norms and no biases but those of relative positions, which the first block of each stack holds for all.
-/// Plain or gated feed-forward; scores are not scaled; the head is tied and its input scaled by d_model^-0.5, or it has weights of its own.
+/// T5 and FLAN-T5: encoder and decoder with RMS norms and no biases but those of relative positions, which the first block of each stack holds for
+/// all. Plain or gated feed-forward; scores are not scaled; the head is tied and its input scaled by d_model^-0.5, or it has weights of its own.
 struct T5 {
   static constexpr std::string_view model_type = "t5";
 
@@ -71,12 +71,18 @@ struct T5 {
     for (const Parameter& p : names.parameters()) {
       const bool cross = p.name.find("EncDecAttention") != std::string::npos;
       const Extent tokens = p.name.starts_with("encoder.") ? source_tokens : target_tokens;
-      if (p.name == "shared.weight") cost.shared_embedding(p.name, d_model);
-      else if (p.name == "lm_head.weight") cost.head(p.name, d_model);
-      else if (p.name.ends_with("relative_attention_bias.weight")) cost.unpriced(p.name);
-      else if (p.name.ends_with("norm.weight")) cost.norm_weight(p.name, tokens, p.cols());
-      else if (p.name.ends_with(".v.weight")) cost.value_weight(p.name, tokens, tokens * (cross ? source_tokens : tokens), p.rows(), p.cols());
-      else cost.weight(p.name, tokens, p.rows(), p.cols());
+      if (p.name == "shared.weight")
+        cost.shared_embedding(p.name, d_model);
+      else if (p.name == "lm_head.weight")
+        cost.head(p.name, d_model);
+      else if (p.name.ends_with("relative_attention_bias.weight"))
+        cost.unpriced(p.name);
+      else if (p.name.ends_with("norm.weight"))
+        cost.norm_weight(p.name, tokens, p.cols());
+      else if (p.name.ends_with(".v.weight"))
+        cost.value_weight(p.name, tokens, tokens * (cross ? source_tokens : tokens), p.rows(), p.cols());
+      else
+        cost.weight(p.name, tokens, p.rows(), p.cols());
     }
     return std::move(cost).finish();
   }
@@ -115,8 +121,8 @@ struct T5 {
     relative.max_distance = config.positive_or("relative_attention_max_distance", 128, unlimited_positions);
     require_divisible(config, "relative_attention_num_buckets", relative.buckets, "the two directions, and near and far in each", 4);
     if (relative.max_distance <= relative.buckets / 2) {
-      throw ConfigError("config", text(config.source(), ", field \"relative_attention_max_distance\": expected more than half of the ", relative.buckets,
-                                       " buckets, got ", relative.max_distance));
+      throw ConfigError("config", text(config.source(), ", field \"relative_attention_max_distance\": expected more than half of the ",
+                                       relative.buckets, " buckets, got ", relative.max_distance));
     }
   }
 
