@@ -5,9 +5,9 @@
 #include <cstring>
 #include <vector>
 
+#include "greentrainer/executor/activation_arena.hpp"
 #include "greentrainer/executor/batch_upload.hpp"
 #include "greentrainer/executor/parameter_store.hpp"
-#include "greentrainer/graph/memory_layout.hpp"
 
 namespace greentrainer {
 
@@ -45,7 +45,13 @@ class Executor {
   };
 
   Executor(B& backend, const TensorGraph<B>& graph, ParameterStore<B>& parameters)
-      : backend_(&backend), graph_(&graph), parameters_(&parameters), upload_(backend), loss_sum_(backend, 1, 1), seconds_(graph.operators().size()) {
+      : backend_(&backend),
+        graph_(&graph),
+        parameters_(&parameters),
+        upload_(backend),
+        arena_(backend),
+        loss_sum_(backend, 1, 1),
+        seconds_(graph.operators().size()) {
     for (std::size_t p = 0; p < parameters.size(); ++p) parameter_matrices_.push_back(parameters[static_cast<ParameterId>(p)].matrix());
     remaining_uses_.resize(parameters.size());
   }
@@ -68,8 +74,10 @@ class Executor {
     for (int time = 0; time <= last; ++time) {
       if (time == last) observed_.kept_bytes = live_bytes_;
       begin(time);
-      if (time < last || !training) forward(time, device, loss);
-      else backward(schedule.plan.steps.front(), device, loss, *sink);
+      if (time < last || !training)
+        forward(time, device, loss);
+      else
+        backward(schedule.plan.steps.front(), device, loss, *sink);
       end(time);
     }
     for (std::size_t s = 1; s < schedule.plan.steps.size(); ++s) {
@@ -93,40 +101,14 @@ class Executor {
 
  private:
   void prepare(const Schedule& schedule, const Workload& workload) {
-    const Bytes element = static_cast<Bytes>(sizeof(T));
-    const MemoryLayout layout = make_memory_layout(schedule.lifetimes, workload, element);
-    Extent workspace = 0;
-    for (const auto& node : graph_->operators()) workspace = std::max(workspace, node.op->workspace(workload));
-    const Extent needed = (layout.total + MemoryLayout::aligned(workspace * element)) / element;
-    if (arena_.size() < needed) {
-      arena_ = {};  // free before asking for more
-      arena_ = Tensor<B>(*backend_, 1, needed);
-    }
-    workspace_ = arena_.data() + layout.total / element;
-
-    const auto& lifetimes = schedule.lifetimes;
-    const std::size_t values = graph_->values().size();
-    value_matrices_.assign(values, {});
-    gradient_matrices_.assign(values, {});
-    for (std::size_t v = 0; v < values; ++v) {
-      const auto& shape = graph_->values()[v].shape;
-      const Extent rows = workload[measure_of(shape.rows)];
-      const auto at = [&](int storage) {
-        return Matrix<T>(arena_.data() + layout.offsets[static_cast<std::size_t>(storage)] / element, rows, shape.cols);
-      };
-      value_matrices_[v] = at(lifetimes.value_storage[v]);
-      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0) gradient_matrices_[v] = at(lifetimes.gradient_storage[v]);
-    }
-
+    arena_.lay_out(*graph_, schedule.lifetimes, workload);
     const std::size_t times = 2 * graph_->operators().size();
     born_.assign(times, {});
     dying_.assign(times, {});
-    for (std::size_t s = 0; s < lifetimes.storages.size(); ++s) {
-      const auto& storage = lifetimes.storages[s];
-      const Extent elements = Lifetimes::elements(storage, workload);
-      const Block block{arena_.data() + layout.offsets[s] / element, elements * element};
-      born_[static_cast<std::size_t>(storage.born)].push_back(block);
-      dying_[static_cast<std::size_t>(storage.dies)].push_back(block);
+    const auto& storages = schedule.lifetimes.storages;
+    for (std::size_t s = 0; s < storages.size(); ++s) {
+      born_[static_cast<std::size_t>(storages[s].born)].push_back(arena_.blocks()[s]);
+      dying_[static_cast<std::size_t>(storages[s].dies)].push_back(arena_.blocks()[s]);
     }
     for (std::size_t p = 0; p < remaining_uses_.size(); ++p) remaining_uses_[p] = static_cast<int>(graph_->uses(static_cast<ParameterId>(p)).size());
     live_bytes_ = 0;
@@ -161,10 +143,10 @@ class Executor {
     ForwardCall<B> call{.backend = *backend_,
                         .batch = batch,
                         .loss = loss,
-                        .inputs = collect(scratch_[0], node.inputs, value_matrices_),
-                        .outputs = collect(scratch_[1], node.outputs, value_matrices_),
+                        .inputs = collect(scratch_[0], node.inputs, arena_.values()),
+                        .outputs = collect(scratch_[1], node.outputs, arena_.values()),
                         .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
-                        .workspace = workspace_};
+                        .workspace = arena_.workspace()};
     node.op->forward(call);
     seconds_[static_cast<std::size_t>(id)].forward += since(start);
   }
@@ -187,14 +169,14 @@ class Executor {
                          .batch = batch,
                          .loss = loss,
                          .parts = step.parts,
-                         .inputs = collect(scratch_[0], node.inputs, value_matrices_, loss_op ? ~BitSet{0} : step.keeps_inputs),
-                         .outputs = collect(scratch_[1], node.outputs, value_matrices_, step.keeps_outputs),
+                         .inputs = collect(scratch_[0], node.inputs, arena_.values(), loss_op ? ~BitSet{0} : step.keeps_inputs),
+                         .outputs = collect(scratch_[1], node.outputs, arena_.values(), step.keeps_outputs),
                          .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
-                         .grad_outputs = collect(scratch_[3], node.outputs, gradient_matrices_, step.grad_outputs),
-                         .grad_inputs = collect(scratch_[4], node.inputs, gradient_matrices_, step.grad_inputs),
+                         .grad_outputs = collect(scratch_[3], node.outputs, arena_.gradients(), step.grad_outputs),
+                         .grad_inputs = collect(scratch_[4], node.inputs, arena_.gradients(), step.grad_inputs),
                          .writes = writes_,
                          .grad_parameters = parameter_gradients,
-                         .workspace = workspace_};
+                         .workspace = arena_.workspace()};
     loss.forward_seconds = 0;
     node.op->backward(call);
     auto& seconds = seconds_[static_cast<std::size_t>(step.op)];
@@ -209,19 +191,15 @@ class Executor {
 
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-  struct Block {
-    T* data;
-    Bytes bytes;
-  };
+  using Block = typename ActivationArena<B>::Block;
 
   B* backend_;
   const TensorGraph<B>* graph_;
   ParameterStore<B>* parameters_;
   BatchUpload<B> upload_;
-  Tensor<B> arena_;
+  ActivationArena<B> arena_;
   Tensor<B, double> loss_sum_;
-  T* workspace_ = nullptr;
-  std::vector<Matrix<T>> parameter_matrices_, value_matrices_, gradient_matrices_;
+  std::vector<Matrix<T>> parameter_matrices_;
   std::array<std::vector<Matrix<T>>, 6> scratch_;
   std::vector<Write> writes_;
   std::vector<std::vector<Block>> born_, dying_;

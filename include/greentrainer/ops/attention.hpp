@@ -9,9 +9,7 @@ constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
   return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
 }
-inline SequenceView sequences_of(const DeviceBatch& batch, Rows rows) {
-  return rows == Rows::encoder_tokens ? batch.encoder.sequences : batch.decoder.sequences;
-}
+inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) { return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder; }
 
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each packed sequence. Scores are
 /// recomputed in the backward pass from queries, keys and one statistic a row and head, so no (tokens x tokens) matrix exists.
@@ -50,6 +48,8 @@ struct Attention {
     if (has_table()) parts.push_back({.name = "grad_bias", .kind = parameter, .index = 0, .after = bit(grad_scores)});
     return parts;
   }
+  /// Keys and values, where they are the queries' own tokens.
+  BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
   LinearCost forward_cost() const { return per(pairs(), heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3)); }
   LinearCost part_cost(int part, Write) const {
@@ -64,7 +64,7 @@ struct Attention {
   template <class B>
   void forward(ForwardCall<B>& call) const {
     using T = typename ForwardCall<B>::T;
-    call.backend.attention_forward(shape(call.batch), call.input(0), call.input(1), call.input(2),
+    call.backend.attention_forward(shape(call.batch), call.input(0), call.remembered(1), call.remembered(2),
                                    has_table() ? call.parameter(0) : Matrix<const T>{}, call.output(0), call.output(1));
   }
   template <class B>
@@ -89,8 +89,8 @@ struct Attention {
             .causal = causal,
             .alibi = alibi,
             .relative = relative,
-            .queries = sequences_of(batch, query_rows),
-            .keys = sequences_of(batch, key_rows)};
+            .queries = tokens_of(batch, query_rows).sequences,
+            .keys = tokens_of(batch, key_rows).keys};
   }
 };
 

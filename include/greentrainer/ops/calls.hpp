@@ -14,6 +14,7 @@ struct DeviceTokens {
   const Index* ids = nullptr;
   const Index* positions = nullptr;
   SequenceView sequences;
+  SequenceView keys;  ///< what attention to these tokens reads: `sequences`, or those of a cache that holds earlier tokens as well
   Extent tokens = 0;
 };
 
@@ -21,7 +22,7 @@ struct DeviceBatch {
   DeviceTokens decoder;
   DeviceTokens encoder;
   const Index* label_rows = nullptr;
-  const Index* labels = nullptr;
+  const Index* labels = nullptr;  ///< null: there is no loss, the head gives logits alone
   Extent labelled = 0;
 };
 
@@ -41,7 +42,7 @@ struct ScalarOf {
   using type = float;
 };
 template <class P>
-  requires requires { typename P::Scalar; }
+requires requires { typename P::Scalar; }
 struct ScalarOf<P> {
   using type = typename P::Scalar;
 };
@@ -58,8 +59,11 @@ struct ForwardCall {
   std::span<const Matrix<T>> outputs;
   std::span<const Matrix<T>> parameters;
   T* workspace = nullptr;
+  std::span<const Matrix<T>> caches = {};  ///< of the inputs that the operator remembers; empty where there is no cache
 
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
+  /// An input that the operator remembers, with its rows of earlier tokens: as batch.decoder.keys lays them out.
+  Matrix<const T> remembered(int i) const { return caches.empty() ? input(i) : caches[static_cast<std::size_t>(i)]; }
   Matrix<T> output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
   Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)]; }
 };
@@ -72,14 +76,14 @@ struct BackwardCall {
   P& backend;
   const DeviceBatch& batch;
   LossTarget<T>& loss;
-  std::uint32_t parts = 0;                            ///< bit p: part p is wanted
+  std::uint32_t parts = 0;  ///< bit p: part p is wanted
   std::span<const Matrix<T>> inputs;
   std::span<const Matrix<T>> outputs;
   std::span<const Matrix<T>> parameters;
   std::span<const Matrix<T>> grad_outputs;
   std::span<const Matrix<T>> grad_inputs;
-  std::span<const Write> writes;                      ///< of the gradients of inputs
-  std::span<const Matrix<T>> grad_parameters;         ///< always added to
+  std::span<const Write> writes;               ///< of the gradients of inputs
+  std::span<const Matrix<T>> grad_parameters;  ///< always added to
   T* workspace = nullptr;
 
   bool wants(int part) const { return ((parts >> part) & 1U) != 0; }

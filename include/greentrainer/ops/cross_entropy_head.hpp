@@ -7,9 +7,9 @@
 
 namespace greentrainer {
 
-/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax cross-entropy against the batch's labels.
-/// Works in chunks of rows, so that (labelled x vocabulary) never exists as a whole; in training each chunk's forward and backward are done at once
-/// and its logits are never computed twice. The loss is summed; gradients carry LossTarget::scale.
+/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax cross-entropy against the batch's
+/// labels. Works in chunks of rows, so that (labelled x vocabulary) never exists as a whole; in training each chunk's forward and backward are done
+/// at once and its logits are never computed twice. The loss is summed; gradients carry LossTarget::scale.
 struct CrossEntropyHead {
   static constexpr std::string_view kind = "cross_entropy_head";
   static constexpr bool is_loss = true;
@@ -39,6 +39,10 @@ struct CrossEntropyHead {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
+    if (call.batch.labels == nullptr) {
+      call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.loss.logits, Write::overwrite);
+      return;
+    }
     for_chunks(call, call.input(0), [](Extent, Matrix<typename ForwardCall<B>::T>, auto) {});
   }
   template <class B>

@@ -23,6 +23,8 @@ struct FusedAttention {
     return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .keeps_inputs = bit(0), .keeps_outputs = bit(0) | bit(1)}};
   }
 
+  BitSet remembered_inputs() const { return bit(0); }
+
   LinearCost forward_cost() const { return per(pairs(), heads * (4 * head_dim + 4 + bias_flops())) + per(rows, heads * (head_dim + 3)); }
   /// Probabilities, gradients of the scores, and three products.
   LinearCost part_cost(int, Write) const { return per(pairs(), heads * (10 * head_dim + 6 + bias_flops())) + per(rows, heads * 2 * head_dim); }
@@ -30,8 +32,9 @@ struct FusedAttention {
   template <class B>
   void forward(ForwardCall<B>& call) const {
     using T = typename ForwardCall<B>::T;
-    const auto qkv = call.input(0);
-    call.backend.attention_forward(shape(call.batch), third(qkv, 0), third(qkv, 1), third(qkv, 2), Matrix<const T>{}, call.output(0), call.output(1));
+    const auto keys_and_values = call.remembered(0);
+    call.backend.attention_forward(shape(call.batch), third(call.input(0), 0), third(keys_and_values, 1), third(keys_and_values, 2),
+                                   Matrix<const T>{}, call.output(0), call.output(1));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
@@ -59,8 +62,8 @@ struct FusedAttention {
             .causal = true,
             .alibi = alibi,
             .relative = {},
-            .queries = sequences_of(batch, rows),
-            .keys = sequences_of(batch, rows)};
+            .queries = tokens_of(batch, rows).sequences,
+            .keys = tokens_of(batch, rows).keys};
   }
 };
 

@@ -49,13 +49,13 @@ struct GradPart {
 
   std::string_view name;
   Kind kind = Kind::shared;
-  int index = 0;               ///< of the input or parameter
+  int index = 0;  ///< of the input or parameter
   BitSet after = 0;
-  BitSet keeps_inputs = 0;     ///< forward values that this part reads
+  BitSet keeps_inputs = 0;  ///< forward values that this part reads
   BitSet keeps_outputs = 0;
-  bool passes = false;         ///< the gradient is grad_output itself: nothing is computed, the memory is shared
-  bool in_place = false;       ///< may be written over grad_output
-  bool adds = false;           ///< can be added to what other users of the input have contributed
+  bool passes = false;    ///< the gradient is grad_output itself: nothing is computed, the memory is shared
+  bool in_place = false;  ///< may be written over grad_output
+  bool adds = false;      ///< can be added to what other users of the input have contributed
 };
 
 /// An operator of a graph, type-erased: structure and costs for every policy P, and kernels where P is a Backend.
@@ -75,6 +75,8 @@ class AnyOperator {
   virtual LinearCost part_cost(int part, Write write) const = 0;
   /// The input that the first output may be written over, or -1.
   virtual int in_place_input() const = 0;
+  /// The inputs of which it reads, for a row, those of earlier rows too: what a cache keeps while text is generated. All else is done row by row.
+  virtual BitSet remembered_inputs() const = 0;
   /// Computes the loss: has no differentiable output, and its backward does the forward's work too.
   virtual bool is_loss() const = 0;
   /// Scratch elements that forward or backward needs.
@@ -84,7 +86,8 @@ class AnyOperator {
   virtual void backward(BackwardCall<P>& call) const = 0;
 };
 
-/// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`, `is_loss` and `workspace` may be left out.
+/// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`, `remembered_inputs`, `is_loss` and
+/// `workspace` may be left out.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
  public:
@@ -102,6 +105,10 @@ class ErasedOperator final : public AnyOperator<P> {
     if constexpr (requires { op_.in_place_input(); }) return op_.in_place_input();
     return -1;
   }
+  BitSet remembered_inputs() const override {
+    if constexpr (requires { op_.remembered_inputs(); }) return op_.remembered_inputs();
+    return 0;
+  }
   bool is_loss() const override {
     if constexpr (requires { Op::is_loss; }) return Op::is_loss;
     return false;
@@ -112,12 +119,16 @@ class ErasedOperator final : public AnyOperator<P> {
   }
 
   void forward(ForwardCall<P>& call) const override {
-    if constexpr (Backend<P>) op_.forward(call);
-    else throw ConfigError("forward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+    if constexpr (Backend<P>)
+      op_.forward(call);
+    else
+      throw ConfigError("forward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
   }
   void backward(BackwardCall<P>& call) const override {
-    if constexpr (Backend<P>) op_.backward(call);
-    else throw ConfigError("backward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+    if constexpr (Backend<P>)
+      op_.backward(call);
+    else
+      throw ConfigError("backward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
   }
 
  private:

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "greentrainer/graph/memory_layout.hpp"
+#include "greentrainer/tensor/tensor.hpp"
+
+namespace greentrainer {
+
+/// Memory of a pass: values, their gradients and the operators' workspace, in one block that grows to the largest pass.
+template <Backend B>
+class ActivationArena {
+ public:
+  using T = typename B::Scalar;
+
+  struct Block {
+    T* data;
+    Bytes bytes;
+  };
+
+  explicit ActivationArena(B& backend) : backend_(&backend) {}
+
+  /// Places everything for one workload; what was there is lost.
+  void lay_out(const TensorGraph<B>& graph, const Lifetimes& lifetimes, const Workload& workload) {
+    const Bytes element = static_cast<Bytes>(sizeof(T));
+    const MemoryLayout layout = make_memory_layout(lifetimes, workload, element);
+    Extent workspace = 0;
+    for (const auto& node : graph.operators()) workspace = std::max(workspace, node.op->workspace(workload));
+    const Extent needed = (layout.total + MemoryLayout::aligned(workspace * element)) / element;
+    if (memory_.size() < needed) {
+      memory_ = {};  // free before asking for more
+      memory_ = Tensor<B>(*backend_, 1, needed);
+    }
+    workspace_ = memory_.data() + layout.total / element;
+
+    blocks_.clear();
+    for (std::size_t s = 0; s < lifetimes.storages.size(); ++s) {
+      blocks_.push_back({memory_.data() + layout.offsets[s] / element, Lifetimes::elements(lifetimes.storages[s], workload) * element});
+    }
+    const std::size_t count = graph.values().size();
+    values_.assign(count, {});
+    gradients_.assign(count, {});
+    for (std::size_t v = 0; v < count; ++v) {
+      const auto& shape = graph.values()[v].shape;
+      const auto at = [&](int storage) {
+        return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, workload[measure_of(shape.rows)], shape.cols);
+      };
+      values_[v] = at(lifetimes.value_storage[v]);
+      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0) gradients_[v] = at(lifetimes.gradient_storage[v]);
+    }
+  }
+
+  /// Of each value of the graph; gradients that the plan does not form are empty.
+  const std::vector<Matrix<T>>& values() const { return values_; }
+  const std::vector<Matrix<T>>& gradients() const { return gradients_; }
+  /// Of each storage of the lifetimes.
+  const std::vector<Block>& blocks() const { return blocks_; }
+  T* workspace() const { return workspace_; }
+  Bytes bytes() const { return memory_.bytes(); }
+
+ private:
+  B* backend_;
+  Tensor<B> memory_;
+  T* workspace_ = nullptr;
+  std::vector<Block> blocks_;
+  std::vector<Matrix<T>> values_, gradients_;
+};
+
+}  // namespace greentrainer
