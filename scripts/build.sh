@@ -12,7 +12,7 @@ done
 [ $# -eq 0 ] || shift
 
 if command -v ccache >/dev/null; then
-  options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
   # What -march=native made on another machine is not for this one.
   CCACHE_NAMESPACE=$(grep -m1 '^flags' /proc/cpuinfo 2>/dev/null | cksum | tr -d ' ')
   export CCACHE_NAMESPACE
