@@ -99,6 +99,17 @@ void run(const std::string& filter) {
   measure(attention_forward_case(grouped));
   measure(attention_grad_case(grouped, {.queries = true, .keys = true, .values = true}));
 
+  AttentionSizes biased{
+      .heads = 12, .kv_heads = 12, .head_dim = 64, .causal = true, .query_lengths = {512, 512, 512, 512}, .key_lengths = {512, 512, 512, 512}};
+  biased.alibi = true;
+  measure(attention_forward_case(biased));
+  measure(attention_grad_case(biased, {.queries = true, .keys = true, .values = true}));
+  biased.alibi = false;
+  biased.relative = {.buckets = 32, .max_distance = 128, .bidirectional = false};
+  measure(attention_forward_case(biased));
+  measure(attention_grad_case(biased, {.queries = true, .keys = true, .values = true}));
+  measure(attention_grad_case(biased, {.queries = true, .keys = true, .values = true, .bias = true}));
+
   measure(add_bias_case(tokens, wide, 0));
   measure(bias_grad_case(tokens, wide, 0));
   measure(layer_norm_forward_case(tokens, width, 0));
