@@ -1,0 +1,54 @@
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/data/source_and_target.hpp"
+
+namespace greentrainer {
+
+struct DataOptions {
+  Extent max_tokens = 512;                   ///< of an example, BOS and EOS included
+  std::string dataset = {};                  ///< a data set's own form, see dataset_forms; empty: JSON lines, by the fields of each row
+  Extent vocabulary = 0;                     ///< ids must be below this; 0: the tokenizer's size
+  std::optional<TargetOptions> target = {};  ///< for encoder-decoder models; max_tokens is then their source's
+};
+
+/// Examples ready to train on, and what became of the file's rows.
+struct Dataset {
+  std::vector<Example> examples;
+  std::vector<Extent> lines;  ///< of the file, from 1, for each example
+  Extent rows = 0;
+  Extent rows_dropped = 0;  ///< without a labelled token that could be predicted, or with a completion that does not fit
+  Extent rows_truncated = 0;
+
+  /// Adds what became of the row on this line; nothing, or an example without a label that could be predicted, is counted as dropped.
+  void add(std::optional<Example> example, Extent line, bool truncated) {
+    ++rows;
+    const bool labelled =
+        example && std::any_of(example->labels.begin() + 1, example->labels.end(), [](Index label) { return label != ignore_label; });
+    if (!labelled) {
+      ++rows_dropped;
+      return;
+    }
+    rows_truncated += truncated ? 1 : 0;
+    examples.push_back(std::move(*example));
+    lines.push_back(line);
+  }
+};
+
+/// Throws DataError for an id that a model with this vocabulary does not have; 0: any will do.
+inline void check_ids(const std::vector<Index>& ids, Extent vocabulary) {
+  for (const Index id : ids) {
+    if (id < 0 || (vocabulary > 0 && id >= vocabulary)) {
+      throw DataError("data", text("token id: expected 0 to ", vocabulary - 1, ", got ", id, "; does the tokenizer belong to this model?"));
+    }
+  }
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/data/dataset_row.hpp"
+#include "greentrainer/data/json_fields.hpp"
+#include "greentrainer/data/text_lines.hpp"
+#include "greentrainer/io/json_object_lines.hpp"
+
+namespace greentrainer {
+
+/// Rows of a file that is one JSON array of objects, or has one JSON object on each line. `read(object)` makes a DatasetRow of each; its DataErrors
+/// get file and line. Throws DataError also for anything that is no such file.
+template <class Read>
+std::vector<DatasetRow> read_json_rows(const std::filesystem::path& path, Read read) {
+  const std::string contents = read_data_file(path);
+  std::vector<DatasetRow> rows;
+  const auto add = [&](const OrderedJson& object, Extent line) {
+    rows.push_back(read(object));
+    rows.back().line = line;
+  };
+  const std::size_t first = contents.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && contents[first] == '[') {
+    const OrderedJson array = parse_json<OrderedJson>(contents, path.string());
+    const JsonObjectLines lines(contents, array);
+    for (const OrderedJson& object : array) {
+      if (!object.is_object())
+        throw DataError("load_dataset", text(path.string(), ": expected a list of objects, got ", object.type_name(), " in it"));
+      with_line("load_dataset", path, lines.line_of(object), [&] { add(object, lines.line_of(object)); });
+    }
+    return rows;
+  }
+  for_each_line("load_dataset", path, contents, [&](std::string_view line, Extent number) { add(parse_row<OrderedJson>(line), number); });
+  return rows;
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/core/types.hpp"
+#include "greentrainer/io/file.hpp"
+
+namespace greentrainer {
+
+/// Files of data beyond this are refused.
+inline constexpr Bytes max_data_bytes = Bytes{4} << 30;
+
+/// A data file's text, without a byte order mark. Throws LoadError.
+inline std::string read_data_file(const std::filesystem::path& path) {
+  std::string contents = read_file(path, max_data_bytes);
+  if (contents.starts_with("\xEF\xBB\xBF")) contents.erase(0, 3);
+  return contents;
+}
+
+/// Runs `read()`, whose DataErrors do not know where they are, and adds file and line to them.
+template <class Read>
+decltype(auto) with_line(std::string_view where, const std::filesystem::path& path, Extent line, Read read) {
+  try {
+    return read();
+  } catch (const DataError& error) {
+    const std::string_view what = error.what();
+    throw DataError(where, text(path.string(), ", line ", line, ": ", what.substr(what.find("] ") + 2)));
+  }
+}
+
+/// Calls read(line, number) for each line that is not blank, numbered from 1, without its line end. DataErrors get file and line.
+template <class Read>
+void for_each_line(std::string_view where, const std::filesystem::path& path, std::string_view contents, Read read) {
+  for (Extent number = 1; !contents.empty(); ++number) {
+    const std::size_t end = std::min(contents.find('\n'), contents.size());
+    std::string_view line = contents.substr(0, end);
+    contents.remove_prefix(std::min(end + 1, contents.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
+    with_line(where, path, number, [&] { read(line, number); });
+  }
+}
+
+}  // namespace greentrainer
