@@ -26,16 +26,17 @@ class PretrainedModel : public Model<B> {
   PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, std::filesystem::path folder)
       : Model<B>(backend, std::move(graph), std::move(facts)), folder_(std::move(folder)), checkpoint_(std::make_shared<Checkpoint>(folder_)) {
     load_weights();
-    std::error_code error;
-    if (std::filesystem::exists(folder_ / "tokenizer.json", error) || std::filesystem::exists(folder_ / "vocab.json", error)) {
-      tokenizer_ = load_tokenizer(folder_);
-    }
+    const auto has = [&](const char* name) {
+      std::error_code error;
+      return std::filesystem::exists(folder_ / name, error);
+    };
+    if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer_ = load_tokenizer(folder_);
   }
 
   /// Throws LoadError if the folder has no tokenizer.
   const Tokenizer& tokenizer() const {
     if (!tokenizer_) {
-      throw LoadError("tokenizer", text(folder_.string(), ": expected tokenizer.json, or vocab.json and merges.txt, got none of them; ",
+      throw LoadError("tokenizer", text(folder_.string(), ": expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got none of them; ",
                                         "data given as input_ids and labels needs no tokenizer"));
     }
     return *tokenizer_;
