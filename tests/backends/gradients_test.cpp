@@ -1,17 +1,15 @@
 #include <doctest/doctest.h>
 
 #include "backends/attention_cases.hpp"
+#include "backends/backend_list.hpp"
 #include "backends/gradient_check.hpp"
-#include "greentrainer/backends/eigen.hpp"
-
-#define BACKENDS_IN_DOUBLE ReferenceBackend<double>, EigenBackend<double>
 
 namespace greentrainer::testing {
 namespace {
 
 constexpr Extent rows = 5, cols = 19;
 
-TEST_CASE_TEMPLATE("Gradients of products and bias are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of products and bias are the slopes of the forward kernels", B, products) {
   GradientCheck<B> check({{"x", rows, 7}, {"w", cols, 7}, {"bias", 1, cols}}, {rows, cols});
   check.forward = [](B& b, auto& d) {
     b.matmul(d.in(0), Transpose::no, d.in(1), Transpose::yes, d.y(), Write::overwrite);
@@ -24,8 +22,9 @@ TEST_CASE_TEMPLATE("Gradients of products and bias are the slopes of the forward
   };
   check.run();
 }
+TEST_CASE_TEMPLATE_APPLY(products, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("Gradients of embedding and of gathered rows are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of embedding and of gathered rows are the slopes of the forward kernels", B, rows_of_tables) {
   GradientCheck<B> embedding({{"table", 4, cols}}, {rows, cols}, {3, 0, 3, 2, 3});
   embedding.forward = [](B& b, auto& d) { b.embedding_forward(d.in(0), d.index(), d.y()); };
   embedding.backward = [](B& b, auto& d) { b.embedding_grad_weight(d.dy(), d.index(), d.grad(0)); };
@@ -36,8 +35,9 @@ TEST_CASE_TEMPLATE("Gradients of embedding and of gathered rows are the slopes o
   gather.backward = [](B& b, auto& d) { b.scatter_rows(d.dy(), d.index(), d.grad(0), Write::overwrite); };
   gather.run();
 }
+TEST_CASE_TEMPLATE_APPLY(rows_of_tables, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("Gradients of norms are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of norms are the slopes of the forward kernels", B, norms) {
   GradientCheck<B> layer({{"x", rows, cols}, {"weight", 1, cols}, {"bias", 1, cols}}, {rows, cols}, {}, {rows, 2});
   layer.forward = [](B& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), 1e-5, d.y(), d.stats()); };
   layer.backward = [](B& b, auto& d) {
@@ -55,8 +55,9 @@ TEST_CASE_TEMPLATE("Gradients of norms are the slopes of the forward kernels", B
   };
   rms.run();
 }
+TEST_CASE_TEMPLATE_APPLY(norms, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("Gradients of activations are the slopes of the forward kernels", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forward kernels", B, activations) {
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
     CAPTURE(name_of(f));
     GradientCheck<B> plain({{"x", rows, cols}}, {rows, cols});
@@ -73,15 +74,17 @@ TEST_CASE_TEMPLATE("Gradients of activations are the slopes of the forward kerne
     gated.run();
   }
 }
+TEST_CASE_TEMPLATE_APPLY(activations, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("The gradient of a rotary embedding turns back", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("The gradient of a rotary embedding turns back", B, rotary) {
   GradientCheck<B> check({{"x", rows, 24}}, {rows, 24}, {0, 1, 5, 1000, 7});
   check.forward = [](B& b, auto& d) { b.rotary(d.in(0), d.index(), 12, 10000.0, Rotation::forward, d.y()); };
   check.backward = [](B& b, auto& d) { b.rotary(d.dy(), d.index(), 12, 10000.0, Rotation::backward, d.grad(0)); };
   check.run();
 }
+TEST_CASE_TEMPLATE_APPLY(rotary, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("Gradients of attention are the slopes of the forward kernel", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of attention are the slopes of the forward kernel", B, attention) {
   for (const AttentionSizes& sizes : attention_sizes()) {
     if (sizes.query_rows() > 200) continue;  // central differences of a long one take long
     CAPTURE(sizes.text_of());
@@ -104,8 +107,9 @@ TEST_CASE_TEMPLATE("Gradients of attention are the slopes of the forward kernel"
     check.run();
   }
 }
+TEST_CASE_TEMPLATE_APPLY(attention, BackendsInDouble);
 
-TEST_CASE_TEMPLATE("The gradient of cross-entropy is the slope of the loss", B, BACKENDS_IN_DOUBLE) {
+TEST_CASE_TEMPLATE_DEFINE("The gradient of cross-entropy is the slope of the loss", B, cross_entropy) {
   GradientCheck<B> check({{"logits", rows, cols}}, {1, 1}, {0, 18, 7, 7, 3});
   check.forward = [](B& b, auto& d) {
     double* sum = d.y().data;
@@ -120,6 +124,7 @@ TEST_CASE_TEMPLATE("The gradient of cross-entropy is the slope of the loss", B, 
   };
   check.run();
 }
+TEST_CASE_TEMPLATE_APPLY(cross_entropy, BackendsInDouble);
 
 }  // namespace
 }  // namespace greentrainer::testing

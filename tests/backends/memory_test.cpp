@@ -1,45 +1,13 @@
 #include <doctest/doctest.h>
 
-#include "backends/backend_list.hpp"
 #include "backends/operator_cases.hpp"
+#include "greentrainer/backends/counting.hpp"
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/backends/opaque.hpp"
 #include "greentrainer/core/error.hpp"
 
 namespace greentrainer::testing {
 namespace {
-
-TEST_CASE_TEMPLATE_DEFINE("Memory holds what was copied there, and is aligned", B, memory) {
-  static_assert(Backend<B>);
-  B backend;
-  CHECK_FALSE(std::string(backend.name()).empty());
-  std::vector<char> host(100003), back(host.size());
-  for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<char>(i * 7);
-  const auto bytes = static_cast<Bytes>(host.size());
-  char* first = static_cast<char*>(backend.allocate(bytes));
-  char* second = static_cast<char*>(backend.allocate(bytes));
-  CHECK(reinterpret_cast<std::uintptr_t>(first) % 64 == 0);
-  backend.copy_from_host(first, host.data(), bytes);
-  backend.zero(second, bytes);
-  backend.copy(second + 10, first + 3, bytes - 13);  // leaves the last 3 bytes zero
-  backend.synchronize();
-  backend.copy_to_host(back.data(), second, bytes);
-  std::vector<char> expected(host.size(), 0);
-  std::copy(host.begin() + 3, host.end() - 10, expected.begin() + 10);
-  CHECK(back == expected);
-  backend.deallocate(first, bytes);
-  backend.deallocate(second, bytes);
-}
-TEST_CASE_TEMPLATE_APPLY(memory, BackendList);
-
-TEST_CASE("Asking for more memory than there is says how much was asked for") {
-  EigenBackend<float> backend(1);
-  const Bytes bytes = Bytes{1} << 60;
-  try {
-    backend.allocate(bytes);
-    FAIL("allocated an exbibyte");
-  } catch (const BackendError& error) {
-    CHECK(std::string(error.what()).find(std::to_string(bytes)) != std::string::npos);
-  }
-}
 
 TEST_CASE("The counting backend knows live and peak bytes, allocations and copies") {
   CountingBackend<EigenBackend<float>> backend(1);
