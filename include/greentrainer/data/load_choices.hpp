@@ -1,0 +1,63 @@
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/row_encoder.hpp"
+#include "greentrainer/data/text_lines.hpp"
+
+namespace greentrainer {
+
+/// Questions with a few answers to choose from.
+struct Choices {
+  struct Row {
+    std::vector<Example> candidates;  ///< the same prompt with each candidate, which alone carries loss; no EOS behind it
+    std::size_t answer = 0;           ///< which of them is right
+    Extent line = 0;                  ///< of the file, from 1
+  };
+  std::vector<Row> rows;
+  Extent rows_truncated = 0;
+};
+
+/// Reads a data set whose task is a choice (options.dataset). Throws UsageError for any other, and as load_jsonl.
+inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options) {
+  const DatasetForm& form = dataset_form(options.dataset);
+  if (form.task != DatasetTask::choice) {
+    throw UsageError("load_choices", text("--dataset: expected one whose rows have labels to choose from, got ", form.name));
+  }
+  const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
+  const Extent vocabulary = options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size();
+  const auto encode = [&](const DatasetRow& row, Extent& truncated) {
+    Choices::Row choice{.candidates = {}, .answer = row.answer, .line = row.line};
+    std::vector<std::vector<Index>> answers;
+    std::size_t longest = 0;
+    for (const std::string& candidate : row.candidates) {
+      answers.push_back(encoder.answer(row, candidate, false));
+      if (answers.back().empty()) throw DataError("data", text("candidate \"", candidate, "\": expected tokens, got none"));
+      longest = std::max(longest, answers.back().size());
+    }
+    const PromptEncoder::Prompt prompt = encoder.prompt(row, static_cast<Extent>(longest));
+    const Extent needed = static_cast<Extent>(prompt.ids.size() + longest);
+    if (!options.target && (prompt.ids.empty() || needed > options.max_tokens)) {
+      throw DataError("data", text("candidates: expected a prompt and at most ", options.max_tokens, " tokens with it, got ", needed));
+    }
+    check_ids(prompt.ids, vocabulary);
+    for (const std::vector<Index>& answer : answers) {
+      check_ids(answer, vocabulary);
+      choice.candidates.push_back(encoder.joined(prompt, answer));
+    }
+    truncated += prompt.truncated ? 1 : 0;
+    return choice;
+  };
+  Choices choices;
+  for (const DatasetRow& row : form.read(path)) {
+    with_line("load_choices", path, row.line, [&] { choices.rows.push_back(encode(row, choices.rows_truncated)); });
+  }
+  if (choices.rows.empty()) throw DataError("load_choices", text(path.string(), ": expected at least one row, got none"));
+  return choices;
+}
+
+}  // namespace greentrainer

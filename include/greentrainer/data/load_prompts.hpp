@@ -1,0 +1,59 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/row_encoder.hpp"
+#include "greentrainer/data/text_lines.hpp"
+
+namespace greentrainer {
+
+/// Prompts to answer, and what is right.
+struct Prompts {
+  std::vector<std::vector<Index>> ids;               ///< what a decoder-only model goes on with, or an encoder-decoder's source
+  std::vector<std::vector<std::string>> references;  ///< right answers; none where a row of JSON lines has no completion
+  std::vector<Extent> lines;                         ///< of the file, from 1
+  Extent rows_truncated = 0;
+};
+
+/// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of that data set. Throws as
+/// load_jsonl.
+inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset) {
+  if (!dataset.empty()) return dataset_form(dataset).read(path);
+  std::vector<DatasetRow> rows;
+  for_each_line("load_prompts", path, read_data_file(path), [&](std::string_view line, Extent number) {
+    const Json row = parse_row<Json>(line);
+    DatasetRow& added = rows.emplace_back(completion_row(json_fields::text(row, "prompt"), ""));
+    if (row.contains("completion"))
+      added.references = {json_fields::text(row, "completion")};
+    else
+      added.references.clear();
+    added.line = number;
+  });
+  return rows;
+}
+
+/// Reads prompts for generation. Each has at most `options.max_tokens` less `new_tokens` tokens; an encoder-decoder's has max_tokens. Throws as
+/// load_jsonl, and DataError for a file without a row.
+inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options, Extent new_tokens) {
+  const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
+  Prompts prompts;
+  for (DatasetRow& row : read_rows(path, options.dataset)) {
+    with_line("load_prompts", path, row.line, [&] {
+      PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
+      if (prompt.ids.empty()) throw DataError("data", "prompt: expected at least one token, got none");
+      check_ids(prompt.ids, options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size());
+      prompts.rows_truncated += prompt.truncated ? 1 : 0;
+      prompts.ids.push_back(std::move(prompt.ids));
+    });
+    prompts.references.push_back(std::move(row.references));
+    prompts.lines.push_back(row.line);
+  }
+  if (prompts.ids.empty()) throw DataError("load_prompts", text(path.string(), ": expected at least one row, got none"));
+  return prompts;
+}
+
+}  // namespace greentrainer

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "greentrainer/data/load_choices.hpp"
+#include "greentrainer/train/evaluation.hpp"
+
+namespace greentrainer {
+
+/// How often a model holds the right one of a row's candidates for the likeliest.
+struct ChoiceEvaluation {
+  struct OfRow {
+    std::size_t chosen = 0;  ///< candidate; the first of equals
+    bool correct = false;
+    std::vector<double> log_likelihoods;  ///< of each candidate's tokens together, given the prompt; natural logarithm
+  };
+
+  std::vector<OfRow> rows;
+  Extent correct = 0;
+  Flops flops = 0;
+
+  double accuracy() const { return rows.empty() ? 0 : static_cast<double>(correct) / static_cast<double>(rows.size()); }
+};
+
+/// Scores every candidate of every row, `batch_size` sequences at a time. Throws DataError without a row, and as evaluate.
+template <Backend B>
+ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row> rows, Extent batch_size = 8) {
+  std::vector<Example> examples;
+  for (const Choices::Row& row : rows) examples.insert(examples.end(), row.candidates.begin(), row.candidates.end());
+  const Evaluation evaluation = evaluate(model, std::span<const Example>(examples), batch_size);
+
+  ChoiceEvaluation result{.rows = {}, .correct = 0, .flops = evaluation.flops};
+  auto candidate = evaluation.examples.begin();
+  for (const Choices::Row& row : rows) {
+    ChoiceEvaluation::OfRow one;
+    for (std::size_t i = 0; i < row.candidates.size(); ++i, ++candidate)
+      one.log_likelihoods.push_back(-candidate->loss * static_cast<double>(candidate->tokens));
+    one.chosen = static_cast<std::size_t>(std::max_element(one.log_likelihoods.begin(), one.log_likelihoods.end()) - one.log_likelihoods.begin());
+    one.correct = one.chosen == row.answer;
+    result.correct += one.correct ? 1 : 0;
+    result.rows.push_back(std::move(one));
+  }
+  return result;
+}
+
+}  // namespace greentrainer
