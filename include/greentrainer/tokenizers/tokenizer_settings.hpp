@@ -207,8 +207,12 @@ class TokenizerSettings {
     if (std::filesystem::exists(folder_ / "chat_template.jinja", error)) {
       chat_template_ = read_file(folder_ / "chat_template.jinja", Bytes{16} << 20);
     } else if (const Json* value = find(tokenizer_config_, "chat_template")) {
-      if (value->is_string()) chat_template_ = value->get<std::string>();
-      if (value->is_array()) {  // several: [{"name": ..., "template": ...}]
+      if (value->is_string()) {
+        chat_template_ = value->get<std::string>();
+      } else if (!value->is_array()) {
+        throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"chat_template\": expected a text or a list, got ",
+                                               value->type_name()));
+      } else {  // several: [{"name": ..., "template": ...}]
         for (const Json& entry : *value) {
           if (entry.is_object() && entry.value("name", Json()) == "default" && entry.value("template", Json()).is_string()) {
             chat_template_ = entry["template"].get<std::string>();
