@@ -21,6 +21,7 @@
 #include <greentrainer/select/budgeted_selection.hpp>
 
 #include "machine_peak.hpp"
+#include "random_batch.hpp"
 
 namespace gt = greentrainer;
 using Backend = gt::EigenBackend<float>;
@@ -29,23 +30,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-gt::Batch random_batch(gt::Extent sequences, gt::Extent tokens, gt::Extent vocabulary) {
-  gt::CounterRandom random(1, "tokens");
-  gt::Batch batch;
-  for (gt::Extent s = 0; s < sequences; ++s) {
-    for (gt::Extent t = 0; t < tokens; ++t) {
-      if (t + 1 < tokens) {
-        batch.label_rows.push_back(static_cast<gt::Index>(batch.decoder.ids.size()));
-        batch.labels.push_back(static_cast<gt::Index>(random.below(static_cast<std::uint32_t>(vocabulary))));
-      }
-      batch.decoder.ids.push_back(static_cast<gt::Index>(random.below(static_cast<std::uint32_t>(vocabulary))));
-      batch.decoder.positions.push_back(static_cast<gt::Index>(t));
-    }
-    batch.decoder.offsets.push_back(static_cast<gt::Index>(batch.decoder.ids.size()));
-  }
-  return batch;
 }
 
 struct Work {
@@ -147,7 +131,7 @@ int main(int argc, char** argv) {
     model.parameters()[id].upload(values);
     importance.push_back(static_cast<double>(p.size()) * random.uniform());
   }
-  const gt::Batch batch = random_batch(sequences, tokens, opt.vocab_size);
+  const gt::Batch batch = gt::benchmarks::random_batch(sequences, tokens, tokens - 1, opt.vocab_size);
   const double peak = gt::measure_peak_gflops(backend.threads());
   std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch " << sequences << " x " << tokens << '\n';
   measure(model, batch, gt::select_all(model.graph()), "full", peak);
