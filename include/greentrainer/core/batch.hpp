@@ -38,6 +38,12 @@ struct PackedTokens {
   std::vector<Index> positions;     ///< of each token within its sequence, from 0
   std::vector<Index> offsets = {0};  ///< sequences + 1 entries
 
+  /// Adds a sequence.
+  void append(const std::vector<Index>& sequence) {
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+    for (Index t = 0; t < static_cast<Index>(sequence.size()); ++t) positions.push_back(t);
+    offsets.push_back(static_cast<Index>(ids.size()));
+  }
   Extent tokens() const { return static_cast<Extent>(ids.size()); }
   Extent sequences() const { return static_cast<Extent>(offsets.size()) - 1; }
 };

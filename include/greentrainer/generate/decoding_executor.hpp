@@ -1,0 +1,247 @@
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "greentrainer/executor/activation_arena.hpp"
+#include "greentrainer/executor/batch_upload.hpp"
+#include "greentrainer/generate/decoding_plan.hpp"
+#include "greentrainer/generate/key_value_cache.hpp"
+#include "greentrainer/models/model.hpp"
+
+namespace greentrainer {
+
+/// Runs the forward operators of a graph token by token: prompts as a whole, then for each sequence one token more a step, of which attention reads
+/// the earlier ones from a cache. What depends on a source alone (an encoder, the keys and values of cross-attention) runs once for it. Sequences
+/// live in slots; prompt p has the slots from p * slots_a_prompt on, which share its source. Not thread-safe.
+template <Backend B>
+class DecodingExecutor {
+ public:
+  using T = typename B::Scalar;
+
+  struct Room {
+    Extent slots_a_prompt = 1;
+    Extent steps = 0;  ///< how often step() may be called
+  };
+
+  /// The model must outlive it.
+  explicit DecodingExecutor(Model<B>& model)
+      : backend_(&model.backend()),
+        graph_(&model.graph()),
+        vocabulary_(model.facts().vocabulary),
+        plan_(make_decoding_plan(*graph_)),
+        lifetimes_(make_lifetimes(*graph_, make_backward_plan(*graph_, select_none(*graph_)))),
+        cache_(*backend_, widths(*graph_, plan_.cached)),
+        arena_(*backend_),
+        indices_(*backend_),
+        from_source_(plan_.from_source.size()),
+        all_operators_(graph_->operators().size()) {
+    std::iota(all_operators_.begin(), all_operators_.end(), OperatorId{0});
+    for (std::size_t p = 0; p < model.parameters().size(); ++p) {
+      parameter_matrices_.push_back(model.parameters()[static_cast<ParameterId>(p)].matrix());
+    }
+  }
+
+  /// Starts over: runs the prompts and, for an encoder-decoder, their sources. Every slot of a prompt then holds it. Returns the logits of each
+  /// prompt's last token, (prompts, vocabulary) on the host, until the next call.
+  const std::vector<T>& start(const PackedTokens& prompts, const PackedTokens& sources, Room room) {
+    Batch batch{.decoder = prompts, .encoder = sources, .label_rows = {}, .labels = {}};
+    std::vector<Extent> lengths;
+    for (std::size_t p = 0; p + 1 < prompts.offsets.size(); ++p) {
+      lengths.push_back(prompts.offsets[p + 1] - prompts.offsets[p]);
+      batch.label_rows.push_back(prompts.offsets[p + 1] - 1);
+    }
+    cache_.start(std::move(lengths), room.slots_a_prompt, room.steps);
+    slots_a_prompt_ = room.slots_a_prompt;
+    source_offsets_ = sources.offsets;
+    longest_source_ = longest_sequence(sources);
+
+    Workload workload = workload_of(batch);
+    workload[Measure::labelled_tokens] = prompts.sequences();
+    lay_out(workload);
+    for (std::size_t i = 0; i < from_source_.size(); ++i) {
+      const Extent width = graph_->value(plan_.from_source[i]).shape.cols;
+      if (from_source_[i].size() < sources.tokens() * width) from_source_[i] = Tensor<B>(*backend_, 1, sources.tokens() * width);
+    }
+    place_source_values(sources.tokens());
+
+    indices_.clear();
+    const Place decoder = place(prompts.ids, prompts.positions, prompts.offsets), encoder = place(sources.ids, sources.positions, sources.offsets);
+    const std::size_t last_rows = indices_.place(batch.label_rows);
+    indices_.upload();
+    DeviceBatch device;
+    device.decoder = packed_tokens(decoder, prompts.sequences(), prompts.tokens(), longest_sequence(prompts));
+    device.encoder = packed_tokens(encoder, sources.sequences(), sources.tokens(), longest_source_);
+    device.label_rows = indices_[last_rows];
+    device.labelled = prompts.sequences();
+    for (const OperatorId id : all_operators_) {
+      run(id, device, {});
+      for (const ValueId v : graph_->op(id).outputs) {
+        const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
+        if (cached != DecodingPlan::nothing) cache_.store_prompts(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)]);
+      }
+    }
+    return logits_on_host(device.labelled);
+  }
+
+  /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back. Returns the logits behind these
+  /// tokens, (slots, vocabulary) on the host, until the next call. Throws ShapeError where there is no room left.
+  const std::vector<T>& step(std::span<const Index> slots, std::span<const Index> ids) {
+    if (slots.size() != ids.size() || cache_.new_rows_left() < 1) {
+      throw ShapeError("DecodingExecutor::step", text("tokens: expected one for each of ", slots.size(), " slots and room for it, got ", ids.size(),
+                                                      " tokens and room for ", cache_.new_rows_left()));
+    }
+    const auto rows = static_cast<Extent>(slots.size());
+    std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends, row_of_slot(static_cast<std::size_t>(cache_.slots()), 0);
+    Extent longest = 0;
+    cache_.add_row();
+    for (const Index slot : slots) {
+      positions.push_back(static_cast<Index>(cache_.length(slot) - 1));
+      begins.push_back(cache_.begin(slot));
+      ends.push_back(cache_.end(slot));
+      longest = std::max(longest, cache_.length(slot));
+      row_of_slot[static_cast<std::size_t>(slot)] = offsets.back();
+      offsets.push_back(offsets.back() + 1);
+      if (from_source_.empty()) continue;
+      const auto source = static_cast<std::size_t>(slot / slots_a_prompt_);
+      source_begins.push_back(source_offsets_[source]);
+      source_ends.push_back(source_offsets_[source + 1]);
+    }
+    lay_out(step_workload(rows));
+    place_source_values(source_offsets_.back());
+
+    indices_.clear();
+    const Place decoder = place(ids, positions, offsets);
+    const std::size_t cache_begins = indices_.place(begins), cache_ends = indices_.place(ends), rows_of_slots = indices_.place(row_of_slot);
+    const std::size_t encoder_begins = indices_.place(source_begins), encoder_ends = indices_.place(source_ends);
+    indices_.upload();
+    DeviceBatch device;
+    device.decoder = packed_tokens(decoder, rows, rows, 1);
+    device.decoder.keys = {.begins = indices_[cache_begins], .ends = indices_[cache_ends], .count = rows, .max_length = longest};
+    device.encoder.sequences = {.begins = indices_[encoder_begins], .ends = indices_[encoder_ends], .count = rows, .max_length = longest_source_};
+    device.encoder.keys = device.encoder.sequences;
+    device.label_rows = indices_[decoder.offsets];  // 0, 1, ...: the head runs on every row
+    device.labelled = rows;
+    for (const OperatorId id : plan_.every_token) {
+      const auto& node = graph_->op(id);
+      run(id, device, caches_of(node));
+      for (const ValueId v : node.outputs) {
+        const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
+        if (cached == DecodingPlan::nothing) continue;
+        cache_.store_new_rows(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)], indices_[rows_of_slots]);
+      }
+    }
+    return logits_on_host(rows);
+  }
+
+  /// The sequence in slot `to` becomes the one in slot `from`, which has the same prompt.
+  void copy_slot(Index from, Index to) { cache_.copy_new_rows(from, to); }
+
+ private:
+  struct Place {
+    std::size_t ids, positions, offsets;
+  };
+
+  static std::vector<Extent> widths(const TensorGraph<B>& graph, const std::vector<ValueId>& values) {
+    std::vector<Extent> all;
+    for (const ValueId v : values) all.push_back(graph.value(v).shape.cols);
+    return all;
+  }
+
+  Place place(std::span<const Index> ids, std::span<const Index> positions, std::span<const Index> offsets) {
+    return {indices_.place(ids), indices_.place(positions), indices_.place(offsets)};
+  }
+  DeviceTokens packed_tokens(const Place& p, Extent sequences, Extent tokens, Extent longest) const {
+    const auto view = SequenceView::packed(indices_[p.offsets], sequences, longest);
+    return {.ids = indices_[p.ids], .positions = indices_[p.positions], .sequences = view, .keys = view, .tokens = tokens};
+  }
+
+  /// Of a step of so many rows, with as many pairs as the last one can have: steps of equally many rows then share a layout.
+  Workload step_workload(Extent rows) const {
+    Workload workload;
+    workload[Measure::steps] = 1;
+    for (const Measure m : {Measure::decoder_sequences, Measure::decoder_tokens, Measure::labelled_tokens}) workload[m] = rows;
+    workload[Measure::decoder_pairs] = rows * cache_.room();
+    workload[Measure::cross_pairs] = rows * longest_source_;
+    return workload;
+  }
+
+  void lay_out(const Workload& workload) {
+    if (workload == laid_out_) return;
+    arena_.lay_out(*graph_, lifetimes_, workload);
+    values_ = arena_.values();
+    laid_out_ = workload;
+  }
+  /// What comes from the source has memory of its own.
+  void place_source_values(Extent source_tokens) {
+    for (std::size_t i = 0; i < from_source_.size(); ++i) {
+      const ValueId v = plan_.from_source[i];
+      values_[static_cast<std::size_t>(v)] = {from_source_[i].data(), source_tokens, graph_->value(v).shape.cols};
+    }
+  }
+
+  std::span<const Matrix<T>> caches_of(const typename TensorGraph<B>::Operator& node) {
+    const BitSet remembered = node.op->remembered_inputs();
+    if (remembered == 0) return {};
+    caches_.assign(node.inputs.size(), {});
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (((remembered >> i) & 1U) == 0) continue;
+      caches_[i] = cache_.rows(static_cast<std::size_t>(plan_.cache_of_value[static_cast<std::size_t>(node.inputs[i])]));
+    }
+    return caches_;
+  }
+
+  void run(OperatorId id, const DeviceBatch& batch, std::span<const Matrix<T>> caches) {
+    const auto& node = graph_->op(id);
+    LossTarget<T> target;
+    if (node.op->is_loss()) target.logits = logits(batch.labelled);
+    const auto collect = [](std::vector<Matrix<T>>& into, const std::vector<int>& ids, const std::vector<Matrix<T>>& from) {
+      into.clear();
+      for (const int i : ids) into.push_back(from[static_cast<std::size_t>(i)]);
+      return std::span<const Matrix<T>>(into);
+    };
+    ForwardCall<B> call{.backend = *backend_,
+                        .batch = batch,
+                        .loss = target,
+                        .inputs = collect(inputs_, node.inputs, values_),
+                        .outputs = collect(outputs_, node.outputs, values_),
+                        .parameters = collect(parameters_, node.parameters, parameter_matrices_),
+                        .workspace = arena_.workspace(),
+                        .caches = caches};
+    node.op->forward(call);
+  }
+
+  Matrix<T> logits(Extent rows) {
+    if (logits_.size() < rows * vocabulary_) logits_ = Tensor<B>(*backend_, 1, rows * vocabulary_);
+    return {logits_.data(), rows, vocabulary_};
+  }
+  const std::vector<T>& logits_on_host(Extent rows) {
+    const Matrix<T> computed = logits(rows);
+    host_logits_.resize(static_cast<std::size_t>(computed.size()));
+    if (rows > 0) backend_->copy_to_host(host_logits_.data(), computed.data, computed.size() * static_cast<Bytes>(sizeof(T)));
+    return host_logits_;
+  }
+
+  B* backend_;
+  const TensorGraph<B>* graph_;
+  Extent vocabulary_;
+  DecodingPlan plan_;
+  Lifetimes lifetimes_;
+  KeyValueCache<B> cache_;
+  ActivationArena<B> arena_;
+  IndexBlock<B> indices_;
+  std::vector<Tensor<B>> from_source_;  ///< of the plan's values from the source
+  std::vector<OperatorId> all_operators_;
+  std::vector<Matrix<T>> parameter_matrices_, values_, inputs_, outputs_, parameters_, caches_;
+  std::vector<Index> source_offsets_;
+  Extent longest_source_ = 0;
+  Extent slots_a_prompt_ = 1;
+  std::optional<Workload> laid_out_;
+  Tensor<B> logits_;
+  std::vector<T> host_logits_;
+};
+
+}  // namespace greentrainer
