@@ -76,6 +76,15 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forwar
 }
 TEST_CASE_TEMPLATE_APPLY(activations, BackendsInDouble);
 
+TEST_CASE_TEMPLATE_DEFINE("The gradient of a dropout drops what the forward kernel dropped", B, dropout) {
+  const DropoutMask mask{.stream = {1, "dropout"}, .probability = 0.3};
+  GradientCheck<B> check({{"x", rows, cols}}, {rows, cols});
+  check.forward = [mask](B& b, auto& d) { b.dropout(d.in(0), mask, d.y(), Write::overwrite); };
+  check.backward = [mask](B& b, auto& d) { b.dropout(d.dy(), mask, d.grad(0), Write::accumulate); };
+  check.run();
+}
+TEST_CASE_TEMPLATE_APPLY(dropout, BackendsInDouble);
+
 TEST_CASE_TEMPLATE_DEFINE("The gradient of a rotary embedding turns back", B, rotary) {
   GradientCheck<B> check({{"x", rows, 24}}, {rows, 24}, {0, 1, 5, 1000, 7});
   check.forward = [](B& b, auto& d) { b.rotary(d.in(0), d.index(), 12, 10000.0, Rotation::forward, d.y()); };

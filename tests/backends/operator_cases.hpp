@@ -229,6 +229,14 @@ inline auto add_case(Extent rows, Extent cols, Extent gap, int place = -1) {
 inline auto accumulate_case(Extent rows, Extent cols, Extent gap) {
   return elementwise_case("accumulate", "", rows, cols, gap, 1, -1, [](auto& b, auto x, auto, auto, auto y) { b.accumulate(x, y); });
 }
+inline auto copy_matrix_case(Extent rows, Extent cols, Extent gap) {
+  return elementwise_case("copy_matrix", "", rows, cols, gap, 0, -1, [](auto& b, auto x, auto, auto, auto y) { b.copy_matrix(x, y); });
+}
+inline auto dropout_case(Extent rows, Extent cols, Extent gap, double probability, Write write, int place = -1) {
+  const DropoutMask mask{.stream = {3, "dropout", 5}, .probability = probability};
+  return elementwise_case("dropout", text(" of ", probability, text_of(write)), rows, cols, gap, write == Write::accumulate ? 2 : 1, place,
+                          [=](auto& b, auto x, auto, auto, auto y) { b.dropout(x, mask, y, write); });
+}
 
 inline auto cross_entropy_forward_case(Extent rows, Extent vocabulary, bool row_losses) {
   return operator_case(
@@ -300,6 +308,11 @@ void for_each_operator_case(Visit&& visit) {
     }
     for (const int place : {-1, 0, 1}) visit(add_case(rows, cols, gap, place));
     visit(accumulate_case(rows, cols, gap));
+    visit(copy_matrix_case(rows, cols, gap));
+    for (const double probability : {0.0, 0.1, 0.75}) {
+      for (const Write write : {Write::overwrite, Write::accumulate}) visit(dropout_case(rows, cols, gap, probability, write));
+      visit(dropout_case(rows, cols, gap, probability, Write::overwrite, 0));
+    }
   }
   for (const Rotation rotation : {Rotation::forward, Rotation::backward}) {
     for (const bool in_place : {false, true}) {

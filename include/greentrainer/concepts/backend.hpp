@@ -35,7 +35,7 @@ template <class B, class T = typename B::Scalar>
 concept BackendKernels =
     is_element<T> && requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index, Extent n,
                                        double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
-                                       Activation activation, Rotation rotation, const AdamWStep& adamw, const SgdStep& sgd) {
+                                       Activation activation, Rotation rotation, const DropoutMask& dropout, const AdamWStep& adamw, const SgdStep& sgd) {
       // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
       b.matmul(x, transpose, z, transpose, y, write);
       // y (R, C) += vector (C) in every row.                                             RC
@@ -84,6 +84,11 @@ concept BackendKernels =
       b.add(x, z, y);
       // y += x.                                                                          RC
       b.accumulate(x, y);
+      // y = x.                                                                           0
+      b.copy_matrix(x, y);
+      // y = mask.scale() * x where the mask does not drop, else 0; or y += that. Its gradient is the same of grad_output. Random bits count nothing, the
+      // product for every element; in place (y = x, overwriting) allowed.                RC, + RC
+      b.dropout(x, dropout, y, write);
 
       // Softmax attention without a (tokens x tokens) matrix in memory.
       // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query rows, heads) receives the

@@ -4,6 +4,7 @@
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/position_bias.hpp"
+#include "greentrainer/core/random.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
@@ -61,6 +62,22 @@ constexpr std::string_view name_of(Activation kind) {
   }
   return "?";
 }
+
+/// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32 bits of that number in the
+/// stream are below `threshold`. Nothing is kept from forward to backward: both ask again.
+struct DropoutMask {
+  RandomStream stream;
+  double probability = 0;  ///< of dropping, at least 0 and below 1; 0 drops nothing and draws nothing
+
+  constexpr std::uint32_t threshold() const { return static_cast<std::uint32_t>(probability * 0x1p32); }
+  /// What is left is multiplied with it, so that means stay what they were.
+  constexpr double scale() const { return 1 / (1 - probability); }
+  constexpr bool drops(Extent element) const {
+    if (probability == 0) return false;
+    const auto number = static_cast<std::uint64_t>(element);
+    return stream.block(number / 4)[number % 4] < threshold();
+  }
+};
 
 /// Direction of a rotary embedding; its gradient rotates back.
 enum class Rotation : bool { forward = false, backward = true };

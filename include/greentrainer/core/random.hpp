@@ -23,19 +23,39 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   return counter;
 }
 
-/// A stream of random numbers that depends on (seed, purpose, step) alone: drawing for one purpose never disturbs another, and a run can be
-/// resumed at any step. Purposes are short texts such as "shuffle" or "dropout".
+/// Random bits by number, as many as are asked for: a pure function of (seed, purpose, step), so that threads and devices draw any part of them
+/// alone. Purposes are short texts such as "shuffle" or "dropout".
+struct RandomStream {
+  std::array<std::uint32_t, 2> key{};
+  std::array<std::uint32_t, 2> high{};
+
+  RandomStream() = default;
+  constexpr RandomStream(std::uint64_t seed, std::string_view purpose, std::uint64_t step = 0)
+      : key{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
+        high{static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(hash(purpose) ^ (step >> 32))} {}
+
+  /// Numbers 4 * index to 4 * index + 3, of 32 uniform bits each.
+  constexpr std::array<std::uint32_t, 4> block(std::uint64_t index) const {
+    return philox4x32({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), high[0], high[1]}, key);
+  }
+
+ private:
+  static constexpr std::uint64_t hash(std::string_view s) {  // FNV-1a
+    std::uint64_t h = 0xcbf29ce484222325ULL;
+    for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    return h;
+  }
+};
+
+/// Random numbers in the order of a RandomStream: drawing for one purpose never disturbs another, and a run can be resumed at any step.
 class CounterRandom {
  public:
-  CounterRandom(std::uint64_t seed, std::string_view purpose, std::uint64_t step = 0)
-      : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
-        high_{static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(hash(purpose) ^ (step >> 32))} {}
+  CounterRandom(std::uint64_t seed, std::string_view purpose, std::uint64_t step = 0) : stream_(seed, purpose, step) {}
 
   /// 32 uniform bits.
   std::uint32_t next() {
     if (used_ == 4) {
-      block_ = philox4x32({static_cast<std::uint32_t>(index_), static_cast<std::uint32_t>(index_ >> 32), high_[0], high_[1]}, key_);
-      ++index_;
+      block_ = stream_.block(index_++);
       used_ = 0;
     }
     return block_[used_++];
@@ -70,14 +90,7 @@ class CounterRandom {
   }
 
  private:
-  static constexpr std::uint64_t hash(std::string_view s) {  // FNV-1a
-    std::uint64_t h = 0xcbf29ce484222325ULL;
-    for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-    return h;
-  }
-
-  std::array<std::uint32_t, 2> key_;
-  std::array<std::uint32_t, 2> high_;
+  RandomStream stream_;
   std::array<std::uint32_t, 4> block_{};
   std::uint64_t index_ = 0;
   std::size_t used_ = 4;

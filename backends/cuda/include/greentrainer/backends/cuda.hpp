@@ -5,6 +5,7 @@
 
 #include "greentrainer/backends/cuda/attention_kernels.hpp"
 #include "greentrainer/backends/cuda/cross_entropy_kernels.hpp"
+#include "greentrainer/backends/cuda/dropout_kernel.hpp"
 #include "greentrainer/backends/cuda/elementwise_kernels.hpp"
 #include "greentrainer/backends/cuda/norm_kernels.hpp"
 #include "greentrainer/backends/cuda/product_kernels.hpp"
@@ -23,6 +24,7 @@ template <class T = float>
 class CudaBackend : private cuda::Context,  // first: the kernels hold a reference to it
                     public cuda::ProductKernels<T>,
                     public cuda::ElementwiseKernels<T>,
+                    public cuda::DropoutKernel<T>,
                     public cuda::RowKernels<T>,
                     public cuda::NormKernels<T>,
                     public cuda::RotaryKernel<T>,
@@ -39,6 +41,7 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
       : Context(device, options),
         cuda::ProductKernels<T>(context()),
         cuda::ElementwiseKernels<T>(context()),
+        cuda::DropoutKernel<T>(context()),
         cuda::RowKernels<T>(context()),
         cuda::NormKernels<T>(context()),
         cuda::RotaryKernel<T>(context()),
@@ -59,6 +62,7 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
   using Context::copy_from_host;
   using Context::copy_to_host;
   using Context::deallocate;
+  using Context::stream;  ///< that all work runs on: for events, and for kernels of one's own
   using Context::synchronize;
   using Context::zero;
 

@@ -6,6 +6,7 @@
 
 #include "greentrainer/backends/eigen/attention_kernels.hpp"
 #include "greentrainer/backends/eigen/cross_entropy_kernels.hpp"
+#include "greentrainer/backends/eigen/dropout_kernel.hpp"
 #include "greentrainer/backends/eigen/elementwise_kernels.hpp"
 #include "greentrainer/backends/eigen/norm_kernels.hpp"
 #include "greentrainer/backends/eigen/product_kernels.hpp"
@@ -20,6 +21,7 @@ template <std::floating_point T = float>
 class EigenBackend : private eigen::Workers,  // first: the kernels hold a reference to it
                      public eigen::ProductKernels<T>,
                      public eigen::ElementwiseKernels<T>,
+                     public eigen::DropoutKernel<T>,
                      public eigen::NormKernels<T>,
                      public eigen::RotaryKernel<T>,
                      public eigen::AttentionKernels<T>,
@@ -33,6 +35,7 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
       : Workers(threads),
         eigen::ProductKernels<T>(workers()),
         eigen::ElementwiseKernels<T>(workers()),
+        eigen::DropoutKernel<T>(workers()),
         eigen::NormKernels<T>(workers()),
         eigen::RotaryKernel<T>(workers()),
         eigen::AttentionKernels<T>(workers()),

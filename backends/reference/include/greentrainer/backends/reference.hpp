@@ -163,6 +163,15 @@ class ReferenceBackend {
   void accumulate(Const x, Matrix<T> y) {
     each(y, [&](Extent r, Extent c, T& out) { out += at(x, r, c); });
   }
+  void copy_matrix(Const x, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = at(x, r, c); });
+  }
+  void dropout(Const x, const DropoutMask& mask, Matrix<T> y, Write write) {
+    each(y, [&](Extent r, Extent c, T& out) {
+      const T kept = at(x, r, c) * T(mask.scale());
+      put(out, mask.drops(r * y.cols + c) ? T(0) : kept, write);
+    });
+  }
 
   void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
     reference::attention_forward<T>(shape, queries, keys, values, bias, output, stats);

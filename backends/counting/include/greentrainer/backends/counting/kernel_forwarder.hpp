@@ -126,6 +126,14 @@ class KernelForwarder {
     forward(
         "accumulate", y.size(), [](auto& b, auto... a) { b.accumulate(a...); }, x, y);
   }
+  void copy_matrix(Const x, Matrix<T> y) {
+    forward(
+        "copy_matrix", 0, [](auto& b, auto... a) { b.copy_matrix(a...); }, x, y);
+  }
+  void dropout(Const x, const DropoutMask& mask, Matrix<T> y, Write write) {
+    forward(
+        "dropout", y.size() + added(x, write), [](auto& b, auto... a) { b.dropout(a...); }, x, mask, y, write);
+  }
 
   void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
     const Extent d = shape.head_dim;

@@ -11,6 +11,10 @@ struct Sum {
   __device__ T operator()(T a, T b) const { return a + b; }
 };
 template <class T>
+struct Same {
+  __device__ T operator()(T a) const { return a; }
+};
+template <class T>
 struct Scaled {
   T factor;
   __device__ T operator()(T a) const { return a * factor; }
@@ -49,6 +53,10 @@ void ElementwiseKernels<T>::add(Matrix<const T> x, Matrix<const T> z, Matrix<T> 
 template <class T>
 void ElementwiseKernels<T>::accumulate(Matrix<const T> x, Matrix<T> y) {
   map(context_.stream(), "accumulate", Sum<T>{}, y, Matrix<const T>(y), x);
+}
+template <class T>
+void ElementwiseKernels<T>::copy_matrix(Matrix<const T> x, Matrix<T> y) {
+  map(context_.stream(), "copy_matrix", Same<T>{}, y, x);
 }
 template <class T>
 void ElementwiseKernels<T>::scale(Extent n, T* x, double factor) {

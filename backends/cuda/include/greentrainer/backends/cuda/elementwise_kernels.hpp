@@ -15,6 +15,7 @@ class ElementwiseKernels {
   void add_bias(Matrix<T> y, const T* bias);
   void add(Matrix<const T> x, Matrix<const T> z, Matrix<T> y);
   void accumulate(Matrix<const T> x, Matrix<T> y);
+  void copy_matrix(Matrix<const T> x, Matrix<T> y);
   void scale(Extent n, T* x, double factor);
 
   void activation_forward(Activation kind, Matrix<const T> x, Matrix<T> y);

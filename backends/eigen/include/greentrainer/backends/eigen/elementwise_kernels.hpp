@@ -33,6 +33,10 @@ class ElementwiseKernels {
     map(
         "accumulate", y, [](const L& a, const L& b) -> L { return a + b; }, Matrix<const T>(y), x);
   }
+  void copy_matrix(Matrix<const T> x, Matrix<T> y) {
+    map(
+        "copy_matrix", y, [](const L& a) -> L { return a; }, x);
+  }
   void scale(Extent n, T* x, double factor) {
     const T f = static_cast<T>(factor);
     map(
