@@ -302,7 +302,7 @@ Command make_finetune_command() {
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->data.target_tokens, 2, "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
-  command.text("dataset", options->data.dataset, "NAME", "Read a known data set's own form");
+  command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
   command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);

@@ -7,6 +7,12 @@
 
 namespace greentrainer::program {
 
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const DatasetForm& form : dataset_forms) names.emplace_back(form.name);
+  return names;
+}
+
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
   constexpr Extent usual = 512;
   if (choice.max_tokens == 0) return std::min(usual, facts.max_positions);
@@ -29,6 +35,12 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
   }
   if (data.rows_truncated > 0) say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest));
   return data;
+}
+
+bool has_choices(const DataChoice& choice) { return !choice.dataset.empty() && dataset_form(choice.dataset).task == DatasetTask::choice; }
+
+Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice) {
+  return greentrainer::load_choices(path, tokenizer, data_options_for(facts, {.max_tokens = max_tokens(choice, facts), .dataset = choice.dataset}));
 }
 
 }  // namespace greentrainer::program

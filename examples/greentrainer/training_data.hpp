@@ -1,7 +1,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "greentrainer/data/load_choices.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/models/model.hpp"
 
@@ -14,11 +16,20 @@ struct DataChoice {
   Extent target_tokens = 0;  ///< of an encoder-decoder's completion; 0: 512
 };
 
+/// Names for --dataset.
+std::vector<std::string> dataset_names();
+
 /// Throws ConfigError for more tokens than the model has positions.
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts);
 
 /// Reads a file and says on stderr what was dropped and truncated. `tokenizer` may be null: then only {"input_ids", "labels"} can be read.
 /// Throws DataError naming file and line for what the model cannot read, and if no row is left; ConfigError for target tokens of a model without targets.
 Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice);
+
+/// Whether rows of the data have labels to choose from, so that accuracy can be told.
+bool has_choices(const DataChoice& choice);
+
+/// The same file as load_data's, for evaluate_choices. Requires has_choices. Throws as load_data.
+Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice);
 
 }  // namespace greentrainer::program
