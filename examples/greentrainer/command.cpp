@@ -116,6 +116,11 @@ void Command::on(const std::string& name, bool& target, const std::string& help)
           }});
 }
 
+void Command::positional(const std::string& name, std::string& target, const std::string& help) {
+  text(name, target, "PATH", help);
+  options_.back().positional = true;
+}
+
 const Command::Option* Command::find(std::string_view name) const {
   const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& o) { return o.name == name; });
   return found == options_.end() ? nullptr : &*found;
@@ -125,7 +130,7 @@ Command::Option* Command::find(std::string_view name) { return const_cast<Option
 
 void Command::require(std::string_view name) const {
   if (given(name)) return;
-  bad_usage(name_, greentrainer::text("--", name, ": expected a value, got none; see greentrainer ", name_, " --help"));
+  bad_usage(name_, greentrainer::text(find(name)->positional ? "" : "--", name, ": expected a value, got none; see greentrainer ", name_, " --help"));
 }
 
 void Command::refuse(std::string_view name, std::string_view by, std::string_view reason) const {

@@ -24,6 +24,7 @@ class Command {
     bool list = false;
     std::function<void(const std::vector<std::string>&)> set;
     Source source = Source::nowhere;
+    bool positional = false;  ///< stands by itself, without a name in front
 
     bool is_switch() const { return placeholder.empty(); }
   };
@@ -42,6 +43,8 @@ class Command {
   void number(const std::string& name, double& target, double least, bool exclusive, const std::string& help,
               double most = std::numeric_limits<double>::infinity());
   void on(const std::string& name, bool& target, const std::string& help);
+  /// A word of the command line that is no option.
+  void positional(const std::string& name, std::string& target, const std::string& help);
   void option(Option option) { options_.push_back(std::move(option)); }
 
   const std::string& name() const { return name_; }

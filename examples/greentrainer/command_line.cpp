@@ -19,6 +19,7 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --tokens 256 --labelled-tokens 32\n"
     "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --rho 0.5\n"
     "  greentrainer evaluate --model tuned --data validation.jsonl\n"
+    "  greentrainer experiment compare.toml\n"
     "  greentrainer COMMAND --help\n"
     "Exit status: 0 done, 1 failed (one line on stderr says why), 2 bad usage, 77 no such device here, 130 stopped by Ctrl-C.";
 
@@ -37,7 +38,7 @@ void declare(CLI::App& app, Parsed& parsed) {
     if (option.is_switch()) {
       app.add_flag("--" + option.name, parsed.switches[option.name], option.help);
     } else {
-      app.add_option("--" + option.name, parsed.values[option.name], option.help)
+      app.add_option((option.positional ? "" : "--") + option.name, parsed.values[option.name], option.help)
           ->type_name(option.placeholder)
           ->expected(1)
           ->allow_extra_args(false)
@@ -48,15 +49,21 @@ void declare(CLI::App& app, Parsed& parsed) {
 
 std::vector<std::string> option_names(const Command& command) {
   std::vector<std::string> names = {"--help"};
-  for (const auto& option : command.options()) names.push_back("--" + option.name);
+  for (const auto& option : command.options()) {
+    if (!option.positional) names.push_back("--" + option.name);
+  }
+  return names;
+}
+
+std::vector<std::string> command_names(const std::vector<Command>& commands) {
+  std::vector<std::string> names;
+  for (const Command& c : commands) names.push_back(c.name());
   return names;
 }
 
 [[noreturn]] void refuse_extra(const std::string& extra, const Command* command, const std::vector<Command>& commands) {
   if (command == nullptr) {
-    std::vector<std::string> names;
-    for (const Command& c : commands) names.push_back(c.name());
-    bad_usage("greentrainer", text(extra, ": expected a command, got an unknown one", suggestion(extra, names)));
+    bad_usage("greentrainer", text(extra, ": expected a command, got an unknown one", suggestion(extra, command_names(commands))));
   }
   if (!extra.starts_with('-')) bad_usage(command->name(), text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
   const std::string name = extra.substr(0, extra.find('='));
@@ -97,7 +104,7 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
     bad_usage(command, text(error.what(), "; see greentrainer", chosen == nullptr ? "" : " " + command, " --help"));
   }
   for (const std::string& extra : app.remaining(true)) refuse_extra(extra, chosen == nullptr ? nullptr : chosen->command, commands);
-  if (chosen == nullptr) bad_usage("greentrainer", "command: expected plan, select, finetune or evaluate, got none; see greentrainer --help");
+  if (chosen == nullptr) bad_usage("greentrainer", text("command: expected one, got none", suggestion("", command_names(commands)), "; see greentrainer --help"));
 
   Command& command = *chosen->command;
   if (const auto& file = chosen->values["config"]; !file.empty()) read_config_file(file.back(), command, commands);

@@ -24,15 +24,6 @@ std::string text_of(const std::string& where, const toml::node& node) {
   bad_usage("config", where + ": expected a text, a number or true or false, got something else");
 }
 
-std::vector<std::string> values_of(const std::string& where, const toml::node& node, bool list) {
-  const toml::array* array = node.as_array();
-  if (array == nullptr) return {text_of(where, node)};
-  if (!list) bad_usage("config", where + ": expected one value, got an array");
-  std::vector<std::string> values;
-  for (const toml::node& element : *array) values.push_back(text_of(where, element));
-  return values;
-}
-
 bool known(const std::vector<Command>& commands, std::string_view key) {
   return std::any_of(commands.begin(), commands.end(), [&](const Command& c) { return c.find(key) != nullptr; });
 }
@@ -53,7 +44,7 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
       bad_usage("config", text(where, ": expected an option of ", command.name(), " without its dashes, got an unknown one", suggestion(key, names)));
     }
     try {
-      option->set(values_of(where, node, option->list));
+      option->set(option_values(where, node, option->list));
     } catch (const UsageError& error) {
       const std::string what = error.what();  // say which file the value is from
       bad_usage("config", what.starts_with("[config]") ? what.substr(9) : text(path, ", ", what.substr(what.find("] ") + 2)));
@@ -64,14 +55,26 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
 
 }  // namespace
 
-void read_config_file(const std::string& path, Command& command, const std::vector<Command>& commands) {
+toml::table read_toml(const std::string& where, const std::string& path) {
   const std::string bytes = read_file(path, Bytes{1} << 20);
-  toml::table file;
   try {
-    file = toml::parse(bytes, path);
+    return toml::parse(bytes, path);
   } catch (const toml::parse_error& error) {
-    throw LoadError("config", text(path, ", line ", error.source().begin.line, ": expected TOML, got an error: ", error.description()));
+    throw LoadError(where, text(path, ", line ", error.source().begin.line, ": expected TOML, got an error: ", error.description()));
   }
+}
+
+std::vector<std::string> option_values(const std::string& where, const toml::node& node, bool list) {
+  const toml::array* array = node.as_array();
+  if (array == nullptr) return {text_of(where, node)};
+  if (!list) bad_usage("config", where + ": expected one value, got an array");
+  std::vector<std::string> values;
+  for (const toml::node& element : *array) values.push_back(text_of(where, element));
+  return values;
+}
+
+void read_config_file(const std::string& path, Command& command, const std::vector<Command>& commands) {
+  const toml::table file = read_toml("config", path);
   std::vector<std::string> names;
   for (const Command& c : commands) names.push_back(c.name());
   for (const auto& [key, node] : file) {

@@ -2,12 +2,15 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "../../benchmarks/machine_peak.hpp"
+#include "greentrainer/core/error.hpp"
 
 namespace greentrainer::program {
 
@@ -25,6 +28,17 @@ std::optional<std::uint64_t> read_number(const std::filesystem::path& file) {
 }
 
 }  // namespace
+
+std::string machine_name() {
+  std::ifstream in("/proc/cpuinfo");
+  std::string name = "unknown processor";
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("model name")) continue;
+    name = line.substr(std::min(line.size(), line.find(':') + 2));
+    break;
+  }
+  return text(name, ", ", std::max(1U, std::thread::hardware_concurrency()), " cores");
+}
 
 Bytes peak_memory() {
   rusage usage{};

@@ -3,11 +3,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer::program {
+
+/// The processor and how many of its cores are ours, such as "AMD EPYC, 2 cores".
+std::string machine_name();
 
 /// The most memory that this process has had, as the system counts it.
 Bytes peak_memory();

@@ -1,4 +1,4 @@
-// The program greentrainer: plan, select, finetune, evaluate. Each subcommand is a file of its own.
+// The program greentrainer. Each subcommand is a file of its own.
 
 #include <algorithm>
 #include <cstdio>
@@ -30,6 +30,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_select_command());
     commands.push_back(make_finetune_command());
     commands.push_back(make_evaluate_command());
+    commands.push_back(make_experiment_command());
     const Command* command = read_command_line(argc, argv, commands);
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();

@@ -27,7 +27,7 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
     std::vector<std::string> arguments;
     std::string says;
   };
-  const std::vector<Case> cases = {{{}, "expected plan, select, finetune or evaluate"},
+  const std::vector<Case> cases = {{{}, "there are plan, select, finetune, "},
                                    {{"fintune"}, "did you mean finetune?"},
                                    {{"plan", "--modle", model}, "did you mean --model?"},
                                    {{"plan"}, "--model"},

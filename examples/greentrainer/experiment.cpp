@@ -1,0 +1,111 @@
+// greentrainer experiment: methods x seeds on one data set, resumable, with a report as JSON, Markdown and one HTML page.
+
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "commands.hpp"
+#include "console.hpp"
+#include "experiment_cell.hpp"
+#include "experiment_report.hpp"
+#include "greentrainer/io/atomic_file.hpp"
+#include "machine.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr const char* examples =
+    "Examples:\n"
+    "  greentrainer experiment scitldr.toml              # goes on where it was stopped; what is done is not run again\n"
+    "  greentrainer experiment scitldr.toml --report     # only the report, of the runs that are done\n"
+    "FILE.toml:\n"
+    "  name = \"SmolLM2-135M on SciTLDR\"\n"
+    "  note = \"what a reader must know\"                  # optional\n"
+    "  output = \"results/scitldr\"                        # folder; report.json, report.md, report.html and cells/\n"
+    "  seeds = [1, 2, 3]\n"
+    "  score = \"loss\"                                    # a field of evaluate's report that methods are compared by\n"
+    "  reference = \"full\"                                # the method that others are held against\n"
+    "  [finetune]                                        # options of every run, without dashes\n"
+    "  model = \"smollm2-135m\"\n"
+    "  train = \"train.jsonl\"\n"
+    "  [evaluate]\n"
+    "  data = \"test.jsonl\"\n"
+    "  [[method]]\n"
+    "  name = \"full\"\n"
+    "  method = \"full\"\n"
+    "  [[method]]\n"
+    "  name = \"GreenTrainer-0.5\"\n"
+    "  method = \"green\"                                  # and any other option of finetune; \"none\" evaluates the model as it is\n"
+    "  rho = 0.5";
+
+struct Options {
+  std::string file;
+  bool report = false, json = false;
+};
+
+/// Runs what is not done. False if a signal stopped it.
+bool run_cells(const std::vector<ExperimentCell>& cells) {
+  std::size_t open = 0;
+  for (const ExperimentCell& cell : cells) open += cell.is_done() ? 0 : 1;
+  say(text(cells.size(), " runs, ", cells.size() - open, " done already"));
+  std::size_t number = cells.size() - open;
+  for (const ExperimentCell& cell : cells) {
+    if (cell.is_done()) continue;
+    const std::string title =
+        text("[", ++number, "/", cells.size(), "] ", cell.method().name, cell.method().trains ? text(", seed ", cell.seed()) : "");
+    say(title);
+    const auto start = std::chrono::steady_clock::now();
+    if (!cell.run()) return false;
+    say(text(title, ": ", duration_text(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count())));
+  }
+  return true;
+}
+
+int run(const Options& options) {
+  const ExperimentPlan plan = read_experiment(options.file);
+  const std::vector<ExperimentCell> cells = experiment_cells(plan);
+  if (!options.report) {
+    watch_for_interrupts();
+    if (!run_cells(cells)) {
+      say("[experiment] stopped by a signal; the same command goes on from here");
+      return 130;
+    }
+  }
+  OrderedJson results = OrderedJson::array();
+  for (const ExperimentCell& cell : cells) {
+    if (cell.is_done()) results.push_back(cell.read());
+  }
+  if (results.empty())
+    throw ConfigError("experiment", text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));
+  const OrderedJson report = experiment_report(plan, std::move(results));
+  const std::filesystem::path output = plan.output;
+  atomic_write_file(output / "report.json", report.dump(1) + "\n");
+  atomic_write_file(output / "report.md", experiment_markdown(report));
+  atomic_write_file(output / "report.html", experiment_page(report));
+  if (options.json) {
+    print_json(report);
+  } else {
+    std::cout << experiment_markdown(report).substr(0, experiment_markdown(report).find("\n## Commands"))
+              << "\nWritten: " << (output / "report.html").string() << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command make_experiment_command() {
+  const auto options = std::make_shared<Options>();
+  Command command("experiment", "Compare methods on one data set, over seeds", examples);
+  command.positional("FILE.toml", options->file, "What to run");
+  command.on("report", options->report, "Run nothing: report what is done");
+  command.on("json", options->json, "Print the report as one JSON object on stdout");
+  command.run = [options](const Command& self) {
+    self.require("FILE.toml");
+    return run(*options);
+  };
+  return command;
+}
+
+}  // namespace greentrainer::program

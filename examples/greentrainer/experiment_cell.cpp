@@ -1,0 +1,174 @@
+#include "experiment_cell.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sstream>
+#include <sys/wait.h>
+#include <system_error>
+
+#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/file.hpp"
+#include "machine.hpp"
+
+extern char** environ;
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr Bytes largest_report = Bytes{1} << 30;
+
+/// "GreenTrainer 0.5" -> "greentrainer-0.5": a name for a folder.
+std::string slug(const std::string& name) {
+  std::string out;
+  for (const unsigned char c : name) out += std::isalnum(c) != 0 || c == '.' ? static_cast<char>(std::tolower(c)) : '-';
+  return out;
+}
+
+std::string last_line(const std::filesystem::path& log) {
+  std::istringstream lines(read_file(log, largest_report));
+  std::string line, last = "nothing was said";
+  while (std::getline(lines, line)) {
+    if (!line.empty()) last = line;
+  }
+  return last;
+}
+
+void add(std::vector<std::string>& to, const std::vector<std::string>& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+}  // namespace
+
+ExperimentCell::ExperimentCell(const ExperimentPlan& plan, const ExperimentMethod& method, std::int64_t seed)
+    : method_(&method), seed_(seed), keep_model_(plan.keep_models) {
+  const std::filesystem::path cells = std::filesystem::path(plan.output) / "cells";
+  const std::string name = method.trains ? text(slug(method.name), "-seed", seed) : slug(method.name);
+  folder_ = cells / name;
+  temporary_ = cells / ("." + name + ".tmp");
+  std::string model = plan.model;
+  if (method.trains) {
+    model = (temporary_ / "model").string();
+    finetune_ = {"finetune"};
+    add(finetune_, plan.finetune);
+    // A method's own option takes the place of the common one.
+    for (std::size_t i = 0; i < method.finetune.size(); ++i) {
+      const std::string& option = method.finetune[i];
+      if (!option.starts_with("--")) continue;
+      const auto common = std::find(finetune_.begin(), finetune_.end(), option);
+      if (common == finetune_.end()) continue;
+      const bool has_value = common + 1 != finetune_.end() && !(common + 1)->starts_with("--");
+      finetune_.erase(common, common + (has_value ? 2 : 1));
+    }
+    add(finetune_, method.finetune);
+    add(finetune_, {"--seed", text(seed), "--output", model, "--json"});
+  }
+  evaluate_ = {"evaluate", "--model", model};
+  add(evaluate_, plan.evaluate);
+  evaluate_.push_back("--json");
+}
+
+OrderedJson ExperimentCell::commands() const {
+  OrderedJson list = OrderedJson::array();
+  for (const auto* arguments : {&finetune_, &evaluate_}) {
+    if (arguments->empty()) continue;
+    std::string line = "greentrainer";
+    for (const std::string& argument : *arguments) {
+      const bool quoted = argument.empty() || argument.find_first_of(" *?[]{}'\"$&|;<>()\\") != std::string::npos;
+      line += quoted ? " '" + argument + "'" : " " + argument;
+    }
+    list.push_back(line);
+  }
+  return list;
+}
+
+bool ExperimentCell::is_done() const {
+  if (!std::filesystem::exists(folder_ / "commands.json")) return false;
+  if (read_json_file<OrderedJson>(folder_ / "commands.json") == commands()) return true;
+  throw ConfigError("experiment", text(folder_.string(), ": expected results of the commands that the file asks for now, got those of others; ",
+                                       "remove the folder to run it again, or choose another output"));
+}
+
+bool ExperimentCell::run_command(const std::vector<std::string>& arguments, const std::filesystem::path& out) const {
+  std::vector<std::string> all = {"greentrainer"};
+  add(all, arguments);
+  std::vector<char*> argv;
+  for (std::string& argument : all) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::filesystem::path log = out;
+  log.replace_extension(".log");
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  pid_t process = -1;
+  const int error = posix_spawn(&process, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0)
+    throw Error("experiment",
+                text(method_->name, ": expected to start ", arguments.front(), ", got \"", std::generic_category().message(error), "\""));
+  int status = 0;
+  bool passed_on = false;
+  while (::waitpid(process, &status, 0) < 0) {
+    if (errno != EINTR)
+      throw Error("experiment",
+                  text(method_->name, ": expected to wait for ", arguments.front(), ", got \"", std::generic_category().message(errno), "\""));
+    if (interrupted() && !passed_on) {  // Ctrl-C reaches the whole group; a signal to this process alone is passed on
+      ::kill(process, SIGTERM);
+      passed_on = true;
+    }
+  }
+  if (interrupted()) return false;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+  throw Error("experiment", text(method_->name, ", seed ", seed_, ": expected ", arguments.front(), " to end well, got: ", last_line(log)));
+}
+
+bool ExperimentCell::run() const {
+  std::error_code ignored;
+  std::filesystem::remove_all(temporary_, ignored);  // of a run that was killed
+  std::error_code error;
+  std::filesystem::create_directories(temporary_, error);
+  if (error) throw SaveError("experiment", text(temporary_.string(), ": expected to create a folder, got \"", error.message(), "\""));
+  const std::filesystem::path model = temporary_ / "model";
+  if (!finetune_.empty()) {
+    if (!run_command(finetune_, temporary_ / "finetune.json")) return false;
+    std::filesystem::copy_file(model / "metrics.jsonl", temporary_ / "metrics.jsonl");
+  }
+  if (!run_command(evaluate_, temporary_ / "evaluate.json")) return false;
+  if (!keep_model_) std::filesystem::remove_all(model);
+  atomic_write_file(temporary_ / "commands.json", commands().dump(2) + "\n");
+  std::filesystem::rename(temporary_, folder_);
+  return true;
+}
+
+OrderedJson ExperimentCell::read() const {
+  OrderedJson cell = {{"method", method_->name},
+                      {"seed", method_->trains ? OrderedJson(seed_) : OrderedJson()},
+                      {"commands", read_json_file<OrderedJson>(folder_ / "commands.json")}};
+  if (method_->trains) {
+    cell["finetune"] = read_json_file<OrderedJson>(folder_ / "finetune.json", largest_report);
+    cell["steps"] = OrderedJson::array();
+    std::istringstream lines(read_file(folder_ / "metrics.jsonl", largest_report));
+    for (std::string line; std::getline(lines, line);) {
+      OrderedJson event = parse_json<OrderedJson>(line, (folder_ / "metrics.jsonl").string());
+      if (event.value("event", "") == "step") cell["steps"].push_back(std::move(event));
+    }
+  }
+  cell["evaluate"] = read_json_file<OrderedJson>(folder_ / "evaluate.json", largest_report);
+  return cell;
+}
+
+std::vector<ExperimentCell> experiment_cells(const ExperimentPlan& plan) {
+  std::vector<ExperimentCell> cells;
+  for (const std::int64_t seed : plan.seeds) {  // seed by seed: a table with few seeds is there early
+    for (const ExperimentMethod& method : plan.methods) {
+      if (method.trains || seed == plan.seeds.front()) cells.emplace_back(plan, method, seed);
+    }
+  }
+  return cells;
+}
+
+}  // namespace greentrainer::program

@@ -1,0 +1,201 @@
+// What people read of an experiment: Markdown and one HTML page, both drawn from the report's JSON.
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "console.hpp"
+#include "experiment_report.hpp"
+#include "greentrainer/report/heat_map.hpp"
+#include "greentrainer/report/plot.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+using Row = std::vector<std::string>;
+
+std::string number(const OrderedJson& row, const char* field, double unit, int digits) {
+  if (!row.contains(field)) return "";
+  return fixed(row.at(field).at("mean").get<double>() / unit, digits);
+}
+
+std::string with_spread(const OrderedJson& value, int digits) {
+  std::string out = fixed(value.at("mean").get<double>(), digits);
+  if (!value.at("spread").is_null()) out += " ± " + fixed(value.at("spread").get<double>(), digits);
+  return out;
+}
+
+/// Names of all scores, the one that methods are compared by first.
+std::vector<std::string> score_names(const OrderedJson& report) {
+  std::vector<std::string> names = {report.at("score").get<std::string>()};
+  for (const auto& row : report.at("methods")) {
+    for (const auto& [name, value] : row.at("scores").items()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+/// The table of methods, its head first.
+std::vector<Row> method_table(const OrderedJson& report) {
+  const std::vector<std::string> names = score_names(report);
+  std::vector<Row> table = {{"method", "seeds"}};
+  table[0].insert(table[0].end(), names.begin(), names.end());
+  for (const char* head : {"FLOPs ratio", "TFLOPs", "seconds", "choosing, share of time", "peak MB"}) table[0].push_back(head);
+  for (const auto& row : report.at("methods")) {
+    Row line = {row.at("method").get<std::string>(), text(row.at("seeds").get<int>())};
+    for (const std::string& name : names) line.push_back(row.at("scores").contains(name) ? with_spread(row.at("scores").at(name), 4) : "");
+    line.push_back(number(row, "ratio", 1, 4));
+    line.push_back(number(row, "all_flops", 1e12, 2));
+    line.push_back(row.contains("train_seconds") ? with_spread(row.at("train_seconds"), 1) : "");
+    line.push_back(row.contains("choosing_share_of_seconds") ? number(row, "choosing_share_of_seconds", 0.01, 1) + "%" : "");
+    line.push_back(number(row, "peak_memory_bytes", 1e6, 0));
+    table.push_back(std::move(line));
+  }
+  return table;
+}
+
+constexpr const char* legend =
+    "Means over seeds ± sample standard deviation. FLOPs ratio: forward and backward, of full fine-tuning of the same batches. TFLOPs and seconds: "
+    "training, importance, selection "
+    "and optimizer; loading, evaluation and saving apart. 1 multiply-add = 2 FLOPs.";
+
+/// Training loss over a method's seeds: means over windows of steps, weighted by labelled tokens.
+PlotSeries loss_curve(const OrderedJson& report, const std::string& method) {
+  std::size_t steps = 0;
+  std::map<std::size_t, std::pair<double, double>> windows;  // last step -> sum of losses, labelled tokens
+  for (const auto& cell : report.at("cells")) {
+    if (cell.at("method") == method && cell.contains("steps")) steps = std::max(steps, cell.at("steps").size());
+  }
+  const std::size_t window = std::max<std::size_t>(1, steps / 25);
+  for (const auto& cell : report.at("cells")) {
+    if (cell.at("method") != method || !cell.contains("steps")) continue;
+    for (std::size_t i = 0; i < cell.at("steps").size(); ++i) {
+      const auto& step = cell.at("steps")[i];
+      auto& [sum, tokens] = windows[std::min(steps, (i / window + 1) * window)];
+      const double labelled = step.at("labelled_tokens").get<double>();
+      sum += step.at("loss").get<double>() * labelled;
+      tokens += labelled;
+    }
+  }
+  PlotSeries series{method, {}};
+  for (const auto& [step, sums] : windows) {
+    if (sums.second > 0) series.points.push_back({static_cast<double>(step), sums.first / sums.second});
+  }
+  return series;
+}
+
+/// The compared score of every method against one of its costs.
+Plot score_against(const OrderedJson& report, const char* field, double unit, const std::string& label) {
+  const auto score = report.at("score").get<std::string>();
+  Plot plot{.title = score + " against " + label, .x_label = label, .y_label = score, .kind = Plot::Kind::points, .series = {}};
+  for (const auto& row : report.at("methods")) {
+    if (row.at("seeds").get<int>() == 0) continue;
+    const auto& value = row.at("scores").at(score);
+    const double x = row.contains(field) ? row.at(field).at("mean").get<double>() / unit : 0;
+    plot.series.push_back({row.at("method").get<std::string>(),
+                           {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}}});
+  }
+  return plot;
+}
+
+/// Tensors x selections of one run; empty where nothing was chosen by importance.
+std::string selection_map(const OrderedJson& cell) {
+  if (!cell.contains("finetune")) return "";
+  const auto& selections = cell.at("finetune").at("selections");
+  if (selections.empty() || selections.front().at("importance").empty()) return "";
+  HeatMap map{.title = cell.at("method").get<std::string>() + ", seed " + cell.at("seed").dump(), .rows = {}, .columns = {}, .cells = {}};
+  for (const auto& [name, importance] : selections.front().at("importance").items()) map.rows.push_back(name);
+  map.cells.assign(map.rows.size(), std::vector<HeatCell>(selections.size()));
+  for (std::size_t c = 0; c < selections.size(); ++c) {
+    const auto& selection = selections[c];
+    map.columns.push_back("step " + selection.at("step").dump());
+    std::map<std::string, double> importance;
+    for (const auto& [name, value] : selection.at("importance").items()) importance[name] = value.is_number() ? value.get<double>() : std::nan("");
+    std::map<std::string, bool> chosen;
+    for (const auto& name : selection.at("names")) chosen[name.get<std::string>()] = true;
+    for (std::size_t r = 0; r < map.rows.size(); ++r) map.cells[r][c] = {importance[map.rows[r]], chosen.contains(map.rows[r])};
+  }
+  return map.svg();
+}
+
+std::string paragraph(const std::string& markup) { return markup.empty() ? "" : "<p>" + markup + "</p>\n"; }
+
+}  // namespace
+
+std::string experiment_markdown(const OrderedJson& report) {
+  std::string out = "# " + report.at("name").get<std::string>() + "\n\n";
+  if (const auto note = report.at("note").get<std::string>(); !note.empty()) out += note + "\n\n";
+  out += text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ", report.at("version").get<std::string>(), ".\n\n");
+  const std::vector<Row> table = method_table(report);
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    out += "|";
+    for (const std::string& cell : table[i]) out += " " + cell + " |";
+    out += "\n";
+    if (i > 0) continue;
+    out += "| --- |";
+    for (std::size_t c = 1; c < table[0].size(); ++c) out += " ---: |";
+    out += "\n";
+  }
+  out += text("\n", legend, "\n\n## What stands out\n\n");
+  for (const auto& line : report.at("diagnoses")) out += "- " + line.get<std::string>() + "\n";
+  if (report.at("diagnoses").empty())
+    out += "No score lost beyond the spread, every promised budget met, importance and selection at most 5% of training's time.\n";
+  out += "\n## Commands\n\n";
+  for (const auto& cell : report.at("cells")) {
+    for (const auto& command : cell.at("commands")) out += "    " + command.get<std::string>() + "\n";
+  }
+  return out;
+}
+
+std::string experiment_page(const OrderedJson& report) {
+  const std::string name = escape_markup(report.at("name").get<std::string>());
+  std::string out =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + name +
+      "</title><style>body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse}td,th{padding:.25em .7em;text-align:right;"
+      "border-bottom:1px solid "
+      "#ddd}td:first-child,th:first-child{text-align:left}svg{margin:.5em}pre{white-space:pre-wrap}</style></head><body>\n<h1>" +
+      name + "</h1>\n";
+  out += paragraph(escape_markup(report.at("note").get<std::string>()));
+  out += paragraph(
+      escape_markup(text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ", report.at("version").get<std::string>(), ".")));
+  out += "<table>\n";
+  bool head = true;
+  for (const Row& row : method_table(report)) {
+    out += "<tr>";
+    for (const std::string& cell : row) out += (head ? "<th>" : "<td>") + escape_markup(cell) + (head ? "</th>" : "</td>");
+    out += "</tr>\n";
+    head = false;
+  }
+  out += "</table>\n" + paragraph(legend) + "<h2>What stands out</h2>\n<ul>\n";
+  for (const auto& line : report.at("diagnoses")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
+  if (report.at("diagnoses").empty())
+    out += "<li>No score lost beyond the spread, every promised budget met, importance and selection at most 5% of training's time.</li>\n";
+  out += "</ul>\n<h2>Curves</h2>\n";
+
+  Plot losses{.title = "Training loss", .x_label = "steps", .y_label = "loss, mean over seeds", .series = {}};
+  for (const auto& row : report.at("methods")) {
+    PlotSeries series = loss_curve(report, row.at("method").get<std::string>());
+    if (!series.points.empty()) losses.series.push_back(std::move(series));
+  }
+  losses.width = 620;
+  if (!losses.series.empty()) out += losses.svg() + "\n";
+  out += score_against(report, "all_flops", 1e12, "TFLOPs").svg() + "\n" + score_against(report, "train_seconds", 1, "seconds").svg() + "\n";
+
+  out += "<h2>What was selected</h2>\n" + paragraph(
+                                              "Colour: importance of a tensor as a share of the largest of that selection (white 0, blue positive, "
+                                              "orange negative). A green bar: selected.");
+  for (const auto& cell : report.at("cells")) {
+    if (const std::string map = selection_map(cell); !map.empty())
+      out += "<details><summary>" + escape_markup(cell.at("method").get<std::string>()) + ", seed " + cell.at("seed").dump() + "</summary>" + map +
+             "</details>\n";
+  }
+  out += "<h2>Commands</h2>\n<pre>";
+  for (const auto& cell : report.at("cells")) {
+    for (const auto& command : cell.at("commands")) out += escape_markup(command.get<std::string>()) + "\n";
+  }
+  return out + "</pre>\n</body></html>\n";
+}
+
+}  // namespace greentrainer::program

@@ -1,0 +1,154 @@
+#include "experiment_plan.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <toml++/toml.h>
+
+#include "commands.hpp"
+#include "config_file.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+/// Options that the runner sets itself.
+bool is_own(const std::string& option) { return option == "output" || option == "seed" || option == "json" || option == "config"; }
+
+std::vector<std::string> free_options(const Command& command) {
+  std::vector<std::string> names;
+  for (const auto& option : command.options()) {
+    if (!is_own(option.name)) names.push_back(option.name);
+  }
+  return names;
+}
+
+/// The arguments that a table of options stands for. The values are tried on `command`, so that a mistake is found before hours are spent.
+std::vector<std::string> arguments_of(const toml::table& table, const std::string& where, Command& command,
+                                      const std::set<std::string>& passed_over = {}) {
+  std::vector<std::string> arguments;
+  for (const auto& [toml_key, node] : table) {
+    const std::string key(toml_key.str()), place = text(where, ", key \"", key, '"');
+    if (passed_over.contains(key)) continue;
+    Command::Option* option = command.find(key);
+    if (option == nullptr || is_own(key)) {
+      bad_usage("experiment", text(place, ": expected an option of ", command.name(), " that the experiment leaves open, got another",
+                                   suggestion(key, free_options(command))));
+    }
+    const std::vector<std::string> values = option_values(place, node, option->list);
+    try {
+      option->set(values);
+    } catch (const UsageError& error) {
+      const std::string what = error.what();
+      bad_usage("experiment", text(where, ", ", what.substr(what.find("] ") + 2)));
+    }
+    if (option->is_switch()) {
+      if (values.back() == "true") arguments.push_back("--" + key);
+      continue;
+    }
+    std::string joined;
+    for (const std::string& value : values) joined += (joined.empty() ? "" : ",") + value;
+    arguments.insert(arguments.end(), {"--" + key, joined});
+  }
+  return arguments;
+}
+
+template <class T>
+void read_key(const toml::table& table, const std::string& where, const std::string& key, T& target) {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) return;
+  const auto value = node->value_exact<T>();
+  if (!value)
+    bad_usage("experiment",
+              text(where, ", key \"", key, "\": expected ", std::is_same_v<T, bool> ? "true or false" : "a text", ", got something else"));
+  target = *value;
+}
+
+void check_keys(const toml::table& table, const std::string& where, const std::vector<std::string>& known) {
+  for (const auto& [key, node] : table) {
+    if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
+    bad_usage("experiment", text(where, ", key \"", key.str(), "\": expected a known key, got another", suggestion(key.str(), known)));
+  }
+}
+
+std::vector<std::int64_t> read_seeds(const toml::table& file, const std::string& path) {
+  const toml::array* array = file["seeds"].as_array();
+  std::vector<std::int64_t> seeds;
+  for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
+    const auto seed = (*array)[i].value_exact<std::int64_t>();
+    if (!seed || *seed < 0 || std::find(seeds.begin(), seeds.end(), *seed) != seeds.end()) {
+      bad_usage("experiment", text(path, ", key \"seeds\": expected whole numbers from 0 on, each once, got something else at place ", i + 1));
+    }
+    seeds.push_back(*seed);
+  }
+  if (seeds.empty()) bad_usage("experiment", text(path, ", key \"seeds\": expected an array of at least one whole number"));
+  return seeds;
+}
+
+const toml::table& required_table(const toml::table& file, const std::string& path, const std::string& name) {
+  const toml::table* table = file[name].as_table();
+  if (table == nullptr) bad_usage("experiment", text(path, ": expected a table [", name, "] with options of ", name, ", got none"));
+  return *table;
+}
+
+ExperimentMethod read_method(const toml::table& table, const std::string& path, std::size_t place) {
+  ExperimentMethod method;
+  read_key(table, path, "name", method.name);
+  const std::string where = text(path, ", [[method]] ", method.name.empty() ? text(place) : method.name);
+  if (method.name.empty()) bad_usage("experiment", text(where, ": expected a name, got none"));
+  if (table["method"].value<std::string>() == "none") {
+    check_keys(table, where, {"name", "method"});
+    method.trains = false;
+    return method;
+  }
+  Command finetune = make_finetune_command();
+  method.finetune = arguments_of(table, where, finetune, {"name"});
+  if (table["method"].value_or(std::string("green")) == "green") method.rho = table["rho"].value_or(0.5);
+  return method;
+}
+
+}  // namespace
+
+ExperimentPlan read_experiment(const std::string& path) {
+  const toml::table file = read_toml("experiment", path);
+  check_keys(file, path,
+             {"name", "note", "output", "score", "lower-is-better", "reference", "keep-models", "seeds", "finetune", "evaluate", "method"});
+  ExperimentPlan plan;
+  read_key(file, path, "name", plan.name);
+  read_key(file, path, "note", plan.note);
+  read_key(file, path, "output", plan.output);
+  read_key(file, path, "score", plan.score);
+  plan.lower_is_better = plan.score == "loss" || plan.score == "perplexity";
+  read_key(file, path, "lower-is-better", plan.lower_is_better);
+  read_key(file, path, "reference", plan.reference);
+  read_key(file, path, "keep-models", plan.keep_models);
+  for (const auto& [key, value] : {std::pair("name", &plan.name), std::pair("output", &plan.output)}) {
+    if (value->empty()) bad_usage("experiment", text(path, ", key \"", key, "\": expected a text, got none"));
+  }
+  plan.seeds = read_seeds(file, path);
+
+  Command finetune = make_finetune_command(), evaluate = make_evaluate_command();
+  const toml::table& finetune_table = required_table(file, path, "finetune");
+  const toml::table& evaluate_table = required_table(file, path, "evaluate");
+  plan.finetune = arguments_of(finetune_table, path + ", [finetune]", finetune);
+  plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);
+  plan.model = finetune_table["model"].value_or(std::string());
+  if (plan.model.empty()) bad_usage("experiment", text(path, ", [finetune], key \"model\": expected the folder of a model, got none"));
+  if (evaluate_table.contains("model"))
+    bad_usage("experiment", text(path, ", [evaluate], key \"model\": expected no model, since each run's own is evaluated; remove it"));
+
+  const toml::array* methods = file["method"].as_array();
+  for (std::size_t i = 0; methods != nullptr && i < methods->size(); ++i) {
+    const toml::table* table = (*methods)[i].as_table();
+    if (table == nullptr) bad_usage("experiment", text(path, ": expected tables [[method]], got something else"));
+    plan.methods.push_back(read_method(*table, path, i + 1));
+    for (std::size_t j = 0; j < i; ++j) {
+      if (plan.methods[j].name == plan.methods[i].name)
+        bad_usage("experiment", text(path, ", [[method]] ", plan.methods[i].name, ": expected names of their own, got one twice"));
+    }
+  }
+  if (plan.methods.empty()) bad_usage("experiment", text(path, ": expected at least one table [[method]], got none"));
+  return plan;
+}
+
+}  // namespace greentrainer::program
