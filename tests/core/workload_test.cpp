@@ -1,0 +1,54 @@
+// Workloads: what costs are linear in, counted by hand.
+
+#include "greentrainer/core/workload.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace greentrainer;
+
+namespace {
+
+PackedTokens packed(const std::vector<Index>& lengths) {
+  PackedTokens tokens;
+  for (const Index length : lengths) {
+    for (Index t = 0; t < length; ++t) {
+      tokens.ids.push_back(0);
+      tokens.positions.push_back(t);
+    }
+    tokens.offsets.push_back(static_cast<Index>(tokens.ids.size()));
+  }
+  return tokens;
+}
+
+}  // namespace
+
+TEST_CASE("a batch of sequences of 3 and 1 tokens with sources of 2 and 5") {
+  const Batch batch{.decoder = packed({3, 1}), .encoder = packed({2, 5}), .label_rows = {0, 2}, .labels = {7, 8}};
+  const Workload w = workload_of(batch);
+  CHECK(w[Measure::steps] == 1);
+  CHECK(w[Measure::decoder_sequences] == 2);
+  CHECK(w[Measure::decoder_tokens] == 4);
+  CHECK(w[Measure::labelled_tokens] == 2);
+  CHECK(w[Measure::decoder_pairs] == (1 + 2 + 3) + 1);  // a token sees itself and those before it
+  CHECK(w[Measure::encoder_sequences] == 2);
+  CHECK(w[Measure::encoder_tokens] == 7);
+  CHECK(w[Measure::encoder_pairs] == 2 * 2 + 5 * 5);  // a source's tokens see each other
+  CHECK(w[Measure::cross_pairs] == 3 * 2 + 1 * 5);
+}
+
+TEST_CASE("a uniform workload is that of such a batch") {
+  Batch batch{.decoder = packed({6, 6, 6}), .encoder = packed({4, 4, 4}), .label_rows = {}, .labels = {}};
+  for (Index row = 0; row < 15; ++row) batch.label_rows.push_back(row);
+  batch.labels.assign(15, 0);
+  CHECK(uniform_workload(3, 6, 5, 4) == workload_of(batch));
+  batch.encoder = {};
+  CHECK(uniform_workload(3, 6, 5) == workload_of(batch));
+}
+
+TEST_CASE("the cost of two batches is the sum of their costs") {
+  LinearCost cost = per(Measure::decoder_tokens, 10) + per(Measure::decoder_pairs, 3) + per(Measure::steps, 100);
+  const Workload a = uniform_workload(1, 5, 5), b = uniform_workload(2, 7, 1);
+  CHECK(evaluate(cost, a) == 10 * 5 + 3 * 15 + 100);
+  CHECK(evaluate(cost, a + b) == evaluate(cost, a) + evaluate(cost, b));
+  CHECK(evaluate(cost * 3 - cost, b) == 2 * evaluate(cost, b));
+}
