@@ -1,29 +1,18 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "greentrainer/backends/cuda/vectors.cuh"
+#include "greentrainer/core/dtype.hpp"
 
 namespace greentrainer::cuda {
 
-/// bfloat16 as memory holds it: the upper half of a float.
-struct Bfloat16 {
-  std::uint16_t bits;
-};
-
-/// To the nearest, ties to even; a NaN becomes the one that cuda_bf16.h makes.
-__device__ inline Bfloat16 rounded(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if ((bits & 0x7fffffffU) > 0x7f800000U) return {0x7fff};
-  bits += 0x7fffU + ((bits >> 16) & 1U);
-  return {static_cast<std::uint16_t>(bits >> 16)};
-}
+/// bfloat16 as memory holds it.
+using Bfloat16 = std::uint16_t;
 
 inline constexpr int cast_block = 256;
 
-/// y (rows, cols) = x, rounded. Blocks: x along the columns, y along the rows.
+/// y (rows, cols) = x, rounded to the nearest. Blocks: x along the columns, y along the rows.
 template <int N, class T>
 __global__ void __launch_bounds__(cast_block)
     cast_kernel(Extent rows, Extent cols, const T* __restrict__ x, Extent x_stride, Bfloat16* __restrict__ y, Extent y_stride) {
@@ -32,7 +21,7 @@ __global__ void __launch_bounds__(cast_block)
       const Vector<T, n> from = load<n>(x + row * x_stride + c);
       Vector<Bfloat16, n> to;
 #pragma unroll
-      for (int i = 0; i < n; ++i) to.at[i] = rounded(from.at[i]);
+      for (int i = 0; i < n; ++i) to.at[i] = float_to_bfloat16(from.at[i]);
       store(y + row * y_stride + c, to);
     }
   });
