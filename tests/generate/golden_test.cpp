@@ -31,7 +31,7 @@ TEST_CASE_TEMPLATE("tiny models generate what transformers generates", B, EigenB
           CAPTURE(p);
           CHECK(generated[p].ids == test.ids[p]);
           CHECK(generated[p].ended == is_end(test.ids[p].back(), options));
-          if (options.beams > 1) CHECK(generated[p].score == doctest::Approx(test.scores[p]).epsilon(1e-4));
+          if (options.beams > 1) CHECK(generated[p].score == doctest::Approx(test.scores[p]).epsilon(1e-5));
         }
       }
     }
