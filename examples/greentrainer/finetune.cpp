@@ -207,9 +207,10 @@ int finetune(B& backend, const Options& options) {
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ",
            train.examples.size(), " examples; backend ", backend.name()));
   if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
-    const bool saves = make_importance<B>(options.importance)->saves_weights();
+    const auto metric = make_importance<B>(options.importance);
+    const Extent elements = TransientGradients<B>::elements(graph) + metric->scratch_elements(graph);
     say("memory while importances are evaluated: " +
-        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, TransientGradients<B>::elements(graph), saves)));
+        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, elements, metric->saves_weights())));
   }
 
   say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(), " examples before the first step"));

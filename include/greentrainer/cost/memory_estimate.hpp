@@ -46,7 +46,8 @@ MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& sel
 }
 
 /// Peak of the importance phase, in which all candidates' gradients are formed but never held together: a full backward pass, `gradient_elements`
-/// (TransientGradients::elements) of gradients, a saved copy of the candidates if the metric moves them, and the optimizer state of the selection.
+/// (TransientGradients::elements, and the metric's scratch_elements) of gradients, a saved copy of the candidates if the metric moves them, and the
+/// optimizer state of the selection.
 template <class P>
 MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload, Bytes element_size,
                                  Bytes optimizer_bytes_per_element, Extent gradient_elements, bool saves_weights) {

@@ -51,6 +51,9 @@ class ActivationArena {
     }
   }
 
+  /// Gives the block back; what lay in it is lost.
+  void release() { memory_ = {}; }
+
   /// Of each value of the graph; gradients that the plan does not form are empty.
   const std::vector<Matrix<T>>& values() const { return values_; }
   const std::vector<Matrix<T>>& gradients() const { return gradients_; }

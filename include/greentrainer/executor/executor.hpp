@@ -92,6 +92,9 @@ class Executor {
     return sum;
   }
 
+  /// Gives the activations' memory back: the next pass takes what it needs. For a plan that needs less than the one before.
+  void release_memory() { arena_.release(); }
+
   const Observed& observed() const { return observed_; }
   /// Profile by operator since the last reset; indices are the graph's.
   const std::vector<OperatorSeconds>& seconds() const { return seconds_; }

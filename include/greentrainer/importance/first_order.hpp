@@ -12,9 +12,7 @@ class FirstOrderImportance final : public Importance<B> {
 
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
     ParameterSums<B> sums(c.backend, c.graph.parameters().size());
-    Extent largest = 0;
-    for (const Parameter& p : c.graph.parameters()) largest = std::max(largest, p.size());
-    Tensor<B> updated(c.backend, 1, largest);
+    Tensor<B> updated(c.backend, 1, scratch_elements(c.graph));
     const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
     for (const Batch& batch : c.batches) {
       TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
@@ -32,6 +30,12 @@ class FirstOrderImportance final : public Importance<B> {
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
     return full_pass_flops(graph, workload) + workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+  }
+  /// One tensor after its update.
+  Extent scratch_elements(const TensorGraph<B>& graph) const override {
+    Extent largest = 0;
+    for (const Parameter& p : graph.parameters()) largest = std::max(largest, p.size());
+    return largest;
   }
 };
 

@@ -39,6 +39,8 @@ class Importance {
   virtual Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const = 0;
   /// Whether it keeps a copy of the weights while it runs.
   virtual bool saves_weights() const { return false; }
+  /// Elements it needs while it runs, beside that copy and transient gradients.
+  virtual Extent scratch_elements(const TensorGraph<B>&) const { return 0; }
 };
 
 /// FLOPs of a forward pass and a full backward pass.

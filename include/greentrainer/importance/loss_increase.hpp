@@ -22,14 +22,16 @@ class LossIncreaseImportance final : public Importance<B> {
     const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
     for (const Batch& batch : c.batches) {
       const double scale = 1.0 / static_cast<double>(batch.labelled());
-      TransientGradients<B> move(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
+      const auto pass = [&](auto consume) {
+        TransientGradients<B> gradients(c.backend, c.graph, consume);
+        c.executor.run(schedule, batch, scale, &gradients);
+      };
+      pass([&](ParameterId id, Matrix<T> gradient) {  // move
         c.optimizer.candidate(id, c.parameters[id].matrix(), gradient, c.optimizer.peak_learning_rate());
       });
-      c.executor.run(schedule, batch, scale, &move);
-      TransientGradients<B> compare(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
+      pass([&](ParameterId id, Matrix<T> gradient) {  // compare
         c.backend.update_dot(gradient.size(), gradient.data, c.parameters[id].data(), saved[id].data(), sums.of(id));
       });
-      c.executor.run(schedule, batch, scale, &compare);
       saved.restore();
     }
     std::vector<double> importance = sums.download();

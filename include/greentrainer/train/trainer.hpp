@@ -152,6 +152,7 @@ class Trainer {
       selection_ = *fixed_;
     }
     schedule_ = make_schedule(model_->graph(), selection_);
+    model_->executor().release_memory();  // importance, or an earlier selection, may have needed more
     gradients_.select(model_->graph(), selection_);
     optimizer_->select(model_->graph(), selection_);
     record.names = names_of(model_->graph(), selection_);

@@ -1,0 +1,97 @@
+// Estimated memory is the memory that the backend is asked for, to the byte but for what a batch's indices and a few sums take.
+
+#include "greentrainer/cost/memory_estimate.hpp"
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/backends/counting.hpp"
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/architectures.hpp"
+#include "greentrainer/train/trainer.hpp"
+#include "support/tiny_models.hpp"
+
+using namespace greentrainer;
+
+namespace {
+
+using Counting = CountingBackend<EigenBackend<float>>;
+
+std::vector<Example> examples(Extent vocabulary, Extent count) {
+  CounterRandom random(1, "examples");
+  std::vector<Example> all;
+  for (Extent i = 0; i < count; ++i) {
+    Example example;
+    for (int t = 0; t < 12; ++t) example.input_ids.push_back(static_cast<Index>(random.below(static_cast<std::uint32_t>(vocabulary))));
+    example.labels = example.input_ids;
+    all.push_back(std::move(example));
+  }
+  return all;
+}
+
+/// What a batch of these examples brings beside activations: ids, positions, rows, labels and offsets, and sums in double, one for each tensor.
+Bytes beside(const std::vector<Example>& batch, std::size_t tensors = 0) {
+  Bytes tokens = 0;
+  for (const Example& example : batch) tokens += static_cast<Bytes>(example.input_ids.size());
+  return 4 * (4 * tokens + static_cast<Bytes>(batch.size()) + 2) + 8 * (8 + static_cast<Bytes>(tensors));
+}
+
+template <class Check>
+void with_model(const std::string& name, Check check) {
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+  KnownArchitectures::read(config, [&](const auto& architecture) {
+    Counting backend(2);
+    Model<Counting> model(backend, architecture.template graph<Counting>(), facts_of(architecture));
+    testing::randomize(model, 3);
+    check(backend, model);
+    return 0;
+  });
+}
+
+void check_close(Bytes measured, Bytes estimated, Bytes beside) {
+  CHECK(measured >= estimated);
+  CHECK(measured <= estimated + beside);
+}
+
+}  // namespace
+
+TEST_CASE("training: weights, gradients and state of the selection, activations and workspace are all there is") {
+  for (const std::string name : {"opt-pre", "opt-post", "llama-gqa-tied"}) {
+    with_model(name, [&](Counting& backend, Model<Counting>& model) {
+      const auto data = examples(model.facts().vocabulary, 4);
+      const Workload workload = workload_of(collate(data, std::vector<std::size_t>{0, 1, 2, 3}));
+      for (const std::vector<std::string>& tensors : std::vector<std::vector<std::string>>{{"*"}, {"*layers.1*"}, {"*norm*"}, {"*embed_tokens*"}}) {
+        CAPTURE(name);
+        CAPTURE(tensors.front());
+        const Selection selection = select_listed(model.graph(), tensors);
+        Trainer<Counting> trainer(model, selection, AdamWOptions{.learning_rate = 1e-4});
+        model.executor().release_memory();  // of the selection before
+        backend.reset();
+        trainer.fit(data, {.steps = 3, .batch_size = 4, .evaluate = false});
+        const MemoryEstimate estimate = training_memory(model.graph(), selection, workload, sizeof(float), 2 * sizeof(float));
+        CHECK(estimate.gradients == trainer.gradient_bytes());
+        check_close(backend.memory().peak, estimate.total(), beside(data));
+      }
+    });
+  }
+}
+
+TEST_CASE("importance: one full backward pass, a copy of the weights, and no gradient longer than it is needed") {
+  for (const std::string importance : {"paper", "first-order", "gradient-norm"}) {
+    with_model("llama-mha-untied", [&](Counting& backend, Model<Counting>& model) {
+      CAPTURE(importance);
+      const auto data = examples(model.facts().vocabulary, 4);
+      const Workload workload = workload_of(collate(data, std::vector<std::size_t>{0, 1, 2, 3}));
+      Trainer<Counting> trainer(model, GreenOptions{.flops_ratio = 0.6, .importance = importance}, AdamWOptions{.learning_rate = 1e-4});
+      backend.reset();
+      trainer.fit(data, {.steps = 1, .batch_size = 4, .evaluate = false});
+      const auto metric = make_importance<Counting>(importance);
+      const Extent elements = TransientGradients<Counting>::elements(model.graph()) + metric->scratch_elements(model.graph());
+      const Bytes evaluating = importance_memory(model.graph(), select_none(model.graph()), workload, sizeof(float), 2 * sizeof(float), elements,
+                                                 metric->saves_weights())
+                                   .total();
+      const Bytes training = training_memory(model.graph(), trainer.selection(), workload, sizeof(float), 2 * sizeof(float)).total();
+      check_close(backend.memory().peak, std::max(evaluating, training), beside(data, model.graph().parameters().size()));
+    });
+  }
+}
