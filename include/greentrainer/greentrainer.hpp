@@ -7,6 +7,7 @@
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/pretrained/load_examples.hpp"
+#include "greentrainer/pretrained/generate_text.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
