@@ -1,8 +1,8 @@
 // What a selection trains is exactly what full backward would have given it; what it costs and keeps is exactly what the plan says.
 
-#include <doctest/doctest.h>
-
 #include <cstring>
+
+#include <doctest/doctest.h>
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
@@ -12,7 +12,7 @@
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
-#include "support/golden_model.hpp"
+#include "support/model_variants.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -38,7 +38,7 @@ Bytes kept_by_plan(const TensorGraph<Counting>& graph, const BackwardPlan& plan,
   Bytes total = 0;
   for (std::size_t v = 0; v < kept.size(); ++v) {
     const auto& shape = graph.values()[v].shape;
-    if (kept[v]) total += shape.cols * workload[measure_of(shape.rows)] * static_cast<Bytes>(sizeof(float));
+    if (kept[v]) total += shape.cols * shape.row_count(workload) * static_cast<Bytes>(sizeof(float));
   }
   return total;
 }
@@ -69,7 +69,8 @@ class Fixture {
     gradients.select(graph(), select_all(graph()));  // so that a planted extra product has somewhere to go
     gradients.zero();
     backend_.reset();
-    model_.executor().run(schedule, batch_, 1.0 / static_cast<double>(batch_.labelled()), &gradients);
+    const DropoutSeed dropout{.seed = 5, .pass = 3};
+    model_.executor().run(schedule, batch_, 1.0 / static_cast<double>(batch_.labelled()), &gradients, nullptr, {}, &dropout);
     Run result{.gradients = Bits(graph().parameters().size()), .flops = backend_.flops(), .kept = model_.executor().observed().kept_bytes};
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph().parameters().size()); ++id) {
       if (selection.contains(id)) result.gradients[static_cast<std::size_t>(id)] = gradients[id].download();
@@ -111,12 +112,13 @@ Selection random_selection(const TensorGraph<Counting>& graph, std::uint64_t see
 
 std::vector<Fixture> fixtures(Counting& backend) {
   std::vector<Fixture> all;
-  for (const std::string& name : testing::golden_names()) {
-    const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name;
+  for (const auto& variant : testing::model_variants()) {
+    const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / variant.model;
     const auto config = ConfigReader::from_file(folder / "config.json");
     KnownArchitectures::read(config, [&](const auto& architecture) {
       const ModelFacts facts = facts_of(architecture);
-      all.emplace_back(backend, architecture.template graph<Counting>(), facts, testing::random_batch(96, {7, 12, 1, 5}, 3, facts.target_shift ? 6 : 0));
+      all.emplace_back(backend, architecture.template graph<Counting>(variant.options), facts,
+                       testing::random_batch(96, {7, 12, 1, 5}, 3, facts.target_shift ? 6 : 0));
       return 0;
     });
   }

@@ -11,7 +11,7 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
-#include "support/golden_model.hpp"
+#include "support/model_variants.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -19,10 +19,10 @@ using namespace greentrainer;
 namespace {
 
 template <Backend B>
-Model<B> random_model(B& backend, const std::string& name) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+Model<B> random_model(B& backend, const testing::ModelVariant& variant) {
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / variant.model / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
-    Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
+    Model<B> model(backend, architecture.template graph<B>(variant.options), facts_of(architecture));
     testing::randomize(model, 5);
     return model;
   });
@@ -67,9 +67,10 @@ TEST_CASE_TEMPLATE("a step gives the logits of the whole sequence, through branc
                    OpaqueBackend<EigenBackend<float>>) {
   using T = typename B::Scalar;
   B backend(2);
-  for (const std::string& name : testing::golden_names()) {
-    CAPTURE(name);
-    auto model = random_model(backend, name);
+  for (const testing::ModelVariant& variant : testing::model_variants()) {
+    CAPTURE(variant.model);
+    CAPTURE(variant.options.prefix_tokens);
+    auto model = random_model(backend, variant);
     const Prompts prompts(model.facts());
     DecodingExecutor<B> executor(model);
     for (int repetition = 0; repetition < 2; ++repetition) {  // the second time in memory that is there already
@@ -119,9 +120,10 @@ TEST_CASE_TEMPLATE("a step gives the logits of the whole sequence, through branc
 TEST_CASE("prompts and steps cost what the cost model says") {
   using B = CountingBackend<EigenBackend<double>>;
   B backend(1);
-  for (const std::string& name : testing::golden_names()) {
-    CAPTURE(name);
-    auto model = random_model(backend, name);
+  for (const testing::ModelVariant& variant : testing::model_variants()) {
+    CAPTURE(variant.model);
+    CAPTURE(variant.options.prefix_tokens);
+    auto model = random_model(backend, variant);
     const Prompts prompts(model.facts());
     DecodingExecutor<B> executor(model);
     const LinearCost cost = forward_cost(model.graph(), ExactCost<B>{});

@@ -21,9 +21,9 @@ inline const std::vector<std::string>& golden_names() {
 
 struct GoldenModel {
   explicit GoldenModel(const std::string& name)
-      : folder(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name),
-        tensors(folder / "golden.safetensors"),
-        json(read_json_file(folder / "golden.json")) {
+      : GoldenModel(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name) {}
+  explicit GoldenModel(const std::filesystem::path& folder_)
+      : folder(folder_), tensors(folder / "golden.safetensors"), json(read_json_file(folder / "golden.json")) {
     const auto ids = [&](const char* field, std::size_t i) { return json.at(field)[i].get<std::vector<Index>>(); };
     for (std::size_t i = 0; i < json.at("labels").size(); ++i) {
       if (json.contains("source_ids")) examples.push_back(encoder_decoder_example(ids("source_ids", i), ids("labels", i), {.start = 0, .pad = 0}));

@@ -1,34 +1,60 @@
 #pragma once
 
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
+#include "greentrainer/blocks/graph_options.hpp"
+#include "greentrainer/graph/selection.hpp"
 #include "greentrainer/graph/tensor_graph.hpp"
 #include "greentrainer/ops/activation.hpp"
 #include "greentrainer/ops/add.hpp"
 #include "greentrainer/ops/attention.hpp"
 #include "greentrainer/ops/cross_entropy_head.hpp"
+#include "greentrainer/ops/dropout.hpp"
 #include "greentrainer/ops/embedding.hpp"
 #include "greentrainer/ops/fused_attention.hpp"
 #include "greentrainer/ops/gather_labelled.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
 #include "greentrainer/ops/linear.hpp"
+#include "greentrainer/ops/prefix.hpp"
 #include "greentrainer/ops/rms_norm.hpp"
 #include "greentrainer/ops/rotary.hpp"
 #include "greentrainer/ops/scale.hpp"
+#include "greentrainer/ops/split_heads.hpp"
 
 namespace greentrainer {
 
-/// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias". Parameters are declared on the graph
-/// beforehand, in checkpoint order, which need not be the order of the forward pass.
+/// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias". Parameters are declared on the
+/// graph beforehand, in checkpoint order, which need not be the order of the forward pass. What GraphOptions ask for is built in, with parameters
+/// that are declared on the way; finish() is to be called last.
 template <class P>
 class BlockBuilder {
  public:
   explicit BlockBuilder(TensorGraph<P>& graph) : graph_(&graph) {}
+  /// Throws ConfigError naming an option that is out of range.
+  BlockBuilder(TensorGraph<P>& graph, GraphOptions options, AdapterPlaces places)
+      : graph_(&graph), options_(std::move(options)), places_(std::move(places)) {
+    check_graph_options(options_);
+    if (options_.lora && options_.lora->targets.empty()) options_.lora->targets = places_.lora_targets;
+    if (options_.lora) target_met_.resize(options_.lora->targets.size(), false);
+  }
+
+  /// Throws ConfigError for a LoRA target that no linear layer matches, and what TensorGraph::finish throws.
+  void finish() const {
+    for (std::size_t t = 0; t < target_met_.size(); ++t) {
+      if (target_met_[t]) continue;
+      throw ConfigError("lora", text("targets: expected names or globs of linear layers, got ", options_.lora->targets[t],
+                                     ", which matches none; e.g. ", last_linear_));
+    }
+    graph_->finish();
+  }
 
   ValueId linear(const std::string& name, ValueId x, Extent out, bool bias) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = out, .bias = bias}, name, {x}, weight_and_bias(name, bias))[0];
+    const ValueId y = graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = out, .bias = bias}, name, {x}, weight_and_bias(name, bias))[0];
+    return is_lora_target(name) ? add_lora(name, x, y) : y;
   }
   ValueId layer_norm(const std::string& name, ValueId x, double epsilon) {
     const ValueShape shape = shape_of(x);
@@ -47,6 +73,14 @@ class BlockBuilder {
     const ValueShape shape = shape_of(a);
     return graph_->add(Add{.rows = shape.rows, .width = shape.cols}, name, {a, b})[0];
   }
+  /// The residual connection of a block: x + branch.
+  ValueId residual(const std::string& name, ValueId x, ValueId branch) { return add(name, x, dropout(name + ".dropout", branch, options_.dropout)); }
+  /// x itself where nothing is to be dropped.
+  ValueId dropout(const std::string& name, ValueId x, double probability) {
+    if (probability == 0) return x;
+    const ValueShape shape = shape_of(x);
+    return graph_->add(Dropout{.rows = shape.rows, .width = shape.cols, .probability = probability, .purpose = name}, name, {x})[0];
+  }
   ValueId activate(const std::string& name, ValueId x, Activation function) {
     const ValueShape shape = shape_of(x);
     return graph_->add(Activate{.rows = shape.rows, .width = shape.cols, .function = function}, name, {x})[0];
@@ -60,11 +94,13 @@ class BlockBuilder {
     return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / head_dim, .head_dim = head_dim, .theta = theta}, name, {x})[0];
   }
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal) {
+    std::tie(k, v) = keys_and_values(name, k, v, causal);
     return graph_->add(attention_of(q, k, head_dim, scale, causal), name, {q, k, v})[0];
   }
   /// With the relative position bias of a parameter, given by its full name, which several attentions may read.
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal, RelativeBias relative,
                     const std::string& table) {
+    std::tie(k, v) = keys_and_values(name, k, v, causal);
     Attention attention = attention_of(q, k, head_dim, scale, causal);
     attention.relative = relative;
     return graph_->add(attention, name, {q, k, v}, {named(table)})[0];
@@ -72,8 +108,15 @@ class BlockBuilder {
   /// Causal, over each head's query, key and value side by side.
   ValueId fused_attention(const std::string& name, ValueId qkv, Extent head_dim, double scale, bool alibi) {
     const ValueShape shape = shape_of(qkv);
-    return graph_->add(
-        FusedAttention{.rows = shape.rows, .heads = shape.cols / (3 * head_dim), .head_dim = head_dim, .scale = scale, .alibi = alibi}, name, {qkv})[0];
+    const Extent heads = shape.cols / (3 * head_dim);
+    if (options_.prefix_tokens == 0) {
+      return graph_->add(FusedAttention{.rows = shape.rows, .heads = heads, .head_dim = head_dim, .scale = scale, .alibi = alibi}, name, {qkv})[0];
+    }
+    const auto split = graph_->add(SplitHeads{.rows = shape.rows, .heads = heads, .head_dim = head_dim}, name + ".split_heads", {qkv});
+    const auto [k, v] = keys_and_values(name, split[1], split[2], true);
+    Attention attention = attention_of(split[0], k, head_dim, scale, true);
+    attention.alibi = alibi;
+    return graph_->add(attention, name, {split[0], k, v})[0];
   }
   ValueId scale(const std::string& name, ValueId x, double factor) {
     const ValueShape shape = shape_of(x);
@@ -95,7 +138,44 @@ class BlockBuilder {
             .kv_heads = keys.cols / head_dim,
             .head_dim = head_dim,
             .scale = scale,
-            .causal = causal};
+            .causal = causal,
+            .prefix = keys.prefix};
+  }
+
+  bool is_lora_target(const std::string& name) {
+    last_linear_ = name;
+    bool target = false;
+    for (std::size_t t = 0; t < target_met_.size(); ++t) {
+      const std::string& pattern = options_.lora->targets[t];
+      if (!matches_glob(pattern, name) && !matches_glob("*." + pattern, name)) continue;
+      target_met_[t] = target = true;
+    }
+    return target;
+  }
+  /// y + scale * B (A dropout(x)). Scaled between the two, where rows are short.
+  ValueId add_lora(const std::string& name, ValueId x, ValueId y) {
+    const LoraOptions& lora = *options_.lora;
+    const ValueShape from = shape_of(x), to = shape_of(y);
+    const ParameterId a = graph_->parameter(lora_parameter(name, 'A'), {lora.rank, from.cols}, FirstValues::uniform);
+    const ParameterId b = graph_->parameter(lora_parameter(name, 'B'), {to.cols, lora.rank}, FirstValues::zero);
+    ValueId low = dropout(name + ".lora_dropout", x, lora.dropout);
+    low = graph_->add(Linear{.rows = from.rows, .in = from.cols, .out = lora.rank}, name + ".lora_A", {low}, {a})[0];
+    if (lora.scale() != 1) low = scale(name + ".lora_scale", low, lora.scale());
+    return add(name + ".lora", y, graph_->add(Linear{.rows = to.rows, .in = lora.rank, .out = to.cols}, name + ".lora_B", {low}, {b})[0]);
+  }
+
+  /// With the prefix of the next decoder layer in front: of causal attention, which is that of the tokens to themselves.
+  std::pair<ValueId, ValueId> keys_and_values(const std::string& name, ValueId k, ValueId v, bool causal) {
+    if (options_.prefix_tokens == 0 || !causal) return {k, v};
+    const Extent entry = places_.prefix_entry(prefixed_layers_++);
+    k = add_prefix(name + ".prefix_keys", k, entry);
+    return {k, add_prefix(name + ".prefix_values", v, entry + 1)};
+  }
+  ValueId add_prefix(const std::string& name, ValueId x, Extent entry) {
+    const ValueShape shape = shape_of(x);
+    auto table = graph_->find(prefix_parameter(entry));
+    if (!table) table = graph_->parameter(prefix_parameter(entry), {options_.prefix_tokens, shape.cols}, FirstValues::normal);
+    return graph_->add(Prefix{.rows = shape.rows, .width = shape.cols, .length = options_.prefix_tokens}, name, {x}, {*table})[0];
   }
   ParameterId named(const std::string& name) const {
     const auto id = graph_->find(name);
@@ -109,6 +189,11 @@ class BlockBuilder {
   }
 
   TensorGraph<P>* graph_;
+  GraphOptions options_;
+  AdapterPlaces places_;
+  std::vector<bool> target_met_;  ///< of the LoRA targets
+  std::string last_linear_;
+  Extent prefixed_layers_ = 0;
 };
 
 }  // namespace greentrainer

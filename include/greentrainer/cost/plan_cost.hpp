@@ -26,4 +26,10 @@ LinearCost backward_cost(const TensorGraph<P>& graph, const BackwardPlan& plan, 
   return total;
 }
 
+/// Cost of full fine-tuning: the forward pass and the backward pass that trains everything.
+template <class P, CostModel<TensorGraph<P>> C>
+LinearCost full_fine_tuning_cost(const TensorGraph<P>& graph, const C& cost) {
+  return forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost);
+}
+
 }  // namespace greentrainer

@@ -43,9 +43,7 @@ class ActivationArena {
     gradients_.assign(count, {});
     for (std::size_t v = 0; v < count; ++v) {
       const auto& shape = graph.values()[v].shape;
-      const auto at = [&](int storage) {
-        return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, workload[measure_of(shape.rows)], shape.cols);
-      };
+      const auto at = [&](int storage) { return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, shape.row_count(workload), shape.cols); };
       values_[v] = at(lifetimes.value_storage[v]);
       if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0) gradients_[v] = at(lifetimes.gradient_storage[v]);
     }

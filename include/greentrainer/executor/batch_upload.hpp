@@ -15,28 +15,51 @@ inline Extent longest_sequence(const PackedTokens& tokens) {
   return longest;
 }
 
-/// Brings batches to the backend.
+/// Offsets of sequences with `prefix` rows in front of each.
+inline std::vector<Index> offsets_with_prefix(std::span<const Index> offsets, Extent prefix) {
+  std::vector<Index> with(offsets.begin(), offsets.end());
+  for (std::size_t s = 0; s < with.size(); ++s) with[s] += static_cast<Index>(static_cast<Extent>(s) * prefix);
+  return with;
+}
+/// Positions behind a prefix: they count on from its length, as in transformers.
+inline std::vector<Index> positions_behind_prefix(std::span<const Index> positions, Extent prefix) {
+  std::vector<Index> behind(positions.begin(), positions.end());
+  for (Index& position : behind) position += static_cast<Index>(prefix);
+  return behind;
+}
+
+/// Brings batches to the backend. With a `prefix`, the decoder's keys and positions leave room for so many rows in front of each sequence.
 template <Backend B>
 class BatchUpload {
  public:
-  explicit BatchUpload(B& backend) : block_(backend) {}
+  explicit BatchUpload(B& backend, Extent prefix = 0) : block_(backend), prefix_(prefix) {}
 
   /// The result is valid until the next call.
   DeviceBatch operator()(const Batch& batch) {
     struct Places {
-      std::size_t ids, positions, offsets;
+      std::size_t ids, positions, offsets, key_offsets;
     };
     block_.clear();
-    const auto place = [&](const PackedTokens& t) { return Places{block_.place(t.ids), block_.place(t.positions), block_.place(t.offsets)}; };
-    const Places decoder = place(batch.decoder), encoder = place(batch.encoder);
+    const auto place = [&](const PackedTokens& t, Extent prefix) {
+      const std::size_t offsets = block_.place(t.offsets);
+      return Places{block_.place(t.ids), block_.place(positions_behind_prefix(t.positions, prefix)), offsets,
+                    prefix == 0 ? offsets : block_.place(offsets_with_prefix(t.offsets, prefix))};
+    };
+    const Places decoder = place(batch.decoder, prefix_), encoder = place(batch.encoder, 0);
     const std::size_t rows = block_.place(batch.label_rows), labels = block_.place(batch.labels);
     block_.upload();
-    const auto tokens = [&](const PackedTokens& t, const Places& p) {
-      const auto sequences = SequenceView::packed(block_[p.offsets], t.sequences(), longest_sequence(t));
-      return DeviceTokens{.ids = block_[p.ids], .positions = block_[p.positions], .sequences = sequences, .keys = sequences, .tokens = t.tokens()};
+    const auto tokens = [&](const PackedTokens& t, const Places& p, Extent prefix) {
+      const Extent longest = longest_sequence(t);
+      return DeviceTokens{.ids = block_[p.ids],
+                          .positions = block_[p.positions],
+                          .sequences = SequenceView::packed(block_[p.offsets], t.sequences(), longest),
+                          .keys = SequenceView::packed(block_[p.key_offsets], t.sequences(), longest + prefix),
+                          .tokens = t.tokens(),
+                          .offsets = t.offsets,
+                          .prefix = prefix};
     };
-    return {.decoder = tokens(batch.decoder, decoder),
-            .encoder = tokens(batch.encoder, encoder),
+    return {.decoder = tokens(batch.decoder, decoder, prefix_),
+            .encoder = tokens(batch.encoder, encoder, 0),
             .label_rows = block_[rows],
             .labels = block_[labels],
             .labelled = batch.labelled()};
@@ -44,6 +67,7 @@ class BatchUpload {
 
  private:
   IndexBlock<B> block_;
+  Extent prefix_;
 };
 
 }  // namespace greentrainer

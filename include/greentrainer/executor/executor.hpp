@@ -48,7 +48,7 @@ class Executor {
       : backend_(&backend),
         graph_(&graph),
         parameters_(&parameters),
-        upload_(backend),
+        upload_(backend, graph.prefix_rows()),
         arena_(backend),
         loss_sum_(backend, 1, 1),
         seconds_(graph.operators().size()) {
@@ -60,9 +60,11 @@ class Executor {
   void poison_dead_memory(bool on) { poison_ = on; }
 
   /// Runs one pass; returns the sum of the labelled rows' losses. `gradient_scale` goes into the gradients (1 / labelled tokens of the global batch).
-  /// `row_losses` and `logits`, if given, are filled: (labelled) and (labelled, vocabulary), in the backend's memory.
+  /// `row_losses` and `logits`, if given, are filled: (labelled) and (labelled, vocabulary), in the backend's memory. Without `dropout`, nothing is
+  /// dropped.
   double run(const Schedule& schedule, const Batch& batch, double gradient_scale = 1, GradientSink<B>* sink = nullptr, T* row_losses = nullptr,
-             Matrix<T> logits = {}) {
+             Matrix<T> logits = {}, const DropoutSeed* dropout = nullptr) {
+    dropout_ = dropout;
     const DeviceBatch device = upload_(batch);
     const Workload workload = workload_of(batch);
     prepare(schedule, workload);
@@ -149,7 +151,8 @@ class Executor {
                         .inputs = collect(scratch_[0], node.inputs, arena_.values()),
                         .outputs = collect(scratch_[1], node.outputs, arena_.values()),
                         .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
-                        .workspace = arena_.workspace()};
+                        .workspace = arena_.workspace(),
+                        .dropout = dropout_};
     node.op->forward(call);
     seconds_[static_cast<std::size_t>(id)].forward += since(start);
   }
@@ -179,7 +182,8 @@ class Executor {
                          .grad_inputs = collect(scratch_[4], node.inputs, arena_.gradients(), step.grad_inputs),
                          .writes = writes_,
                          .grad_parameters = parameter_gradients,
-                         .workspace = arena_.workspace()};
+                         .workspace = arena_.workspace(),
+                         .dropout = dropout_};
     loss.forward_seconds = 0;
     node.op->backward(call);
     auto& seconds = seconds_[static_cast<std::size_t>(step.op)];
@@ -207,6 +211,7 @@ class Executor {
   std::vector<Write> writes_;
   std::vector<std::vector<Block>> born_, dying_;
   std::vector<int> remaining_uses_;
+  const DropoutSeed* dropout_ = nullptr;  ///< of the pass that runs
   std::vector<OperatorSeconds> seconds_;
   Observed observed_;
   Bytes live_bytes_ = 0;

@@ -31,6 +31,7 @@ class DecodingExecutor {
   explicit DecodingExecutor(Model<B>& model)
       : backend_(&model.backend()),
         graph_(&model.graph()),
+        prefix_(graph_->prefix_rows()),
         vocabulary_(model.facts().vocabulary),
         plan_(make_decoding_plan(*graph_)),
         lifetimes_(make_lifetimes(*graph_, make_backward_plan(*graph_, select_none(*graph_)))),
@@ -51,7 +52,7 @@ class DecodingExecutor {
     Batch batch{.decoder = prompts, .encoder = sources, .label_rows = {}, .labels = {}};
     std::vector<Extent> lengths;
     for (std::size_t p = 0; p + 1 < prompts.offsets.size(); ++p) {
-      lengths.push_back(prompts.offsets[p + 1] - prompts.offsets[p]);
+      lengths.push_back(prefix_ + prompts.offsets[p + 1] - prompts.offsets[p]);
       batch.label_rows.push_back(prompts.offsets[p + 1] - 1);
     }
     cache_.start(std::move(lengths), room.slots_a_prompt, room.steps);
@@ -69,11 +70,16 @@ class DecodingExecutor {
     place_source_values(sources.tokens());
 
     indices_.clear();
-    const Place decoder = place(prompts.ids, prompts.positions, prompts.offsets), encoder = place(sources.ids, sources.positions, sources.offsets);
+    const Place decoder = place(prompts.ids, positions_behind_prefix(prompts.positions, prefix_), prompts.offsets);
+    const Place encoder = place(sources.ids, sources.positions, sources.offsets);
+    const std::size_t key_offsets = indices_.place(offsets_with_prefix(prompts.offsets, prefix_));
     const std::size_t last_rows = indices_.place(batch.label_rows);
     indices_.upload();
     DeviceBatch device;
     device.decoder = packed_tokens(decoder, prompts.sequences(), prompts.tokens(), longest_sequence(prompts));
+    device.decoder.keys = SequenceView::packed(indices_[key_offsets], prompts.sequences(), prefix_ + longest_sequence(prompts));
+    device.decoder.offsets = prompts.offsets;
+    device.decoder.prefix = prefix_;
     device.encoder = packed_tokens(encoder, sources.sequences(), sources.tokens(), longest_source_);
     device.label_rows = indices_[last_rows];
     device.labelled = prompts.sequences();
@@ -227,6 +233,7 @@ class DecodingExecutor {
 
   B* backend_;
   const TensorGraph<B>* graph_;
+  Extent prefix_;  ///< learned rows in front of each sequence's keys and values: a slot begins with them
   Extent vocabulary_;
   DecodingPlan plan_;
   Lifetimes lifetimes_;

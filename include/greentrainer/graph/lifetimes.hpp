@@ -28,7 +28,7 @@ struct Lifetimes {
   int turning_point = 0;              ///< time of the loss: what outlives the time before it is kept for the backward pass
 
   /// Elements of a storage for a workload.
-  static Extent elements(const Storage& storage, const Workload& workload) { return storage.shape.cols * workload[measure_of(storage.shape.rows)]; }
+  static Extent elements(const Storage& storage, const Workload& workload) { return storage.shape.cols * storage.shape.row_count(workload); }
 
   /// Elements of forward values that are still needed when the forward pass is over and the loss is not yet computed.
   Extent kept_elements(const Workload& workload) const {

@@ -52,6 +52,12 @@ Selection select_biases(const TensorGraph<P>& graph) {
   return select_where(graph, [](const Parameter& p) { return p.name.ends_with(".bias"); });
 }
 
+/// What was added to the model: LoRA's matrices, a prefix.
+template <class P>
+Selection select_adapters(const TensorGraph<P>& graph) {
+  return select_where(graph, [](const Parameter& p) { return p.is_adapter(); });
+}
+
 /// Whether `name` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in practice, never exponential.
 inline bool matches_glob(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;

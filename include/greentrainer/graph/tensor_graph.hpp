@@ -17,11 +17,18 @@ using ValueId = int;
 using OperatorId = int;
 using ParameterId = int;
 
+/// Where a parameter's first values come from: the model's checkpoint or, for one that is added to the model, zero, U(-b, b) with b = 1 /
+/// sqrt(columns), or the standard normal distribution.
+enum class FirstValues { checkpoint, zero, uniform, normal };
+
 /// A trainable tensor by the name it has in the checkpoint. Shape (out, in) or (n).
 struct Parameter {
   std::string name;
   ParameterShape shape;
+  FirstValues first_values = FirstValues::checkpoint;
 
+  /// Added to the model: no tensor of its checkpoint.
+  bool is_adapter() const { return first_values != FirstValues::checkpoint; }
   Extent rows() const { return shape.size() < 2 ? 1 : shape[0]; }
   Extent cols() const { return shape.empty() ? 0 : shape.back(); }
   Extent size() const { return rows() * cols(); }
@@ -53,10 +60,10 @@ class TensorGraph {
   };
 
   /// Declares a parameter. Throws ConfigError if the name is taken.
-  ParameterId parameter(std::string name, ParameterShape shape) {
+  ParameterId parameter(std::string name, ParameterShape shape, FirstValues first_values = FirstValues::checkpoint) {
     const auto id = static_cast<ParameterId>(parameters_.size());
     if (!by_name_.emplace(name, id).second) throw ConfigError("TensorGraph", text(name, ": expected a new parameter name, got one that is declared"));
-    parameters_.push_back({std::move(name), std::move(shape)});
+    parameters_.push_back({std::move(name), std::move(shape), first_values});
     uses_.emplace_back();
     return id;
   }
@@ -109,6 +116,13 @@ class TensorGraph {
   const Operator& op(OperatorId id) const { return operators_[static_cast<std::size_t>(id)]; }
   const Parameter& parameter(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
   const std::vector<ParameterUse>& uses(ParameterId id) const { return uses_[static_cast<std::size_t>(id)]; }
+
+  /// Learned rows in front of each sequence's keys and values; 0: none.
+  Extent prefix_rows() const {
+    Extent rows = 0;
+    for (const Value& value : values_) rows = std::max(rows, value.shape.prefix);
+    return rows;
+  }
 
   std::optional<ParameterId> find(const std::string& name) const {
     const auto found = by_name_.find(name);

@@ -34,6 +34,13 @@ class ConfigReader {
   /// Whether the field is there and not null.
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
+  /// Whether the field says nothing: absent, null, false, or an empty list, object or text.
+  bool is_off(std::string_view key) const {
+    const Json* value = find(key);
+    if (value == nullptr || *value == Json(false)) return true;
+    return value->is_string() ? value->get<std::string>().empty() : value->is_structured() && value->empty();
+  }
+
   /// A field that must be there, as bool, an integer, a floating-point number, std::string, or std::vector of one of them. Floating-point
   /// numbers are finite.
   template <class T>

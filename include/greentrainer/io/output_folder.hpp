@@ -10,7 +10,8 @@ namespace greentrainer {
 /// A folder of results that appears all at once. Files are written into a hidden folder beside the target; `commit` puts it in place of
 /// what was there. Without a commit it is removed, and an older folder at the target stays untouched.
 ///
-/// Only an empty folder or a model folder (one with a config.json) is ever replaced: a mistyped target does not cost anyone their files.
+/// Only an empty folder or a model's (one with a config.json, or adapter_config.json) is ever replaced: a mistyped target does not cost anyone their
+/// files.
 class OutputFolder {
  public:
   /// Creates the folder to write into, and missing parents of `target`. Throws SaveError.
@@ -79,7 +80,7 @@ class OutputFolder {
     }
     const bool empty = std::filesystem::is_empty(target_, error);
     if (error) fail("expected to look into it", error);
-    if (!empty && !std::filesystem::exists(target_ / "config.json", error)) {
+    if (!empty && !std::filesystem::exists(target_ / "config.json", error) && !std::filesystem::exists(target_ / "adapter_config.json", error)) {
       throw SaveError("OutputFolder", text(target_.string(), ": expected an empty folder or a model to replace, got a folder with other files; ",
                                            "choose another output or remove them"));
     }

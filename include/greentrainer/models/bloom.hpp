@@ -72,10 +72,10 @@ struct Bloom {
   }
 
   template <class P>
-  TensorGraph<P> graph() const {
+  TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
-    BlockBuilder<P> b(graph);
+    BlockBuilder<P> b(graph, options, {.lora_targets = {"query_key_value"}, .decoder_layers = n_layer});
     const Extent head_dim = hidden_size / n_head;
     const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
     const auto norm = [&](const std::string& name, ValueId x) { return b.layer_norm(name, x, layer_norm_epsilon); };
@@ -88,14 +88,14 @@ struct Bloom {
       const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h, 3 * hidden_size, true);
       const ValueId a =
           b.linear(layer + "self_attention.dense", b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
-      x = b.add(layer + "attention_residual", residual_of(x, h), a);
+      x = b.residual(layer + "attention_residual", residual_of(x, h), a);
       const ValueId n = norm(layer + "post_attention_layernorm", x);
       const ValueId m = b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true), Activation::gelu_tanh);
-      x = b.add(layer + "mlp_residual", residual_of(x, n), b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
+      x = b.residual(layer + "mlp_residual", residual_of(x, n), b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
     }
     x = norm("transformer.ln_f", b.gather_labelled("labelled_rows", x));
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "transformer.word_embeddings.weight" : "lm_head.weight");
-    graph.finish();
+    b.finish();
     return graph;
   }
 

@@ -59,10 +59,10 @@ struct Llama {
   Extent layers() const { return num_hidden_layers; }
 
   template <class P>
-  TensorGraph<P> graph() const {
+  TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
-    BlockBuilder<P> b(graph);
+    BlockBuilder<P> b(graph, options, {.lora_targets = {"q_proj", "v_proj"}, .decoder_layers = num_hidden_layers});
     ValueId x = b.embedding("model.embed_tokens", Rows::decoder_tokens, Embedding::Source::token_ids);
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
@@ -73,16 +73,16 @@ struct Llama {
                                  head_dim, rope_theta);
       const ValueId v = b.linear(layer + "self_attn.v_proj", h, num_key_value_heads * head_dim, attention_bias);
       const ValueId a = b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
-      x = b.add(layer + "attention_residual", x, b.linear(layer + "self_attn.o_proj", a, hidden_size, attention_bias));
+      x = b.residual(layer + "attention_residual", x, b.linear(layer + "self_attn.o_proj", a, hidden_size, attention_bias));
       const ValueId n = b.rms_norm(layer + "post_attention_layernorm", x, rms_norm_eps);
       const ValueId gate = b.linear(layer + "mlp.gate_proj", n, intermediate_size, mlp_bias);
       const ValueId up = b.linear(layer + "mlp.up_proj", n, intermediate_size, mlp_bias);
       const ValueId m = b.gate(layer + "mlp.act_fn", gate, up, Activation::silu);
-      x = b.add(layer + "mlp_residual", x, b.linear(layer + "mlp.down_proj", m, hidden_size, mlp_bias));
+      x = b.residual(layer + "mlp_residual", x, b.linear(layer + "mlp.down_proj", m, hidden_size, mlp_bias));
     }
     x = b.rms_norm("model.norm", b.gather_labelled("labelled_rows", x), rms_norm_eps);
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
-    graph.finish();
+    b.finish();
     return graph;
   }
 

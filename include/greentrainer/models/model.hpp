@@ -17,6 +17,7 @@ struct ModelFacts {
   Extent max_positions = 0;
   std::vector<std::string> layer_prefixes;  ///< of the parameters' names, from the input to the output
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
+  std::optional<LinearCost> full_cost = {};      ///< of full fine-tuning, where the graph has more than the model: that of the model alone
 };
 
 template <class Architecture>

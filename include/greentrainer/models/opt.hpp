@@ -74,10 +74,10 @@ struct Opt {
   }
 
   template <class P>
-  TensorGraph<P> graph() const {
+  TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
-    BlockBuilder<P> b(graph);
+    BlockBuilder<P> b(graph, options, {.lora_targets = {"q_proj", "v_proj"}, .decoder_layers = num_hidden_layers});
     ValueId x = b.embedding("model.decoder.embed_tokens", Rows::decoder_tokens, Embedding::Source::token_ids);
     if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_in", x, hidden_size, false);
     x = b.add("model.decoder.embeddings", x,
@@ -91,7 +91,7 @@ struct Opt {
     if (has_final_layer_norm()) x = b.layer_norm("model.decoder.final_layer_norm", x, layer_norm_epsilon);
     if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_out", x, word_embed_proj_dim, false);
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "model.decoder.embed_tokens.weight" : "lm_head.weight");
-    graph.finish();
+    b.finish();
     return graph;
   }
 
@@ -102,8 +102,8 @@ struct Opt {
 
   template <class P, class Branch>
   ValueId residual(BlockBuilder<P>& b, const std::string& norm, const std::string& sum, ValueId x, Branch branch) const {
-    if (do_layer_norm_before) return b.add(sum, x, branch(b.layer_norm(norm, x, layer_norm_epsilon)));
-    return b.layer_norm(norm, b.add(sum, x, branch(x)), layer_norm_epsilon);
+    if (do_layer_norm_before) return b.residual(sum, x, branch(b.layer_norm(norm, x, layer_norm_epsilon)));
+    return b.layer_norm(norm, b.residual(sum, x, branch(x)), layer_norm_epsilon);
   }
   template <class P>
   ValueId self_attention(BlockBuilder<P>& b, const std::string& layer, ValueId h) const {

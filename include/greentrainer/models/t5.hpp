@@ -88,10 +88,10 @@ struct T5 {
   }
 
   template <class P>
-  TensorGraph<P> graph() const {
+  TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
-    BlockBuilder<P> b(graph);
+    BlockBuilder<P> b(graph, options, {.lora_targets = {"q", "v"}, .decoder_layers = num_decoder_layers, .encoder_decoder = true});
     ValueId x = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
     for (Extent i = 0; i < num_layers; ++i) {
       x = self_attention(b, "encoder", i, x);
@@ -107,7 +107,7 @@ struct T5 {
     x = b.rms_norm("decoder.final_layer_norm", b.gather_labelled("labelled_rows", x), layer_norm_epsilon);
     if (scale_decoder_outputs) x = b.scale("decoder.output_scale", x, 1.0 / std::sqrt(static_cast<double>(d_model)));
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "shared.weight" : "lm_head.weight");
-    graph.finish();
+    b.finish();
     return graph;
   }
 
@@ -159,7 +159,7 @@ struct T5 {
     const ValueId k = b.linear(name + ".k", h, num_heads * d_kv, false);
     const ValueId v = b.linear(name + ".v", h, num_heads * d_kv, false);
     const ValueId a = b.attention(name, q, k, v, d_kv, 1.0, causal, bias, relative_table(stack));
-    return b.add(layer + "residual", x, b.linear(name + ".o", a, d_model, false));
+    return b.residual(layer + "residual", x, b.linear(name + ".o", a, d_model, false));
   }
   template <class P>
   ValueId cross_attention(BlockBuilder<P>& b, const std::string& layer, ValueId x, ValueId memory) const {
@@ -167,7 +167,7 @@ struct T5 {
     const ValueId q = b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon), num_heads * d_kv, false);
     const ValueId k = b.linear(name + ".k", memory, num_heads * d_kv, false);
     const ValueId v = b.linear(name + ".v", memory, num_heads * d_kv, false);
-    return b.add(layer + "residual", x, b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
+    return b.residual(layer + "residual", x, b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
   }
   template <class P>
   ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId x) const {
@@ -180,7 +180,7 @@ struct T5 {
     } else {
       y = b.activate(name + ".act", b.linear(name + ".wi", h, d_ff, false), activation);
     }
-    return b.add(layer + "residual", x, b.linear(name + ".wo", y, d_model, false));
+    return b.residual(layer + "residual", x, b.linear(name + ".wo", y, d_model, false));
   }
 
   template <class P>

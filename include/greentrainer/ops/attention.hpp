@@ -9,7 +9,6 @@ constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
   return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
 }
-inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) { return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder; }
 
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each packed sequence. Scores are
 /// recomputed in the backward pass from queries, keys and one statistic a row and head, so no (tokens x tokens) matrix exists.
@@ -28,9 +27,11 @@ struct Attention {
   bool causal = true;
   bool alibi = false;
   RelativeBias relative = {};
+  Extent prefix = 0;  ///< rows in front of each sequence's keys and values, which every query sees
 
   std::vector<ValueShape> input_shapes() const {
-    return {{query_rows, heads * head_dim}, {key_rows, kv_heads * head_dim}, {key_rows, kv_heads * head_dim}};
+    const ValueShape keys{key_rows, kv_heads * head_dim, true, prefix};
+    return {{query_rows, heads * head_dim}, keys, keys};
   }
   std::vector<ValueShape> output_shapes() const { return {{query_rows, heads * head_dim}, {query_rows, heads, false}}; }
   std::vector<ParameterShape> parameter_shapes() const {
@@ -51,13 +52,13 @@ struct Attention {
   /// Keys and values, where they are the queries' own tokens.
   BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
-  LinearCost forward_cost() const { return per(pairs(), heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3)); }
+  LinearCost forward_cost() const { return per_pair(heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3)); }
   LinearCost part_cost(int part, Write) const {
     switch (part) {
-      case probabilities: return per(pairs(), heads * (2 * head_dim + 3 + bias_flops()));
-      case grad_scores: return per(pairs(), heads * (2 * head_dim + 3)) + per(query_rows, heads * 2 * head_dim);
-      case grad_bias: return per(pairs(), heads);
-      default: return per(pairs(), heads * 2 * head_dim);
+      case probabilities: return per_pair(heads * (2 * head_dim + 3 + bias_flops()));
+      case grad_scores: return per_pair(heads * (2 * head_dim + 3)) + per(query_rows, heads * 2 * head_dim);
+      case grad_bias: return per_pair(heads);
+      default: return per_pair(heads * 2 * head_dim);
     }
   }
 
@@ -78,7 +79,8 @@ struct Attention {
 
  private:
   bool has_table() const { return relative.buckets > 0; }
-  Measure pairs() const { return pairs_of(query_rows, key_rows); }
+  /// `amount` for every pair of a query and a key it sees.
+  LinearCost per_pair(std::int64_t amount) const { return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount); }
   /// Of what is added to one score.
   Extent bias_flops() const { return (alibi ? 2 : 0) + (has_table() ? 1 : 0); }
   AttentionShape shape(const DeviceBatch& batch) const {

@@ -14,8 +14,10 @@ struct DeviceTokens {
   const Index* ids = nullptr;
   const Index* positions = nullptr;
   SequenceView sequences;
-  SequenceView keys;  ///< what attention to these tokens reads: `sequences`, or those of a cache that holds earlier tokens as well
+  SequenceView keys;  ///< what attention to these tokens reads: `sequences`, or with rows of a prefix or a cache in front
   Extent tokens = 0;
+  std::span<const Index> offsets = {};  ///< of the sequences, on the host: for operators that treat whole ones
+  Extent prefix = 0;                    ///< learned rows that stand in front of each sequence's keys and values
 };
 
 struct DeviceBatch {
@@ -24,6 +26,12 @@ struct DeviceBatch {
   const Index* label_rows = nullptr;
   const Index* labels = nullptr;  ///< null: there is no loss, the head gives logits alone
   Extent labelled = 0;
+};
+
+/// What the masks of a training pass's dropouts follow from, beside the operator's name and the element.
+struct DropoutSeed {
+  std::uint64_t seed = 0;
+  std::uint64_t pass = 0;
 };
 
 /// What the loss operator adds to and takes from the outside.
@@ -59,6 +67,7 @@ struct ForwardCall {
   std::span<const Matrix<T>> outputs;
   std::span<const Matrix<T>> parameters;
   T* workspace = nullptr;
+  const DropoutSeed* dropout = nullptr;    ///< null: nothing is dropped
   std::span<const Matrix<T>> caches = {};  ///< of the inputs that the operator remembers; empty where there is no cache
 
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
@@ -85,6 +94,7 @@ struct BackwardCall {
   std::span<const Write> writes;               ///< of the gradients of inputs
   std::span<const Matrix<T>> grad_parameters;  ///< always added to
   T* workspace = nullptr;
+  const DropoutSeed* dropout = nullptr;  ///< that of the forward pass
 
   bool wants(int part) const { return ((parts >> part) & 1U) != 0; }
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }

@@ -24,6 +24,11 @@ constexpr Measure measure_of(Rows rows) {
   return Measure::steps;
 }
 
+/// Counts the sequences that rows of a kind belong to.
+constexpr Measure sequences_of(Rows rows) { return rows == Rows::encoder_tokens ? Measure::encoder_sequences : Measure::decoder_sequences; }
+
+inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) { return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder; }
+
 /// `amount` for every row.
 inline LinearCost per(Rows rows, std::int64_t amount) { return per(measure_of(rows), amount); }
 
@@ -32,6 +37,9 @@ struct ValueShape {
   Rows rows = Rows::decoder_tokens;
   Extent cols = 0;
   bool differentiable = true;  ///< false for statistics that only the operator's own gradient reads
+  Extent prefix = 0;           ///< rows in front of those of each sequence
+
+  Extent row_count(const Workload& workload) const { return workload[measure_of(rows)] + prefix * workload[sequences_of(rows)]; }
 
   friend bool operator==(const ValueShape&, const ValueShape&) = default;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "greentrainer/io/checkpoint.hpp"
+#include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
@@ -23,9 +25,14 @@ class PretrainedModel : public Model<B> {
  public:
   using T = typename B::Scalar;
 
-  PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, std::filesystem::path folder)
-      : Model<B>(backend, std::move(graph), std::move(facts)), folder_(std::move(folder)), checkpoint_(std::make_shared<Checkpoint>(folder_)) {
+  /// `graph` is what the architecture makes of `options`. Adapters get their first values from the seed.
+  PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, std::filesystem::path folder, GraphOptions options = {}, std::uint64_t seed = 0)
+      : Model<B>(backend, std::move(graph), std::move(facts)),
+        folder_(std::move(folder)),
+        checkpoint_(std::make_shared<Checkpoint>(folder_)),
+        options_(std::move(options)) {
     load_weights();
+    set_first_values(*this, seed);
     const auto has = [&](const char* name) {
       std::error_code error;
       return std::filesystem::exists(folder_ / name, error);
@@ -44,7 +51,9 @@ class PretrainedModel : public Model<B> {
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
   const std::filesystem::path& folder() const { return folder_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// What the checkpoint calls a parameter: its name, or that without the leading "model." or "transformer.".
+  /// What the graph has beside what config.json says.
+  const GraphOptions& options() const { return options_; }
+  /// What the checkpoint calls a parameter that is not an adapter: its name, or that without the leading "model." or "transformer.".
   const std::string& source_name(ParameterId id) const { return source_names_[static_cast<std::size_t>(id)]; }
 
  private:
@@ -53,6 +62,7 @@ class PretrainedModel : public Model<B> {
     std::vector<T> host;
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       const Parameter& p = graph.parameter(id);
+      if (p.is_adapter()) continue;  // declared behind the checkpoint's
       source_names_.push_back(find_source_name(p.name));
       const TensorInfo& info = checkpoint_->info(source_names_.back());
       if (info.shape != p.shape) {
@@ -109,27 +119,28 @@ class PretrainedModel : public Model<B> {
 
   std::filesystem::path folder_;
   std::shared_ptr<Checkpoint> checkpoint_;
+  GraphOptions options_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::vector<std::string> source_names_;
 };
 
-/// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) of a known architecture.
-/// Throws ConfigError or LoadError naming file and field or tensor.
+/// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) of a known architecture, with what the options add to
+/// its graph; adapters get their first values from the seed. Throws ConfigError or LoadError naming file and field or tensor.
 template <Backend B>
-PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend) {
+PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {}, std::uint64_t seed = 0) {
   const auto config = ConfigReader::from_file(folder / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
-    return PretrainedModel<B>(backend, architecture.template graph<B>(), facts_of(architecture), folder);
+    return PretrainedModel<B>(backend, graph_of<B>(architecture, options), facts_of<B>(architecture, options), folder, options, seed);
   });
 }
 
 /// The same for an architecture that is named: Llama, Opt, or one of your own.
 template <class Architecture, Backend B>
-PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend) {
+PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {}, std::uint64_t seed = 0) {
   const auto config = ConfigReader::from_file(folder / "config.json");
   config.expect_value("model_type", std::string(Architecture::model_type));
   const Architecture architecture = Architecture::read(config);
-  return PretrainedModel<B>(backend, architecture.template graph<B>(), facts_of(architecture), folder);
+  return PretrainedModel<B>(backend, graph_of<B>(architecture, options), facts_of<B>(architecture, options), folder, options, seed);
 }
 
 }  // namespace greentrainer

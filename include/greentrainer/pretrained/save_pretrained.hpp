@@ -14,26 +14,35 @@
 namespace greentrainer {
 
 /// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files as they were. Each tensor has
-/// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte. Throws SaveError, and
-/// NumericalError for weights that are no longer numbers.
+/// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte; LoRA's matrices are merged into the weights beside
+/// them. Throws SaveError, NumericalError for weights that are no longer numbers, and ConfigError for a model with a prefix, which no weights can
+/// stand for.
 template <Backend B>
 void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
   using T = typename B::Scalar;
+  if (model.options().prefix_tokens > 0) {
+    throw ConfigError("save_pretrained", "prefix: expected a model without one, since it cannot be merged into weights; save it as an adapter");
+  }
+  const double lora_scale = model.options().lora ? model.options().lora->scale() : 0;
   const Checkpoint& checkpoint = model.checkpoint();
   std::vector<TensorToWrite> tensors;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
+    if (model.graph().parameter(id).is_adapter()) continue;
     const TensorInfo& info = checkpoint.info(model.source_name(id));
     const DType stored = dtype.value_or(*info.dtype);
-    tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored](const ByteSink& sink) {
-                         const std::vector<T> now = model.parameters()[id].download();
-                         for (const T value : now) {
-                           if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(info.name, ": expected finite weights, got ", value));
-                         }
-                         std::vector<T> before(now.size());
-                         checkpoint.read_as<T>(info.name, before);
-                         if (stored == *info.dtype && now == before) sink(checkpoint.raw(info.name));
-                         else sink(encode_floats<T>(stored, std::span<const T>(now)));
-                       }});
+    tensors.push_back(
+        {info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
+           const std::vector<T> now = merged_values(model, id, lora_scale);
+           for (const T value : now) {
+             if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(info.name, ": expected finite weights, got ", value));
+           }
+           std::vector<T> before(now.size());
+           checkpoint.read_as<T>(info.name, before);
+           if (stored == *info.dtype && now == before)
+             sink(checkpoint.raw(info.name));
+           else
+             sink(encode_floats<T>(stored, std::span<const T>(now)));
+         }});
   }
   write_safetensors(output.path() / "model.safetensors", tensors, {{"format", "pt"}});
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "greentrainer/concepts/cost_model.hpp"
@@ -29,11 +30,13 @@ struct BudgetedSelection {
   double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };
 
-/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload.
-/// Throws ConfigError naming the smallest feasible ratio if not even the cheapest parameter fits, NumericalError for an importance that is not a number.
+/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of this graph, or what `full`
+/// says, where the graph has more than the model that the ratio is of. Throws ConfigError naming the smallest feasible ratio if not even the cheapest
+/// parameter fits, NumericalError for an importance that is not a number.
 template <class P, CostModel<TensorGraph<P>> C>
-BudgetedSelection select_within_ratio(const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
-                                      double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); }) {
+BudgetedSelection select_within_ratio(
+    const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance, double ratio,
+    const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, const std::optional<LinearCost>& full = {}) {
   if (!(ratio > 0) || ratio > 1) throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
   SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
@@ -45,7 +48,7 @@ BudgetedSelection select_within_ratio(const TensorGraph<P>& graph, const C& cost
 
   BudgetedSelection result;
   result.forward = evaluate(forward_cost(graph, cost), workload);
-  result.full = result.forward + evaluate(backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost), workload);
+  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
   result.budget = static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) - result.forward;
 
   std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();

@@ -141,7 +141,8 @@ class Trainer {
     if (green_) {
       const auto importance = evaluate_importance(first_batches, options, step);
       const auto start = Clock::now();
-      const BudgetedSelection chosen = select_within_ratio(model_->graph(), ExactCost<B>{}, coming, importance, green_->flops_ratio, select_);
+      const BudgetedSelection chosen =
+          select_within_ratio(model_->graph(), ExactCost<B>{}, coming, importance, green_->flops_ratio, select_, model_->facts().full_cost);
       report_.seconds.selection += since(start);
       selection_ = chosen.selection;
       record.budget = chosen.budget;
@@ -195,8 +196,10 @@ class Trainer {
     const LinearCost cost = forward_only_cost() + backward_cost(model_->graph(), schedule_.plan, ExactCost<B>{});
     gradients_.zero();
     double loss_sum = 0;
+    DropoutSeed dropout{.seed = options.seed, .pass = static_cast<std::uint64_t>(step * options.gradient_accumulation)};
     for (const Batch& batch : batches) {
-      loss_sum += model_->executor().run(schedule_, batch, scale, &gradients_);
+      loss_sum += model_->executor().run(schedule_, batch, scale, &gradients_, nullptr, {}, &dropout);
+      ++dropout.pass;
       const Workload workload = workload_of(batch);
       record.flops += evaluate(cost, workload);
       record.full_flops += evaluate(full_cost(), workload);
@@ -249,7 +252,8 @@ class Trainer {
     return *forward_;
   }
   const LinearCost& full_cost() {
-    if (!full_) full_ = forward_only_cost() + backward_cost(model_->graph(), make_backward_plan(model_->graph(), select_all(model_->graph())), ExactCost<B>{});
+    if (!full_) full_ = model_->facts().full_cost;
+    if (!full_) full_ = full_fine_tuning_cost(model_->graph(), ExactCost<B>{});
     return *full_;
   }
 
