@@ -2,8 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "greentrainer/backends/eigen.hpp"
-#include "greentrainer/backends/opaque.hpp"
+#include "backends/backend_list.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"
@@ -47,7 +46,7 @@ void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& p
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("tiny models agree with transformers", B, EigenBackend<float>, EigenBackend<double>, OpaqueBackend<EigenBackend<float>>) {
+TEST_CASE_TEMPLATE_DEFINE("tiny models agree with transformers", B, agree) {
   B backend;
   for (const std::string& name : testing::golden_names()) {
     CAPTURE(name);
@@ -88,3 +87,4 @@ TEST_CASE_TEMPLATE("tiny models agree with transformers", B, EigenBackend<float>
     check_ten_steps(backend, golden, "adamw10", AdamWOptions{.learning_rate = 1e-3, .weight_decay = 0.01}, true);
   }
 }
+TEST_CASE_TEMPLATE_APPLY(agree, greentrainer::testing::BackendList);
