@@ -1,0 +1,112 @@
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "program/run_program.hpp"
+
+namespace greentrainer::testing {
+
+namespace {
+
+/// Three methods, two of them with two seeds: five runs on a tiny model.
+struct Experiment {
+  explicit Experiment(const std::string& more = "") {
+    folder.write("rows.jsonl", golden_rows("llama-gqa-tied"));
+    write(more);
+  }
+  void write(const std::string& more, const std::string& rho = "0.6") const {
+    folder.write("compare.toml",
+                 "name = \"Tiny <model>\"\nnote = \"random weights\"\noutput = \"" + (folder / "results").string() + "\"\nseeds = [3, 4]\n" + more +
+                     "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") + "\"\ntrain = \"" + rows() +
+                     "\"\nsteps = 3\nbatch-size = 2\nlearning-rate = 1e-3\n[evaluate]\ndata = \"" + rows() +
+                     "\"\n[[method]]\nname = \"untouched\"\nmethod = \"none\"\n[[method]]\nname = \"full\"\nmethod = \"full\"\nlearning-rate = 2e-3\n"
+                     "[[method]]\nname = \"Green\"\nmethod = \"green\"\nreselect-every = \"2s\"\nrho = " +
+                     rho + "\n");
+  }
+  Outcome run(std::vector<std::string> options = {}) const {
+    options.insert(options.begin(), {"experiment", (folder / "compare.toml").string()});
+    return run_program(options);
+  }
+  std::string rows() const { return (folder / "rows.jsonl").string(); }
+
+  TemporaryFolder folder;
+};
+
+}  // namespace
+
+TEST_CASE("experiment runs every method with every seed, and its report is what the runs gave") {
+  const Experiment experiment;
+  const Outcome outcome = experiment.run({"--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json report = outcome.json();
+  CHECK(report["cells"].size() == 5);
+  CHECK(report["methods"].size() == 3);
+  CHECK(report["methods"][0]["seeds"] == 1);
+  CHECK(report["methods"][2]["seeds"] == 2);
+
+  double sum = 0;
+  for (const Json& cell : report["cells"]) {
+    if (cell["method"] != "Green") continue;
+    const std::string own = (experiment.folder / "results/cells/green-seed").string() + cell["seed"].dump();
+    CHECK(cell["evaluate"] == read_json_file(own + "/evaluate.json"));
+    CHECK(cell["finetune"] == read_json_file(own + "/finetune.json"));
+    CHECK(cell["finetune"]["ratio"].get<double>() <= 0.6);
+    CHECK(cell["steps"].size() == 3);
+    sum += cell["evaluate"]["loss"].get<double>();
+  }
+  CHECK(report["methods"][2]["scores"]["loss"]["mean"].get<double>() == doctest::Approx(sum / 2).epsilon(1e-12));
+  CHECK(report["methods"][1]["ratio"]["mean"] == 1.0);
+
+  const std::string page = contents(experiment.folder / "results/report.html");
+  CHECK(page.find("Tiny &lt;model&gt;") != std::string::npos);
+  CHECK(page.find("<polyline") != std::string::npos);
+  CHECK(page.find("model.layers.0.mlp.down_proj.weight, step 2") != std::string::npos);  // the map of what was selected
+  for (std::size_t at = page.find("http"); at != std::string::npos; at = page.find("http", at + 1)) {
+    CHECK(page.substr(at, 26) == "http://www.w3.org/2000/svg");  // the name of a language, not a place to fetch from
+  }
+  CHECK(contents(experiment.folder / "results/report.md").find("| Green | 2 |") != std::string::npos);
+}
+
+TEST_CASE("an experiment's commands, run by hand, give the same loss") {
+  const Experiment experiment;
+  REQUIRE(experiment.run().status == 0);
+  const std::string tuned = (experiment.folder / "by-hand").string();
+  const Outcome training =
+      run_program({"finetune", "--model", golden_model("llama-gqa-tied"), "--train", experiment.rows(), "--steps", "3", "--batch-size", "2",
+                   "--method", "full", "--learning-rate", "2e-3", "--seed", "4", "--output", tuned, "--json"});
+  REQUIRE_MESSAGE(training.status == 0, training.err);
+  const Json by_hand = run_program({"evaluate", "--model", tuned, "--data", experiment.rows(), "--json"}).json();
+  CHECK(by_hand["loss"] == read_json_file(experiment.folder / "results/cells/full-seed4/evaluate.json")["loss"]);
+}
+
+TEST_CASE("an experiment goes on where it was stopped, and never mixes results of other commands") {
+  const Experiment experiment;
+  REQUIRE(experiment.run().status == 0);
+  std::filesystem::remove_all(experiment.folder / "results/cells/full-seed3");
+  const Outcome again = experiment.run();
+  CHECK(again.status == 0);
+  CHECK(again.err.find("5 runs, 4 done already") != std::string::npos);
+
+  experiment.write("", "0.7");
+  const Outcome other = experiment.run();
+  CHECK(other.status == 1);
+  CHECK(other.err.find("green-seed3: expected results of the commands that the file asks for now") != std::string::npos);
+}
+
+TEST_CASE("a mistake in an experiment's file is found before anything runs") {
+  CHECK(Experiment("scores = \"loss\"\n").run().err.find("did you mean score?") != std::string::npos);
+  const Experiment wrong_rho;
+  wrong_rho.write("", "1.5");
+  const Outcome outcome = wrong_rho.run();
+  CHECK(outcome.status == 2);
+  CHECK(outcome.err.find("[[method]] Green, --rho: expected a number") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(wrong_rho.folder / "results"));
+  CHECK(run_program({"experiment"}).err.find("FILE.toml: expected a value, got none") != std::string::npos);
+
+  const Experiment wrong_score("score = \"rougeL\"\n");
+  const Outcome late = wrong_score.run();
+  CHECK(late.status == 1);
+  CHECK(late.err.find("expected a field of evaluate's report, got rougeL") != std::string::npos);
+}
+
+}  // namespace greentrainer::testing
