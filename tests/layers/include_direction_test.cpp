@@ -48,8 +48,9 @@ const std::map<std::string, Layer> layers = {
     {"backends", {{"concepts"}, false}},              // and each its own files
 };
 
-// Backends that may include another one's files. These two wrap any backend, for tests, by the same forwarding of every kernel.
-const std::set<std::pair<std::string, std::string>> shared_between_backends = {{"backends/opaque", "backends/counting"}};
+// Backends that may include another one's files. These three wrap any backend by the same forwarding of every kernel.
+const std::set<std::pair<std::string, std::string>> shared_between_backends = {{"backends/opaque", "backends/counting"},
+                                                                               {"backends/comparing", "backends/counting"}};
 
 std::set<std::string> everything_left_of(const std::string& layer) {
   std::set<std::string> all;
