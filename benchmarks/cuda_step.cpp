@@ -283,8 +283,9 @@ void measure_precision(const Architecture& architecture, const Options& options,
 
 template <class Architecture>
 void run(const Architecture& architecture, const Options& options) {
+  const std::string device = CudaBackend<float>(options.device).name();  // or there is nothing to print
   std::cout << std::fixed << "# Training steps of " << options.sequences << " x " << options.tokens << " tokens, " << options.labelled
-            << " rows of each sequence labelled, on a CUDA device\n\n";
+            << " rows of each sequence labelled, on " << device << "\n\n";
   std::vector<Result> results;
   double float_flops = 0;
   for (const ProductPrecision precision : {ProductPrecision::full, ProductPrecision::tf32, ProductPrecision::bf16}) {
