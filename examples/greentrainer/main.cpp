@@ -30,6 +30,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_select_command());
     commands.push_back(make_finetune_command());
     commands.push_back(make_evaluate_command());
+    commands.push_back(make_generate_command());
     commands.push_back(make_experiment_command());
     const Command* command = read_command_line(argc, argv, commands);
     const int status = command == nullptr ? 0 : command->run(*command);

@@ -25,7 +25,8 @@ Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
 Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice) {
   const Extent longest = max_tokens(choice, facts);
   if (choice.target_tokens > 0 && !facts.target_shift) {
-    throw ConfigError("load_data", text("--target-tokens: expected an encoder-decoder model, got model_type ", facts.model_type, "; use --max-tokens"));
+    throw ConfigError("load_data",
+                      text("--target-tokens: expected an encoder-decoder model, got model_type ", facts.model_type, "; use --max-tokens"));
   }
   const Extent longest_target = choice.target_tokens > 0 ? choice.target_tokens : 512;
   Dataset data = load_jsonl(path, tokenizer, data_options_for(facts, {.max_tokens = longest, .dataset = choice.dataset}, longest_target));
@@ -37,7 +38,24 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
   return data;
 }
 
-bool has_choices(const DataChoice& choice) { return !choice.dataset.empty() && dataset_form(choice.dataset).task == DatasetTask::choice; }
+Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice, Extent new_tokens) {
+  const Extent longest = max_tokens(choice, facts);
+  if (!facts.target_shift && new_tokens >= longest) {
+    throw ConfigError("load_prompts",
+                      text("--max-new-tokens: expected fewer than --max-tokens ", longest, ", which prompts are in, too, got ", new_tokens));
+  }
+  Prompts prompts =
+      greentrainer::load_prompts(path, tokenizer, data_options_for(facts, {.max_tokens = longest, .dataset = choice.dataset}), new_tokens);
+  if (prompts.rows_truncated > 0) {
+    say(text(path, ": ", prompts.rows_truncated, " of ", prompts.ids.size(), " prompts truncated to ",
+             facts.target_shift ? longest : longest - new_tokens, " tokens"));
+  }
+  return prompts;
+}
+
+DatasetTask task_of(const DataChoice& choice) { return choice.dataset.empty() ? DatasetTask::summary : dataset_form(choice.dataset).task; }
+
+bool has_choices(const DataChoice& choice) { return task_of(choice) == DatasetTask::choice; }
 
 Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice) {
   return greentrainer::load_choices(path, tokenizer, data_options_for(facts, {.max_tokens = max_tokens(choice, facts), .dataset = choice.dataset}));

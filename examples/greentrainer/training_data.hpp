@@ -5,14 +5,15 @@
 
 #include "greentrainer/data/load_choices.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
+#include "greentrainer/data/load_prompts.hpp"
 #include "greentrainer/models/model.hpp"
 
 namespace greentrainer::program {
 
 /// What the options say about data files.
 struct DataChoice {
-  std::string dataset;    ///< name of a known set's own form, or empty: JSON lines as in --help
-  Extent max_tokens = 0;  ///< 0: as many as the model has positions, at most 512
+  std::string dataset;       ///< name of a known set's own form, or empty: JSON lines as in --help
+  Extent max_tokens = 0;     ///< 0: as many as the model has positions, at most 512
   Extent target_tokens = 0;  ///< of an encoder-decoder's completion; 0: 512
 };
 
@@ -23,8 +24,15 @@ std::vector<std::string> dataset_names();
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts);
 
 /// Reads a file and says on stderr what was dropped and truncated. `tokenizer` may be null: then only {"input_ids", "labels"} can be read.
-/// Throws DataError naming file and line for what the model cannot read, and if no row is left; ConfigError for target tokens of a model without targets.
+/// Throws DataError naming file and line for what the model cannot read, and if no row is left; ConfigError for target tokens of a model without
+/// targets.
 Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice);
+
+/// The same file's rows as prompts for generation, with room for `new_tokens` behind them; says on stderr how many were cut. Throws as load_data.
+Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice, Extent new_tokens);
+
+/// What the data ask of a model: rows without a data set's form are scored as summaries are.
+DatasetTask task_of(const DataChoice& choice);
 
 /// Whether rows of the data have labels to choose from, so that accuracy can be told.
 bool has_choices(const DataChoice& choice);

@@ -1,0 +1,94 @@
+// greentrainer generate: what a model says to a prompt, or to those of a file.
+
+#include <iostream>
+#include <memory>
+
+#include "commands.hpp"
+#include "console.hpp"
+#include "generation.hpp"
+#include "training_data.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr const char* examples =
+    "Examples:\n"
+    "  greentrainer generate --model smollm2-135m --prompt 'The capital of France is'\n"
+    "  greentrainer generate --model tuned --data test.jsonl --dataset scitldr --beams 4 --repetition-penalty 2.5 --early-stopping --json\n"
+    "  greentrainer generate --model tuned --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95 --seed 1\n"
+    "Options are those of transformers' generate, and so is the text: the most probable token each time, the best of several beams, or tokens that "
+    "are\n"
+    "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\", or a data set's own form.";
+
+struct Options {
+  std::string model, prompt, data, config, backend = "eigen";
+  Extent threads = 0;
+  DataChoice choice;
+  GenerationChoice generation;
+  bool json = false;
+};
+
+int generate_on(EigenBackend<float>& backend, const Options& options, bool from_file) {
+  auto model = load_pretrained(std::filesystem::path(options.model), backend);
+  Prompts prompts;
+  if (from_file)
+    prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice, options.generation.options.max_new_tokens);
+  else
+    prompts.ids = {model.tokenizer().encode_sequence(options.prompt)};
+  say_if_not_native();
+  const GeneratedTexts result = generate_texts(model, prompts.ids, options.generation);
+  if (options.json) {
+    OrderedJson json = {{"generations", OrderedJson::array()},
+                        {"prompt_tokens", result.prompt_tokens},
+                        {"new_tokens", result.new_tokens},
+                        {"seconds", result.seconds},
+                        {"tokens_per_second", result.tokens_per_second()}};
+    for (std::size_t i = 0; i < result.texts.size(); ++i) json["generations"].push_back(result.json(i, prompts.ids, prompts.lines));
+    print_json(json);
+    return 0;
+  }
+  for (std::size_t i = 0; i < result.texts.size(); ++i) {
+    if (from_file) std::cout << "line " << prompts.lines[i] << ": ";
+    std::cout << result.texts[i] << "\n";
+  }
+  say(text(result.new_tokens, " tokens in ", fixed(result.seconds, 2), " s, ", fixed(result.tokens_per_second(), 1), " tokens/s"));
+  return 0;
+}
+
+int run(const Command& command, const Options& options) {
+  command.require("model");
+  if (command.given("prompt") == command.given("data")) {
+    bad_usage("generate", text("--prompt: expected either it or --data, got ", command.given("prompt") ? "both" : "neither"));
+  }
+  if (!command.given("data")) {
+    for (const char* name : {"dataset", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
+  }
+  check_generation(command, options.generation);
+  require_backend(command, options.backend);
+  EigenBackend<float> backend(static_cast<int>(options.threads));
+  return generate_on(backend, options, command.given("data"));
+}
+
+}  // namespace
+
+Command make_generate_command() {
+  const auto options = std::make_shared<Options>();
+  Command command("generate", "Text that a model goes on with", examples);
+  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
+  command.text("data", options->data, "FILE", "Prompts, JSON lines");
+  command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
+  command.whole("max-tokens", options->choice.max_tokens, 2,
+                "Tokens of a prompt and what is generated; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("batch-size", options->generation.options.batch_size, 1, "Prompts at a time (8)", 1 << 16);
+  declare_generation(command, options->generation);
+  command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
+  command.text("backend", options->backend, "NAME", "eigen (eigen)");
+  command.text("config", options->config, "FILE", "TOML file with any of these options");
+  command.on("json", options->json, "Print one JSON object on stdout");
+  command.run = [options](const Command& self) { return run(self, *options); };
+  return command;
+}
+
+}  // namespace greentrainer::program
