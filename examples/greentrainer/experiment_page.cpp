@@ -61,8 +61,9 @@ constexpr const char* legend =
     "training, importance, selection "
     "and optimizer; loading, evaluation and saving apart. 1 multiply-add = 2 FLOPs.";
 
-/// Training loss over a method's seeds: means over windows of steps, weighted by labelled tokens.
-PlotSeries loss_curve(const OrderedJson& report, const std::string& method) {
+/// Training loss over the seeds of the method at `place`: means over windows of steps, weighted by labelled tokens.
+PlotSeries loss_curve(const OrderedJson& report, std::size_t place) {
+  const auto method = report.at("methods")[place].at("method").get<std::string>();
   std::size_t steps = 0;
   std::map<std::size_t, std::pair<double, double>> windows;  // last step -> sum of losses, labelled tokens
   for (const auto& cell : report.at("cells")) {
@@ -79,7 +80,7 @@ PlotSeries loss_curve(const OrderedJson& report, const std::string& method) {
       tokens += labelled;
     }
   }
-  PlotSeries series{method, {}};
+  PlotSeries series{method, {}, place};
   for (const auto& [step, sums] : windows) {
     if (sums.second > 0) series.points.push_back({static_cast<double>(step), sums.first / sums.second});
   }
@@ -90,14 +91,33 @@ PlotSeries loss_curve(const OrderedJson& report, const std::string& method) {
 Plot score_against(const OrderedJson& report, const char* field, double unit, const std::string& label) {
   const auto score = report.at("score").get<std::string>();
   Plot plot{.title = score + " against " + label, .x_label = label, .y_label = score, .kind = Plot::Kind::points, .series = {}};
-  for (const auto& row : report.at("methods")) {
+  for (std::size_t i = 0; i < report.at("methods").size(); ++i) {
+    const auto& row = report.at("methods")[i];
     if (row.at("seeds").get<int>() == 0) continue;
     const auto& value = row.at("scores").at(score);
     const double x = row.contains(field) ? row.at(field).at("mean").get<double>() / unit : 0;
     plot.series.push_back({row.at("method").get<std::string>(),
-                           {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}}});
+                           {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}},
+                           i});
   }
   return plot;
+}
+
+/// "layers.2" before "layers.10".
+bool in_reading_order(const std::string& a, const std::string& b) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (is_digit(a[i]) && is_digit(b[j])) {
+      std::size_t end_a = i, end_b = j;
+      while (end_a < a.size() && is_digit(a[end_a])) ++end_a;
+      while (end_b < b.size() && is_digit(b[end_b])) ++end_b;
+      if (end_a - i != end_b - j) return end_a - i < end_b - j;
+    }
+    if (a[i] != b[j]) return a[i] < b[j];
+    ++i, ++j;
+  }
+  return a.size() - i < b.size() - j;
 }
 
 /// Tensors x selections of one run; empty where nothing was chosen by importance.
@@ -107,6 +127,7 @@ std::string selection_map(const OrderedJson& cell) {
   if (selections.empty() || selections.front().at("importance").empty()) return "";
   HeatMap map{.title = cell.at("method").get<std::string>() + ", seed " + cell.at("seed").dump(), .rows = {}, .columns = {}, .cells = {}};
   for (const auto& [name, importance] : selections.front().at("importance").items()) map.rows.push_back(name);
+  std::sort(map.rows.begin(), map.rows.end(), in_reading_order);
   map.cells.assign(map.rows.size(), std::vector<HeatCell>(selections.size()));
   for (std::size_t c = 0; c < selections.size(); ++c) {
     const auto& selection = selections[c];
@@ -175,8 +196,8 @@ std::string experiment_page(const OrderedJson& report) {
   out += "</ul>\n<h2>Curves</h2>\n";
 
   Plot losses{.title = "Training loss", .x_label = "steps", .y_label = "loss, mean over seeds", .series = {}};
-  for (const auto& row : report.at("methods")) {
-    PlotSeries series = loss_curve(report, row.at("method").get<std::string>());
+  for (std::size_t i = 0; i < report.at("methods").size(); ++i) {
+    PlotSeries series = loss_curve(report, i);
     if (!series.points.empty()) losses.series.push_back(std::move(series));
   }
   losses.width = 620;

@@ -19,6 +19,7 @@ struct PlotPoint {
 struct PlotSeries {
   std::string name;
   std::vector<PlotPoint> points;
+  std::size_t colour = 0;  ///< of series_colour: the same in all plots of a page
 };
 
 /// Lines through the points of each series, or the points alone, as an SVG element that needs nothing else: axes with round numbers, a legend, and
@@ -54,10 +55,10 @@ struct Plot {
     out += "<text text-anchor=\"middle\" transform=\"translate(12," + coordinate((top + height - bottom) / 2) + ") rotate(-90)\">" +
            escape_markup(y_label) + "</text>";
     for (std::size_t i = 0; i < series.size(); ++i) {
-      out += drawn(series[i], series_colour(i), place_x, place_y);
+      out += drawn(series[i], series_colour(series[i].colour), place_x, place_y);
       out += label(width - right + 22, top + 12 + 16 * static_cast<double>(i), "start", escape_markup(series[i].name));
       out += "<rect width=\"10\" height=\"10\" x=\"" + coordinate(width - right + 8) + "\" y=\"" + coordinate(top + 3 + 16 * static_cast<double>(i)) +
-             "\" fill=\"" + series_colour(i) + "\"/>";
+             "\" fill=\"" + series_colour(series[i].colour) + "\"/>";
     }
     return out + "</svg>";
   }

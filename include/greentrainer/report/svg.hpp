@@ -36,9 +36,10 @@ inline std::string short_number(double value, int digits = 3) {
   return text;
 }
 
-/// Colours that stay apart for colour-blind readers (Okabe and Ito); they repeat after eight.
+/// Colours that stay apart for colour-blind readers (Okabe and Ito, and two more); they repeat after ten.
 inline const char* series_colour(std::size_t index) {
-  static constexpr const char* colours[] = {"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7f00"};
+  static constexpr const char* colours[] = {"#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                            "#e69f00", "#56b4e9", "#8a7f00", "#999999", "#661100"};
   return colours[index % std::size(colours)];
 }
 
