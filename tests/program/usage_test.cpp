@@ -12,7 +12,7 @@ TEST_CASE("help and version") {
   CHECK(version.status == 0);
   CHECK(has(version.out, "greentrainer 0."));
   CHECK(run_program({"--help"}).status == 0);
-  for (const std::string command : {"plan", "select", "finetune", "evaluate"}) {
+  for (const std::string command : {"plan", "select", "finetune", "evaluate", "generate"}) {
     const auto help = run_program({command, "--help"});
     CHECK(help.status == 0);
     CHECK(has(help.out, "Examples:"));
