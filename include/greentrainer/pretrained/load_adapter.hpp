@@ -132,13 +132,28 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
   }
 }
 
-/// Loads a model's folder with an adapter's beside it.
+/// Loads a model's folder with an adapter's.
 template <Backend B>
 PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder, const std::filesystem::path& adapter_folder, B& backend) {
   const AdapterFolder adapter = read_adapter(adapter_folder);
   PretrainedModel<B> model = load_pretrained(folder, backend, adapter.options);
   load_adapter_tensors(model, adapter.tensors);
   return model;
+}
+
+/// Loads a model's folder, or an adapter's with the model that it names. Throws LoadError where that model is no folder here.
+template <Backend B>
+PretrainedModel<B> load_model_or_adapter(const std::filesystem::path& folder, B& backend) {
+  std::error_code error;
+  const auto config_file = folder / "adapter_config.json";
+  if (!std::filesystem::exists(config_file, error)) return load_pretrained(folder, backend);
+  const auto base = ConfigReader::from_file(config_file).get<std::string>("base_model_name_or_path");
+  if (!std::filesystem::is_directory(base, error)) {
+    throw LoadError("load_adapter",
+                    text(config_file.string(), ", field \"base_model_name_or_path\": expected the folder of the adapter's model, got ", base,
+                         "; write there where it is"));
+  }
+  return load_pretrained_with_adapter(base, folder, backend);
 }
 
 }  // namespace greentrainer

@@ -71,10 +71,10 @@ std::vector<typename B::Scalar> prefix_values(const Model<B>& model) {
 }  // namespace detail
 
 /// Writes what was added to the model, LoRA's matrices or a prefix, into an output folder that is being made, in the form that the library peft
-/// loads: adapter_config.json and adapter_model.safetensors, in float32. `base` is where it says the model is. Throws ConfigError unless there is one
-/// of the two, SaveError, and NumericalError for weights that are no longer numbers.
+/// loads: adapter_config.json and adapter_model.safetensors, in float32, with the path of the model's own folder. Throws ConfigError unless there is
+/// one of the two, SaveError, and NumericalError for weights that are no longer numbers.
 template <Backend B>
-void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output, const std::string& base) {
+void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) {
   using T = typename B::Scalar;
   const GraphOptions& options = model.options();
   if (options.lora.has_value() == (options.prefix_tokens > 0)) {
@@ -84,7 +84,7 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output, 
   const bool encoder_decoder = model.facts().target_shift.has_value();
   OrderedJson config = {{"peft_type", options.lora ? "LORA" : "PREFIX_TUNING"},
                         {"task_type", encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"},
-                        {"base_model_name_or_path", base},
+                        {"base_model_name_or_path", std::filesystem::absolute(model.folder()).lexically_normal().string()},
                         {"inference_mode", true}};
   std::vector<std::vector<T>> values;
   std::vector<TensorToWrite> tensors;
@@ -125,7 +125,7 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output, 
 template <Backend B>
 void save_adapter(const PretrainedModel<B>& model, const std::filesystem::path& folder) {
   OutputFolder output(folder);
-  write_adapter(model, output, model.folder().string());
+  write_adapter(model, output);
   output.commit();
 }
 
