@@ -21,7 +21,7 @@ class Allocations {
   /// Whether so many bytes lie in one live allocation.
   bool holds(const void* memory, std::size_t bytes) const;
   /// Whether an address lies in or around an allocation, live or freed.
-  bool knows(const void* address) const { return !describe(address).empty(); }
+  bool knows(const void* address) const { return find(live_, address) != nullptr || find(freed_, address) != nullptr; }
   /// Such an address: "12 bytes behind the end of device memory (1024 bytes)"; empty for others.
   std::string describe(const void* address) const;
   /// The allocation that someone wrote around, or empty.

@@ -191,7 +191,8 @@ std::vector<std::string> Runtime::take_faults() {
   const std::lock_guard lock(mutex_);
   const Unobserved scope;
   collect_host_access();
-  for (int race = races.exchange(0); race > 0; --race) faults_.push_back("[ThreadSanitizer] expected accesses in an order, got a data race");
+  for (int race = races.exchange(0); race > 0; --race)
+    faults_.push_back("[ThreadSanitizer] expected no report, got a data race or the like on standard error");
   broken_ = last_ = cudaSuccess;
   detailed_.reset();
   return std::exchange(faults_, {});
