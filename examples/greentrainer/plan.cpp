@@ -83,6 +83,7 @@ struct OperatorCost {
 struct Report {
   std::string unit;
   std::string batch;  ///< for people
+  std::vector<std::string> notes;  ///< for people, beside the result
   std::int64_t forward = 0, backward = 0;
   std::vector<TensorCost> tensors;
   std::vector<OperatorCost> operators;
@@ -92,7 +93,7 @@ struct Report {
   MemoryEstimate memory;
   Bytes memory_importance = 0;
 
-  std::int64_t total() const { return forward + backward; }
+  std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }
 };
 
@@ -152,7 +153,7 @@ Report price_as_published(const Graph& graph, const PaperCost& cost) {
   Report report;
   report.unit = "multiply-adds";
   report.forward = cost.forward();
-  report.backward = cost.grad_input() + cost.grad_weight();
+  report.backward = (CheckedInteger(cost.grad_input()) + cost.grad_weight()).value();
   report.cheapest = std::numeric_limits<std::int64_t>::max();
   std::int64_t above = 0;
   for (std::size_t i = cost.tensors.size(); i-- > 0;) {
@@ -255,14 +256,15 @@ template <class Architecture>
 Report make_report(const Architecture& architecture, const Command& command, const Options& options) {
   const Graph graph = architecture.template graph<Policy>();
   const Workload workload = planned_workload<Architecture>(options);
-  if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
-    say(text("note: --target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
-  }
-  if (options.tokens > architecture.max_positions()) {
-    say(text("note: the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
-  }
   const bool published = options.cost_model == "paper";
   Report report = published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);
+  if (published && command.given("labelled-tokens")) report.notes.push_back("the published rules label every token; --labelled-tokens is not used");
+  if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
+    report.notes.push_back(text("--target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
+  }
+  if (options.tokens > architecture.max_positions()) {
+    report.notes.push_back(text("the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
+  }
   report.batch = text("batches of ", options.batch_size, " x ", options.tokens, " tokens");
   if (is_encoder_decoder<Architecture>) report.batch += text(" in and ", options.target_tokens, " out");
   if (!published) report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
@@ -350,13 +352,13 @@ void check(const Command& command, const Options& options) {
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho")) bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
   }
-  if (options.cost_model == "paper" && command.given("labelled-tokens")) say("note: the published rules label every token; --labelled-tokens is not used");
 }
 
 int run(const Command& command, const Options& options) {
   check(command, options);
   const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
   const Report report = KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, command, options); });
+  for (const std::string& note : report.notes) say("note: " + note);
   if (options.json) print_json(json_of(report, options));
   else print(report, options);
   return 0;

@@ -104,6 +104,11 @@ TEST_CASE("configurations that cannot be used") {
     spoilt.edit("model/config.json", "\"model_type\": \"opt\"", "\"model_type\": \"opt\", \"quantization_config\": {\"bits\": 4}");
     spoilt.check({"config.json", "quantization_config"});
   }
+  SUBCASE("a norm's epsilon below 0") {
+    spoilt.folder.write("model/config.json", contents(golden_model("llama-mha-untied") + "/config.json"));
+    spoilt.edit("model/config.json", "\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": -1.0");
+    spoilt.check({"config.json", "rms_norm_eps", "expected 0 or more, got -1"});
+  }
   SUBCASE("another size than the checkpoint's") {
     spoilt.edit("model/config.json", "\"ffn_dim\": 64", "\"ffn_dim\": 128");
     spoilt.check({"model.safetensors", "fc1"});

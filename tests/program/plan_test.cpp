@@ -160,3 +160,35 @@ TEST_CASE("the paper's selector on the paper's chain") {
   CHECK(llama.status == 1);
   CHECK(has(llama.err, "published rules for opt, bloom and t5 alone"));
 }
+
+TEST_CASE("what cannot be planned is an error in one line, notes or not") {
+  const TemporaryFolder folder;
+  const auto error = [&](std::vector<std::string> more, const std::string& model = golden_model("opt-pre")) {
+    more.insert(more.begin(), {"plan", "--json", "--model", model});
+    const auto outcome = run_program(more);
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == 1);
+    CHECK(outcome.out == "");
+    CHECK(outcome.error_lines() == 1);
+    CHECK(outcome.err.starts_with("["));
+    return outcome.err;
+  };
+  // A note belongs to each of these, since 512 tokens are more than the model's positions.
+  CHECK(has(error({"--tensors", "*.fc7.*"}), "*.fc7.*"));
+  const std::string importance = folder.write("importance.json", "{\"model.decoder.layers.0.fc1.weight\": 1}").string();
+  CHECK(has(error({"--rho", "0.01", "--importance", importance}), "--rho: expected at least 0.3"));
+  // More operations than 63 bits hold.
+  const std::vector<std::string> batch = {"--tokens", "1048576", "--batch-size", "1048576"};
+  CHECK(has(error(batch), "fewer than 9e18 operations"));
+  CHECK(has(error({"--tokens", "1048576", "--batch-size", "1048576", "--cost-model", "paper"}), "fewer than 9e18 operations"));
+  auto giant = read_json_file<OrderedJson>(golden_model("llama-mha-untied") + "/config.json");
+  giant["hidden_size"] = giant["intermediate_size"] = 1 << 20;
+  giant["num_attention_heads"] = giant["num_key_value_heads"] = giant["head_dim"] = 1 << 10;
+  giant["vocab_size"] = 2147483647;
+  giant["num_hidden_layers"] = 100;
+  folder.write("giant/config.json", giant.dump());
+  CHECK(has(error(batch, (folder / "giant").string()), "fewer than 9e18 operations"));
+  giant["head_dim"] = 1 << 20;
+  folder.write("giant/config.json", giant.dump());
+  CHECK(has(error({}, (folder / "giant").string()), "num_attention_heads\": expected at most 1048576 columns with head_dim = 1048576"));
+}

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/checked_integer.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
@@ -59,11 +60,11 @@ inline LinearCost per(Measure measure, std::int64_t amount) {
   return cost;
 }
 
-/// What a linear cost comes to for a workload.
+/// What a linear cost comes to for a workload. Throws ConfigError where 63 bits do not hold it.
 inline std::int64_t evaluate(const LinearCost& cost, const Workload& workload) {
-  std::int64_t total = 0;
-  for (std::size_t i = 0; i < measure_count; ++i) total += cost.values[i] * workload.values[i];
-  return total;
+  CheckedInteger total = 0;
+  for (std::size_t i = 0; i < measure_count; ++i) total += CheckedInteger(cost.values[i]) * workload.values[i];
+  return total.value();
 }
 
 /// The workload of one batch: one step.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/checked_integer.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
 
@@ -28,9 +29,9 @@ struct PaperCost {
 
  private:
   std::int64_t sum(std::int64_t PaperTensorCost::* field) const {
-    std::int64_t total = 0;
+    CheckedInteger total = 0;
     for (const auto& t : tensors) total += t.*field;
-    return total;
+    return total.value();
   }
 };
 
@@ -42,21 +43,21 @@ class PaperDecoderCost {
 
   /// Token embedding of its own width D', tied to the output head.
   void token_embedding(std::string name, Extent width) {
-    const std::int64_t head = rows() * width * vocabulary_;
-    add(std::move(name), rows() * width + head, 0, head + width * vocabulary_);
+    const CheckedInteger head = rows() * width * vocabulary_;
+    add(std::move(name), rows() * width + head, 0, head + CheckedInteger(width) * vocabulary_);
   }
   void position_embedding(std::string name, Extent entries) { add(std::move(name), rows() * entries, 0, entries); }
   /// A tensor the published code has no rule for.
   void unpriced(std::string name) { add(std::move(name), 0, 0, 0); }
   void weight(std::string name, Extent out, Extent in) {
-    const std::int64_t product = rows() * out * in;
+    const CheckedInteger product = rows() * out * in;
     add(std::move(name), product, product, product);
   }
   void bias(std::string name, Extent out) { add(std::move(name), rows() * out, 0, rows() * out); }
   /// The value's bias (or that of a fused query_key_value, 3 D wide) carries the attention of model width D.
   void value_bias(std::string name, Extent out, Extent width) {
-    const std::int64_t pairs = batch_ * tokens_ * tokens_ * width;
-    add(std::move(name), rows() * out + 2 * pairs, 4 * pairs, rows() * out);
+    const CheckedInteger pairs = rows() * tokens_ * width;
+    add(std::move(name), rows() * out + pairs * 2, pairs * 4, rows() * out);
   }
   void norm_weight(std::string name, Extent width) { add(std::move(name), rows() * width, rows() * width, rows() * width); }
   void norm_bias(std::string name, Extent width) { add(std::move(name), rows() * width, 0, 0); }
@@ -64,14 +65,15 @@ class PaperDecoderCost {
   /// The last tensor also passes the gradient through the output head of this width.
   PaperCost finish(Extent head_width) && {
     if (cost_.tensors.empty()) throw ConfigError("PaperDecoderCost", "tensors: expected at least one");
-    cost_.tensors.back().grad_input += rows() * head_width * vocabulary_;
+    std::int64_t& last = cost_.tensors.back().grad_input;
+    last = (rows() * head_width * vocabulary_ + last).value();
     return std::move(cost_);
   }
 
  private:
-  std::int64_t rows() const { return batch_ * tokens_; }
-  void add(std::string name, std::int64_t forward, std::int64_t grad_input, std::int64_t grad_weight) {
-    cost_.tensors.push_back({std::move(name), forward, grad_input, grad_weight});
+  CheckedInteger rows() const { return CheckedInteger(batch_) * tokens_; }
+  void add(std::string name, CheckedInteger forward, CheckedInteger grad_input, CheckedInteger grad_weight) {
+    cost_.tensors.push_back({std::move(name), forward.value(), grad_input.value(), grad_weight.value()});
   }
 
   Extent batch_, tokens_, vocabulary_;
@@ -86,15 +88,15 @@ class PaperEncoderDecoderCost {
       : batch_(batch), source_tokens_(source_tokens), target_tokens_(target_tokens), vocabulary_(vocabulary) {}
 
   void shared_embedding(std::string name, Extent width) {
-    add(std::move(name), batch_ * (source_tokens_ + target_tokens_) * width, 0, 2 * width * vocabulary_);
+    add(std::move(name), CheckedInteger(batch_) * (source_tokens_ + target_tokens_) * width, 0, CheckedInteger(2) * width * vocabulary_);
   }
   /// A tensor the published code has no rule for.
   void unpriced(std::string name) { add(std::move(name), 0, 0, 0); }
   void weight(std::string name, Extent tokens, Extent out, Extent in) { value_weight(std::move(name), tokens, 0, out, in); }
   /// The value's projection carries the attention over `pairs` of tokens a sequence.
   void value_weight(std::string name, Extent tokens, Extent pairs, Extent out, Extent in) {
-    const std::int64_t product = batch_ * tokens * out * in, attention = batch_ * pairs * in;
-    add(std::move(name), product + 2 * attention, product + 4 * attention, product);
+    const CheckedInteger product = CheckedInteger(batch_) * tokens * out * in, attention = CheckedInteger(batch_) * pairs * in;
+    add(std::move(name), product + attention * 2, product + attention * 4, product);
   }
   void norm_weight(std::string name, Extent tokens, Extent width) { weight(std::move(name), tokens, 1, width); }
   void head(std::string name, Extent width) { weight(std::move(name), target_tokens_, vocabulary_, width); }
@@ -102,8 +104,8 @@ class PaperEncoderDecoderCost {
   PaperCost finish() && { return std::move(cost_); }
 
  private:
-  void add(std::string name, std::int64_t forward, std::int64_t grad_input, std::int64_t grad_weight) {
-    cost_.tensors.push_back({std::move(name), forward, grad_input, grad_weight});
+  void add(std::string name, CheckedInteger forward, CheckedInteger grad_input, CheckedInteger grad_weight) {
+    cost_.tensors.push_back({std::move(name), forward.value(), grad_input.value(), grad_weight.value()});
   }
 
   Extent batch_, source_tokens_, target_tokens_, vocabulary_;

@@ -30,7 +30,7 @@ struct Bloom {
     c.n_layer = positive_of(config, "n_layer", "num_hidden_layers", max_layers);
     c.n_head = positive_of(config, "n_head", "num_attention_heads", c.hidden_size);
     require_divisible(config, "hidden_size", c.hidden_size, "n_head", c.n_head);
-    c.layer_norm_epsilon = config.get_or<double>("layer_norm_epsilon", 1e-5);
+    c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-5);
     c.apply_residual_connection_post_layernorm = config.get_or<bool>("apply_residual_connection_post_layernorm", false);
     c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
     config.expect_value("n_inner", 4 * c.hidden_size);

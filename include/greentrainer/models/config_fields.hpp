@@ -63,6 +63,20 @@ inline Activation activation_from(const ConfigReader& config, std::string_view f
   return activation_named(config, field, config.get_or<std::string>(field, fallback));
 }
 
+/// A norm's epsilon: 0 or more.
+inline double epsilon_from(const ConfigReader& config, std::string_view field, double fallback) {
+  const double epsilon = config.get_or<double>(field, fallback);
+  if (epsilon < 0) throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 or more, got ", epsilon));
+  return epsilon;
+}
+
+/// Throws if heads of this size are wider together than a model may be.
+inline void require_width(const ConfigReader& config, std::string_view what, Extent heads, std::string_view size, Extent head_size, Extent most) {
+  if (heads > most / head_size) {
+    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most, " columns with ", size, " = ", head_size, ", got ", heads, " heads"));
+  }
+}
+
 /// Throws unless `heads` divides `width`.
 inline void require_divisible(const ConfigReader& config, std::string_view what, Extent width, std::string_view by, Extent heads) {
   if (width % heads != 0) {

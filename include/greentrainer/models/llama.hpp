@@ -38,9 +38,10 @@ struct Llama {
     require_divisible(config, "num_attention_heads", c.num_attention_heads, "num_key_value_heads", c.num_key_value_heads);
     if (!config.has("head_dim")) require_divisible(config, "hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
     c.head_dim = config.positive_or("head_dim", c.hidden_size / c.num_attention_heads, max_width);
+    require_width(config, "num_attention_heads", c.num_attention_heads, "head_dim", c.head_dim, max_width);
     require_divisible(config, "head_dim", c.head_dim, "the two halves of a rotary embedding", 2);
     c.max_position_embeddings = config.positive("max_position_embeddings");
-    c.rms_norm_eps = config.get_or<double>("rms_norm_eps", 1e-6);
+    c.rms_norm_eps = epsilon_from(config, "rms_norm_eps", 1e-6);
     c.rope_theta = rotary_theta(config);
     c.attention_bias = config.get_or<bool>("attention_bias", false);
     c.mlp_bias = config.get_or<bool>("mlp_bias", false);

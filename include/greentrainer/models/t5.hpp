@@ -40,9 +40,10 @@ struct T5 {
     c.num_layers = config.positive("num_layers", max_layers);
     c.num_decoder_layers = config.positive_or("num_decoder_layers", c.num_layers, max_layers);
     c.num_heads = config.positive("num_heads", max_width);
+    require_width(config, "num_heads", c.num_heads, "d_kv", c.d_kv, max_width);
     c.read_relative_bias(config);
     c.read_feed_forward(config);
-    c.layer_norm_epsilon = config.get_or<double>("layer_norm_epsilon", 1e-6);
+    c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-6);
     // transformers 5 writes tie_word_embeddings = true for all, and says here whether the model was made with a tied head.
     const bool tied = config.get_or<bool>("tie_word_embeddings", true);
     c.scale_decoder_outputs = config.get_or<bool>("scale_decoder_outputs", tied);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -28,15 +29,19 @@ struct Evaluation {
 };
 
 /// Runs the forward pass alone, `batch_size` examples at a time. Throws DataError if there is no example, or none of its tokens carries loss.
+/// `should_stop`, if given, is asked before every pass; where it says yes, the result is that of the examples seen so far, 0 where there is none.
 template <Backend B>
-Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8) {
+Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8, const std::function<bool()>& should_stop = {}) {
   using T = typename B::Scalar;
   Evaluation result;
   const Schedule schedule = make_schedule(model.graph(), select_none(model.graph()));
   const LinearCost cost = forward_cost(model.graph(), ExactCost<B>{});
   double sum = 0;
+  bool stopped = false;
   Tensor<B> row_losses;
   for (std::size_t first = 0; first < examples.size(); first += static_cast<std::size_t>(batch_size)) {
+    stopped = should_stop && should_stop();
+    if (stopped) break;
     std::vector<std::size_t> indices(std::min(static_cast<std::size_t>(batch_size), examples.size() - first));
     std::iota(indices.begin(), indices.end(), first);
     const Batch batch = collate(examples, indices);
@@ -54,6 +59,7 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
     }
     result.tokens += batch.labelled();
   }
+  if (result.tokens == 0 && stopped) return result;
   if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");
   result.loss = sum / static_cast<double>(result.tokens);
   if (!std::isfinite(result.loss)) throw NumericalError("evaluate", text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));

@@ -52,10 +52,10 @@ class Trainer {
     report_ = {};
     model_->executor().reset_seconds();
     const std::span<const Example> held_out = options.validation.empty() ? examples : options.validation;
-    if (options.evaluate) report_.loss_before = timed_evaluation(held_out);
+    if (options.evaluate) report_.loss_before = timed_evaluation(held_out, options);
 
     for (Extent step = 0; step < total_steps; ++step) {
-      if (options.should_stop && options.should_stop()) {
+      if (report_.stopped || (options.should_stop && options.should_stop())) {
         report_.stopped = true;
         break;
       }
@@ -66,7 +66,7 @@ class Trainer {
       report_.seconds.forward += s.forward;
       report_.seconds.backward += s.backward;
     }
-    if (options.evaluate && !report_.stopped) report_.loss_after = timed_evaluation(held_out);
+    if (options.evaluate && !report_.stopped) report_.loss_after = timed_evaluation(held_out, options);
     report_.seconds.total = since(start);
     return std::move(report_);
   }
@@ -98,12 +98,13 @@ class Trainer {
     positive("epochs", options.steps > 0 ? 1 : options.epochs);
   }
 
-  double timed_evaluation(std::span<const Example> examples) {
+  double timed_evaluation(std::span<const Example> examples, const FitOptions& options) {
     const auto start = Clock::now();
     const auto seconds_before = model_->executor().seconds();
-    const Evaluation evaluation = evaluate(*model_, examples);
+    const Evaluation evaluation = evaluate(*model_, examples, 8, options.should_stop);
     model_->executor().restore_seconds(seconds_before);
     report_.flops.evaluation += evaluation.flops;
+    report_.stopped = report_.stopped || evaluation.examples.size() < examples.size();
     report_.seconds.evaluation += since(start);
     return evaluation.loss;
   }

@@ -42,7 +42,7 @@ struct FitOptions {
 
   std::function<void(const StepRecord&)> on_step = {};
   std::function<void(const SelectionRecord&)> on_selection = {};
-  std::function<bool()> should_stop = {};    ///< asked before every step
+  std::function<bool()> should_stop = {};    ///< asked before every step and every pass of an evaluation
 };
 
 }  // namespace greentrainer

@@ -46,7 +46,7 @@ struct TrainingReport {
   } seconds;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
-  bool stopped = false;                     ///< asked to before the last step
+  bool stopped = false;                     ///< asked to before all was done
 
   /// Executed forward and backward FLOPs as a share of full fine-tuning's on the same batches.
   double ratio() const { return share(flops.train); }

@@ -1,0 +1,78 @@
+// Evaluation: the mean over labelled tokens, the same for any batch size, and stopped when it is asked to.
+
+#include "greentrainer/train/evaluation.hpp"
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/train/trainer.hpp"
+#include "support/golden_model.hpp"
+#include "support/tiny_models.hpp"
+
+using namespace greentrainer;
+
+namespace {
+
+struct Fixture {
+  EigenBackend<float> backend{2};
+  TensorGraph<EigenBackend<float>> graph = testing::encoder_decoder_graph<EigenBackend<float>>(50, 16, 4);
+  Model<EigenBackend<float>> model{backend, std::move(graph), ModelFacts{"encoder-decoder", 50, 64, {}, TargetShift{}}};
+  std::vector<Example> examples;
+
+  Fixture() {
+    testing::randomize(model, 5);
+    CounterRandom random(6, "examples");
+    const auto ids = [&](std::size_t n) {
+      std::vector<Index> all(n);
+      for (Index& id : all) id = static_cast<Index>(random.below(50));
+      return all;
+    };
+    for (std::size_t i = 0; i < 11; ++i) examples.push_back(encoder_decoder_example(ids(3 + i % 4), ids(2 + i % 5), TargetShift{}));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the loss is the mean over all labelled tokens, the same for any batch size") {
+  Fixture f;
+  const Evaluation all = evaluate(f.model, f.examples, 16);
+  REQUIRE(all.examples.size() == 11);
+  double sum = 0;
+  Extent tokens = 0;
+  for (std::size_t i = 0; i < 11; ++i) {
+    CHECK(all.examples[i].tokens == static_cast<Extent>(2 + i % 5));
+    sum += all.examples[i].loss * static_cast<double>(all.examples[i].tokens);
+    tokens += all.examples[i].tokens;
+    CHECK(evaluate(f.model, std::span<const Example>(&f.examples[i], 1)).loss == doctest::Approx(all.examples[i].loss).epsilon(1e-6));
+  }
+  CHECK(all.tokens == tokens);
+  CHECK(all.loss == doctest::Approx(sum / static_cast<double>(tokens)).epsilon(1e-6));
+  CHECK(all.perplexity() == doctest::Approx(std::exp(all.loss)));
+  for (const Extent batch_size : {1, 3, 11}) CHECK(evaluate(f.model, f.examples, batch_size).loss == doctest::Approx(all.loss).epsilon(1e-6));
+}
+
+TEST_CASE("nothing to evaluate is an error") {
+  Fixture f;
+  CHECK_THROWS_AS(evaluate(f.model, std::span<const Example>{}), DataError);
+  Example without_labels = f.examples.front();
+  without_labels.labels.assign(without_labels.labels.size(), ignore_label);
+  CHECK_THROWS_AS(evaluate(f.model, std::span<const Example>(&without_labels, 1)), DataError);
+}
+
+TEST_CASE("asked to stop, an evaluation ends with what it has seen, and so does a run that evaluates") {
+  Fixture f;
+  int asked = 0;
+  const Evaluation part = evaluate(f.model, f.examples, 4, [&] { return ++asked > 2; });
+  CHECK(part.examples.size() == 8);
+  CHECK(part.loss > 0);
+  CHECK(evaluate(f.model, f.examples, 4, [] { return true; }).tokens == 0);
+
+  Trainer<EigenBackend<float>> trainer(f.model, select_all(f.model.graph()), SgdOptions{.learning_rate = 0.01});
+  for (const int after : {1, 4}) {  // in the first evaluation, of two passes; in the last one, behind two steps
+    CAPTURE(after);
+    asked = 0;
+    const TrainingReport report = trainer.fit(f.examples, {.steps = 2, .batch_size = 4, .should_stop = [&] { return ++asked > after; }});
+    CHECK(report.stopped);
+    CHECK(report.steps == (after == 1 ? 0 : 2));
+  }
+}
