@@ -27,7 +27,7 @@ __global__ void pass_on(float* y) {
   }
   pairs[threadIdx.x] = row[threadIdx.x];
   __syncwarp();
-  y[threadIdx.x] = pairs[threadIdx.x ^ 1U];
+  y[threadIdx.x] = __shfl_xor_sync(planted::all, pairs[threadIdx.x ^ 1U], 0);  // not a barrier to take away
   __syncthreads();
 }
 

@@ -72,6 +72,7 @@ KernelRun::KernelRun(const Launch& launch, Clock& stream, Stacks& stacks, Schedu
     const int number = static_cast<int>(i);
     threads_.push_back({Fiber(stacks.begin(number), number), unravel(i, launch.block)});
   }
+  meetings_.resize((count + warpSize - 1) / warpSize);
   active_run = this;
 }
 
@@ -102,6 +103,7 @@ void KernelRun::run_block() {
   stacks_.renew();
   clocks_.clear();
   barrier_clock_ = new_clock();
+  for (std::vector<Meeting>& meetings : meetings_) meetings.clear();
   for (Thread& thread : threads_) {
     thread.state = State::ready;
     thread.site = {};
@@ -126,7 +128,7 @@ GREENTRAINER_UNOBSERVED void KernelRun::thread_entry(void* run) {
 
 /// Until every thread waits at a barrier or has returned.
 void KernelRun::run_warps() {
-  scheduler_.arrange(warps_, (static_cast<int>(threads_.size()) + warpSize - 1) / warpSize);
+  scheduler_.arrange(warps_, static_cast<int>(meetings_.size()));
   while (!warps_.empty()) {
     const auto next = warps_.begin() + static_cast<std::ptrdiff_t>(scheduler_.choose(warps_.size()));
     if (!run_pass(*next)) warps_.erase(next);
@@ -227,7 +229,9 @@ void KernelRun::warp_barrier(unsigned mask, Site site) {
     const Unobserved scope;
     if (removed(site)) return;
   }
-  wait_for_warp(mask, site);
+  if (!wait_for_warp(mask, site)) return;
+  const Unobserved scope;
+  note_barrier(site);
 }
 
 std::uint64_t KernelRun::exchange(unsigned mask, std::uint64_t value, int source, Site site) {
@@ -246,39 +250,36 @@ std::uint64_t KernelRun::exchange(unsigned mask, std::uint64_t value, int source
   return self().value;
 }
 
-void KernelRun::wait_for_warp(unsigned mask, Site site) {
+/// Returns whether the calling lane was the last to come.
+bool KernelRun::wait_for_warp(unsigned mask, Site site) {
   if ((mask >> lane() & 1U) == 0) {
     blame(cudaErrorLaunchFailure, text("expected a mask with lane ", lane(), " at ", text_of(site), ", got 0x", std::hex, mask));
     abandon();
   }
   Clock* clock = nullptr;
+  bool last = false;
   {
     const Unobserved scope;
-    const int warp = running_ / warpSize;
+    std::vector<Meeting>& meetings = meetings_[static_cast<std::size_t>(running_ / warpSize)];
+    auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& open) { return open.mask == mask && same(open.site, site); });
+    if (meeting == meetings.end()) meeting = meetings.insert(meeting, {site, mask, 0, new_clock()});
+    meeting->arrived |= 1U << lane();
+    clock = meeting->clock;
+    last = meeting->arrived == mask;
     self().mask = mask;
-    bool all = true;
-    for (unsigned rest = mask & ~(1U << lane()); rest != 0; rest &= rest - 1) {
-      const int other = std::countr_zero(rest);
-      if (other < lanes(warp)) {
-        const Thread& thread = of_warp(warp, other);
-        if (thread.state == State::at_warp_operation && thread.mask == mask && same(thread.site, site)) {
-          clock = thread.clock;
-          continue;
-        }
-      }
-      all = false;
-    }
-    if (clock == nullptr) clock = new_clock();
-    self().clock = clock;
     self().state = State::at_warp_operation;
-    if (all) release_warp(warp, mask);
-    if (all) note_barrier(site);
+    if (last) {
+      meetings.erase(meeting);
+      release_warp(mask);
+    }
   }
   wait(self().state, site, clock);
+  return last;
 }
 
-/// The last lane of a warp operation has arrived.
-void KernelRun::release_warp(int warp, unsigned mask) {
+/// The last lane of a warp operation has arrived, and runs.
+void KernelRun::release_warp(unsigned mask) {
+  const int warp = running_ / warpSize;
   std::uint64_t values[warpSize];
   for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);

@@ -84,11 +84,18 @@ class KernelRun {
     uint3 index;
     State state = State::ready;
     Site site = {};  ///< of the barrier or warp operation it waits for, or passed last
-    Clock* clock = nullptr;
     // Of the warp operation it waits for:
     unsigned mask = 0;
     int source = 0;
     std::uint64_t value = 0;
+  };
+
+  /// A warp operation that lanes wait for.
+  struct Meeting {
+    Site site;
+    unsigned mask;
+    unsigned arrived;
+    Clock* clock;
   };
 
   static void thread_entry(void* run);
@@ -97,8 +104,8 @@ class KernelRun {
   bool run_pass(int warp);
   void resume(int thread);
   void wait(State state, Site site, Clock* clock);
-  void wait_for_warp(unsigned mask, Site site);
-  void release_warp(int warp, unsigned mask);
+  bool wait_for_warp(unsigned mask, Site site);
+  void release_warp(unsigned mask);
   bool release_barrier();
   [[noreturn]] void explain_stuck_warp(int warp);
   Clock* new_clock();
@@ -117,7 +124,8 @@ class KernelRun {
   std::vector<Site>& barriers_;
   SharedMemory shared_;
   std::vector<Thread> threads_;
-  std::vector<int> warps_, lanes_;  ///< arranged
+  std::vector<std::vector<Meeting>> meetings_;  ///< of each warp
+  std::vector<int> warps_, lanes_;              ///< arranged
   int running_ = 0;
   bool in_kernel_ = false;
   std::optional<Fault> fault_;  ///< that the thread that ran has found
