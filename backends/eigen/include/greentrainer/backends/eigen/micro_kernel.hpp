@@ -67,7 +67,7 @@ void multiply_edge_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride,
 }
 
 /// Packs a panel `width` wide and k deep: element (i, p) of the source, at i * step + p * k_step, goes to p * width + i; what is missing of the
-/// width is zero. One of the steps is 1.
+/// width is zero. One of the steps is 1. Where it turns what it reads, the panel behind is fetched meanwhile.
 template <class T, Extent width>
 void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Extent k, T* to) {
   if (step == 1) {
@@ -88,6 +88,8 @@ void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Exten
       Extent i = 0;
       for (; i + block <= width; i += block) store_turned<T, block, width>(from + i * step + p, step, to + p * width + i);
       if constexpr (width % block != 0) store_turned<T, width % block, width>(from + i * step + p, step, to + p * width + i);
+#pragma GCC unroll 32
+      for (Extent ahead = width; ahead < 2 * width; ++ahead) __builtin_prefetch(from + ahead * step + p);
     }
   }
   for (; p < k; ++p) {

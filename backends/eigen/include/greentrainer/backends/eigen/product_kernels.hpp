@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "greentrainer/backends/eigen/micro_kernel.hpp"
+#include "greentrainer/backends/eigen/thin_product.hpp"
 #include "greentrainer/backends/eigen/workers.hpp"
 
 namespace greentrainer::eigen {
 
-/// Matrix products. Both operands are packed once into panels that all threads read; then output tiles, cut by shape alone, are handed out.
+/// Matrix products. Both operands are packed once into panels that all threads read; then output tiles, cut by shape alone, are handed out. Where the
+/// right operand is met by a few rows only, as in generation, it is read once as it lies.
 /// An element is the sum over k in blocks of one length, each in order: it depends on neither threads nor the other rows and columns asked for.
 template <class T>
 class ProductKernels {
@@ -28,6 +30,7 @@ class ProductKernels {
     const Operand left{x.data, tx ? 1 : x.stride, tx ? x.stride : 1};
     const Operand right{z.data, tz ? z.stride : 1, tz ? 1 : z.stride};
     const Extent depth = ceil_div(k, ceil_div(k, depth_limit));
+    if (!tx && tz && y.rows <= thin_limit) return multiply_few_rows(x, z, depth, y, write);
     const Extent height = std::min(round_up(y.rows, Tile<T>::rows), height_limit);
     const Extent width = std::min(round_up(y.cols, Tile<T>::cols), width_limit);
     T* packed_left = workers_.shared<T>((height + width) * depth);
@@ -58,6 +61,15 @@ class ProductKernels {
   static constexpr Extent depth_limit = 1536 / static_cast<Extent>(sizeof(T));
   static constexpr Extent height_limit = 240 * 16;
   static constexpr Extent width_limit = 4096;
+
+  /// Up to here, packing the right operand costs more than transposing it once for every thin_rows rows.
+  static constexpr Extent thin_limit = 4 * thin_rows;
+
+  void multiply_few_rows(Matrix<const T> x, Matrix<const T> w, Extent depth, Matrix<T> y, Write write) {
+    constexpr Extent columns = 4 * Tile<T>::cols;
+    const auto run = [=](Extent task, int) { multiply_thin(x, w, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write); };
+    for_tasks(ceil_div(y.cols, columns), y.cols * x.cols * 4, run);  // it takes as long as reading w does
+  }
 
   void pack(Operand left, Extent m, T* packed_left, Operand right, Extent n, T* packed_right, Extent depth) {
     const Extent left_chunk = 10 * Tile<T>::rows, right_chunk = 4 * Tile<T>::cols;

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <algorithm>
+
+#include "greentrainer/backends/eigen/vectors.hpp"
+#include "greentrainer/core/matrix.hpp"
+
+namespace greentrainer::eigen {
+
+/// Rows of the left operand that are worked on at once: their sums share the registers with the block of the right operand that is being transposed.
+inline constexpr int thin_rows = vector_bytes == 64 ? 8 : 4;
+
+/// c (m, columns) = or += x (m, k) w^T for a vector's size of rows of w, of which `columns` exist. Each block of w is read once, transposed in
+/// registers and used for all rows of x; the same rows further down, `ahead` elements on, are fetched meanwhile. Sums run over p in order.
+template <class T, int m>
+[[gnu::always_inline]] inline void multiply_thin_block(Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns,
+                                                       Extent ahead, T* c, Extent c_stride, Write write) {
+  constexpr int size = vector_size<T>;
+  Vector<T> sum[m] = {};
+  const auto row = [&](int j) { return w + std::min<Extent>(j, columns - 1) * w_stride; };  // what is missing repeats the last
+  Extent p = 0;
+  for (; p + size <= k; p += size) {
+    Vector<T> block[size];
+    if (columns == size) {
+#pragma GCC unroll 16
+      for (int j = 0; j < size; ++j) {
+        block[j] = load_vector(w + j * w_stride + p);
+        __builtin_prefetch(w + j * w_stride + p + ahead);
+      }
+    } else {
+      for (int j = 0; j < size; ++j) block[j] = load_vector(row(j) + p);
+    }
+    transpose<T>(block);
+#pragma GCC unroll 16
+    for (int q = 0; q < size; ++q) {
+#pragma GCC unroll 16
+      for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + p + q] * block[q];
+    }
+  }
+  for (; p < k; ++p) {
+    T column[size];
+    for (int j = 0; j < size; ++j) column[j] = row(j)[p];
+    for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + p] * load_vector(column);
+  }
+  for (int i = 0; i < m; ++i, c += c_stride) {
+    T values[size];
+    store_vector(values, sum[i]);
+    for (Extent j = 0; j < columns; ++j) c[j] = write == Write::accumulate ? values[j] + c[j] : values[j];
+  }
+}
+
+/// The same for up to thin_rows rows of x.
+template <class T, int m = thin_rows>
+void multiply_thin_rows(Extent rows, Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns, Extent ahead, T* c,
+                        Extent c_stride, Write write) {
+  if constexpr (m > 1) {
+    if (rows < m) return multiply_thin_rows<T, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+  }
+  multiply_thin_block<T, m>(k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+}
+
+/// Columns [first, end) of y = or += x w^T, for few rows: nothing is packed, since w is met once. Sums run over blocks of `depth`, each in order.
+template <class T>
+void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent first, Extent end, Matrix<T> y, Write write) {
+  constexpr Extent size = vector_size<T>;
+  for (Extent j = first; j < end; j += size) {
+    const Extent columns = std::min(size, end - j);
+    const Extent ahead = j + 2 * size <= w.rows ? size * w.stride : 0;
+    for (Extent p = 0; p < x.cols; p += depth) {
+      const Write block_write = p == 0 ? write : Write::accumulate;
+      for (Extent i = 0; i < y.rows; i += thin_rows) {
+        const Extent rows = std::min<Extent>(thin_rows, y.rows - i);
+        multiply_thin_rows<T>(rows, std::min(depth, x.cols - p), x.data + i * x.stride + p, x.stride, w.data + j * w.stride + p, w.stride, columns,
+                              i == 0 ? ahead : 0, y.data + i * y.stride + j, y.stride, block_write);
+      }
+    }
+  }
+}
+
+}  // namespace greentrainer::eigen
