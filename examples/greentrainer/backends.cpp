@@ -1,13 +1,30 @@
+#include "backends.hpp"
+
 #include "commands.hpp"
 
 namespace greentrainer::program {
 
 void require_backend(const Command& command, const std::string& backend) {
-  if (backend == "eigen") return;
-  if (backend == "cuda") {
-    throw MissingDevice(command.name(), "--backend: expected a backend that this program was built with (eigen), got cuda; there is no device for it here");
+  check_backend(command, {.name = backend});
+  if (backend == "cuda") with_backend({.name = backend}, [](auto&) { return 0; });
+}
+
+void declare_backend(Command& command, BackendChoice& choice) {
+  command.text("backend", choice.name, "NAME", "eigen, or cuda: an NVIDIA GPU (eigen)");
+  command.whole("threads", choice.threads, 0, "eigen: 0: all cores; results do not depend on it (0)", 1024);
+  command.whole("device", choice.device, 0, "cuda: which, as CUDA counts (0)", 1024);
+  command.choice("products", choice.products, {"full", "tf32", "bf16"}, "cuda: precision of matrix products' factors (full)");
+}
+
+void check_backend(const Command& command, const BackendChoice& choice) {
+  if (choice.name != "eigen" && choice.name != "cuda") {
+    bad_usage(command.name(), text("--backend: expected eigen or cuda, got ", choice.name, suggestion(choice.name, {"eigen", "cuda"})));
   }
-  bad_usage(command.name(), text("--backend: expected eigen or cuda, got ", backend, suggestion(backend, {"eigen", "cuda"})));
+  if (choice.name == "cuda") {
+    command.refuse("threads", "backend", "--backend cuda");
+  } else {
+    for (const char* name : {"device", "products"}) command.refuse(name, "backend", "--backend " + choice.name);
+  }
 }
 
 }  // namespace greentrainer::program

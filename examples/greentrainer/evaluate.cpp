@@ -9,7 +9,7 @@
 #include "generation.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/generate/text_scores.hpp"
-#include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/train/choice_evaluation.hpp"
 #include "training_data.hpp"
 
@@ -77,7 +77,7 @@ void add_answers(OrderedJson& json, const Answers& answers, DatasetTask task) {
 }
 
 int evaluate_on(EigenBackend<float>& backend, const Options& options) {
-  auto model = load_pretrained(std::filesystem::path(options.model), backend);
+  auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   const Dataset data = load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
   Answers answers;
   if (options.generates) answers.prompts = load_questions(model, options);
@@ -150,7 +150,7 @@ int run(const Command& command, Options& options) {
 Command make_evaluate_command() {
   const auto options = std::make_shared<Options>();
   Command command("evaluate", "Loss, perplexity and accuracy of a model on data, and how well it generates", examples);
-  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("data", options->data, "FILE", "Data, JSON lines");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
   command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");

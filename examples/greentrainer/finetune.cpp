@@ -9,11 +9,13 @@
 #include <numeric>
 #include <optional>
 
+#include "adapter_choice.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
+#include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/train/trainer.hpp"
@@ -31,12 +33,14 @@ constexpr const char* examples =
     "  greentrainer finetune --model opt-125m --train train.jsonl --validation dev.jsonl --output tuned --rho 0.5 --epochs 5\n"
     "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method full --steps 100 --learning-rate 1e-4\n"
     "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method listed --tensors '*.layers.11.*,*.bias'\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --learning-rate 2e-4 --adapter-output peft\n"
     "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
     "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every --reselect-every), full,\n"
-    "  top2 or last:K (the last K transformer blocks), bitfit (biases), norms (layer norms), listed (--tensors).\n"
+    "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), listed (--tensors),\n"
+    "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own).\n"
     "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} or {\"input_ids\", \"labels\"};\n"
     "  --dataset NAME reads a known set's own form.\n"
-    "Output: a folder that transformers loads, and in it metrics.jsonl (every step and selection). It appears when all is done; what was there\n"
+    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and in it metrics.jsonl (every step and selection). It appears when all is done; what was there\n"
     "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current step and writes nothing.";
 
 struct Options {
@@ -50,6 +54,7 @@ struct Options {
   Extent warmup = 0;
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
+  AdapterChoice adapters;
   DataChoice data;
   Extent seed = 0, threads = 0;
   bool no_shuffle = false;
@@ -88,16 +93,18 @@ std::optional<std::size_t> last_layers(const std::string& method) {
 void check(const Command& command, Options& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   require_backend(command, options.backend);
-  const std::vector<std::string> methods = {"green", "full", "top2", "last:K", "bitfit", "norms", "listed"};
+  const std::vector<std::string> methods = {"green", "full", "top2", "last:K", "bitfit", "layernorm", "listed", "lora", "prefix"};
   const bool known = std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
   if (!known && !last_layers(options.method)) {
-    bad_usage("finetune", text("--method: expected green, full, top2, last:K, bitfit, norms or listed, got ", options.method, suggestion(options.method, methods)));
+    bad_usage("finetune", text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix, got ", options.method,
+                               suggestion(options.method, methods)));
   }
   if (options.method != "green") {
     for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector"}) command.refuse(name, "method", "--method " + options.method);
   }
   if (options.method == "listed" && options.tensors.empty()) bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
+  options.adapters.check(command, options.method);
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.given("epochs") && command.given("steps")) {
     if (command.source("epochs") == command.source("steps")) bad_usage("finetune", "--steps: expected one of --epochs and --steps, got both");
@@ -115,7 +122,8 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
   if (const auto count = last_layers(options.method)) selection = select_last_layers(graph, model.facts(), *count);
   else if (options.method == "bitfit") selection = select_biases(graph);
   else if (options.method == "listed") selection = select_listed(graph, options.tensors);
-  else if (options.method == "norms") {
+  else if (options.method == "lora" || options.method == "prefix") selection = select_adapters(graph);
+  else if (options.method == "layernorm") {
     selection = select_none(graph);
     for (const auto& node : graph.operators()) {
       if (node.op->kind() != "layer_norm" && node.op->kind() != "rms_norm") continue;
@@ -149,7 +157,7 @@ Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
 
 /// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the batches that come.
 template <Backend B>
-void check_ratio(const TensorGraph<B>& graph, const std::vector<Example>& data, const Options& options) {
+void check_ratio(const Model<B>& model, const std::vector<Example>& data, const Options& options) {
   Workload all;
   std::vector<std::size_t> batch;
   for (std::size_t i = 0; i < data.size(); ++i) {
@@ -158,7 +166,8 @@ void check_ratio(const TensorGraph<B>& graph, const std::vector<Example>& data, 
     all += workload_of(collate(data, batch));
     batch.clear();
   }
-  select_within_ratio(graph, ExactCost<B>{}, all, std::vector<double>(graph.parameters().size(), 0.0), options.rho);
+  const auto any = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
+  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0), options.rho, any, model.facts().full_cost);
 }
 
 template <Backend B>
@@ -188,7 +197,8 @@ int finetune(B& backend, const Options& options) {
   Surroundings around;
   check_output(options.output, {options.model, options.train, options.validation});
 
-  auto model = load_pretrained(std::filesystem::path(options.model), backend);
+  auto model = load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
+                               static_cast<std::uint64_t>(options.seed));
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
   const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
   Dataset validation;
@@ -199,7 +209,7 @@ int finetune(B& backend, const Options& options) {
 
   Trainer<B> trainer = make_trainer(model, options);
   const auto& graph = model.graph();
-  if (options.method == "green") check_ratio(graph, train.examples, options);
+  if (options.method == "green") check_ratio(model, train.examples, options);
   const Workload largest = largest_workload(train.examples, options.batch_size);
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
@@ -257,7 +267,8 @@ int finetune(B& backend, const Options& options) {
   CreatedParents parents(options.output);
   OutputFolder output(options.output);
   atomic_write_file(output.path() / "metrics.jsonl", metrics.lines());
-  write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
+  if (options.adapters.as_adapter(options.method)) write_adapter(model, output);
+  else write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
   output.commit();
   parents.keep();
   around.save_seconds = since(save_start);
@@ -283,13 +294,14 @@ Command make_finetune_command() {
   command.text("train", options->train, "FILE", "Training data, JSON lines");
   command.text("validation", options->validation, "FILE", "Data for the loss before and after (the training data)");
   command.text("output", options->output, "DIR", "Folder to write the trained model to");
-  command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, norms or listed (green)");
+  command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
   command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)", 1);
   command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
   command.choice("importance", options->importance, {"paper", "first-order", "gradient-norm", "magnitude", "random"}, "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options->importance_batches, 1, "green: batches that importances are taken from (1)");
   command.choice("selector", options->selector, {"exact", "ratio"}, "green: exact, or greedy by importance per FLOP (exact)");
   command.text("reselect-every", options->reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
+  options->adapters.declare(command);
   command.whole("epochs", options->epochs, 1, "Passes over the data (1)");
   command.whole("steps", options->steps, 1, "Optimizer steps, instead of --epochs");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (4)");

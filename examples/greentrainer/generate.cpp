@@ -6,6 +6,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "generation.hpp"
+#include "greentrainer/pretrained/load_adapter.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {
@@ -30,7 +31,7 @@ struct Options {
 };
 
 int generate_on(EigenBackend<float>& backend, const Options& options, bool from_file) {
-  auto model = load_pretrained(std::filesystem::path(options.model), backend);
+  auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   Prompts prompts;
   if (from_file)
     prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice, options.generation.options.max_new_tokens);
@@ -75,7 +76,7 @@ int run(const Command& command, const Options& options) {
 Command make_generate_command() {
   const auto options = std::make_shared<Options>();
   Command command("generate", "Text that a model goes on with", examples);
-  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
   command.text("data", options->data, "FILE", "Prompts, JSON lines");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");

@@ -32,6 +32,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_evaluate_command());
     commands.push_back(make_generate_command());
     commands.push_back(make_experiment_command());
+    commands.push_back(make_compare_command());
     const Command* command = read_command_line(argc, argv, commands);
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();

@@ -5,7 +5,7 @@
     greentrainer evaluate --model ADAPTER --data DATA --json >evaluation.json
     python3 check_saved_adapter.py MODEL ADAPTER DATA evaluation.json
 
-DATA is JSON lines of "input_ids" and "labels", for an encoder-decoder of "source_ids" and "labels". Fails (exit status 1) where peft misses or does not
+DATA is JSON lines of "input_ids" and "labels". Fails (exit status 1) where peft misses or does not
 know a tensor, or where the loss of a line differs by more than --tolerance. Needs torch, transformers and peft.
 """
 
@@ -38,7 +38,7 @@ def load(model_folder, adapter):
 
 def losses(model, seq2seq, lines):
     for line in lines:
-        ids = torch.tensor([line["source_ids" if seq2seq else "input_ids"]])
+        ids = torch.tensor([line["input_ids"]])
         labels = torch.tensor([line["labels"]])
         with torch.no_grad():
             out = model(input_ids=ids, attention_mask=torch.ones_like(ids), **({"labels": labels} if seq2seq else {}))

@@ -117,7 +117,7 @@ TEST_CASE("every method trains, and what it does not train stays as it was") {
                                    {{"--method", "top2"}, 32},
                                    {{"--method", "last:1"}, 16},
                                    {{"--method", "bitfit"}, 17},
-                                   {{"--method", "norms"}, 10},
+                                   {{"--method", "layernorm"}, 10},
                                    {{"--method", "listed", "--tensors", "*.fc1.weight,*embed_tokens*"}, 3},
                                    {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2}};
   for (const auto& c : cases) {

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "greentrainer/blocks/graph_options.hpp"
+
+namespace greentrainer::program {
+
+/// What finetune adds to a model, from its options.
+struct AdapterChoice {
+  std::string candidates = "none";
+  Extent lora_rank = 8;
+  double lora_alpha = 32, lora_dropout = 0.1;
+  std::vector<std::string> lora_targets;
+  Extent prefix_tokens = 20;
+  std::string output;
+  double dropout = 0;
+
+  void declare(Command& command);
+  /// Throws UsageError for options that do not go with --method.
+  void check(const Command& command, const std::string& method) const;
+
+  GraphOptions graph_options(const std::string& method) const;
+  /// Whether what is written is a folder for the library peft, rather than a model's.
+  bool as_adapter(const std::string& method) const { return method == "prefix" || (method == "lora" && output == "peft"); }
+
+ private:
+  bool has_lora(const std::string& method) const { return method == "lora" || candidates == "lora"; }
+};
+
+}  // namespace greentrainer::program
