@@ -114,8 +114,9 @@ void attention_grad(Stream stream, const AttentionShape& shape, Matrix<const T> 
     if (grad_queries || grad_bias) {
       const Extent tiles = ceil_div(shape.queries.max_length, Tile::rows), buckets = grad_bias ? shape.relative.buckets : 0;
       T* const bias_sums = grad_bias ? along + grad_output.rows * shape.heads : nullptr;  // (tiles, sequences, heads, buckets)
-      launch(stream, AttentionBlock::grid(shape, shape.heads, tiles), attention_threads, sizeof(T) * (attention_grad_queries_shared<Tile> + buckets),
-             attention_grad_queries_kernel<T, D>, problem, queries, keys, values, stats, grad_output, along, grad_queries, bias_sums);
+      launch(stream, AttentionBlock::grid(shape, shape.heads, tiles), attention_threads,
+             sizeof(T) * (attention_grad_queries_shared<Tile> + static_cast<std::size_t>(buckets)), attention_grad_queries_kernel<T, D>, problem,
+             queries, keys, values, stats, grad_output, along, grad_queries, bias_sums);
       if (!grad_bias) return;
       launch(stream, grid_of(ceil_div(shape.heads * buckets, attention_threads)), attention_threads, 0, attention_add_bias_sums_kernel<T>,
              tiles * shape.queries.count, static_cast<int>(shape.heads), static_cast<int>(buckets), bias_sums, grad_bias);
