@@ -1,13 +1,6 @@
 #include "backends.hpp"
 
-#include "commands.hpp"
-
 namespace greentrainer::program {
-
-void require_backend(const Command& command, const std::string& backend) {
-  check_backend(command, {.name = backend});
-  if (backend == "cuda") with_backend({.name = backend}, [](auto&) { return 0; });
-}
 
 void declare_backend(Command& command, BackendChoice& choice) {
   command.text("backend", choice.name, "NAME", "eigen, or cuda: an NVIDIA GPU (eigen)");
@@ -16,10 +9,13 @@ void declare_backend(Command& command, BackendChoice& choice) {
   command.choice("products", choice.products, {"full", "tf32", "bf16"}, "cuda: precision of matrix products' factors (full)");
 }
 
+void check_backend_name(const Command& command, const std::string& name) {
+  if (name == "eigen" || name == "cuda") return;
+  bad_usage(command.name(), text("--backend: expected eigen or cuda, got ", name, suggestion(name, {"eigen", "cuda"})));
+}
+
 void check_backend(const Command& command, const BackendChoice& choice) {
-  if (choice.name != "eigen" && choice.name != "cuda") {
-    bad_usage(command.name(), text("--backend: expected eigen or cuda, got ", choice.name, suggestion(choice.name, {"eigen", "cuda"})));
-  }
+  check_backend_name(command, choice.name);
   if (choice.name == "cuda") {
     command.refuse("threads", "backend", "--backend cuda");
   } else {

@@ -5,6 +5,7 @@
 #include "backend_choice.hpp"
 #include "command.hpp"
 #include "greentrainer/backends/eigen.hpp"
+#include "machine.hpp"
 #include "optional_cuda.hpp"
 
 namespace greentrainer::program {
@@ -12,7 +13,10 @@ namespace greentrainer::program {
 /// Declares --backend and the options of each. `choice` must outlive the command.
 void declare_backend(Command& command, BackendChoice& choice);
 
-/// Throws UsageError for a backend that does not exist, and for options of another one.
+/// Throws UsageError for a backend that does not exist.
+void check_backend_name(const Command& command, const std::string& name);
+
+/// The same, and for options of another one. Requires that the command declares them all.
 void check_backend(const Command& command, const BackendChoice& choice);
 
 /// Returns run(backend), an exit status, for the backend asked for. Throws MissingDevice if its device is not there.
@@ -21,6 +25,13 @@ int with_backend(const BackendChoice& choice, Run&& run) {
   if (choice.name == "cuda") return with_cuda(choice, std::forward<Run>(run));
   EigenBackend<float> backend(static_cast<int>(choice.threads));
   return run(backend);
+}
+
+/// FLOPs a second that the backend's processors can do, from a short measurement; 0 for those that are not measured.
+inline double peak_of(const EigenBackend<float>& backend) { return measured_peak(backend.threads()); }
+template <class B>
+double peak_of(const B&) {
+  return 0;
 }
 
 }  // namespace greentrainer::program

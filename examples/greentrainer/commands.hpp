@@ -12,7 +12,4 @@ Command make_generate_command();
 Command make_experiment_command();
 Command make_compare_command();
 
-/// Throws UsageError for a backend that does not exist, MissingDevice for one that this program was built without.
-void require_backend(const Command& command, const std::string& backend);
-
 }  // namespace greentrainer::program

@@ -4,10 +4,10 @@
 #include <iostream>
 #include <memory>
 
+#include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "generation.hpp"
-#include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/generate/text_scores.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/train/choice_evaluation.hpp"
@@ -29,8 +29,9 @@ constexpr const char* examples =
     "  are compared with the references: summaries, and the completions of JSON lines, by ROUGE; other answers by exact match and F1.";
 
 struct Options {
-  std::string model, data, config, backend = "eigen";
-  Extent batch_size = 8, threads = 0;
+  std::string model, data, config;
+  BackendChoice backend;
+  Extent batch_size = 8;
   DataChoice choice;
   GenerationChoice generation;
   bool generates = false, json = false;
@@ -44,7 +45,8 @@ struct Answers {
 };
 
 /// Throws DataError for a row without a reference.
-Prompts load_questions(const PretrainedModel<EigenBackend<float>>& model, const Options& options) {
+template <Backend B>
+Prompts load_questions(const PretrainedModel<B>& model, const Options& options) {
   Prompts prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice, options.generation.options.max_new_tokens);
   for (std::size_t i = 0; i < prompts.ids.size(); ++i) {
     if (!prompts.references[i].empty()) continue;
@@ -76,7 +78,8 @@ void add_answers(OrderedJson& json, const Answers& answers, DatasetTask task) {
   }
 }
 
-int evaluate_on(EigenBackend<float>& backend, const Options& options) {
+template <Backend B>
+int evaluate_on(B& backend, const Options& options) {
   auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   const Dataset data = load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
   Answers answers;
@@ -140,9 +143,8 @@ int run(const Command& command, Options& options) {
   }
   check_generation(command, options.generation);
   options.generation.options.batch_size = options.batch_size;
-  require_backend(command, options.backend);
-  EigenBackend<float> backend(static_cast<int>(options.threads));
-  return evaluate_on(backend, options);
+  check_backend(command, options.backend);
+  return with_backend(options.backend, [&](auto& backend) { return evaluate_on(backend, options); });
 }
 
 }  // namespace
@@ -159,8 +161,7 @@ Command make_evaluate_command() {
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");
   declare_generation(command, options->generation);
-  command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
-  command.text("backend", options->backend, "NAME", "eigen (eigen)");
+  declare_backend(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
   command.run = [options](const Command& self) { return run(self, *options); };

@@ -10,10 +10,10 @@
 #include <optional>
 
 #include "adapter_choice.hpp"
+#include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "finetune_report.hpp"
-#include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
@@ -56,9 +56,10 @@ struct Options {
   double weight_decay = 0, momentum = 0, clip_norm = 0;
   AdapterChoice adapters;
   DataChoice data;
-  Extent seed = 0, threads = 0;
+  Extent seed = 0;
   bool no_shuffle = false;
-  std::string backend = "eigen", save_dtype;
+  BackendChoice backend;
+  std::string save_dtype;
   bool json = false;
 };
 
@@ -92,7 +93,7 @@ std::optional<std::size_t> last_layers(const std::string& method) {
 
 void check(const Command& command, Options& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
-  require_backend(command, options.backend);
+  check_backend(command, options.backend);
   const std::vector<std::string> methods = {"green", "full", "top2", "last:K", "bitfit", "layernorm", "listed", "lora", "prefix"};
   const bool known = std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
   if (!known && !last_layers(options.method)) {
@@ -225,7 +226,7 @@ int finetune(B& backend, const Options& options) {
 
   say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(), " examples before the first step"));
   Metrics metrics;
-  Progress progress(measured_peak(backend.threads()));
+  Progress progress(peak_of(backend));
   FitOptions fit{.epochs = options.epochs,
                  .steps = options.steps,
                  .batch_size = options.batch_size,
@@ -281,8 +282,7 @@ int finetune(B& backend, const Options& options) {
 
 int run(const Command& command, Options options) {
   check(command, options);
-  EigenBackend<float> backend(static_cast<int>(options.threads));
-  return finetune(backend, options);
+  return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options); });
 }
 
 }  // namespace
@@ -318,8 +318,7 @@ Command make_finetune_command() {
   command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
-  command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
-  command.text("backend", options->backend, "NAME", "eigen (eigen)");
+  declare_backend(command, options->backend);
   command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"}, "Element type of the output (each tensor's own)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "generation.hpp"
@@ -23,14 +24,15 @@ constexpr const char* examples =
     "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\", or a data set's own form.";
 
 struct Options {
-  std::string model, prompt, data, config, backend = "eigen";
-  Extent threads = 0;
+  std::string model, prompt, data, config;
+  BackendChoice backend;
   DataChoice choice;
   GenerationChoice generation;
   bool json = false;
 };
 
-int generate_on(EigenBackend<float>& backend, const Options& options, bool from_file) {
+template <Backend B>
+int generate_on(B& backend, const Options& options, bool from_file) {
   auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   Prompts prompts;
   if (from_file)
@@ -66,9 +68,8 @@ int run(const Command& command, const Options& options) {
     for (const char* name : {"dataset", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
   }
   check_generation(command, options.generation);
-  require_backend(command, options.backend);
-  EigenBackend<float> backend(static_cast<int>(options.threads));
-  return generate_on(backend, options, command.given("data"));
+  check_backend(command, options.backend);
+  return with_backend(options.backend, [&](auto& backend) { return generate_on(backend, options, command.given("data")); });
 }
 
 }  // namespace
@@ -84,8 +85,7 @@ Command make_generate_command() {
                 "Tokens of a prompt and what is generated; prompts are cut to it (the model's positions, at most 512)");
   command.whole("batch-size", options->generation.options.batch_size, 1, "Prompts at a time (8)", 1 << 16);
   declare_generation(command, options->generation);
-  command.whole("threads", options->threads, 0, "0: all cores; results do not depend on it (0)", 1024);
-  command.text("backend", options->backend, "NAME", "eigen (eigen)");
+  declare_backend(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
   command.run = [options](const Command& self) { return run(self, *options); };

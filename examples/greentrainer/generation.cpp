@@ -4,14 +4,6 @@
 
 namespace greentrainer::program {
 
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-}  // namespace
-
 void declare_generation(Command& command, GenerationChoice& choice) {
   GenerateOptions& o = choice.options;
   command.whole("max-new-tokens", o.max_new_tokens, 1, "Most tokens to generate for a prompt (64)", 1 << 20);
@@ -61,30 +53,6 @@ OrderedJson GeneratedTexts::json(std::size_t i, const std::vector<std::vector<In
   one["ids"] = generated[i].ids;
   one["text"] = texts[i];
   return one;
-}
-
-GeneratedTexts generate_texts(PretrainedModel<EigenBackend<float>>& model, const std::vector<std::vector<Index>>& prompts,
-                              const GenerationChoice& choice) {
-  constexpr double seconds_between_lines = 10;
-  GenerateOptions options = choice.options;
-  options.seed = static_cast<std::uint64_t>(choice.seed);
-  options.eos_ids = eos_ids_of(model);
-  GeneratedTexts result;
-  const auto start = Clock::now();
-  auto last_said = start;
-  std::size_t done = 0;
-  result.generated = Generator<EigenBackend<float>>(model, options)(prompts, [&](std::size_t number, const Generated& generated) {
-    ++done;
-    result.prompt_tokens += static_cast<Extent>(prompts[number].size());
-    result.new_tokens += static_cast<Extent>(generated.ids.size());
-    if (since(last_said) < seconds_between_lines) return;
-    last_said = Clock::now();
-    say(text("generated for ", done, " of ", prompts.size(), " prompts, ", fixed(static_cast<double>(result.new_tokens) / since(start), 1),
-             " tokens/s"));
-  });
-  result.seconds = since(start);
-  for (const Generated& generated : result.generated) result.texts.push_back(model.tokenizer().decode(generated.ids));
-  return result;
 }
 
 }  // namespace greentrainer::program

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "command.hpp"
-#include "greentrainer/backends/eigen.hpp"
+#include "console.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/generate_text.hpp"
 
@@ -40,7 +40,30 @@ struct GeneratedTexts {
 };
 
 /// Says on stderr how far it is, now and then.
-GeneratedTexts generate_texts(PretrainedModel<EigenBackend<float>>& model, const std::vector<std::vector<Index>>& prompts,
-                              const GenerationChoice& choice);
+template <Backend B>
+GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::vector<Index>>& prompts, const GenerationChoice& choice) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); };
+  constexpr double seconds_between_lines = 10;
+  GenerateOptions options = choice.options;
+  options.seed = static_cast<std::uint64_t>(choice.seed);
+  options.eos_ids = eos_ids_of(model);
+  GeneratedTexts result;
+  const auto start = Clock::now();
+  auto last_said = start;
+  std::size_t done = 0;
+  result.generated = Generator<B>(model, options)(prompts, [&](std::size_t number, const Generated& generated) {
+    ++done;
+    result.prompt_tokens += static_cast<Extent>(prompts[number].size());
+    result.new_tokens += static_cast<Extent>(generated.ids.size());
+    if (since(last_said) < seconds_between_lines) return;
+    last_said = Clock::now();
+    say(text("generated for ", done, " of ", prompts.size(), " prompts, ", fixed(static_cast<double>(result.new_tokens) / since(start), 1),
+             " tokens/s"));
+  });
+  result.seconds = since(start);
+  for (const Generated& generated : result.generated) result.texts.push_back(model.tokenizer().decode(generated.ids));
+  return result;
+}
 
 }  // namespace greentrainer::program

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "greentrainer/backends/eigen.hpp"
@@ -344,7 +345,8 @@ void print(const Report& report, const Options& options) {
 
 void check(const Command& command, const Options& options) {
   command.require("model");
-  require_backend(command, options.backend);
+  check_backend_name(command, options.backend);
+  if (options.backend == "cuda") with_cuda({.name = "cuda"}, [](auto&) { return 0; });  // plans for it where it is; its FLOPs are the CPU's
   if (command.given("rho") && command.given("tensors")) bad_usage("plan", "--rho: expected one of --rho and --tensors, got both");
   if (command.given("rho") && !command.given("importance")) {
     bad_usage("plan", "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer plan --help");
@@ -379,7 +381,7 @@ Command make_plan_command() {
   command.number("rho", options->rho, 0, true, "Choose tensors within this share of full fine-tuning; needs --importance", 1);
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
   command.choice("selector", options->selector, {"exact", "paper", "ratio"}, "How to choose (exact; paper with --cost-model paper)");
-  command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen (eigen)");
+  command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
   command.run = [options](const Command& self) { return run(self, *options); };
