@@ -1,16 +1,9 @@
-// One training step of an OPT-125M-shaped model on random weights, full and at a FLOPs ratio: GFLOP/s against the machine's measured peak, peak memory,
-// and the share of every operator. Usage: training_step [batch 4] [tokens 512] [rho 0.5] [layers 12]
-
-#include <sys/resource.h>
+// One training step of an OPT-125M-shaped model on random weights, full and at a FLOPs ratio: GFLOP/s against the machine's measured peak, peak
+// memory, and the share of every operator. Usage: training_step [batch 4] [tokens 512] [rho 0.5] [layers 12]
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <iomanip>
-#include <iostream>
-#include <map>
-#include <string>
-
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/core/random.hpp>
 #include <greentrainer/cost/exact_cost.hpp>
@@ -19,6 +12,11 @@
 #include <greentrainer/models/opt.hpp>
 #include <greentrainer/optim/adamw.hpp>
 #include <greentrainer/select/budgeted_selection.hpp>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <string>
+#include <sys/resource.h>
 
 #include "machine_peak.hpp"
 #include "random_batch.hpp"
@@ -81,25 +79,27 @@ void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Select
     }
     for (const auto& step : schedule.plan.steps) {
       for (int p = 0; p < static_cast<int>(graph.op(step.op).op->parts().size()); ++p) {
-        if ((step.parts & gt::bit(p)) != 0) backward[label_of(graph.op(step.op))].flops += static_cast<double>(gt::evaluate(cost.part(graph, step.op, p), workload));
+        if ((step.parts & gt::bit(p)) != 0)
+          backward[label_of(graph.op(step.op))].flops += static_cast<double>(gt::evaluate(cost.part(graph, step.op, p), workload));
       }
     }
   }
   const gt::MemoryEstimate memory = gt::training_memory(graph, selection, workload, sizeof(float), 2 * sizeof(float));
   std::cout << '\n'
-            << name << ": " << selection.count() << " of " << graph.parameters().size() << " tensors, " << std::fixed << std::setprecision(1) << flops / 1e9
-            << " GFLOP in " << std::setprecision(3) << pass << " s + optimizer " << update << " s = " << std::setprecision(1) << flops / 1e9 / (pass + update)
-            << " GFLOP/s, " << 100 * flops / 1e9 / (pass + update) / peak << "% of peak (forward and backward alone "
+            << name << ": " << selection.count() << " of " << graph.parameters().size() << " tensors, " << std::fixed << std::setprecision(1)
+            << flops / 1e9 << " GFLOP in " << std::setprecision(3) << pass << " s + optimizer " << update << " s = " << std::setprecision(1)
+            << flops / 1e9 / (pass + update) << " GFLOP/s, " << 100 * flops / 1e9 / (pass + update) / peak << "% of peak (forward and backward alone "
             << 100 * flops / 1e9 / pass / peak << "%)\n"
-            << "planned memory " << static_cast<double>(memory.total()) / 1e6 << " MB: weights " << static_cast<double>(memory.weights) / 1e6 << ", gradients "
-            << static_cast<double>(memory.gradients) / 1e6 << ", optimizer " << static_cast<double>(memory.optimizer) / 1e6 << ", activations "
-            << static_cast<double>(memory.activations) / 1e6 << ", workspace " << static_cast<double>(memory.workspace) / 1e6 << '\n'
-            << std::left << std::setw(26) << "  operator" << std::right << std::setw(12) << "share of s" << std::setw(13) << "share FLOPs" << std::setw(12) << "GFLOP/s"
-            << '\n';
+            << "planned memory " << static_cast<double>(memory.total()) / 1e6 << " MB: weights " << static_cast<double>(memory.weights) / 1e6
+            << ", gradients " << static_cast<double>(memory.gradients) / 1e6 << ", optimizer " << static_cast<double>(memory.optimizer) / 1e6
+            << ", activations " << static_cast<double>(memory.activations) / 1e6 << ", workspace " << static_cast<double>(memory.workspace) / 1e6
+            << '\n'
+            << std::left << std::setw(26) << "  operator" << std::right << std::setw(12) << "share of s" << std::setw(13) << "share FLOPs"
+            << std::setw(12) << "GFLOP/s" << '\n';
   const auto row = [&](const std::string& label, const char* direction, const Work& work) {
     if (work.seconds < 1e-4 * pass) return;
-    std::cout << "  " << std::left << std::setw(22) << label << std::setw(2) << direction << std::right << std::setw(11) << 100 * work.seconds / pass << '%'
-              << std::setw(12) << 100 * work.flops / flops << '%' << std::setw(12) << work.flops / work.seconds / 1e9 << '\n';
+    std::cout << "  " << std::left << std::setw(22) << label << std::setw(2) << direction << std::right << std::setw(11) << 100 * work.seconds / pass
+              << '%' << std::setw(12) << 100 * work.flops / flops << '%' << std::setw(12) << work.flops / work.seconds / 1e9 << '\n';
   };
   for (const auto& [label, work] : forward) row(label, "f", work);
   for (const auto& [label, work] : backward) row(label, "b", work);
@@ -133,7 +133,8 @@ int main(int argc, char** argv) {
   }
   const gt::Batch batch = gt::benchmarks::random_batch(sequences, tokens, tokens - 1, opt.vocab_size);
   const double peak = gt::measure_peak_gflops(backend.threads());
-  std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch " << sequences << " x " << tokens << '\n';
+  std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch " << sequences << " x "
+            << tokens << '\n';
   measure(model, batch, gt::select_all(model.graph()), "full", peak);
   const auto chosen = gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{}, gt::workload_of(batch), importance, rho);
   measure(model, batch, chosen.selection, gt::text("rho ", rho, " (spent ", chosen.ratio(), ", random importances)"), peak);

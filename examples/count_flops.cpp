@@ -1,8 +1,5 @@
-// Does the cost model promise what is executed? For random selections on a small language model the FLOPs that the plan predicts are compared with those
-// counted from the arguments of every backend call, beside what the published chain rules would have said.
-
-#include <iomanip>
-#include <iostream>
+// Does the cost model promise what is executed? For random selections on a small language model the FLOPs that the plan predicts are compared with
+// those counted from the arguments of every backend call, beside what the published chain rules would have said.
 
 #include <greentrainer/backends/counting.hpp>
 #include <greentrainer/backends/eigen.hpp>
@@ -11,6 +8,8 @@
 #include <greentrainer/cost/plan_cost.hpp>
 #include <greentrainer/models/model.hpp>
 #include <greentrainer/models/opt.hpp>
+#include <iomanip>
+#include <iostream>
 
 namespace gt = greentrainer;
 using Backend = gt::CountingBackend<gt::EigenBackend<float>>;
@@ -61,8 +60,8 @@ int main() {
                                      gt::backward_cost(model.graph(), gt::make_backward_plan(model.graph(), gt::select_all(model.graph())), cost),
                                  workload);
 
-  std::cout << "4 sequences, " << batch.decoder.tokens() << " tokens, " << batch.labelled() << " labelled; full fine-tuning " << std::fixed << std::setprecision(2)
-            << static_cast<double>(full) / 1e6 << " MFLOP\n"
+  std::cout << "4 sequences, " << batch.decoder.tokens() << " tokens, " << batch.labelled() << " labelled; full fine-tuning " << std::fixed
+            << std::setprecision(2) << static_cast<double>(full) / 1e6 << " MFLOP\n"
             << "selected   predicted FLOPs     counted FLOPs   ratio to full   the paper's rules, padded\n";
   bool equal = true;
   for (std::uint64_t s = 0; s < 12; ++s) {
@@ -90,8 +89,8 @@ int main() {
     }
     const auto published_full = paper.forward() + paper.grad_input() + paper.grad_weight();
     equal = equal && predicted == backend.flops();
-    std::cout << std::setw(8) << selection.count() << std::setw(18) << predicted << std::setw(18) << backend.flops() << std::setw(16) << std::setprecision(4)
-              << static_cast<double>(predicted) / static_cast<double>(full) << std::setw(28)
+    std::cout << std::setw(8) << selection.count() << std::setw(18) << predicted << std::setw(18) << backend.flops() << std::setw(16)
+              << std::setprecision(4) << static_cast<double>(predicted) / static_cast<double>(full) << std::setw(28)
               << static_cast<double>(chain) / static_cast<double>(published_full) << '\n';
   }
   std::cout << "predicted equals counted: " << (equal ? "yes" : "no") << '\n';

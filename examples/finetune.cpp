@@ -1,8 +1,7 @@
 // finetune MODEL TRAIN.jsonl OUTPUT
-#include <iostream>
-
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/greentrainer.hpp>
+#include <iostream>
 namespace gt = greentrainer;
 
 int main(int, char** argv) {

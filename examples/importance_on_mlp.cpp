@@ -3,18 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <greentrainer/backends/eigen.hpp>
+#include <greentrainer/blocks/block_builder.hpp>
+#include <greentrainer/core/random.hpp>
+#include <greentrainer/importance/loss_increase.hpp>
+#include <greentrainer/models/model.hpp>
+#include <greentrainer/optim/adamw.hpp>
 #include <iomanip>
 #include <iostream>
 #include <numeric>
 #include <string>
 #include <vector>
-
-#include <greentrainer/backends/eigen.hpp>
-#include <greentrainer/core/random.hpp>
-#include <greentrainer/models/model.hpp>
-#include <greentrainer/blocks/block_builder.hpp>
-#include <greentrainer/importance/loss_increase.hpp>
-#include <greentrainer/optim/adamw.hpp>
 
 namespace gt = greentrainer;
 using Backend = gt::EigenBackend<double>;
@@ -133,13 +132,13 @@ int main() {
   bool linear = true, ranked = false;
   for (const double learning_rate : {1e-2, 1e-3, 1e-4, 1e-5, 1e-6}) {
     const Comparison c = compare(model, batch, learning_rate);
-    std::cout << std::scientific << std::setprecision(0) << std::setw(13) << learning_rate << std::setprecision(3) << std::setw(33) << c.worst_error << std::fixed
-              << std::setw(19) << c.correlation << '\n';
+    std::cout << std::scientific << std::setprecision(0) << std::setw(13) << learning_rate << std::setprecision(3) << std::setw(33) << c.worst_error
+              << std::fixed << std::setw(19) << c.correlation << '\n';
     if (learning_rate < 5e-4) linear = linear && c.worst_error < 0.2 * previous;
     if (learning_rate == 1e-3) ranked = c.correlation >= 0.95;
     previous = c.worst_error;
   }
-  std::cout << "error falls linearly with the learning rate: " << (linear ? "yes" : "no") << "; rank correlation at 1e-3 at least 0.95: " << (ranked ? "yes" : "no")
-            << '\n';
+  std::cout << "error falls linearly with the learning rate: " << (linear ? "yes" : "no")
+            << "; rank correlation at 1e-3 at least 0.95: " << (ranked ? "yes" : "no") << '\n';
   return linear && ranked ? 0 : 1;
 }

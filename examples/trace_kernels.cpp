@@ -1,11 +1,11 @@
 // trace_kernels MODEL TENSOR
-// A backend in a few lines: it decorates another one and tells which kernels are called. Shown: one training step that trains TENSOR (a name or a glob) alone.
-#include <iomanip>
-#include <iostream>
-
+// A backend in a few lines: it decorates another one and tells which kernels are called. Shown: one training step that trains TENSOR (a name or a
+// glob) alone.
 #include <greentrainer/backends/counting/kernel_forwarder.hpp>
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/greentrainer.hpp>
+#include <iomanip>
+#include <iostream>
 namespace gt = greentrainer;
 
 template <gt::Backend B>

@@ -66,7 +66,8 @@ void Command::choice(const std::string& name, std::string& target, std::vector<s
   option({name, placeholder, help, false, [this_name = name_, name, &target, choices](const auto& values) {
             if (std::find(choices.begin(), choices.end(), values.back()) == choices.end()) {
               const std::string near = suggestion(values.back(), choices);
-              bad_usage(this_name, greentrainer::text("--", name, ": expected ", joined(choices), ", got ", values.back(), near.starts_with("; did") ? near : ""));
+              bad_usage(this_name, greentrainer::text("--", name, ": expected ", joined(choices), ", got ", values.back(),
+                                                      near.starts_with("; did") ? near : ""));
             }
             target = values.back();
           }});
@@ -100,7 +101,8 @@ void Command::number(const std::string& name, double& target, double least, bool
   option({name, "X", help, false, [this_name = name_, name, &target, least, exclusive, most](const auto& values) {
             double value = 0;
             if (!parse_whole_text(values.back(), value) || !std::isfinite(value) || value < least || (exclusive && value == least) || value > most) {
-              const std::string range = greentrainer::text(exclusive ? "more than " : "at least ", least, std::isfinite(most) ? greentrainer::text(" and at most ", most) : "");
+              const std::string range = greentrainer::text(exclusive ? "more than " : "at least ", least,
+                                                           std::isfinite(most) ? greentrainer::text(" and at most ", most) : "");
               bad_usage(this_name, greentrainer::text("--", name, ": expected a number of ", range, ", got ", values.back()));
             }
             target = value;

@@ -37,8 +37,7 @@ class Command {
   void choice(const std::string& name, std::string& target, std::vector<std::string> choices, const std::string& help);
   /// Separated by commas, or the option several times.
   void list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder, const std::string& help);
-  void whole(const std::string& name, Extent& target, Extent least, const std::string& help,
-             Extent most = std::numeric_limits<Index>::max());
+  void whole(const std::string& name, Extent& target, Extent least, const std::string& help, Extent most = std::numeric_limits<Index>::max());
   /// In (least, most] if `exclusive`, in [least, most] otherwise.
   void number(const std::string& name, double& target, double least, bool exclusive, const std::string& help,
               double most = std::numeric_limits<double>::infinity());
@@ -59,8 +58,8 @@ class Command {
   bool given(std::string_view name) const { return source(name) != Source::nowhere; }
   /// Throws UsageError if the option was given nowhere.
   void require(std::string_view name) const;
-  /// Throws UsageError if `name` was given although `reason` (such as "--method full") does not use it. A value from the file gives way to a choice made on
-  /// the command line by option `by`.
+  /// Throws UsageError if `name` was given although `reason` (such as "--method full") does not use it. A value from the file gives way to a choice
+  /// made on the command line by option `by`.
   void refuse(std::string_view name, std::string_view by, std::string_view reason) const;
 
   /// What the subcommand does; returns the exit status.

@@ -1,8 +1,9 @@
 #include "command_line.hpp"
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <map>
+
+#include <CLI/CLI.hpp>
 
 #include "config_file.hpp"
 #include "greentrainer/core/version.hpp"
@@ -65,9 +66,11 @@ std::vector<std::string> command_names(const std::vector<Command>& commands) {
   if (command == nullptr) {
     bad_usage("greentrainer", text(extra, ": expected a command, got an unknown one", suggestion(extra, command_names(commands))));
   }
-  if (!extra.starts_with('-')) bad_usage(command->name(), text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
+  if (!extra.starts_with('-'))
+    bad_usage(command->name(), text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
   const std::string name = extra.substr(0, extra.find('='));
-  bad_usage(command->name(), text(name, ": expected an option of ", command->name(), ", got an unknown one", suggestion(name, option_names(*command))));
+  bad_usage(command->name(),
+            text(name, ": expected an option of ", command->name(), ", got an unknown one", suggestion(name, option_names(*command))));
 }
 
 }  // namespace
@@ -104,7 +107,8 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
     bad_usage(command, text(error.what(), "; see greentrainer", chosen == nullptr ? "" : " " + command, " --help"));
   }
   for (const std::string& extra : app.remaining(true)) refuse_extra(extra, chosen == nullptr ? nullptr : chosen->command, commands);
-  if (chosen == nullptr) bad_usage("greentrainer", text("command: expected one, got none", suggestion("", command_names(commands)), "; see greentrainer --help"));
+  if (chosen == nullptr)
+    bad_usage("greentrainer", text("command: expected one, got none", suggestion("", command_names(commands)), "; see greentrainer --help"));
 
   Command& command = *chosen->command;
   if (const auto& file = chosen->values["config"]; !file.empty()) read_config_file(file.back(), command, commands);

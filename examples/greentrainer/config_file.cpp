@@ -92,7 +92,8 @@ void read_config_file(const std::string& path, Command& command, const std::vect
       if (other.find(key.str()) != nullptr && key.str() != "config") continue;
       std::vector<std::string> options;
       for (const auto& o : other.options()) options.push_back(o.name);
-      bad_usage("config", text(path, ", table [", other.name(), "], key \"", key.str(), "\": expected an option, got an unknown one", suggestion(key.str(), options)));
+      bad_usage("config", text(path, ", table [", other.name(), "], key \"", key.str(), "\": expected an option, got an unknown one",
+                               suggestion(key.str(), options)));
     }
   }
 }

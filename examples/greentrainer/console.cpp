@@ -1,8 +1,5 @@
 #include "console.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,6 +7,8 @@
 #include <iomanip>
 #include <iostream>
 #include <sstream>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace greentrainer::program {
 
@@ -62,15 +61,13 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string memory_line(const MemoryEstimate& memory) {
-  std::string line = "weights " + bytes_text(memory.weights) + ", gradients " + bytes_text(memory.gradients) + ", optimizer " + bytes_text(memory.optimizer) +
-                     ", activations " + bytes_text(memory.activations) + ", workspace " + bytes_text(memory.workspace);
+  std::string line = "weights " + bytes_text(memory.weights) + ", gradients " + bytes_text(memory.gradients) + ", optimizer " +
+                     bytes_text(memory.optimizer) + ", activations " + bytes_text(memory.activations) + ", workspace " + bytes_text(memory.workspace);
   if (memory.copies > 0) line += ", saved weights " + bytes_text(memory.copies);
   return line + ": " + bytes_text(memory.total());
 }
 
-void print_json(const OrderedJson& json) {
-  std::cout << json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) << '\n';
-}
+void print_json(const OrderedJson& json) { std::cout << json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) << '\n'; }
 
 void say(const std::string& line) {
   const char* room = terminal_columns() > 0 ? "\r\x1b[K" : "";

@@ -38,9 +38,11 @@ constexpr const char* examples =
     "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every --reselect-every), full,\n"
     "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), listed (--tensors),\n"
     "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own).\n"
-    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} or {\"input_ids\", \"labels\"};\n"
+    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} or {\"input_ids\", "
+    "\"labels\"};\n"
     "  --dataset NAME reads a known set's own form.\n"
-    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and in it metrics.jsonl (every step and selection). It appears when all is done; what was there\n"
+    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and in it metrics.jsonl (every "
+    "step and selection). It appears when all is done; what was there\n"
     "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current step and writes nothing.";
 
 struct Options {
@@ -101,9 +103,11 @@ void check(const Command& command, Options& options) {
                                suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector"}) command.refuse(name, "method", "--method " + options.method);
+    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector"})
+      command.refuse(name, "method", "--method " + options.method);
   }
-  if (options.method == "listed" && options.tensors.empty()) bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
+  if (options.method == "listed" && options.tensors.empty())
+    bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
   options.adapters.check(command, options.method);
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
@@ -120,10 +124,14 @@ template <Backend B>
 Selection fixed_selection(const Model<B>& model, const Options& options) {
   const auto& graph = model.graph();
   Selection selection = select_all(graph);
-  if (const auto count = last_layers(options.method)) selection = select_last_layers(graph, model.facts(), *count);
-  else if (options.method == "bitfit") selection = select_biases(graph);
-  else if (options.method == "listed") selection = select_listed(graph, options.tensors);
-  else if (options.method == "lora" || options.method == "prefix") selection = select_adapters(graph);
+  if (const auto count = last_layers(options.method))
+    selection = select_last_layers(graph, model.facts(), *count);
+  else if (options.method == "bitfit")
+    selection = select_biases(graph);
+  else if (options.method == "listed")
+    selection = select_listed(graph, options.tensors);
+  else if (options.method == "lora" || options.method == "prefix")
+    selection = select_adapters(graph);
   else if (options.method == "layernorm") {
     selection = select_none(graph);
     for (const auto& node : graph.operators()) {
@@ -132,7 +140,8 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
     }
   }
   if (selection.count() == 0) {
-    throw ConfigError("finetune", text("--method ", options.method, ": expected a model with such tensors, got one without (", model.facts().model_type, ")"));
+    throw ConfigError("finetune",
+                      text("--method ", options.method, ": expected a model with such tensors, got one without (", model.facts().model_type, ")"));
   }
   return selection;
 }
@@ -168,7 +177,8 @@ void check_ratio(const Model<B>& model, const std::vector<Example>& data, const 
     batch.clear();
   }
   const auto any = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
-  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0), options.rho, any, model.facts().full_cost);
+  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0), options.rho, any,
+                      model.facts().full_cost);
 }
 
 template <Backend B>
@@ -181,7 +191,8 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
                                     .importance_batches = options.importance_batches,
                                     .reselect_every = parse_interval(options.reselect_every)},
                        optimizer);
-    if (options.selector == "ratio") trainer.use_selector([](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); });
+    if (options.selector == "ratio")
+      trainer.use_selector([](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); });
     return trainer;
   };
   if (options.optimizer == "sgd") {
@@ -215,8 +226,8 @@ int finetune(B& backend, const Options& options) {
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
   say_if_not_native();
-  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ",
-           train.examples.size(), " examples; backend ", backend.name()));
+  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""),
+           " weights; ", train.examples.size(), " examples; backend ", backend.name()));
   if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
     const auto metric = make_importance<B>(options.importance);
     const Extent elements = TransientGradients<B>::elements(graph) + metric->scratch_elements(graph);
@@ -248,8 +259,8 @@ int finetune(B& backend, const Options& options) {
     for (const std::string& name : record.names) selection.insert(*graph.find(name));
     std::string line = text("step ", record.step, ": training ", record.names.size(), " of ", graph.parameters().size(), " tensors");
     if (record.budget > 0) {
-      line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " + with_prefix(static_cast<double>(record.budget), "FLOPs") +
-              " until the next selection";
+      line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
+              with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
     say(line);
     say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
@@ -268,15 +279,19 @@ int finetune(B& backend, const Options& options) {
   CreatedParents parents(options.output);
   OutputFolder output(options.output);
   atomic_write_file(output.path() / "metrics.jsonl", metrics.lines());
-  if (options.adapters.as_adapter(options.method)) write_adapter(model, output);
-  else write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
+  if (options.adapters.as_adapter(options.method))
+    write_adapter(model, output);
+  else
+    write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
   output.commit();
   parents.keep();
   around.save_seconds = since(save_start);
   around.total_seconds = since(start);
   around.joules = energy.joules();
-  if (options.json) print_json(json_of(report, around));
-  else print_report(report, around, options.output, !options.validation.empty());
+  if (options.json)
+    print_json(json_of(report, around));
+  else
+    print_report(report, around, options.output, !options.validation.empty());
   return 0;
 }
 
@@ -297,7 +312,8 @@ Command make_finetune_command() {
   command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
   command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)", 1);
   command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
-  command.choice("importance", options->importance, {"paper", "first-order", "gradient-norm", "magnitude", "random"}, "green: what a tensor is worth (paper)");
+  command.choice("importance", options->importance, {"paper", "first-order", "gradient-norm", "magnitude", "random"},
+                 "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options->importance_batches, 1, "green: batches that importances are taken from (1)");
   command.choice("selector", options->selector, {"exact", "ratio"}, "green: exact, or greedy by importance per FLOP (exact)");
   command.text("reselect-every", options->reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
@@ -314,7 +330,8 @@ Command make_finetune_command() {
   command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
-  command.whole("target-tokens", options->data.target_tokens, 2, "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  command.whole("target-tokens", options->data.target_tokens, 2,
+                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

@@ -17,7 +17,8 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
+  return {
+      {"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
 }
 
 }  // namespace
@@ -60,12 +61,14 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["ratio"] = report.ratio();
   json["ratio_all_in"] = report.ratio_all_in();
   const auto& s = report.seconds;
-  json["seconds"] = {{"load", around.load_seconds},  {"importance", s.importance}, {"selection", s.selection}, {"forward", s.forward},
-                     {"backward", s.backward},       {"optimizer", s.optimizer},   {"evaluation", s.evaluation}, {"save", around.save_seconds},
-                     {"total", around.total_seconds}};
+  json["seconds"] = {{"load", around.load_seconds}, {"importance", s.importance},  {"selection", s.selection},
+                     {"forward", s.forward},        {"backward", s.backward},      {"optimizer", s.optimizer},
+                     {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["peak_memory_bytes"] = peak_memory();
-  if (around.joules) json["energy_joules"] = *around.joules;
-  else json["energy_joules"] = "not measured";
+  if (around.joules)
+    json["energy_joules"] = *around.joules;
+  else
+    json["energy_joules"] = "not measured";
   json["selections"] = OrderedJson::array();
   for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
   return json;
@@ -75,22 +78,23 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
   const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
   const auto& s = report.seconds;
-  print_table({{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
-               {"steps", text(report.steps)},
-               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
-               {"training", flops(report.flops.train)},
-               {"full fine-tuning would be", flops(report.flops.full)},
-               {"ratio", fixed(report.ratio(), 4)},
-               {"importance", flops(report.flops.importance)},
-               {"optimizer", flops(report.flops.optimizer)},
-               {"evaluation", flops(report.flops.evaluation)},
-               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
-               {"time", seconds(around.total_seconds)},
-               {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
-               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
-               {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-               {"peak memory", bytes_text(peak_memory())},
-               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  print_table(
+      {{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
+       {"steps", text(report.steps)},
+       {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
+       {"training", flops(report.flops.train)},
+       {"full fine-tuning would be", flops(report.flops.full)},
+       {"ratio", fixed(report.ratio(), 4)},
+       {"importance", flops(report.flops.importance)},
+       {"optimizer", flops(report.flops.optimizer)},
+       {"evaluation", flops(report.flops.evaluation)},
+       {"ratio, all in", fixed(report.ratio_all_in(), 4)},
+       {"time", seconds(around.total_seconds)},
+       {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
+       {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
+       {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
+       {"peak memory", bytes_text(peak_memory())},
+       {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
   std::cout << "written to " << output << '\n';
 }
 

@@ -1,11 +1,10 @@
 #include "machine.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 #include <system_error>
 #include <thread>
 

@@ -18,7 +18,8 @@ enum ExitStatus { failed = 1, used_badly = 2, no_device = 77 };
 
 /// One line, whatever the text holds.
 int fail(std::string line, int status) {
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
   std::fprintf(stderr, "%s\n", line.c_str());
   return status;
 }

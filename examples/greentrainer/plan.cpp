@@ -47,7 +47,8 @@ struct Options {
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
   Extent labelled_of(Extent sequence, const char* option) const {
-    if (labelled_tokens > sequence) bad_usage("plan", text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
+    if (labelled_tokens > sequence)
+      bad_usage("plan", text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
     return labelled_tokens > 0 ? labelled_tokens : sequence;
   }
 };
@@ -55,11 +56,8 @@ struct Options {
 /// What a backend says about costs, without its kernels: graphs of it cost no time to compile.
 template <class B>
 struct CostsOf {
-  static LinearCost adjust_cost(std::string_view kind, std::string_view part, LinearCost cost)
-    requires requires { B::adjust_cost(kind, part, cost); }
-  {
-    return B::adjust_cost(kind, part, cost);
-  }
+  static LinearCost adjust_cost(std::string_view kind, std::string_view part, LinearCost cost) requires requires { B::adjust_cost(kind, part, cost); }
+  { return B::adjust_cost(kind, part, cost); }
 };
 
 using PlanBackend = EigenBackend<float>;
@@ -83,7 +81,7 @@ struct OperatorCost {
 /// All that is printed. Tensors and operators add up to `backward`.
 struct Report {
   std::string unit;
-  std::string batch;  ///< for people
+  std::string batch;               ///< for people
   std::vector<std::string> notes;  ///< for people, beside the result
   std::int64_t forward = 0, backward = 0;
   std::vector<TensorCost> tensors;
@@ -134,11 +132,15 @@ Report price_exactly(const Graph& graph, const Workload& workload) {
       if (((parts[static_cast<std::size_t>(id)] >> p) & 1U) == 0) continue;
       const GradPart& part = node.op->parts()[p];
       const std::int64_t price = evaluate(cost.part(graph, id, static_cast<int>(p)), workload);
-      if (part.kind != GradPart::Kind::parameter) grad_input += price;
-      else report.tensors[static_cast<std::size_t>(node.parameters[static_cast<std::size_t>(part.index)])].grad_weight += price;
+      if (part.kind != GradPart::Kind::parameter)
+        grad_input += price;
+      else
+        report.tensors[static_cast<std::size_t>(node.parameters[static_cast<std::size_t>(part.index)])].grad_weight += price;
     }
-    if (node.parameters.empty()) report.operators.push_back({node.name, evaluate(cost.forward(graph, id), workload), grad_input});
-    else report.tensors[static_cast<std::size_t>(node.parameters.front())].grad_input += grad_input;
+    if (node.parameters.empty())
+      report.operators.push_back({node.name, evaluate(cost.forward(graph, id), workload), grad_input});
+    else
+      report.tensors[static_cast<std::size_t>(node.parameters.front())].grad_input += grad_input;
   }
 
   report.cheapest = std::numeric_limits<std::int64_t>::max();
@@ -209,9 +211,12 @@ void select_on_published_chain(Report& report, const std::vector<double>& import
                                    ", the forward pass and the cheapest tensor, got ", options.rho));
   }
   const ChainProblem chain = chain_of(report, importance, budget);
-  if (options.selector == "exact") report.selection = from_chain(select_on_chain(ExactSelector{}, chain).mask);
-  else if (options.selector == "ratio") report.selection = from_chain(select_on_chain(ImportancePerFlopSelector{}, chain).mask);
-  else report.selection = from_chain(PaperSelector{}.select(chain).mask);
+  if (options.selector == "exact")
+    report.selection = from_chain(select_on_chain(ExactSelector{}, chain).mask);
+  else if (options.selector == "ratio")
+    report.selection = from_chain(select_on_chain(ImportancePerFlopSelector{}, chain).mask);
+  else
+    report.selection = from_chain(PaperSelector{}.select(chain).mask);
 }
 
 /// On the chain: weight gradients of the selection, and what passes the gradient down to the first selected tensor.
@@ -228,7 +233,9 @@ std::int64_t published_cost(const Report& report, const Selection& selection) {
 }
 
 template <class Architecture>
-inline constexpr bool is_encoder_decoder = requires(const Architecture& architecture) { architecture.target_shift(); };
+inline constexpr bool is_encoder_decoder = requires(const Architecture& architecture) {
+  architecture.target_shift();
+};
 
 /// The batch that the options describe. An encoder-decoder's sequences are the targets, and --tokens those of their sources.
 template <class Architecture>
@@ -264,7 +271,8 @@ Report make_report(const Architecture& architecture, const Command& command, con
     report.notes.push_back(text("--target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
   }
   if (options.tokens > architecture.max_positions()) {
-    report.notes.push_back(text("the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
+    report.notes.push_back(
+        text("the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
   }
   report.batch = text("batches of ", options.batch_size, " x ", options.tokens, " tokens");
   if (is_encoder_decoder<Architecture>) report.batch += text(" in and ", options.target_tokens, " out");
@@ -273,8 +281,10 @@ Report make_report(const Architecture& architecture, const Command& command, con
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   if (options.rho > 0) {
     const auto importance = read_importance(options.importance, graph);
-    if (published) select_on_published_chain(report, importance, options);
-    else select_exactly(report, graph, workload, importance, options);
+    if (published)
+      select_on_published_chain(report, importance, options);
+    else
+      select_exactly(report, graph, workload, importance, options);
   }
   if (report.selection) {
     report.selection_cost = published ? published_cost(report, *report.selection)
@@ -288,8 +298,11 @@ Report make_report(const Architecture& architecture, const Command& command, con
 }
 
 OrderedJson json_of(const Report& report, const Options& options) {
-  OrderedJson json = {{"cost_model", options.cost_model}, {"unit", report.unit},       {"forward", report.forward},
-                      {"backward", report.backward},      {"total", report.total()}};
+  OrderedJson json = {{"cost_model", options.cost_model},
+                      {"unit", report.unit},
+                      {"forward", report.forward},
+                      {"backward", report.backward},
+                      {"total", report.total()}};
   json["tensors"] = OrderedJson::array();
   for (const auto& t : report.tensors) {
     json["tensors"].push_back({{"name", t.name}, {"shape", t.shape}, {"grad_input", t.grad_input}, {"grad_weight", t.grad_weight}});
@@ -320,7 +333,8 @@ void print(const Report& report, const Options& options) {
   std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "grad_input", "grad_weight", report.selection ? "selected" : ""}};
   for (std::size_t i = 0; i < report.tensors.size(); ++i) {
     const auto& t = report.tensors[i];
-    rows.push_back({t.name, shape_text(t.shape), number(t.grad_input), number(t.grad_weight), report.selection && report.selection->mask()[i] ? "yes" : ""});
+    rows.push_back(
+        {t.name, shape_text(t.shape), number(t.grad_input), number(t.grad_weight), report.selection && report.selection->mask()[i] ? "yes" : ""});
   }
   print_table(rows);
   if (!report.operators.empty()) {
@@ -361,8 +375,10 @@ int run(const Command& command, const Options& options) {
   const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
   const Report report = KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, command, options); });
   for (const std::string& note : report.notes) say("note: " + note);
-  if (options.json) print_json(json_of(report, options));
-  else print(report, options);
+  if (options.json)
+    print_json(json_of(report, options));
+  else
+    print(report, options);
   return 0;
 }
 

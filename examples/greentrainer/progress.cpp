@@ -47,10 +47,8 @@ void Progress::clear() {
 
 std::string Progress::status(const StepRecord& record, int columns) const {
   const double left = seconds_ / static_cast<double>(record.step) * static_cast<double>(record.total_steps - record.step);
-  std::vector<std::string> fields = {text("step ", record.step, '/', record.total_steps),
-                                     "loss " + fixed(record.loss, 4),
-                                     with_prefix(tokens_per_second_, "tok/s"),
-                                     "ETA " + duration_text(left),
+  std::vector<std::string> fields = {text("step ", record.step, '/', record.total_steps), "loss " + fixed(record.loss, 4),
+                                     with_prefix(tokens_per_second_, "tok/s"), "ETA " + duration_text(left),
                                      with_prefix(static_cast<double>(spent_), "FLOPs") + ", " +
                                          fixed(full_ == 0 ? 0 : static_cast<double>(spent_) / static_cast<double>(full_), 3) + " of full"};
   if (share_of_peak_ > 0) fields.push_back(fixed(100 * share_of_peak_, 0) + "% of peak");

@@ -70,7 +70,8 @@ Problem read_problem(const std::string& path) {
   problem.chain.budget = field("budget").get<double>();
   if (json.contains("method")) {
     const Json& method = json["method"];
-    if (method != "exact" && method != "paper" && method != "ratio") fail(text(", key \"method\": expected exact, paper or ratio, got ", method.dump()));
+    if (method != "exact" && method != "paper" && method != "ratio")
+      fail(text(", key \"method\": expected exact, paper or ratio, got ", method.dump()));
     problem.method = method.get<std::string>();
   }
   if (json.contains("budget_steps")) {
@@ -112,10 +113,12 @@ int run(const Options& options) {
   }
   std::vector<std::vector<std::string>> rows = {{"element", "grad_input", "grad_weight", "importance", "selected"}};
   for (std::size_t i = 0; i < chosen.mask.size(); ++i) {
-    rows.push_back({text(i), text(problem.chain.grad_input[i]), text(problem.chain.grad_weight[i]), text(problem.chain.importance[i]), chosen.mask[i] ? "yes" : ""});
+    rows.push_back({text(i), text(problem.chain.grad_input[i]), text(problem.chain.grad_weight[i]), text(problem.chain.importance[i]),
+                    chosen.mask[i] ? "yes" : ""});
   }
   print_table(rows);
-  std::cout << "importance " << chosen.importance << ", cost " << chosen.cost << " of " << problem.chain.budget << (chosen.optimal ? ", optimal" : "") << '\n';
+  std::cout << "importance " << chosen.importance << ", cost " << chosen.cost << " of " << problem.chain.budget << (chosen.optimal ? ", optimal" : "")
+            << '\n';
   return 0;
 }
 

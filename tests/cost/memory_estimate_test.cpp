@@ -87,9 +87,9 @@ TEST_CASE("importance: one full backward pass, a copy of the weights, and no gra
       trainer.fit(data, {.steps = 1, .batch_size = 4, .evaluate = false});
       const auto metric = make_importance<Counting>(importance);
       const Extent elements = TransientGradients<Counting>::elements(model.graph()) + metric->scratch_elements(model.graph());
-      const Bytes evaluating = importance_memory(model.graph(), select_none(model.graph()), workload, sizeof(float), 2 * sizeof(float), elements,
-                                                 metric->saves_weights())
-                                   .total();
+      const Bytes evaluating =
+          importance_memory(model.graph(), select_none(model.graph()), workload, sizeof(float), 2 * sizeof(float), elements, metric->saves_weights())
+              .total();
       const Bytes training = training_memory(model.graph(), trainer.selection(), workload, sizeof(float), 2 * sizeof(float)).total();
       check_close(backend.memory().peak, std::max(evaluating, training), beside(data, model.graph().parameters().size()));
     });

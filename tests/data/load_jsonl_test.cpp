@@ -1,12 +1,13 @@
 // What becomes of rows: joining, truncation, labels, and errors that name file and line.
 
-#include <doctest/doctest.h>
+#include "greentrainer/data/load_jsonl.hpp"
 
 #include <fstream>
 
+#include <doctest/doctest.h>
+
 #include "greentrainer/data/batch_sampler.hpp"
 #include "greentrainer/data/collate.hpp"
-#include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 
 using namespace greentrainer;
@@ -101,17 +102,21 @@ TEST_CASE("data sets in their own form") {
 }
 
 TEST_CASE("rows without a label that can be predicted are dropped and counted") {
-  const auto data = load("{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n\n", nullptr, {.vocabulary = 3});
+  const auto data =
+      load("{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n\n", nullptr, {.vocabulary = 3});
   CHECK(data.rows == 2);
   CHECK(data.rows_dropped == 1);
   CHECK(data.examples.size() == 1);
 }
 
 TEST_CASE("bad lines name file and line") {
-  const auto bad = [](const std::string& line) { return error_of("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n" + line, nullptr, {.vocabulary = 3}); };
-  for (const char* line : {"{\"input_ids\": [1, 2]", "[1]", "{\"input_ids\": [1, 3], \"labels\": [1, 3]}", "{\"input_ids\": [1, 2], \"labels\": [1]}",
-                           "{\"input_ids\": [1.5, 2], \"labels\": [1, 2]}", "{\"input_ids\": [1, 99999999999], \"labels\": [1, 2]}", "{\"other\": 1}",
-                           "{\"text\": \"no tokenizer\"}", "{\"input_ids\": \"1 2\", \"labels\": [1, 2]}", "{\"input_ids\": [-1, 2], \"labels\": [1, 2]}"}) {
+  const auto bad = [](const std::string& line) {
+    return error_of("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n" + line, nullptr, {.vocabulary = 3});
+  };
+  for (const char* line :
+       {"{\"input_ids\": [1, 2]", "[1]", "{\"input_ids\": [1, 3], \"labels\": [1, 3]}", "{\"input_ids\": [1, 2], \"labels\": [1]}",
+        "{\"input_ids\": [1.5, 2], \"labels\": [1, 2]}", "{\"input_ids\": [1, 99999999999], \"labels\": [1, 2]}", "{\"other\": 1}",
+        "{\"text\": \"no tokenizer\"}", "{\"input_ids\": \"1 2\", \"labels\": [1, 2]}", "{\"input_ids\": [-1, 2], \"labels\": [1, 2]}"}) {
     CAPTURE(line);
     const std::string error = bad(line);
     CAPTURE(error);

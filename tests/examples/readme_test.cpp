@@ -1,11 +1,11 @@
 // Pages quote programs that are built and run.
 
-#include <doctest/doctest.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+
+#include <doctest/doctest.h>
 
 namespace {
 

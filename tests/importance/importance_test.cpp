@@ -1,8 +1,8 @@
 // Importance leaves everything as it was, costs what it says, and the paper's metric is the loss increase from undoing one tensor's update.
 
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
@@ -96,7 +96,8 @@ TEST_CASE("the paper's metric tends to the loss increase from undoing one tensor
       optimizer.candidate(id, model.parameters()[id].matrix(), gradient, learning_rate);
     });
     for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) before.push_back(model.parameters()[id].download());
-    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0], 1.0 / static_cast<double>(batches[0].labelled()), &move);
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0], 1.0 / static_cast<double>(batches[0].labelled()),
+                         &move);
     for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) after.push_back(model.parameters()[id].download());
     const double loss = loss_of(model, batches[0]);
     double error = 0, scale = 0;
@@ -108,7 +109,8 @@ TEST_CASE("the paper's metric tends to the loss increase from undoing one tensor
       error = std::max(error, std::abs(increase - importance[i]));
       scale = std::max(scale, std::abs(increase));
     }
-    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) model.parameters()[id].upload(before[static_cast<std::size_t>(id)]);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id)
+      model.parameters()[id].upload(before[static_cast<std::size_t>(id)]);
     CHECK(error / scale < 0.2 * previous);  // a tenth of the learning rate, about a tenth of the error
     previous = error / scale;
   }

@@ -37,7 +37,7 @@ const std::map<std::string, Layer> layers = {
     {"io", {{"core"}, false}},
     {"tokenizers", {{"io"}, false}},
     {"data", {{"tokenizers"}, false}},
-    {"metrics", {{"tokenizers"}, false}},  // regular expressions and UTF-8
+    {"metrics", {{"tokenizers"}, false}},           // regular expressions and UTF-8
     {"models", {{"blocks", "cost", "io"}, false}},  // io: reads config.json; cost: prices by the published rules
     {"importance", {{"models", "select", "optim"}, false}},
     {"train", {{"importance", "data", "metrics"}, false}},

@@ -1,8 +1,8 @@
 // Values of transformers' get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup.
 
-#include <doctest/doctest.h>
-
 #include "greentrainer/optim/learning_rate_schedule.hpp"
+
+#include <doctest/doctest.h>
 
 using namespace greentrainer;
 

@@ -1,9 +1,9 @@
 // A real checkpoint speaks its published text; what is saved can be loaded; what is damaged is refused by name.
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <fstream>
+
+#include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/backends/opaque.hpp"
@@ -20,9 +20,7 @@ const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
 
 /// A copy of a golden model's folder that a test may damage.
 struct Copy {
-  explicit Copy(const std::string& name) : folder(scratch.path() / name) {
-    std::filesystem::copy(root / "tests/golden/models" / name, folder);
-  }
+  explicit Copy(const std::string& name) : folder(scratch.path() / name) { std::filesystem::copy(root / "tests/golden/models" / name, folder); }
   testing::TemporaryFolder scratch;
   std::filesystem::path folder;
 };

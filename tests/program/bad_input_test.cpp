@@ -123,15 +123,18 @@ TEST_CASE("data that cannot be used") {
   const Spoilt spoilt;
   const std::string good = golden_rows("opt-pre");
   SUBCASE("token id beyond the vocabulary") {
-    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, 96], "labels": [-100, 3]})" "\n");
+    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, 96], "labels": [-100, 3]})"
+                                              "\n");
     spoilt.check({"train.jsonl, line 4", "96"});
   }
   SUBCASE("negative token id") {
-    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, -5], "labels": [-100, 3]})" "\n");
+    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, -5], "labels": [-100, 3]})"
+                                              "\n");
     spoilt.check({"train.jsonl, line 4", "-5"});
   }
   SUBCASE("label beyond the vocabulary") {
-    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, 2], "labels": [-100, 1000]})" "\n");
+    spoilt.folder.write("train.jsonl", good + R"({"input_ids": [1, 2], "labels": [-100, 1000]})"
+                                              "\n");
     spoilt.check({"train.jsonl, line 4", "1000"});
   }
   SUBCASE("not JSON") {
@@ -139,11 +142,13 @@ TEST_CASE("data that cannot be used") {
     spoilt.check({"train.jsonl, line 4"});
   }
   SUBCASE("lists of different lengths") {
-    spoilt.folder.write("train.jsonl", R"({"input_ids": [1, 2], "labels": [-100]})" "\n");
+    spoilt.folder.write("train.jsonl", R"({"input_ids": [1, 2], "labels": [-100]})"
+                                       "\n");
     spoilt.check({"train.jsonl, line 1"});
   }
   SUBCASE("text without a tokenizer") {
-    spoilt.folder.write("train.jsonl", R"({"prompt": "a", "completion": "b"})" "\n");
+    spoilt.folder.write("train.jsonl", R"({"prompt": "a", "completion": "b"})"
+                                       "\n");
     spoilt.check({"train.jsonl, line 1", "tokenizer"});
   }
   SUBCASE("empty") {
@@ -151,7 +156,8 @@ TEST_CASE("data that cannot be used") {
     spoilt.check({"train.jsonl"});
   }
   SUBCASE("no label in any row") {
-    spoilt.folder.write("train.jsonl", R"({"input_ids": [1, 2, 3], "labels": [-100, -100, -100]})" "\n");
+    spoilt.folder.write("train.jsonl", R"({"input_ids": [1, 2, 3], "labels": [-100, -100, -100]})"
+                                       "\n");
     spoilt.check({"train.jsonl"});
   }
   SUBCASE("missing") {
@@ -162,8 +168,12 @@ TEST_CASE("data that cannot be used") {
 
 TEST_CASE("runs that cannot be finished") {
   const Spoilt spoilt;
-  SUBCASE("a ratio that cannot be kept names the smallest that can") { spoilt.check({"--rho: expected at least 0."}, {"--rho", "0.05", "--method", "green"}); }
-  SUBCASE("the loss is no longer a number") { spoilt.check({"finite", "learning rate"}, {"--method", "full", "--optimizer", "sgd", "--learning-rate", "1e30"}); }
+  SUBCASE("a ratio that cannot be kept names the smallest that can") {
+    spoilt.check({"--rho: expected at least 0."}, {"--rho", "0.05", "--method", "green"});
+  }
+  SUBCASE("the loss is no longer a number") {
+    spoilt.check({"finite", "learning rate"}, {"--method", "full", "--optimizer", "sgd", "--learning-rate", "1e30"});
+  }
   SUBCASE("a glob that matches nothing") { spoilt.check({"*.fc7.*"}, {"--method", "listed", "--tensors", "*.fc7.*"}); }
   SUBCASE("longer than the model's positions") { spoilt.check({"--max-tokens", "64"}, {"--max-tokens", "65"}); }
 }
@@ -171,12 +181,12 @@ TEST_CASE("runs that cannot be finished") {
 TEST_CASE("outputs that must not be written") {
   const Spoilt spoilt;
   const auto finetune = [&](const std::string& output) {
-    return run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "train.jsonl").string(), "--output", output, "--steps",
-                        "1", "--method", "full"});
+    return run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "train.jsonl").string(), "--output",
+                        output, "--steps", "1", "--method", "full"});
   };
   spoilt.folder.write("photos/cat.jpg", "cat");
-  const std::vector<std::string> outputs = {(spoilt.folder / "photos").string(), (spoilt.folder / "train.jsonl").string(), (spoilt.folder / "model").string(),
-                                            (spoilt.folder / "train.jsonl/x").string(), "/proc/greentrainer/x"};
+  const std::vector<std::string> outputs = {(spoilt.folder / "photos").string(), (spoilt.folder / "train.jsonl").string(),
+                                            (spoilt.folder / "model").string(), (spoilt.folder / "train.jsonl/x").string(), "/proc/greentrainer/x"};
   const auto entries = spoilt.folder.entries();
   for (const auto& output : outputs) {
     CAPTURE(output);
@@ -191,8 +201,9 @@ TEST_CASE("outputs that must not be written") {
 
   // An input inside the folder that would be replaced.
   spoilt.folder.write("tuned/data.jsonl", golden_rows("opt-pre"));
-  const auto outcome = run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "tuned/data.jsonl").string(), "--output",
-                                    (spoilt.folder / "tuned").string(), "--method", "full"});
+  const auto outcome =
+      run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "tuned/data.jsonl").string(), "--output",
+                   (spoilt.folder / "tuned").string(), "--method", "full"});
   CHECK(outcome.status == 1);
   CHECK(has(outcome.err, "data.jsonl"));
   CHECK(contents(spoilt.folder / "tuned/data.jsonl") == golden_rows("opt-pre"));

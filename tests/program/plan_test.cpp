@@ -35,10 +35,12 @@ TEST_CASE("tensors and operators add up to the backward pass") {
     CHECK(report["cost_model"] == "exact");
     CHECK(report["unit"] == "FLOPs");
     CHECK(report["total"].get<std::int64_t>() == report["forward"].get<std::int64_t>() + report["backward"].get<std::int64_t>());
-    CHECK(report["backward"] == sum(report["tensors"], "grad_input") + sum(report["tensors"], "grad_weight") + sum(report["operators"], "grad_input"));
+    CHECK(report["backward"] ==
+          sum(report["tensors"], "grad_input") + sum(report["tensors"], "grad_weight") + sum(report["operators"], "grad_input"));
     CHECK(!report.contains("selection"));
     std::int64_t bytes = 0;
-    for (const char* purpose : {"weights", "gradients", "optimizer", "activations", "workspace"}) bytes += report["memory"].at(purpose).get<std::int64_t>();
+    for (const char* purpose : {"weights", "gradients", "optimizer", "activations", "workspace"})
+      bytes += report["memory"].at(purpose).get<std::int64_t>();
     CHECK(report["memory_bytes"] == bytes);
     CHECK(report["memory"]["optimizer"] == 2 * report["memory"]["weights"].get<std::int64_t>());
     CHECK(report["memory_importance_bytes"].get<std::int64_t>() > 0);
@@ -83,8 +85,10 @@ TEST_CASE("an exact selection keeps the ratio, and never chooses what is worth n
   CHECK(impossible.status == 1);
   CHECK(has(impossible.err, "--rho: expected at least 0.3"));
   for (const auto& [bad, named] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"model.decoder.layers.0.fc1.wieght": 1})", "did you mean model.decoder.layers.0.fc1.weight?"}, {R"({"model.decoder.layers.0.fc1.weight": null})", "finite"}}) {
-    const auto outcome = run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.5", "--importance", folder.write("bad.json", bad).string()});
+           {R"({"model.decoder.layers.0.fc1.wieght": 1})", "did you mean model.decoder.layers.0.fc1.weight?"},
+           {R"({"model.decoder.layers.0.fc1.weight": null})", "finite"}}) {
+    const auto outcome =
+        run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.5", "--importance", folder.write("bad.json", bad).string()});
     CAPTURE(outcome.err);
     CHECK(outcome.status == 1);
     CHECK(has(outcome.err, "bad.json"));
@@ -102,7 +106,8 @@ TEST_CASE("an encoder-decoder is priced by source and target") {
   // Twice the keys and values of cross-attention come with twice the source, whatever the target: decoder and head alone do not double.
   CHECK(cost("40", "8") < 2 * cost("20", "8"));
 
-  const auto report = plan({"--model", golden_model("t5-untied-gated"), "--tokens", "40", "--target-tokens", "8", "--tensors", "*.EncDecAttention.k.weight"});
+  const auto report =
+      plan({"--model", golden_model("t5-untied-gated"), "--tokens", "40", "--target-tokens", "8", "--tensors", "*.EncDecAttention.k.weight"});
   for (const auto& tensor : report["tensors"]) {
     if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.k.weight") CHECK(tensor["grad_weight"] == 4 * 40 * 2 * 18 * 16);
     if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.q.weight") CHECK(tensor["grad_weight"] == 4 * 8 * 2 * 18 * 16);
@@ -113,20 +118,18 @@ TEST_CASE("an encoder-decoder is priced by source and target") {
 }
 
 TEST_CASE("the paper's totals") {
-  // G multiply-adds for a batch of 4 x 512 tokens (T5: 512 in, 64 out): forward, activation gradients, weight gradients. Computed from arXiv 2309.13192's published rules.
+  // G multiply-adds for a batch of 4 x 512 tokens (T5: 512 in, 64 out): forward, activation gradients, weight gradients. Computed from arXiv
+  // 2309.13192's published rules.
   struct Row {
     std::string model;
     std::size_t tensors;
     double forward, grad_input, grad_weight;
   };
-  const std::vector<Row> rows = {{"opt-125m", 196, 272.598831, 291.711222, 253.264996},
-                                 {"opt-350m", 388, 723.388469, 774.369182, 671.768693},
-                                 {"opt-1.3b", 388, 2789.161832, 2891.121164, 2685.971663},
-                                 {"opt-2.7b", 516, 5591.530476, 5761.468989, 5419.510254},
-                                 {"bloomz-560m", 293, 1196.813189, 1247.792857, 1145.423528},
-                                 {"bloomz-3b", 365, 6310.304154, 6469.619548, 6149.554831},
-                                 {"flan-t5-base", 282, 231.347454, 253.390946, 209.349771},
-                                 {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
+  const std::vector<Row> rows = {
+      {"opt-125m", 196, 272.598831, 291.711222, 253.264996},       {"opt-350m", 388, 723.388469, 774.369182, 671.768693},
+      {"opt-1.3b", 388, 2789.161832, 2891.121164, 2685.971663},    {"opt-2.7b", 516, 5591.530476, 5761.468989, 5419.510254},
+      {"bloomz-560m", 293, 1196.813189, 1247.792857, 1145.423528}, {"bloomz-3b", 365, 6310.304154, 6469.619548, 6149.554831},
+      {"flan-t5-base", 282, 231.347454, 253.390946, 209.349771},   {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
   const double tolerance = 1e-5;
   for (const auto& row : rows) {
     CAPTURE(row.model);

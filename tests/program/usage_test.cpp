@@ -75,16 +75,20 @@ TEST_CASE("a configuration file holds any option, and a flag wins over it") {
   const auto tokens_8 = run_program({"plan", "--json", "--model", model, "--tokens", "8", "--tensors", "*fc1*,*.bias"});
   REQUIRE(tokens_8.status == 0);
   CHECK(plan("tokens = 8\njson = true\ntensors = ['*fc1*', '*.bias']\n").out == tokens_8.out);
-  CHECK(plan("tokens = 9\nlearning-rate = 1e-3\n[plan]\ntokens = 8\njson = true\ntensors = '*fc1*,*.bias'\n[finetune]\nrho = 0.4\n").out == tokens_8.out);
+  CHECK(plan("tokens = 9\nlearning-rate = 1e-3\n[plan]\ntokens = 8\njson = true\ntensors = '*fc1*,*.bias'\n[finetune]\nrho = 0.4\n").out ==
+        tokens_8.out);
   CHECK(plan("tokens = 99\njson = true\ntensors = 'x'\n", {"--tokens", "8", "--tensors", "*fc1*", "--tensors", "*.bias"}).out == tokens_8.out);
 
   struct Case {
     std::string toml, says;
     int status;
   };
-  const std::vector<Case> cases = {{"tokans = 8\n", "did you mean tokens?", 2},        {"[plan]\nbatch_size = 8\n", "did you mean batch-size?", 2},
-                                   {"[plan]\nrho = 'much'\n", "--rho", 2},              {"[paln]\ntokens = 8\n", "did you mean plan?", 2},
-                                   {"[finetune]\nrhoo = 1\n", "did you mean rho?", 2},  {"tokens = [1, 2]\n", "tokens", 2},
+  const std::vector<Case> cases = {{"tokans = 8\n", "did you mean tokens?", 2},
+                                   {"[plan]\nbatch_size = 8\n", "did you mean batch-size?", 2},
+                                   {"[plan]\nrho = 'much'\n", "--rho", 2},
+                                   {"[paln]\ntokens = 8\n", "did you mean plan?", 2},
+                                   {"[finetune]\nrhoo = 1\n", "did you mean rho?", 2},
+                                   {"tokens = [1, 2]\n", "tokens", 2},
                                    {"tokens = = 8\n", "line 1", 1}};
   for (const auto& c : cases) {
     const auto outcome = plan(c.toml);

@@ -26,8 +26,10 @@ struct GoldenModel {
       : folder(folder_), tensors(folder / "golden.safetensors"), json(read_json_file(folder / "golden.json")) {
     const auto ids = [&](const char* field, std::size_t i) { return json.at(field)[i].get<std::vector<Index>>(); };
     for (std::size_t i = 0; i < json.at("labels").size(); ++i) {
-      if (json.contains("source_ids")) examples.push_back(encoder_decoder_example(ids("source_ids", i), ids("labels", i), {.start = 0, .pad = 0}));
-      else examples.push_back({ids("input_ids", i), ids("labels", i), {}});
+      if (json.contains("source_ids"))
+        examples.push_back(encoder_decoder_example(ids("source_ids", i), ids("labels", i), {.start = 0, .pad = 0}));
+      else
+        examples.push_back({ids("input_ids", i), ids("labels", i), {}});
     }
   }
 
@@ -60,8 +62,8 @@ double relative_difference(const std::vector<T>& a, const std::vector<U>& b) {
   return relative_difference(std::span<const T>(a), std::span<const U>(b));
 }
 
-/// The elements, of a parameter of `size`, whose gradient is zero by mathematics and rounding noise in practice: biases of keys, which softmax does not
-/// see. OPT has them by themselves; of BLOOM's fused bias they are the second third in each head.
+/// The elements, of a parameter of `size`, whose gradient is zero by mathematics and rounding noise in practice: biases of keys, which softmax does
+/// not see. OPT has them by themselves; of BLOOM's fused bias they are the second third in each head.
 inline std::vector<bool> zero_gradients(const GoldenModel& golden, const std::string& parameter, std::size_t size) {
   std::vector<bool> zero(size, parameter.ends_with("k_proj.bias"));
   if (!parameter.ends_with("query_key_value.bias")) return zero;

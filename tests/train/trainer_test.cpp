@@ -1,13 +1,14 @@
 // Training keeps its budget, its determinism and its accounts.
 
-#include <doctest/doctest.h>
+#include "greentrainer/train/trainer.hpp"
 
 #include <cstring>
+
+#include <doctest/doctest.h>
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/backends/opaque.hpp"
-#include "greentrainer/train/trainer.hpp"
 #include "support/tiny_training.hpp"
 
 using namespace greentrainer;

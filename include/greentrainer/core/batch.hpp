@@ -35,7 +35,7 @@ inline Example encoder_decoder_example(std::vector<Index> source, const std::vec
 /// Sequences laid end to end without padding. Sequence s holds the tokens [offsets[s], offsets[s + 1]).
 struct PackedTokens {
   std::vector<Index> ids;
-  std::vector<Index> positions;     ///< of each token within its sequence, from 0
+  std::vector<Index> positions;      ///< of each token within its sequence, from 0
   std::vector<Index> offsets = {0};  ///< sequences + 1 entries
 
   /// Adds a sequence.
@@ -50,10 +50,10 @@ struct PackedTokens {
 
 /// What one forward pass reads: packed tokens, and the rows that carry loss with the ids they should predict.
 struct Batch {
-  PackedTokens decoder;            ///< the only stream of a decoder-only model
-  PackedTokens encoder;            ///< empty for decoder-only models
-  std::vector<Index> label_rows;   ///< rows of the decoder stream, ascending
-  std::vector<Index> labels;       ///< one for each label row: already shifted
+  PackedTokens decoder;           ///< the only stream of a decoder-only model
+  PackedTokens encoder;           ///< empty for decoder-only models
+  std::vector<Index> label_rows;  ///< rows of the decoder stream, ascending
+  std::vector<Index> labels;      ///< one for each label row: already shifted
 
   Extent labelled() const { return static_cast<Extent>(labels.size()); }
 };

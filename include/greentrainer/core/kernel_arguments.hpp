@@ -20,12 +20,11 @@ struct SequenceView {
   static constexpr SequenceView packed(const Index* offsets, Extent count, Extent max_length) { return {offsets, offsets + 1, count, max_length}; }
 };
 
-/// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to the query's own position. Where
-/// there are more keys than queries, causal ones end together: the first keys are those of a cache.
-/// Queries (query rows, ...), keys and values (key rows, ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows,
-/// heads * head_dim). Query head h reads key and value head h / (heads / kv_heads).
-/// The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j + bias[relative_bucket(j - the query's position)][h];
-/// the last two terms only if asked for.
+/// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to the query's own position.
+/// Where there are more keys than queries, causal ones end together: the first keys are those of a cache. Queries (query rows, ...), keys and values
+/// (key rows, ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows, heads * head_dim). Query head h reads
+/// key and value head h / (heads / kv_heads). The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j +
+/// bias[relative_bucket(j - the query's position)][h]; the last two terms only if asked for.
 struct AttentionShape {
   Extent heads = 0;
   Extent kv_heads = 0;
@@ -92,7 +91,8 @@ struct AdamWStep {
   Extent step = 1;
 };
 
-/// Scalars of one SGD update, as torch.optim.SGD defines them (no dampening, no Nesterov). The first step of a tensor sets its velocity to the gradient.
+/// Scalars of one SGD update, as torch.optim.SGD defines them (no dampening, no Nesterov). The first step of a tensor sets its velocity to the
+/// gradient.
 struct SgdStep {
   double learning_rate = 0;
   double momentum = 0;

@@ -21,8 +21,8 @@ struct Matrix {
 
   /// A matrix that may be written can be read.
   template <class U>
-    requires std::is_same_v<T, const U>
-  Matrix(const Matrix<U>& writable) : data(writable.data), rows(writable.rows), cols(writable.cols), stride(writable.stride) {}
+  requires std::is_same_v<T, const U> Matrix(const Matrix<U>& writable)
+      : data(writable.data), rows(writable.rows), cols(writable.cols), stride(writable.stride) {}
 
   explicit operator bool() const { return data != nullptr; }
   Extent size() const { return rows * cols; }

@@ -11,15 +11,15 @@ namespace greentrainer {
 
 /// The quantities of a batch that costs are linear in. "Decoder" is the only stream of a decoder-only model.
 enum class Measure : std::size_t {
-  steps,              ///< 1 for every forward and backward pass
+  steps,  ///< 1 for every forward and backward pass
   decoder_sequences,
   decoder_tokens,
-  labelled_tokens,    ///< rows the output head runs on
-  decoder_pairs,      ///< causal (query, key) pairs: sum of L (L + 1) / 2 over the sequences
+  labelled_tokens,  ///< rows the output head runs on
+  decoder_pairs,    ///< causal (query, key) pairs: sum of L (L + 1) / 2 over the sequences
   encoder_sequences,
   encoder_tokens,
-  encoder_pairs,      ///< sum of squared source lengths
-  cross_pairs,        ///< sum of target length x source length
+  encoder_pairs,  ///< sum of squared source lengths
+  cross_pairs,    ///< sum of target length x source length
   count
 };
 

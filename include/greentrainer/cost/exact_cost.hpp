@@ -12,8 +12,10 @@ namespace greentrainer {
 template <class P>
 struct ExactCost {
   static constexpr std::string_view unit() {
-    if constexpr (requires { P::cost_unit; }) return P::cost_unit;
-    else return "FLOPs";
+    if constexpr (requires { P::cost_unit; })
+      return P::cost_unit;
+    else
+      return "FLOPs";
   }
 
   LinearCost forward(const TensorGraph<P>& graph, OperatorId id) const {
@@ -30,8 +32,10 @@ struct ExactCost {
 
  private:
   static LinearCost adjust([[maybe_unused]] std::string_view kind, [[maybe_unused]] std::string_view part, LinearCost cost) {
-    if constexpr (requires { P::adjust_cost(kind, part, cost); }) return P::adjust_cost(kind, part, cost);
-    else return cost;
+    if constexpr (requires { P::adjust_cost(kind, part, cost); })
+      return P::adjust_cost(kind, part, cost);
+    else
+      return cost;
   }
 };
 

@@ -11,7 +11,8 @@
 
 namespace greentrainer {
 
-/// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator (t_dy), its weight gradient (t_dw).
+/// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator (t_dy), its weight gradient
+/// (t_dw).
 struct PaperTensorCost {
   std::string name;
   std::int64_t forward = 0;
@@ -28,7 +29,7 @@ struct PaperCost {
   std::int64_t grad_weight() const { return sum(&PaperTensorCost::grad_weight); }
 
  private:
-  std::int64_t sum(std::int64_t PaperTensorCost::* field) const {
+  std::int64_t sum(std::int64_t PaperTensorCost::*field) const {
     CheckedInteger total = 0;
     for (const auto& t : tensors) total += t.*field;
     return total.value();
@@ -80,8 +81,8 @@ class PaperDecoderCost {
   PaperCost cost_;
 };
 
-/// Prices encoder-decoder models (T5) by the published rules, for B padded sources of N_i tokens and targets of N_o. Tensors are added in checkpoint order.
-/// `tokens` are those of the stack that a tensor belongs to, so that cross-attention's keys and values have the target's. Kept as published.
+/// Prices encoder-decoder models (T5) by the published rules, for B padded sources of N_i tokens and targets of N_o. Tensors are added in checkpoint
+/// order. `tokens` are those of the stack that a tensor belongs to, so that cross-attention's keys and values have the target's. Kept as published.
 class PaperEncoderDecoderCost {
  public:
   PaperEncoderDecoderCost(Extent batch, Extent source_tokens, Extent target_tokens, Extent vocabulary)

@@ -13,8 +13,8 @@
 
 namespace greentrainer {
 
-/// Which examples each step sees: every example once an epoch, in an order that depends on seed and epoch alone. A pure function of the step, so a run
-/// can be resumed anywhere. The last batch of an epoch may be smaller.
+/// Which examples each step sees: every example once an epoch, in an order that depends on seed and epoch alone. A pure function of the step, so a
+/// run can be resumed anywhere. The last batch of an epoch may be smaller.
 class BatchSampler {
  public:
   /// Throws DataError without examples, ConfigError for a batch size below 1.

@@ -17,8 +17,8 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
   for (const std::size_t i : indices) {
     const Example& example = examples[i];
     if (example.labels.size() != example.input_ids.size() || example.input_ids.empty()) {
-      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ", example.input_ids.size(), " tokens and ",
-                                      example.labels.size(), " labels"));
+      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ", example.input_ids.size(),
+                                      " tokens and ", example.labels.size(), " labels"));
     }
     const auto length = static_cast<Index>(example.input_ids.size());
     const Index read = example.source_ids.empty() ? length : std::max(1, length - 1);

@@ -63,8 +63,8 @@ inline TextPieces chatml(const Json& row, const ChatMl& chat) {
 
 }  // namespace text_forms
 
-/// The pieces of a row that is a text or a conversation, by the fields it has; `chat`: the model's chat format, if it is a known one. Throws DataError
-/// if it has none of the known fields.
+/// The pieces of a row that is a text or a conversation, by the fields it has; `chat`: the model's chat format, if it is a known one. Throws
+/// DataError if it has none of the known fields.
 inline TextPieces pieces_of(const Json& row, const std::optional<ChatMl>& chat) {
   if (row.contains("messages")) {
     if (!chat)

@@ -17,7 +17,11 @@ class TransientGradients final : public GradientSink<B> {
   using Consumer = std::function<void(ParameterId, Matrix<T>)>;
 
   TransientGradients(B& backend, const TensorGraph<B>& graph, Consumer consumer)
-      : backend_(&backend), graph_(&graph), consumer_(std::move(consumer)), block_(backend, 1, elements(graph)), places_(graph.parameters().size(), none) {
+      : backend_(&backend),
+        graph_(&graph),
+        consumer_(std::move(consumer)),
+        block_(backend, 1, elements(graph)),
+        places_(graph.parameters().size(), none) {
     shared_end_ = shared_elements(graph);
     next_shared_ = 0;
     next_ = shared_end_;
@@ -53,8 +57,10 @@ class TransientGradients final : public GradientSink<B> {
     places_[static_cast<std::size_t>(id)] = none;
     const bool shared = graph_->uses(id).size() > 1;
     if (--in_flight_[shared ? 1 : 0] > 0) return;
-    if (shared) next_shared_ = 0;
-    else next_ = shared_end_;
+    if (shared)
+      next_shared_ = 0;
+    else
+      next_ = shared_end_;
   }
 
  private:

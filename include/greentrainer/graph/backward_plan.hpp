@@ -14,16 +14,16 @@ struct BackwardPlan {
   struct Step {
     OperatorId op = -1;
     BitSet parts = 0;
-    BitSet keeps_inputs = 0;   ///< forward values that these parts read
+    BitSet keeps_inputs = 0;  ///< forward values that these parts read
     BitSet keeps_outputs = 0;
-    BitSet grad_inputs = 0;    ///< inputs whose gradients come out
-    BitSet grad_outputs = 0;   ///< outputs whose gradients are read
-    bool in_place = false;     ///< the gradient of the one input may be written over that of the output
-    bool passes = false;       ///< the gradients of the inputs are the output's
+    BitSet grad_inputs = 0;   ///< inputs whose gradients come out
+    BitSet grad_outputs = 0;  ///< outputs whose gradients are read
+    bool in_place = false;    ///< the gradient of the one input may be written over that of the output
+    bool passes = false;      ///< the gradients of the inputs are the output's
   };
 
-  std::vector<Step> steps;          ///< in order of execution: from the loss towards the inputs
-  std::vector<bool> value_has_grad; ///< for each value: its gradient is computed
+  std::vector<Step> steps;           ///< in order of execution: from the loss towards the inputs
+  std::vector<bool> value_has_grad;  ///< for each value: its gradient is computed
 
   /// Nothing is trained: the loss is computed, no gradient is.
   bool empty() const { return steps.empty(); }

@@ -45,7 +45,8 @@ struct Lifetimes {
 template <class P>
 class LifetimeAnalysis {
  public:
-  LifetimeAnalysis(const TensorGraph<P>& graph, const BackwardPlan& plan) : graph_(graph), plan_(plan), last_(static_cast<int>(graph.operators().size()) - 1) {}
+  LifetimeAnalysis(const TensorGraph<P>& graph, const BackwardPlan& plan)
+      : graph_(graph), plan_(plan), last_(static_cast<int>(graph.operators().size()) - 1) {}
 
   Lifetimes run() {
     result_.turning_point = last_;
@@ -136,7 +137,8 @@ class LifetimeAnalysis {
   /// The gradient of v is read when v's producer runs backward.
   int read_time(ValueId v) const { return backward_time(graph_.value(v).producer); }
 
-  /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own. `first_write`: when v's is first changed.
+  /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own. `first_write`: when v's is first
+  /// changed.
   bool can_share(ValueId v, ValueId y, int storage, int first_write) const {
     const auto writes_after = [&](ValueId w, int from, int until) {  // does w receive contributions in [from, until]?
       for (const auto& [op, input] : graph_.value(w).uses) {

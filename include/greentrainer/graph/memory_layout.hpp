@@ -45,8 +45,8 @@ inline MemoryLayout make_memory_layout(const Lifetimes& lifetimes, const Workloa
     }
     layout.offsets[i] = best < 0 ? end : best;
     layout.total = std::max(layout.total, layout.offsets[i] + sizes[i]);
-    const auto where = std::upper_bound(placed.begin(), placed.end(), layout.offsets[i],
-                                        [&](Bytes offset, std::size_t j) { return offset < layout.offsets[j]; });
+    const auto where =
+        std::upper_bound(placed.begin(), placed.end(), layout.offsets[i], [&](Bytes offset, std::size_t j) { return offset < layout.offsets[j]; });
     placed.insert(where, i);
   }
   return layout;

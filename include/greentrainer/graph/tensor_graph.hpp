@@ -132,11 +132,13 @@ class TensorGraph {
   /// The gradient part of an operator that belongs to one of its inputs, or -1.
   int input_part(OperatorId id, int input) const {
     const auto& parts = op(id).op->parts();
-    const auto found = std::find_if(parts.begin(), parts.end(), [&](const GradPart& p) { return p.kind == GradPart::Kind::input && p.index == input; });
+    const auto found =
+        std::find_if(parts.begin(), parts.end(), [&](const GradPart& p) { return p.kind == GradPart::Kind::input && p.index == input; });
     return found == parts.end() ? -1 : static_cast<int>(found - parts.begin());
   }
 
-  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user writes, earlier ones add.
+  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user writes, earlier ones
+  /// add.
   Write contribution(OperatorId id, int input) const {
     const auto& uses = value(op(id).inputs[static_cast<std::size_t>(input)]).uses;
     return uses.back() == std::pair(id, input) ? Write::overwrite : Write::accumulate;
@@ -145,7 +147,8 @@ class TensorGraph {
  private:
   Value& value_ref(ValueId id) { return values_[static_cast<std::size_t>(id)]; }
 
-  void check_shapes(const AnyOperator<P>& op, const std::string& name, const std::vector<ValueId>& inputs, const std::vector<ParameterId>& parameters) const {
+  void check_shapes(const AnyOperator<P>& op, const std::string& name, const std::vector<ValueId>& inputs,
+                    const std::vector<ParameterId>& parameters) const {
     const auto expected = op.input_shapes();
     if (expected.size() != inputs.size()) throw ShapeError(name, text("inputs: expected ", expected.size(), ", got ", inputs.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -158,7 +161,8 @@ class TensorGraph {
     const auto shapes = op.parameter_shapes();
     if (shapes.size() != parameters.size()) throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
     for (std::size_t i = 0; i < shapes.size(); ++i) {
-      if (parameter(parameters[i]).shape != shapes[i]) throw ShapeError(name, text(parameter(parameters[i]).name, ": shape does not fit the operator"));
+      if (parameter(parameters[i]).shape != shapes[i])
+        throw ShapeError(name, text(parameter(parameters[i]).name, ": shape does not fit the operator"));
     }
   }
 

@@ -25,7 +25,7 @@ struct ImportanceContext {
   Optimizer<B>& optimizer;
   std::span<const Batch> batches;  ///< at least one; a metric over several adds up those of each
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;          ///< of training, for metrics that draw random numbers
+  std::uint64_t step = 0;  ///< of training, for metrics that draw random numbers
 };
 
 /// Says what training each parameter is worth: the paper's I, one number a parameter, larger is better, negative is never worth it.

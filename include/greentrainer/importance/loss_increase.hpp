@@ -7,10 +7,10 @@ namespace greentrainer {
 /// The paper's metric: I_k = - sum(dL/dw_k * dw_k), where dw_k is the update that the optimizer would make and dL/dw_k is taken at the updated
 /// weights: the first-order increase of the loss from undoing tensor k's update alone (arXiv 2309.13192, section 3.2).
 ///
-/// Two full passes a batch. In the first, every tensor is moved as soon as its gradient is complete; in the second, its gradient is multiplied with the
-/// move; no two operators' gradients are held together, and one saved copy of the weights brings all back. Updates are priced at the schedule's peak
-/// learning rate, so that importances of different rounds compare, with the tensor's own optimizer state where it has one; a tensor without is priced at
-/// its first step, from zero moments.
+/// Two full passes a batch. In the first, every tensor is moved as soon as its gradient is complete; in the second, its gradient is multiplied with
+/// the move; no two operators' gradients are held together, and one saved copy of the weights brings all back. Updates are priced at the schedule's
+/// peak learning rate, so that importances of different rounds compare, with the tensor's own optimizer state where it has one; a tensor without is
+/// priced at its first step, from zero moments.
 template <Backend B>
 class LossIncreaseImportance final : public Importance<B> {
  public:
@@ -60,7 +60,8 @@ class LossIncreaseImportance final : public Importance<B> {
     ~SavedWeights() { restore(); }
 
     void restore() {
-      for (std::size_t p = 0; p < copies_.size(); ++p) backend_->copy((*parameters_)[static_cast<ParameterId>(p)].data(), copies_[p].data(), copies_[p].bytes());
+      for (std::size_t p = 0; p < copies_.size(); ++p)
+        backend_->copy((*parameters_)[static_cast<ParameterId>(p)].data(), copies_[p].data(), copies_[p].bytes());
     }
     const Tensor<B>& operator[](ParameterId id) const { return copies_[static_cast<std::size_t>(id)]; }
 

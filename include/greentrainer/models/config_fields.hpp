@@ -23,19 +23,21 @@ inline void finish_config(const ConfigReader& config) {
                  "_name_or_path", "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "transformers.js_config", "prefix",
                  "task_specific_params", "finetuning_task", "problem_type", "torchscript", "_commit_hash", "name_or_path",
                  // initialisation, dropout (off unless asked for), and what a forward call returns
-                 "initializer_range", "init_std", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "use_cache", "output_attentions",
-                 "output_hidden_states", "return_dict", "return_dict_in_generate", "output_scores", "gradient_checkpointing", "use_bfloat16",
-                 "attn_implementation", "_attn_implementation", "_attn_implementation_autoset", "chunk_size_feed_forward", "tie_encoder_decoder",
-                 "is_encoder_decoder", "tokenizer_class", "id2label", "label2id", "num_labels", "classifier_dropout", "sep_token_id",
-                 "decoder_start_token_id", "unk_token_id",
+                 "initializer_range", "init_std", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "use_cache",
+                 "output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate", "output_scores", "gradient_checkpointing",
+                 "use_bfloat16", "attn_implementation", "_attn_implementation", "_attn_implementation_autoset", "chunk_size_feed_forward",
+                 "tie_encoder_decoder", "is_encoder_decoder", "tokenizer_class", "id2label", "label2id", "num_labels", "classifier_dropout",
+                 "sep_token_id", "decoder_start_token_id", "unk_token_id",
                  // settings of generation
-                 "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
-                 "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
-                 "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "forced_bos_token_id", "forced_eos_token_id",
-                 "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "tf_legacy_loss"});
+                 "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "min_length", "do_sample", "early_stopping", "num_beams",
+                 "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty",
+                 "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "forced_bos_token_id",
+                 "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens",
+                 "tf_legacy_loss"});
   const auto unread = config.unread();
   if (!unread.empty()) {
-    throw ConfigError("config", text(config.source(), ", field \"", unread.front(), "\": expected a field whose meaning is known for this model_type, got an unknown one; ",
+    throw ConfigError("config", text(config.source(), ", field \"", unread.front(),
+                                     "\": expected a field whose meaning is known for this model_type, got an unknown one; ",
                                      "it may change the mathematics, so it is not ignored: remove it if it does not"));
   }
 }
@@ -73,7 +75,8 @@ inline double epsilon_from(const ConfigReader& config, std::string_view field, d
 /// Throws if heads of this size are wider together than a model may be.
 inline void require_width(const ConfigReader& config, std::string_view what, Extent heads, std::string_view size, Extent head_size, Extent most) {
   if (heads > most / head_size) {
-    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most, " columns with ", size, " = ", head_size, ", got ", heads, " heads"));
+    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most, " columns with ", size, " = ", head_size,
+                                     ", got ", heads, " heads"));
   }
 }
 

@@ -68,10 +68,10 @@ struct Llama {
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
       const ValueId h = b.rms_norm(layer + "input_layernorm", x, rms_norm_eps);
-      const ValueId q = b.rotary(layer + "self_attn.q_rotary", b.linear(layer + "self_attn.q_proj", h, num_attention_heads * head_dim, attention_bias),
-                                 head_dim, rope_theta);
-      const ValueId k = b.rotary(layer + "self_attn.k_rotary", b.linear(layer + "self_attn.k_proj", h, num_key_value_heads * head_dim, attention_bias),
-                                 head_dim, rope_theta);
+      const ValueId q = b.rotary(layer + "self_attn.q_rotary",
+                                 b.linear(layer + "self_attn.q_proj", h, num_attention_heads * head_dim, attention_bias), head_dim, rope_theta);
+      const ValueId k = b.rotary(layer + "self_attn.k_rotary",
+                                 b.linear(layer + "self_attn.k_proj", h, num_key_value_heads * head_dim, attention_bias), head_dim, rope_theta);
       const ValueId v = b.linear(layer + "self_attn.v_proj", h, num_key_value_heads * head_dim, attention_bias);
       const ValueId a = b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
       x = b.residual(layer + "attention_residual", x, b.linear(layer + "self_attn.o_proj", a, hidden_size, attention_bias));

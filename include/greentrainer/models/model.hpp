@@ -15,7 +15,7 @@ struct ModelFacts {
   std::string model_type;
   Extent vocabulary = 0;
   Extent max_positions = 0;
-  std::vector<std::string> layer_prefixes;  ///< of the parameters' names, from the input to the output
+  std::vector<std::string> layer_prefixes;       ///< of the parameters' names, from the input to the output
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
   std::optional<LinearCost> full_cost = {};      ///< of full fine-tuning, where the graph has more than the model: that of the model alone
 };
@@ -38,13 +38,13 @@ Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& fact
   });
 }
 
-/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an encoder-decoder has a source for
-/// every sequence, another model none.
+/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an encoder-decoder has a source
+/// for every sequence, another model none.
 inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const Extent sources = facts.target_shift ? batch.decoder.sequences() : 0;
   if (batch.encoder.sequences() != sources) {
-    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ", facts.model_type, ", got ",
-                                  batch.encoder.sequences()));
+    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ", facts.model_type,
+                                  ", got ", batch.encoder.sequences()));
   }
   const auto check_ids = [&](const std::vector<Index>& ids) {
     for (const Index id : ids) {
@@ -73,8 +73,7 @@ class Model {
   using T = typename B::Scalar;
 
   /// Weights are allocated, not set.
-  Model(B& backend, TensorGraph<B> graph, ModelFacts facts)
-      : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
+  Model(B& backend, TensorGraph<B> graph, ModelFacts facts) : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
 
   B& backend() { return state_->backend; }
   const TensorGraph<B>& graph() const { return state_->graph; }

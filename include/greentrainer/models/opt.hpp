@@ -62,13 +62,20 @@ struct Opt {
     declare_parameters(names);
     for (const Parameter& p : names.parameters()) {
       const bool weight = p.name.ends_with(".weight");
-      if (p.name.ends_with("embed_tokens.weight")) cost.token_embedding(p.name, word_embed_proj_dim);
-      else if (p.name.ends_with("embed_positions.weight")) cost.position_embedding(p.name, p.rows());
-      else if (p.name.find(".project_") != std::string::npos || p.name == "lm_head.weight") cost.unpriced(p.name);
-      else if (p.name.find("layer_norm") != std::string::npos) weight ? cost.norm_weight(p.name, p.cols()) : cost.norm_bias(p.name, p.cols());
-      else if (weight) cost.weight(p.name, p.rows(), p.cols());
-      else if (p.name.ends_with("v_proj.bias")) cost.value_bias(p.name, p.cols(), hidden_size);
-      else cost.bias(p.name, p.cols());
+      if (p.name.ends_with("embed_tokens.weight"))
+        cost.token_embedding(p.name, word_embed_proj_dim);
+      else if (p.name.ends_with("embed_positions.weight"))
+        cost.position_embedding(p.name, p.rows());
+      else if (p.name.find(".project_") != std::string::npos || p.name == "lm_head.weight")
+        cost.unpriced(p.name);
+      else if (p.name.find("layer_norm") != std::string::npos)
+        weight ? cost.norm_weight(p.name, p.cols()) : cost.norm_bias(p.name, p.cols());
+      else if (weight)
+        cost.weight(p.name, p.rows(), p.cols());
+      else if (p.name.ends_with("v_proj.bias"))
+        cost.value_bias(p.name, p.cols(), hidden_size);
+      else
+        cost.bias(p.name, p.cols());
     }
     return std::move(cost).finish(word_embed_proj_dim);
   }

@@ -35,8 +35,10 @@ struct Add {
       const auto dx = call.grad_input(i);
       const auto dy = call.grad_output();
       if (!call.wants(i) || dx.data == dy.data) continue;
-      if (call.write(i) == Write::accumulate) call.backend.accumulate(dy, dx);
-      else if (dy.size() > 0) call.backend.copy(dx.data, dy.data, dy.size() * static_cast<Bytes>(sizeof(*dx.data)));
+      if (call.write(i) == Write::accumulate)
+        call.backend.accumulate(dy, dx);
+      else if (dy.size() > 0)
+        call.backend.copy(dx.data, dy.data, dy.size() * static_cast<Bytes>(sizeof(*dx.data)));
     }
   }
 };

@@ -44,7 +44,8 @@ class AdamW final : public Optimizer<B> {
     const bool known = static_cast<std::size_t>(id) < states_.size() && state(id).first;
     const T* first = known ? state(id).first.data() : nullptr;
     const T* second = known ? state(id).second.data() : nullptr;
-    backend_->adamw_candidate(parameter.size(), parameter.data, gradient.data, first, second, scalars(learning_rate, known ? state(id).steps + 1 : 1));
+    backend_->adamw_candidate(parameter.size(), parameter.data, gradient.data, first, second,
+                              scalars(learning_rate, known ? state(id).steps + 1 : 1));
   }
 
   double peak_learning_rate() const override { return options_.learning_rate; }

@@ -10,8 +10,8 @@
 
 namespace greentrainer {
 
-/// How the learning rate moves over a run, as in transformers: it rises linearly over `warmup_steps`, then falls to zero at the last step along a line
-/// or half a cosine, or stays.
+/// How the learning rate moves over a run, as in transformers: it rises linearly over `warmup_steps`, then falls to zero at the last step along a
+/// line or half a cosine, or stays.
 struct LearningRateSchedule {
   enum class Kind { linear, cosine, constant };
 

@@ -8,7 +8,8 @@
 
 namespace greentrainer {
 
-/// What a model says about the data it reads: its vocabulary, and how an encoder-decoder's targets begin. Targets may be as long as `max_target_tokens`.
+/// What a model says about the data it reads: its vocabulary, and how an encoder-decoder's targets begin. Targets may be as long as
+/// `max_target_tokens`.
 inline DataOptions data_options_for(const ModelFacts& facts, DataOptions options = {}, Extent max_target_tokens = 512) {
   options.vocabulary = facts.vocabulary;
   if (facts.target_shift) options.target = TargetOptions{.shift = *facts.target_shift, .max_tokens = max_target_tokens};

@@ -66,14 +66,15 @@ class PretrainedModel : public Model<B> {
       source_names_.push_back(find_source_name(p.name));
       const TensorInfo& info = checkpoint_->info(source_names_.back());
       if (info.shape != p.shape) {
-        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name, ": expected shape ", shape_text(p.shape), ", got ", shape_text(info.shape),
-                                                "; does config.json belong to this checkpoint?"));
+        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name, ": expected shape ", shape_text(p.shape), ", got ",
+                                                shape_text(info.shape), "; does config.json belong to this checkpoint?"));
       }
       host.resize(static_cast<std::size_t>(p.size()));
       checkpoint_->read_as<T>(info.name, host);
       for (std::size_t i = 0; i < host.size(); ++i) {
         if (!std::isfinite(host[i])) {
-          throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name, ": expected finite weights, got ", host[i], " at element ", i));
+          throw LoadError("load_pretrained",
+                          text(info.file.string(), ", tensor ", info.name, ": expected finite weights, got ", host[i], " at element ", i));
         }
       }
       this->parameters()[id].upload(host);
@@ -96,8 +97,9 @@ class PretrainedModel : public Model<B> {
       const auto original = repeated_parameter(name);
       const TensorInfo& info = checkpoint_->info(name);
       if (!original) {
-        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", name, ": expected a tensor of this architecture, got an unknown one; ",
-                                                "does config.json belong to this checkpoint?"));
+        throw LoadError("load_pretrained",
+                        text(info.file.string(), ", tensor ", name, ": expected a tensor of this architecture, got an unknown one; ",
+                             "does config.json belong to this checkpoint?"));
       }
       if (!std::ranges::equal(checkpoint_->raw(name), checkpoint_->raw(source_name(*original)))) {
         throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", name, ": expected the weights of ", source_name(*original),

@@ -53,9 +53,9 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
     }
   }
   atomic_write_file(output.path() / "config.json", config.dump(2) + "\n");
-  constexpr std::array companions = {"tokenizer.json",   "tokenizer_config.json",  "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                                     "merges.txt",       "tokenizer.model",        "spiece.model",            "chat_template.jinja",
-                                     "chat_template.json", "generation_config.json"};
+  constexpr std::array companions = {
+      "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",     "vocab.json", "merges.txt", "tokenizer.model",
+      "spiece.model",   "chat_template.jinja",   "chat_template.json",      "generation_config.json"};
   for (const char* name : companions) {
     std::error_code error;
     if (!std::filesystem::exists(model.folder() / name, error)) continue;

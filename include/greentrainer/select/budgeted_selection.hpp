@@ -41,7 +41,8 @@ BudgetedSelection select_within_ratio(
   SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
-      throw NumericalError("importance", text(graph.parameters()[i].name, ": expected a finite importance, got ", importance[i], "; lower the learning rate"));
+      throw NumericalError("importance",
+                           text(graph.parameters()[i].name, ": expected a finite importance, got ", importance[i], "; lower the learning rate"));
     }
     problem.dag.items[i].importance = importance[i];
   }

@@ -21,7 +21,8 @@ GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Wo
   for (OperatorId id = static_cast<OperatorId>(graph.operators().size()); id-- > 0;) {
     const auto& op = graph.op(id);
     std::vector<int> needs;
-    for (const ValueId output : op.outputs) needs.insert(needs.end(), contributions[static_cast<std::size_t>(output)].begin(), contributions[static_cast<std::size_t>(output)].end());
+    for (const ValueId output : op.outputs)
+      needs.insert(needs.end(), contributions[static_cast<std::size_t>(output)].begin(), contributions[static_cast<std::size_t>(output)].end());
     const auto& parts = op.op->parts();
     node_of_part.assign(parts.size(), -1);
     for (std::size_t p = 0; p < parts.size(); ++p) {

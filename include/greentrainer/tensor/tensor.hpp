@@ -43,7 +43,8 @@ class Tensor {
   }
   /// Requires host.size() <= size().
   void upload(std::span<const T> host) {
-    if (static_cast<Extent>(host.size()) > size()) throw ShapeError("Tensor::upload", text("elements: expected at most ", size(), ", got ", host.size()));
+    if (static_cast<Extent>(host.size()) > size())
+      throw ShapeError("Tensor::upload", text("elements: expected at most ", size(), ", got ", host.size()));
     if (!host.empty()) backend_->copy_from_host(data_, host.data(), static_cast<Bytes>(host.size_bytes()));
   }
   std::vector<T> download() const {

@@ -53,7 +53,8 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
     std::size_t row = 0;
     for (std::size_t s = 0; s < indices.size(); ++s) {
       Evaluation::OfExample one;
-      for (; row < batch.labels.size() && batch.label_rows[row] < batch.decoder.offsets[s + 1]; ++row, ++one.tokens) one.loss += static_cast<double>(rows[row]);
+      for (; row < batch.labels.size() && batch.label_rows[row] < batch.decoder.offsets[s + 1]; ++row, ++one.tokens)
+        one.loss += static_cast<double>(rows[row]);
       if (one.tokens > 0) one.loss /= static_cast<double>(one.tokens);
       result.examples.push_back(one);
     }
@@ -62,7 +63,8 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
   if (result.tokens == 0 && stopped) return result;
   if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");
   result.loss = sum / static_cast<double>(result.tokens);
-  if (!std::isfinite(result.loss)) throw NumericalError("evaluate", text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
+  if (!std::isfinite(result.loss))
+    throw NumericalError("evaluate", text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
   return result;
 }
 

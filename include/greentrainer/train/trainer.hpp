@@ -17,8 +17,8 @@
 
 namespace greentrainer {
 
-/// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer state stay on the model's backend.
-/// The same seed gives the same bits, for any number of threads.
+/// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer state stay on the model's
+/// backend. The same seed gives the same bits, for any number of threads.
 template <Backend B>
 class Trainer {
  public:
@@ -26,8 +26,7 @@ class Trainer {
 
   /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions).
   template <class OptimizerOptions>
-  Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer)
-      : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+  Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer) : Trainer(model, make_optimizer(model.backend(), optimizer)) {
     importance_ = make_importance<B>(green.importance);
     green_ = std::move(green);
   }
@@ -72,10 +71,8 @@ class Trainer {
   }
   /// The same for anything with `examples()`, such as a Dataset.
   template <class Data>
-    requires requires(const Data& data) { std::span<const Example>(data.examples); }
-  TrainingReport fit(const Data& data, const FitOptions& options) {
-    return fit(std::span<const Example>(data.examples), options);
-  }
+  requires requires(const Data& data) { std::span<const Example>(data.examples); }
+  TrainingReport fit(const Data& data, const FitOptions& options) { return fit(std::span<const Example>(data.examples), options); }
 
   const Selection& selection() const { return selection_; }
   Optimizer<B>& optimizer() { return *optimizer_; }
@@ -207,7 +204,8 @@ class Trainer {
     }
     record.loss = loss_sum * scale;
     if (!std::isfinite(record.loss)) {
-      throw NumericalError("fit", text("step ", step + 1, ": expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
+      throw NumericalError("fit",
+                           text("step ", step + 1, ": expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
     }
     const auto update_start = Clock::now();
     record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, total_steps);

@@ -12,31 +12,31 @@ namespace greentrainer {
 
 /// One optimizer step.
 struct StepRecord {
-  Extent step = 0;        ///< from 1
+  Extent step = 0;  ///< from 1
   Extent total_steps = 0;
-  double loss = 0;        ///< mean over the labelled tokens of the global batch, before the step
+  double loss = 0;  ///< mean over the labelled tokens of the global batch, before the step
   double learning_rate = 0;
   double gradient_norm = 0;  ///< of the selected parameters, before clipping; 0 unless clipping is on
   Extent tokens = 0;
   Extent labelled_tokens = 0;
-  double seconds = 0;     ///< of this step
-  Flops flops = 0;        ///< forward and backward of this step
-  Flops full_flops = 0;   ///< what full fine-tuning would have taken
+  double seconds = 0;    ///< of this step
+  Flops flops = 0;       ///< forward and backward of this step
+  Flops full_flops = 0;  ///< what full fine-tuning would have taken
 };
 
 /// One choice of the parameters to train.
 struct SelectionRecord {
-  Extent step = 0;                          ///< steps done before it
+  Extent step = 0;  ///< steps done before it
   std::vector<std::string> names;
-  std::map<std::string, double> importance; ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;                         ///< for the backward passes until the next selection; 0 if there is none
-  Flops cost = 0;                           ///< of these
+  std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
+  Flops budget = 0;                          ///< for the backward passes until the next selection; 0 if there is none
+  Flops cost = 0;                            ///< of these
   bool optimal = false;
 };
 
 /// What a run did and what it took.
 struct TrainingReport {
-  double loss_before = 0, loss_after = 0;   ///< on the validation examples if given, else on the training examples
+  double loss_before = 0, loss_after = 0;  ///< on the validation examples if given, else on the training examples
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
@@ -46,7 +46,7 @@ struct TrainingReport {
   } seconds;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
-  bool stopped = false;                     ///< asked to before all was done
+  bool stopped = false;  ///< asked to before all was done
 
   /// Executed forward and backward FLOPs as a share of full fine-tuning's on the same batches.
   double ratio() const { return share(flops.train); }
@@ -60,12 +60,13 @@ struct TrainingReport {
 inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   const auto flags = out.flags();
   const auto precision = out.precision();
-  out << std::fixed << std::setprecision(4) << "loss " << r.loss_before << " -> " << r.loss_after << " in " << r.steps << " steps, " << r.tokens << " tokens\n"
+  out << std::fixed << std::setprecision(4) << "loss " << r.loss_before << " -> " << r.loss_after << " in " << r.steps << " steps, " << r.tokens
+      << " tokens\n"
       << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train) / 1e9 << " G of " << static_cast<double>(r.flops.full) / 1e9
       << " G for full fine-tuning: ratio " << std::setprecision(4) << r.ratio() << ", all in " << r.ratio_all_in() << '\n'
-      << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward " << r.seconds.backward << ", optimizer "
-      << r.seconds.optimizer << ", importance " << r.seconds.importance << ", selection " << r.seconds.selection << ", evaluation " << r.seconds.evaluation
-      << '\n';
+      << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward " << r.seconds.backward
+      << ", optimizer " << r.seconds.optimizer << ", importance " << r.seconds.importance << ", selection " << r.seconds.selection << ", evaluation "
+      << r.seconds.evaluation << '\n';
   if (!r.selections.empty()) out << "selected tensors " << r.selections.back().names.size() << '\n';
   out.flags(flags);
   out.precision(precision);
