@@ -158,6 +158,7 @@ Command make_evaluate_command() {
   command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  declare_rows(command, "rows", options->choice.rows, "Rows to use: the first so many, or a range from 0 (all)");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");
   declare_generation(command, options->generation);

@@ -65,7 +65,7 @@ int run(const Command& command, const Options& options) {
     bad_usage("generate", text("--prompt: expected either it or --data, got ", command.given("prompt") ? "both" : "neither"));
   }
   if (!command.given("data")) {
-    for (const char* name : {"dataset", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
+    for (const char* name : {"dataset", "rows", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
   }
   check_generation(command, options.generation);
   check_backend(command, options.backend);
@@ -80,6 +80,7 @@ Command make_generate_command() {
   command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
   command.text("data", options->data, "FILE", "Prompts, JSON lines");
+  declare_rows(command, "rows", options->choice.rows, "Rows of --data to use: the first so many, or a range from 0 (all)");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("max-tokens", options->choice.max_tokens, 2,
                 "Tokens of a prompt and what is generated; prompts are cut to it (the model's positions, at most 512)");

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "command.hpp"
 #include "greentrainer/data/load_choices.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/data/load_prompts.hpp"
@@ -15,10 +16,14 @@ struct DataChoice {
   std::string dataset;       ///< name of a known set's own form, or empty: JSON lines as in --help
   Extent max_tokens = 0;     ///< 0: as many as the model has positions, at most 512
   Extent target_tokens = 0;  ///< of an encoder-decoder's completion; 0: 512
+  RowRange rows = {};        ///< of the file
 };
 
 /// Names for --dataset.
 std::vector<std::string> dataset_names();
+
+/// Declares --NAME, "400" for the first 400 rows of a file or "400:500" for those from the 401st to the 500th.
+void declare_rows(Command& command, const std::string& name, RowRange& rows, const std::string& help);
 
 /// Throws ConfigError for more tokens than the model has positions.
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts);

@@ -72,6 +72,19 @@ TEST_CASE("truncation cuts the end of the prompt, never the completion, and is c
   CHECK(both.lines == std::vector<Extent>{2});
 }
 
+TEST_CASE("a range of rows counts those that are not blank, and nothing outside it is read") {
+  const std::string rows = "no JSON at all\n\n{\"text\": \"one cat\"}\n{\"text\": \"two cats\"}\n\n{\"text\": \"three cats\"}\nnor here\n";
+  const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
+  CHECK(load(rows, tokenizer.get(), {.rows = {1, 4}}).lines == std::vector<Extent>{3, 4, 6});
+  CHECK(load(rows, tokenizer.get(), {.rows = {2, 3}}).lines == std::vector<Extent>{4});
+  CHECK(error_of(rows, tokenizer.get()).find("line 1") != std::string::npos);
+  CHECK(error_of(rows, tokenizer.get(), {.rows = {3, 100}}).find("line 7") != std::string::npos);
+  CHECK(error_of(rows, tokenizer.get(), {.rows = {5, 100}}).find("got 0 rows") != std::string::npos);
+  const std::string labelled = "good\t1\nbad\t0\nfine\t1\n";
+  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {1, 3}}).lines == std::vector<Extent>{2, 3});
+  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {2, 2000}}).lines == std::vector<Extent>{3});
+}
+
 TEST_CASE("plain text carries loss everywhere and loses its end") {
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   const auto data = load(R"({"text": "one two three four five six seven"})", tokenizer.get(), {.max_tokens = 5});

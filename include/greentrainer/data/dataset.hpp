@@ -8,6 +8,7 @@
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/data/row_range.hpp"
 #include "greentrainer/data/source_and_target.hpp"
 
 namespace greentrainer {
@@ -15,6 +16,7 @@ namespace greentrainer {
 struct DataOptions {
   Extent max_tokens = 512;                   ///< of an example, BOS and EOS included
   std::string dataset = {};                  ///< a data set's own form, see dataset_forms; empty: JSON lines, by the fields of each row
+  RowRange rows = {};                        ///< all
   Extent vocabulary = 0;                     ///< ids must be below this; 0: the tokenizer's size
   std::optional<TargetOptions> target = {};  ///< for encoder-decoder models; max_tokens is then their source's
 };

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/data/dataset_row.hpp"
@@ -12,6 +14,7 @@
 #include "greentrainer/data/forms/squad.hpp"
 #include "greentrainer/data/forms/uci_sentiment.hpp"
 #include "greentrainer/data/forms/webquestions.hpp"
+#include "greentrainer/data/row_range.hpp"
 
 namespace greentrainer {
 
@@ -34,6 +37,13 @@ inline const DatasetForm& dataset_form(std::string_view name) {
     known += text(known.empty() ? "" : ", ", form.name);
   }
   throw UsageError("dataset", text("--dataset: expected one of ", known, ", got ", name));
+}
+
+/// Rows of a data set's file. Throws UsageError for an unknown name, LoadError if it cannot be read, DataError naming file and line of a bad row.
+inline std::vector<DatasetRow> read_dataset(const std::filesystem::path& path, std::string_view name, const RowRange& range) {
+  std::vector<DatasetRow> rows = dataset_form(name).read(path);
+  range.keep(rows);
+  return rows;
 }
 
 }  // namespace greentrainer

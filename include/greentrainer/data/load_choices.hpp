@@ -53,7 +53,7 @@ inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& 
     return choice;
   };
   Choices choices;
-  for (const DatasetRow& row : form.read(path)) {
+  for (const DatasetRow& row : read_dataset(path, form.name, options.rows)) {
     with_line("load_choices", path, row.line, [&] { choices.rows.push_back(encode(row, choices.rows_truncated)); });
   }
   if (choices.rows.empty()) throw DataError("load_choices", text(path.string(), ": expected at least one row, got none"));

@@ -15,11 +15,11 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
   const RowEncoder encoder(tokenizer, options);
   Dataset dataset;
   if (!options.dataset.empty()) {
-    for (const DatasetRow& row : dataset_form(options.dataset).read(path)) {
+    for (const DatasetRow& row : read_dataset(path, options.dataset, options.rows)) {
       with_line("load_jsonl", path, row.line, [&] { encoder.add(row, dataset); });
     }
   } else {
-    for_each_line("load_jsonl", path, read_data_file(path),
+    for_each_line("load_jsonl", path, read_data_file(path), options.rows,
                   [&](std::string_view line, Extent number) { encoder.add(parse_row<Json>(line), number, dataset); });
   }
   if (dataset.examples.empty()) {

@@ -21,10 +21,10 @@ struct Prompts {
 
 /// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of that data set. Throws as
 /// load_jsonl.
-inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset) {
-  if (!dataset.empty()) return dataset_form(dataset).read(path);
+inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset, const RowRange& range = {}) {
+  if (!dataset.empty()) return read_dataset(path, dataset, range);
   std::vector<DatasetRow> rows;
-  for_each_line("load_prompts", path, read_data_file(path), [&](std::string_view line, Extent number) {
+  for_each_line("load_prompts", path, read_data_file(path), range, [&](std::string_view line, Extent number) {
     const Json row = parse_row<Json>(line);
     DatasetRow& added = rows.emplace_back(completion_row(json_fields::text(row, "prompt"), ""));
     if (row.contains("completion"))
@@ -41,7 +41,7 @@ inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, cons
 inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options, Extent new_tokens) {
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
   Prompts prompts;
-  for (DatasetRow& row : read_rows(path, options.dataset)) {
+  for (DatasetRow& row : read_rows(path, options.dataset, options.rows)) {
     with_line("load_prompts", path, row.line, [&] {
       PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
       if (prompt.ids.empty()) throw DataError("data", "prompt: expected at least one token, got none");

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/data/row_range.hpp"
 #include "greentrainer/io/file.hpp"
 
 namespace greentrainer {
@@ -32,17 +34,25 @@ decltype(auto) with_line(std::string_view where, const std::filesystem::path& pa
   }
 }
 
-/// Calls read(line, number) for each line that is not blank, numbered from 1, without its line end. DataErrors get file and line.
+/// Calls read(line, number) for each line of the range that is not blank, numbered from 1, without its line end. DataErrors get file and line.
 template <class Read>
-void for_each_line(std::string_view where, const std::filesystem::path& path, std::string_view contents, Read read) {
-  for (Extent number = 1; !contents.empty(); ++number) {
+void for_each_line(std::string_view where, const std::filesystem::path& path, std::string_view contents, RowRange rows, Read read) {
+  Extent row = 0;
+  for (Extent number = 1; !contents.empty() && row < rows.last; ++number) {
     const std::size_t end = std::min(contents.find('\n'), contents.size());
     std::string_view line = contents.substr(0, end);
     contents.remove_prefix(std::min(end + 1, contents.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
-    with_line(where, path, number, [&] { read(line, number); });
+    if (rows.contains(row)) with_line(where, path, number, [&] { read(line, number); });
+    ++row;
   }
+}
+
+/// The same for all lines.
+template <class Read>
+void for_each_line(std::string_view where, const std::filesystem::path& path, std::string_view contents, Read read) {
+  for_each_line(where, path, contents, RowRange{}, std::move(read));
 }
 
 }  // namespace greentrainer
