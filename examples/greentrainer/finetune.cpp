@@ -17,6 +17,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
+#include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "machine.hpp"
@@ -47,7 +48,7 @@ constexpr const char* examples =
 
 struct Options {
   std::string model, train, validation, output, config;
-  std::string method = "green", importance = "paper", selector = "exact", reselect_every = "2e";
+  std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
   std::vector<std::string> tensors;
   double rho = 0.5;
   Extent importance_batches = 1;
@@ -58,6 +59,7 @@ struct Options {
   double weight_decay = 0, momentum = 0, clip_norm = 0;
   AdapterChoice adapters;
   DataChoice data;
+  RowRange validation_rows;
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -103,9 +105,10 @@ void check(const Command& command, Options& options) {
                                suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector"})
+    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
   }
+  if (options.validation.empty()) command.refuse("validation-rows", "validation", "no --validation");
   if (options.method == "listed" && options.tensors.empty())
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
@@ -181,6 +184,17 @@ void check_ratio(const Model<B>& model, const std::vector<Example>& data, const 
                       model.facts().full_cost);
 }
 
+/// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it believes.
+template <Backend B>
+SelectFunction selector_of(const TensorGraph<B>& graph, const Options& options) {
+  return [&graph, dependencies = options.dependencies, greedy = options.selector == "ratio"](const SelectionProblem& problem) {
+    const auto select = [&](const SelectionProblem& p) { return greedy ? ImportancePerFlopSelector{}.select(p) : ExactSelector{}.select(p); };
+    if (dependencies == "chain") return select(with_chain_dependencies(graph, problem));
+    if (dependencies == "none") return select(without_dependencies(problem));
+    return select(problem);
+  };
+}
+
 template <Backend B>
 Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
   const auto with = [&](const auto& optimizer) {
@@ -191,8 +205,7 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
                                     .importance_batches = options.importance_batches,
                                     .reselect_every = parse_interval(options.reselect_every)},
                        optimizer);
-    if (options.selector == "ratio")
-      trainer.use_selector([](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); });
+    trainer.use_selector(selector_of(model.graph(), options));
     return trainer;
   };
   if (options.optimizer == "sgd") {
@@ -214,7 +227,11 @@ int finetune(B& backend, const Options& options) {
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
   const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
   Dataset validation;
-  if (!options.validation.empty()) validation = load_data(options.validation, tokenizer, model.facts(), options.data);
+  if (!options.validation.empty()) {
+    DataChoice data = options.data;
+    data.rows = options.validation_rows;
+    validation = load_data(options.validation, tokenizer, model.facts(), data);
+  }
   around.rows_dropped = static_cast<std::size_t>(train.rows_dropped + validation.rows_dropped);
   around.rows_truncated = static_cast<std::size_t>(train.rows_truncated + validation.rows_truncated);
   around.load_seconds = since(start);
@@ -312,10 +329,11 @@ Command make_finetune_command() {
   command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
   command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)", 1);
   command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
-  command.choice("importance", options->importance, {"paper", "first-order", "gradient-norm", "magnitude", "random"},
-                 "green: what a tensor is worth (paper)");
+  command.choice("importance", options->importance, {importance_names.begin(), importance_names.end()}, "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options->importance_batches, 1, "green: batches that importances are taken from (1)");
   command.choice("selector", options->selector, {"exact", "ratio"}, "green: exact, or greedy by importance per FLOP (exact)");
+  command.choice("dependencies", options->dependencies, {"graph", "chain", "none"},
+                 "green: what selection knows of the gradients that tensors need; less than the graph overspends, for ablations (graph)");
   command.text("reselect-every", options->reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   options->adapters.declare(command);
   command.whole("epochs", options->epochs, 1, "Passes over the data (1)");
@@ -332,6 +350,8 @@ Command make_finetune_command() {
   command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->data.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  declare_rows(command, "train-rows", options->data.rows, "Rows of --train to use: the first so many, or a range from 0 (all)");
+  declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
   command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

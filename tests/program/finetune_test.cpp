@@ -201,3 +201,34 @@ TEST_CASE("target tokens limit an encoder-decoder's completions, and are refused
   CHECK(elsewhere.status == 1);
   CHECK(has(elsewhere.err, "--target-tokens: expected an encoder-decoder model, got model_type bloom"));
 }
+
+TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") {
+  const Run run;  // 3 rows
+  CHECK(run.report({"--method", "full", "--train-rows", "2", "--epochs", "1"})["steps"] == 1);
+  const Json last = run.report({"--method", "full", "--train-rows", "2:9", "--validation", run.data, "--validation-rows", "1"});
+  CHECK(last["steps"] == 1);
+  const auto evaluation = run_program({"evaluate", "--model", golden_model("opt-pre"), "--data", run.data, "--rows", "1:2", "--json"}).json();
+  REQUIRE(evaluation["examples"].size() == 1);
+  CHECK(evaluation["examples"][0]["line"] == 2);
+  for (const char* rows : {"0", "-1", "2:2", "3:", "x", "1:2:3", ""}) {
+    const Outcome outcome = run_program(run.arguments({"--train-rows", rows}));
+    CHECK(outcome.status == 2);
+    CHECK(outcome.err.find("[finetune] --train-rows: expected a number of rows or a range such as 400:500, got") == 0);
+  }
+  CHECK(run_program(run.arguments({"--validation-rows", "1"})).err.find("--validation-rows: expected not to be given with no --validation") !=
+        std::string::npos);
+}
+
+TEST_CASE("selection that knows less than the graph passes its budget; the report says so") {
+  const Run run;
+  const std::vector<std::string> options = {"--rho", "0.5", "--steps", "2", "--dependencies"};
+  const auto ratio = [&](const char* dependencies) {
+    auto all = options;
+    all.push_back(dependencies);
+    return run.report(all)["ratio"].get<double>();
+  };
+  CHECK(ratio("graph") <= 0.5);
+  CHECK(ratio("none") > 0.5);
+  CHECK(ratio("chain") > 0.3);
+  CHECK(run_program(run.arguments({"--method", "full", "--dependencies", "none"})).err.find("--dependencies") != std::string::npos);
+}
