@@ -162,6 +162,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     Measure measure{0, tolerance(std::max({largest_extent(arguments)...}), epsilon)};
     if (kernel == "update_dot") measure.typical = update_size(arguments...);
     if (kernel == "bias_grad" || kernel.ends_with("_grad_weight")) measure.typical = column_sum_size(arguments...);
+    if (kernel == "attention_grad") measure.typical = attention_grad_size(arguments...);
     return measure;
   }
 
@@ -196,6 +197,18 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
   template <class... Rest>
   double column_sum_size(const Rest&...) {
+    return 0;
+  }
+  /// Of the gradients of queries and keys, before a score's own gradient and the row's mean one cancel.
+  template <class... Rest>
+  double attention_grad_size(const AttentionShape& shape, const Matrix<const T>& queries, const Matrix<const T>& keys, const Matrix<const T>& values,
+                             const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>& grad_output,
+                             const Rest&...) {
+    const double grad_score = std::sqrt(static_cast<double>(shape.head_dim)) * root_mean_square(grad_output) * root_mean_square(values);
+    return shape.scale * grad_score * std::max(root_mean_square(queries), root_mean_square(keys));
+  }
+  template <class... Rest>
+  double attention_grad_size(const Rest&...) {
     return 0;
   }
   double root_mean_square(const Matrix<const T>& m) {
@@ -269,7 +282,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   template <class Memory, class U>
   static std::vector<double> download(Memory& backend, const Matrix<const U>& m) {
     std::vector<double> all;
-    if (m.size() == 0) return all;
+    if (!m || m.size() == 0) return all;
     for_pieces(m, [&](const U* place, Extent count) {
       std::vector<U> values(static_cast<std::size_t>(count));
       backend.copy_to_host(values.data(), place, count * static_cast<Bytes>(sizeof(U)));
