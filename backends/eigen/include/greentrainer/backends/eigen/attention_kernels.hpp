@@ -1,6 +1,7 @@
 #pragma once
 
 #include "greentrainer/backends/eigen/score_bias.hpp"
+#include "greentrainer/backends/eigen/thin_product.hpp"
 
 namespace greentrainer::eigen {
 
@@ -15,16 +16,21 @@ class AttentionKernels {
                          Matrix<T> output, Matrix<T> stats) {
     const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
     const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows);
-    const Extent room = max_keys * (shape.head_dim + packed_dim + panel_width) + (shape.head_dim + packed_dim) * panel_width;
+    const Extent group = shape.heads / shape.kv_heads;
+    const Extent room = max_keys * std::max(shape.head_dim + packed_dim + panel_width, group) + (shape.head_dim + packed_dim) * panel_width;
     workers_.template reserve_each<T>(room);
     const Distances distances(shape, panel_width);
     const ScoreBias<T> score_bias(shape, distances, bias, workers_.template shared<T>(shape.heads * distances.size()));
     const Extent blocks = ceil_div(std::max<Extent>(1, shape.queries.max_length), queries_a_task);
-    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim](Extent task, int worker) {
+    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim, group](Extent task, int worker) {
       const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
       const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
       if (begin >= end) return;
+      if (q.count == 1) {
+        const Matrix<T> scores{workers_.template scratch<T>(worker), group, shape.keys_seen(0, 1, k.count), max_keys};
+        return attend_once(shape, q.first, k, kv_head, queries, keys, values, score_bias, scores, output, stats);
+      }
       const Extent visible = shape.keys_seen(end - 1, q.count, k.count);
       const Extent dim = shape.head_dim, head_step = shape.columns_a_head();
       T* packed_keys = workers_.template scratch<T>(worker);  // left operand (keys, dim)
@@ -34,7 +40,6 @@ class AttentionKernels {
       T* result = packed_queries + dim * panel_width;         // panel (dim, queries)
       pack_left(at(keys, k.first, kv_head * head_step), keys.stride, 1, visible, dim, packed_keys);
       pack_left(at(values, k.first, kv_head * head_step), 1, values.stride, dim, visible, packed_values);
-      const Extent group = shape.heads / shape.kv_heads;
       for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         for (Extent first = begin; first < end; first += panel_width) {
           const QueryPanel panel(shape, first, panel_width, q, k);
@@ -152,6 +157,45 @@ class AttentionKernels {
     T* first = m.data + rows.first * m.stride + col;
     for (Extent r = 0; r < rows.count; ++r) std::fill_n(first + r * m.stride, cols, T(0));
     return first;
+  }
+
+  /// A sequence's only query, for the heads that read a key-value head: keys and values are read once, as they lie. `scores` (heads, keys) is
+  /// scratch.
+  static void attend_once(const AttentionShape& shape, Extent row, HeadRows k, Extent kv_head, Matrix<const T> queries, Matrix<const T> keys,
+                          Matrix<const T> values, const ScoreBias<T>& score_bias, Matrix<T> scores, Matrix<T> output, Matrix<T> stats) {
+    const Extent dim = shape.head_dim, head_step = shape.columns_a_head(), first_head = kv_head * scores.rows, visible = scores.cols;
+    const Matrix<const T> query{at(queries, row, first_head * head_step), scores.rows, dim, head_step};
+    const Matrix<const T> key{at(keys, k.first, kv_head * head_step), visible, dim, keys.stride};
+    const Matrix<const T> value{at(values, k.first, kv_head * head_step), visible, dim, values.stride};
+    multiply_thin(query, key, std::max<Extent>(1, dim), 0, visible, scores, Write::overwrite);
+    for (Extent h = 0; h < scores.rows; ++h) {
+      T* line = scores.data + h * scores.stride;
+      T scale = static_cast<T>(shape.scale), log_sum = 0;
+      const HeadBias<T> bias = score_bias(first_head + h);
+      if (bias.any()) {
+        bias.apply(shape.first_position(1, k.count), visible, line, scale);
+        scale = 1;
+      }
+      if (visible > 0) {
+        const T max = max_of(visible, line);
+        map_lanes(
+            visible, line, [&](const Lanes<T>& x) -> Lanes<T> { return ((x - max) * scale).exp(); }, line);
+        const double sum = sum_lanes<T, 1>(
+            visible, T(0), [](const Lanes<T>& x) { return std::array<Lanes<T>, 1>{x}; }, line)[0];
+        map_lanes(
+            visible, line, [&](const Lanes<T>& x) -> Lanes<T> { return x * static_cast<T>(1 / sum); }, line);
+        log_sum = max * scale + static_cast<T>(std::log(sum));
+      }
+      stats.data[row * stats.stride + first_head + h] = log_sum;
+    }
+    multiply_thin(Matrix<const T>(scores), value, Matrix<T>{output.data + row * output.stride + first_head * dim, scores.rows, dim, dim});
+  }
+
+  static T max_of(Extent n, const T* x) {
+    constexpr T lowest = std::numeric_limits<T>::lowest();
+    Lanes<T> max = Lanes<T>::Constant(lowest);
+    for (Extent i = 0; i < n; i += lanes<T>) max = max.max(load(x + i, std::min(lanes<T>, n - i), lowest));
+    return max.maxCoeff();
   }
 
   /// Scores to exp(scale * (score - largest)); returns the reciprocal of each query's sum, and the log of it, the largest put back, in log_sum.

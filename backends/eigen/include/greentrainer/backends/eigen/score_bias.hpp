@@ -46,6 +46,13 @@ struct HeadBias {
       if (by_distance != nullptr) row += across(by_distance + distances.entry(panel.position, j));
     }
   }
+  /// The same for one query at this position: scores of `keys` keys side by side.
+  void apply(Extent position, Extent keys, T* scores, T scale) const {
+    for (Extent j = 0; j < keys; ++j) {
+      scores[j] = scores[j] * scale + slope * static_cast<T>(j);
+      if (by_distance != nullptr) scores[j] += by_distance[distances.entry(position, j)];
+    }
+  }
 };
 
 /// The biases of all heads, for the time of one call.

@@ -77,4 +77,36 @@ void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent fi
   }
 }
 
+/// c (m, columns) = x (m, k) z for a vector's size of columns of z, (k, ...), of which `columns` exist.
+template <class T, int m>
+[[gnu::always_inline]] inline void multiply_thin_columns(Extent k, const T* x, Extent x_stride, const T* z, Extent z_stride, Extent columns, T* c,
+                                                         Extent c_stride) {
+  constexpr Extent size = vector_size<T>;
+  Vector<T> sum[m] = {};
+  T part[size] = {};
+  for (Extent p = 0; p < k; ++p) {
+    if (columns < size) std::copy_n(z + p * z_stride, columns, part);
+    const Vector<T> row = load_vector(columns < size ? part : z + p * z_stride);
+#pragma GCC unroll 16
+    for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + p] * row;
+  }
+  for (int i = 0; i < m; ++i) {
+    store_vector(part, sum[i]);
+    std::copy_n(part, columns, c + i * c_stride);
+  }
+}
+
+/// y = x z for few rows, with z as it lies.
+template <class T, int m = thin_rows>
+void multiply_thin(Matrix<const T> x, Matrix<const T> z, Matrix<T> y) {
+  if constexpr (m > 1) {
+    if (y.rows < m) return multiply_thin<T, m - 1>(x, z, y);
+  }
+  constexpr Extent size = vector_size<T>;
+  for (Extent j = 0; j < y.cols; j += size) {
+    multiply_thin_columns<T, m>(z.rows, x.data, x.stride, z.data + j, z.stride, std::min(size, y.cols - j), y.data + j, y.stride);
+  }
+  if (y.rows > m) multiply_thin<T>(x.rows_from(m, y.rows - m), z, y.rows_from(m, y.rows - m));
+}
+
 }  // namespace greentrainer::eigen
