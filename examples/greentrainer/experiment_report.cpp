@@ -108,7 +108,7 @@ std::vector<std::string> diagnose(const OrderedJson& report) {
     if (share > 0.05) {
       found.push_back(text(name, ": importance and selection took ", percent(share),
                            " of training's time, more than 5%. A run this short pays for them in few steps: choose less often ",
-                           "(--reselect-every), take the first-order importance (one pass instead of three), or train longer."));
+                           "(--reselect-every), take the first-order importance (one pass instead of two), or train longer."));
     }
   }
   return found;
