@@ -45,6 +45,14 @@ void Metrics::step(const StepRecord& record) {
 
 void Metrics::evaluation(const char* when, double loss) { add({{"event", "evaluation"}, {"when", when}, {"loss", loss}}); }
 
+std::string overshoot_advice(double negative) {
+  if (negative <= 0.25) return "";
+  return text(fixed(100 * negative, 1),
+              "% of the tensors have a negative importance: a step of all tensors at once overshoots at this learning rate, so ",
+              "their gradients behind it say little of their worth. Take --importance first-order, which looks at the gradients before the step and ",
+              "costs half, or a smaller --learning-rate.");
+}
+
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   OrderedJson json = {{"loss_before", report.loss_before},
                       {"loss_after", report.loss_after},
@@ -65,6 +73,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"forward", s.forward},        {"backward", s.backward},      {"optimizer", s.optimizer},
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["peak_memory_bytes"] = peak_memory();
+  if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   if (around.joules)
     json["energy_joules"] = *around.joules;
   else
@@ -93,7 +102,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
        {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
        {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-       {"peak memory", bytes_text(peak_memory())},
+       {"peak memory", bytes_text(peak_memory()) + (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
   std::cout << "written to " << output << '\n';
 }

@@ -28,7 +28,11 @@ struct Surroundings {
   std::size_t rows_dropped = 0, rows_truncated = 0;
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;
   std::optional<double> joules;
+  std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
 };
+
+/// What to say where this share of the tensors has a negative importance; empty where it is usual.
+std::string overshoot_advice(double negative);
 
 /// The object that --json prints.
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around);

@@ -23,6 +23,7 @@ struct Settings {
   bool protect_device_memory = false;  ///< the host touching device memory is a fault. Slow: every call changes page tables
   int devices = 1;
   std::size_t device_bytes = std::size_t{4} << 30;  ///< memory that a device has
+  std::size_t block_shared_bytes = 163 << 10;       ///< shared memory that a block may ask for: of compute capability 8.0
   std::string without_barrier = {};                 ///< "norms.cuh:42": the __syncthreads or __syncwarp of that line does nothing
 };
 

@@ -23,7 +23,10 @@ std::string choose(int device) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   const std::string missing = text("device ", device, ": expected ");
   const std::string advice = "; run this where there is one, or use another backend";
-  if (status != cudaSuccess) throw MissingDevice("CudaBackend", text(missing, "a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
+  if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
+    throw MissingDevice("CudaBackend", text(missing, "a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
+  }
+  GREENTRAINER_CUDA_CHECK(status);
   if (device < 0 || device >= count) throw MissingDevice("CudaBackend", text(missing, "one of the ", count, " CUDA devices here, got none", advice));
   cudaDeviceProp properties{};
   GREENTRAINER_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));

@@ -74,7 +74,10 @@ class Executor {
     const int last = static_cast<int>(graph_->operators().size()) - 1;
     const bool training = !schedule.plan.empty();
     for (int time = 0; time <= last; ++time) {
-      if (time == last) observed_.kept_bytes = live_bytes_;
+      if (time == last) {
+        observed_.kept_bytes = live_bytes_;
+        if (training) wait(seconds_.back().forward);
+      }
       begin(time);
       if (time < last || !training)
         forward(time, device, loss);
@@ -89,6 +92,7 @@ class Executor {
       backward(step, device, loss, *sink);
       end(time);
     }
+    wait(training ? seconds_.back().backward : seconds_.back().forward);
     double sum = 0;
     backend_->copy_to_host(&sum, loss_sum_.data(), sizeof(sum));
     return sum;
@@ -194,6 +198,13 @@ class Executor {
       const ParameterId id = node.parameters[static_cast<std::size_t>(parts[p].index)];
       if (--remaining_uses_[static_cast<std::size_t>(id)] == 0) sink.completed(id);
     }
+  }
+
+  /// What the backend has started and not done yet is time, too; it is added to the last operator's.
+  void wait(double& seconds) {
+    const auto start = Clock::now();
+    backend_->synchronize();
+    seconds += since(start);
   }
 
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }

@@ -57,7 +57,12 @@ class LossIncreaseImportance final : public Importance<B> {
     }
     SavedWeights(const SavedWeights&) = delete;
     SavedWeights& operator=(const SavedWeights&) = delete;
-    ~SavedWeights() { restore(); }
+    ~SavedWeights() {
+      try {
+        restore();
+      } catch (const Error&) {  // the device is lost; the error before says why
+      }
+    }
 
     void restore() {
       for (std::size_t p = 0; p < copies_.size(); ++p)

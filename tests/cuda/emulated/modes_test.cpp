@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "backends/attention_cases.hpp"
 #include "backends/operator_cases.hpp"
 #include "cuda_emulation/emulation.hpp"
 #include "greentrainer/backends/cuda.hpp"
@@ -36,6 +37,21 @@ TEST_CASE("Results are the same bits in every order of threads, with streams imm
 TEST_CASE("Without any device, the error says so") {
   const Session session({.devices = 0});
   CHECK(has(error_of<MissingDevice>([] { CudaBackend<float> backend(0); }), "device 0: expected a CUDA device, got none"));
+}
+
+TEST_CASE("Attention that a device has too little shared memory for is refused, and says where it runs") {
+  const Session session({.block_shared_bytes = 99 << 10});  // compute capability 8.6 and 8.9
+  CudaBackend<float> backend(0);
+  const auto error_at = [&](Extent head_dim) {
+    const auto test =
+        attention_grad_case({.head_dim = head_dim, .query_lengths = {3}, .key_lengths = {3}}, {.queries = true, .keys = true, .values = true});
+    CaseData<CudaBackend<float>> data(backend, test, initial_values<float>(test));
+    return error_of<BackendError>([&] { test.call(backend, data); });
+  };
+  CHECK(error_at(96).empty());
+  CHECK(has(error_at(128), "shared memory of a block: expected a device that has"));
+  CHECK(has(error_at(128), "got 101376; attention over heads this wide needs compute capability 8.0, 9.0 or 10.0"));
+  CHECK(cuda_emulation::take_faults().empty());
 }
 
 TEST_CASE("A backend gives everything back") {

@@ -28,6 +28,7 @@ constexpr std::array error_names = {
     ErrorName{cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
     ErrorName{cudaErrorInvalidPitchValue, "cudaErrorInvalidPitchValue", "invalid pitch argument"},
     ErrorName{cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
+    ErrorName{cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
     ErrorName{cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     ErrorName{cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     ErrorName{cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -191,7 +192,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     *properties = {.name = "CUDA emulation",
                    .totalGlobalMem = runtime().settings().device_bytes,
                    .sharedMemPerBlock = Runtime::default_shared_bytes,
-                   .sharedMemPerBlockOptin = Runtime::most_shared_bytes,
+                   .sharedMemPerBlockOptin = runtime().settings().block_shared_bytes,
                    .warpSize = warpSize,
                    .maxThreadsPerBlock = Runtime::most_threads,
                    .multiProcessorCount = 1,
@@ -416,7 +417,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                       config.gridDim,
                       config.blockDim,
                       config.dynamicSmemBytes,
-                      more ? Runtime::most_shared_bytes : Runtime::default_shared_bytes,
+                      more ? runtime().settings().block_shared_bytes : Runtime::default_shared_bytes,
                       std::move(thread)};
     runtime().submit(stream, [=] { runtime().run(work, stream->clock); });
   });
@@ -424,9 +425,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute, int value) {
   return runtime().call([=] {
-    if (value < 0 || static_cast<std::size_t>(value) > Runtime::most_shared_bytes) {
+    if (value < 0 || static_cast<std::size_t>(value) > runtime().settings().block_shared_bytes) {
       throw Fault{cudaErrorInvalidValue, text("[cudaFuncSetAttribute] dynamic shared memory of ", name_of(kernel), ": expected 0 to ",
-                                              Runtime::most_shared_bytes, " bytes, got ", value)};
+                                              runtime().settings().block_shared_bytes, " bytes, got ", value)};
     }
     runtime().dynamic_shared_limits[kernel] = static_cast<std::size_t>(value);
   });

@@ -42,7 +42,7 @@ class Runtime {
 
   // What the emulated devices are like: those of compute capability 8.0.
   static constexpr int most_threads = 1024;
-  static constexpr std::size_t default_shared_bytes = 48 << 10, most_shared_bytes = 163 << 10;
+  static constexpr std::size_t default_shared_bytes = 48 << 10;
 
   /// A call: `body` throws Fault for what is wrong with its arguments. After a fault on a stream it is not run.
   cudaError_t call(const std::function<void()>& body);

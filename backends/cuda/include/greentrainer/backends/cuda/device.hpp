@@ -57,14 +57,26 @@ struct LaunchSite {
   LaunchSite(Stream stream_, std::source_location where_ = std::source_location::current()) : stream(stream_), where(where_) {}
 };
 
+/// Lets a kernel have all the shared memory that the device gives a block; the same for every launch of it, on whatever thread. Throws BackendError
+/// if that is less than `bytes`.
+template <class Kernel>
+void allow_shared_memory(Kernel kernel, std::size_t bytes, std::source_location where) {
+  int device = 0, most = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice(&device)", where);
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "cudaDeviceGetAttribute(&most, shared memory)", where);
+  if (bytes > static_cast<std::size_t>(most)) {
+    throw BackendError("CudaBackend", text("shared memory of a block: expected a device that has ", bytes, " bytes, got ", most,
+                                           "; attention over heads this wide needs compute capability 8.0, 9.0 or 10.0"));
+  }
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+        "cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize)", where);
+}
+
 /// Starts a kernel: `grid` blocks of `block` threads. A grid without blocks starts nothing. Throws BackendError.
 template <class... Parameters, class... Arguments>
 void launch(LaunchSite site, dim3 grid, int block, std::size_t dynamic_shared_bytes, void (*kernel)(Parameters...), Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  if (dynamic_shared_bytes > default_shared_bytes) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamic_shared_bytes)),
-          "cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize)", site.where);
-  }
+  if (dynamic_shared_bytes > default_shared_bytes) allow_shared_memory(kernel, dynamic_shared_bytes, site.where);
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(block));
