@@ -56,7 +56,7 @@ inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& 
   for (const DatasetRow& row : read_dataset(path, form.name, options.rows)) {
     with_line("load_choices", path, row.line, [&] { choices.rows.push_back(encode(row, choices.rows_truncated)); });
   }
-  if (choices.rows.empty()) throw DataError("load_choices", text(path.string(), ": expected at least one row, got none"));
+  if (choices.rows.empty()) throw_no_row("load_choices", path, options.rows);
   return choices;
 }
 

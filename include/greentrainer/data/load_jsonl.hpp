@@ -22,9 +22,10 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
     for_each_line("load_jsonl", path, read_data_file(path), options.rows,
                   [&](std::string_view line, Extent number) { encoder.add(parse_row<Json>(line), number, dataset); });
   }
+  if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
   if (dataset.examples.empty()) {
-    throw DataError("load_jsonl",
-                    text(path.string(), ": expected at least one row with a labelled token, got ", dataset.rows, " rows and none of them with one"));
+    throw DataError("load_jsonl", text(path.string(), ": expected at least one row with labelled tokens that fit into ", options.max_tokens,
+                                       ", got none among ", dataset.rows, " rows; allow more tokens, or look at the labels"));
   }
   return dataset;
 }

@@ -52,7 +52,7 @@ inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& 
     prompts.references.push_back(std::move(row.references));
     prompts.lines.push_back(row.line);
   }
-  if (prompts.ids.empty()) throw DataError("load_prompts", text(path.string(), ": expected at least one row, got none"));
+  if (prompts.ids.empty()) throw_no_row("load_prompts", path, options.rows);
   return prompts;
 }
 
