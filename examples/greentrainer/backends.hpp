@@ -13,6 +13,9 @@ namespace greentrainer::program {
 /// Declares --backend and the options of each. `choice` must outlive the command.
 void declare_backend(Command& command, BackendChoice& choice);
 
+/// Declares the options of CUDA's devices alone.
+void declare_device(Command& command, BackendChoice& choice);
+
 /// Throws UsageError for a backend that does not exist.
 void check_backend_name(const Command& command, const std::string& name);
 

@@ -137,7 +137,8 @@ void Command::require(std::string_view name) const {
 
 void Command::refuse(std::string_view name, std::string_view by, std::string_view reason) const {
   if (!given(name) || (source(name) == Source::file && source(by) == Source::command_line)) return;
-  bad_usage(name_, greentrainer::text("--", name, ": expected not to be given with ", reason, ", which does not use it; leave one of the two out"));
+  bad_usage(name_, greentrainer::text("--", name, ": expected not to be given with ", reason, ", which does not use it; ",
+                                      given(by) ? "leave one of the two out" : greentrainer::text("leave it out, or give --", by)));
 }
 
 }  // namespace greentrainer::program

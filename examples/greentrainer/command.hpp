@@ -62,6 +62,8 @@ class Command {
   /// made on the command line by option `by`.
   void refuse(std::string_view name, std::string_view by, std::string_view reason) const;
 
+  /// Throws UsageError for options that do not go together or are missing. Called before `run`, and for options that stand in a file.
+  std::function<void(const Command&)> check;
   /// What the subcommand does; returns the exit status.
   std::function<int(const Command&)> run;
 

@@ -81,6 +81,7 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
   app.set_version_flag("--version", text("greentrainer ", version));
   app.get_formatter()->column_width(34);
   app.allow_extras();
+  app.require_subcommand(0, 1);  // a second command's name is a word too many
   std::vector<Parsed> parsed(commands.size());
   for (std::size_t i = 0; i < commands.size(); ++i) {
     parsed[i] = {&commands[i], app.add_subcommand(commands[i].name(), commands[i].summary()), {}, {}};
@@ -114,8 +115,8 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
   if (const auto& file = chosen->values["config"]; !file.empty()) read_config_file(file.back(), command, commands);
   for (auto& option : command.options()) {
     if (option.is_switch()) {
-      if (!chosen->switches[option.name]) continue;
-      option.set({"true"});
+      if (chosen->app->count("--" + option.name) == 0) continue;
+      option.set({chosen->switches[option.name] ? "true" : "false"});
     } else {
       const auto& values = chosen->values[option.name];
       if (values.empty()) continue;

@@ -83,11 +83,14 @@ void print(const BackendComparison& comparison) {
                                     : "They do not agree: see the lines marked !\n");
 }
 
-int run(const Command& command, const Options& options) {
+void check(const Command& command, const Options& options) {
   command.require("model");
   command.require("data");
-  check_backend(command, options.backend);
+  check_backend_name(command, options.backend.name);
   if (options.backend.name == "eigen") bad_usage("compare", "--backend: expected another backend than the CPU's, got eigen");
+}
+
+int run(const Options& options) {
   return with_cuda(options.backend, [&](auto& other) {
     EigenBackend<float> reference;
     const auto model = load_pretrained(std::filesystem::path(options.model), reference);
@@ -114,10 +117,12 @@ Command make_compare_command() {
   command.whole("target-tokens", options->choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
-  declare_backend(command, options->backend);
+  command.text("backend", options->backend.name, "NAME", "What is compared with the CPU: cuda, an NVIDIA GPU (cuda)");
+  declare_device(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
-  command.run = [options](const Command& self) { return run(self, *options); };
+  command.check = [options](const Command& self) { check(self, *options); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

@@ -132,7 +132,7 @@ int evaluate_on(B& backend, const Options& options) {
   return 0;
 }
 
-int run(const Command& command, Options& options) {
+void check(const Command& command, Options& options) {
   command.require("model");
   command.require("data");
   if (!options.generates) {
@@ -144,6 +144,9 @@ int run(const Command& command, Options& options) {
   check_generation(command, options.generation);
   options.generation.options.batch_size = options.batch_size;
   check_backend(command, options.backend);
+}
+
+int run(const Options& options) {
   return with_backend(options.backend, [&](auto& backend) { return evaluate_on(backend, options); });
 }
 
@@ -158,14 +161,15 @@ Command make_evaluate_command() {
   command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
-  declare_rows(command, "rows", options->choice.rows, "Rows to use: the first so many, or a range from 0 (all)");
+  declare_rows(command, "rows", options->choice.rows, "Rows to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");
   declare_generation(command, options->generation);
   declare_backend(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
-  command.run = [options](const Command& self) { return run(self, *options); };
+  command.check = [options](const Command& self) { check(self, *options); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

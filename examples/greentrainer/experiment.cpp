@@ -20,13 +20,15 @@ constexpr const char* examples =
     "Examples:\n"
     "  greentrainer experiment scitldr.toml              # goes on where it was stopped; what is done is not run again\n"
     "  greentrainer experiment scitldr.toml --report     # only the report, of the runs that are done\n"
-    "FILE.toml:\n"
+    "FILE.toml, with paths as seen from the folder that the command is started in:\n"
     "  name = \"SmolLM2-135M on SciTLDR\"\n"
     "  note = \"what a reader must know\"                  # optional\n"
     "  output = \"results/scitldr\"                        # folder; report.json, report.md, report.html and cells/\n"
     "  seeds = [1, 2, 3]\n"
     "  score = \"loss\"                                    # a field of evaluate's report that methods are compared by\n"
     "  reference = \"full\"                                # the method that others are held against\n"
+    "  lower-is-better = true                            # of the score; known for loss and perplexity\n"
+    "  keep-models = false                               # whether the trained models stay in cells/\n"
     "  [finetune]                                        # options of every run, without dashes\n"
     "  model = \"smollm2-135m\"\n"
     "  train = \"train.jsonl\"\n"
@@ -46,7 +48,7 @@ struct Options {
 };
 
 /// Runs what is not done. False if a signal stopped it.
-bool run_cells(const std::vector<ExperimentCell>& cells) {
+bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& cells) {
   std::size_t open = 0;
   for (const ExperimentCell& cell : cells) open += cell.is_done() ? 0 : 1;
   say(text(cells.size(), " runs, ", cells.size() - open, " done already"));
@@ -58,6 +60,7 @@ bool run_cells(const std::vector<ExperimentCell>& cells) {
     say(title);
     const auto start = std::chrono::steady_clock::now();
     if (!cell.run()) return false;
+    experiment_report(plan, OrderedJson::array({cell.read()}));  // does it have the score? better now than after all runs
     say(text(title, ": ", duration_text(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count())));
   }
   return true;
@@ -68,7 +71,7 @@ int run(const Options& options) {
   const std::vector<ExperimentCell> cells = experiment_cells(plan);
   if (!options.report) {
     watch_for_interrupts();
-    if (!run_cells(cells)) {
+    if (!run_cells(plan, cells)) {
       say("[experiment] stopped by a signal; the same command goes on from here");
       return 130;
     }
@@ -101,10 +104,8 @@ Command make_experiment_command() {
   command.positional("FILE.toml", options->file, "What to run");
   command.on("report", options->report, "Run nothing: report what is done");
   command.on("json", options->json, "Print the report as one JSON object on stdout");
-  command.run = [options](const Command& self) {
-    self.require("FILE.toml");
-    return run(*options);
-  };
+  command.check = [](const Command& self) { self.require("FILE.toml"); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

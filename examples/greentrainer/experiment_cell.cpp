@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sstream>
 #include <sys/wait.h>
 #include <system_error>
+#include <thread>
 
 #include "greentrainer/io/atomic_file.hpp"
 #include "greentrainer/io/file.hpp"
@@ -24,7 +27,7 @@ constexpr Bytes largest_report = Bytes{1} << 30;
 
 /// "GreenTrainer 0.5" -> "greentrainer-0.5": a name for a folder.
 std::string slug(const std::string& name) {
-  std::string out;
+  std::string out = name.starts_with('.') ? "-" : "";
   for (const unsigned char c : name) out += std::isalnum(c) != 0 || c == '.' ? static_cast<char>(std::tolower(c)) : '-';
   return out;
 }
@@ -36,6 +39,13 @@ std::string last_line(const std::filesystem::path& log) {
     if (!line.empty()) last = line;
   }
   return last;
+}
+
+/// As a shell reads it.
+std::string in_quotes(const std::string& word) {
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
 void add(std::vector<std::string>& to, const std::vector<std::string>& from) { to.insert(to.end(), from.begin(), from.end()); }
@@ -52,16 +62,6 @@ ExperimentCell::ExperimentCell(const ExperimentPlan& plan, const ExperimentMetho
   if (method.trains) {
     model = (temporary_ / "model").string();
     finetune_ = {"finetune"};
-    add(finetune_, plan.finetune);
-    // A method's own option takes the place of the common one.
-    for (std::size_t i = 0; i < method.finetune.size(); ++i) {
-      const std::string& option = method.finetune[i];
-      if (!option.starts_with("--")) continue;
-      const auto common = std::find(finetune_.begin(), finetune_.end(), option);
-      if (common == finetune_.end()) continue;
-      const bool has_value = common + 1 != finetune_.end() && !(common + 1)->starts_with("--");
-      finetune_.erase(common, common + (has_value ? 2 : 1));
-    }
     add(finetune_, method.finetune);
     add(finetune_, {"--seed", text(seed), "--output", model, "--json"});
   }
@@ -77,7 +77,7 @@ OrderedJson ExperimentCell::commands() const {
     std::string line = "greentrainer";
     for (const std::string& argument : *arguments) {
       const bool quoted = argument.empty() || argument.find_first_of(" *?[]{}'\"$&|;<>()\\") != std::string::npos;
-      line += quoted ? " '" + argument + "'" : " " + argument;
+      line += quoted ? " " + in_quotes(argument) : " " + argument;
     }
     list.push_back(line);
   }
@@ -112,18 +112,31 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
                 text(method_->name, ": expected to start ", arguments.front(), ", got \"", std::generic_category().message(error), "\""));
   int status = 0;
   bool passed_on = false;
-  while (::waitpid(process, &status, 0) < 0) {
-    if (errno != EINTR)
+  for (pid_t ended = 0; ended == 0;) {
+    ended = ::waitpid(process, &status, WNOHANG);
+    if (ended < 0 && errno != EINTR) {
       throw Error("experiment",
                   text(method_->name, ": expected to wait for ", arguments.front(), ", got \"", std::generic_category().message(errno), "\""));
+    }
+    if (ended > 0) break;
+    ended = 0;
     if (interrupted() && !passed_on) {  // Ctrl-C reaches the whole group; a signal to this process alone is passed on
       ::kill(process, SIGTERM);
       passed_on = true;
     }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   if (interrupted()) return false;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  throw Error("experiment", text(method_->name, ", seed ", seed_, ": expected ", arguments.front(), " to end well, got: ", last_line(log)));
+  const std::string what = text(method_->name, ", seed ", seed_, ": expected ", arguments.front(), " to end well, got ");
+  if (WIFSIGNALED(status)) {
+    throw Error("experiment", text(what, "signal ", WTERMSIG(status), " (", ::strsignal(WTERMSIG(status)), ")",
+                                   WTERMSIG(status) == SIGKILL ? "; is memory short?" : "", "; its log is ", log.string()));
+  }
+  const std::string said = text(what, "exit status ", WEXITSTATUS(status), ": ", last_line(log));
+  if (WEXITSTATUS(status) == 77) throw MissingDevice("experiment", said);
+  if (WEXITSTATUS(status) == 2) throw UsageError("experiment", said);
+  throw Error("experiment", said);
 }
 
 bool ExperimentCell::run() const {
@@ -135,12 +148,14 @@ bool ExperimentCell::run() const {
   const std::filesystem::path model = temporary_ / "model";
   if (!finetune_.empty()) {
     if (!run_command(finetune_, temporary_ / "finetune.json")) return false;
-    std::filesystem::copy_file(model / "metrics.jsonl", temporary_ / "metrics.jsonl");
+    atomic_write_file(temporary_ / "metrics.jsonl", read_file(model / "metrics.jsonl", largest_report));
   }
   if (!run_command(evaluate_, temporary_ / "evaluate.json")) return false;
-  if (!keep_model_) std::filesystem::remove_all(model);
+  if (!keep_model_) std::filesystem::remove_all(model, ignored);
   atomic_write_file(temporary_ / "commands.json", commands().dump(2) + "\n");
-  std::filesystem::rename(temporary_, folder_);
+  std::filesystem::remove_all(folder_, ignored);  // without commands.json: no results
+  std::filesystem::rename(temporary_, folder_, error);
+  if (error) throw SaveError("experiment", text(folder_.string(), ": expected to put the results there, got \"", error.message(), "\""));
   return true;
 }
 
@@ -166,6 +181,13 @@ std::vector<ExperimentCell> experiment_cells(const ExperimentPlan& plan) {
   for (const std::int64_t seed : plan.seeds) {  // seed by seed: a table with few seeds is there early
     for (const ExperimentMethod& method : plan.methods) {
       if (method.trains || seed == plan.seeds.front()) cells.emplace_back(plan, method, seed);
+    }
+  }
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (cells[i].folder() != cells[j].folder()) continue;
+      throw UsageError("experiment", text("[[method]] ", cells[i].method().name, ": expected results in a folder of its own, got ",
+                                          cells[i].folder().filename().string(), " as of ", cells[j].method().name, "; choose another name"));
     }
   }
   return cells;

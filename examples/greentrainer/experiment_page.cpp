@@ -20,6 +20,12 @@ std::string number(const OrderedJson& row, const char* field, double unit, int d
   return fixed(row.at(field).at("mean").get<double>() / unit, digits);
 }
 
+/// With three digits that say something.
+std::string significant(double value) {
+  const int before = value > 0 ? static_cast<int>(std::floor(std::log10(value))) : 0;
+  return fixed(value, std::max(0, 2 - before));
+}
+
 std::string with_spread(const OrderedJson& value, int digits) {
   std::string out = fixed(value.at("mean").get<double>(), digits);
   if (!value.at("spread").is_null()) out += " ± " + fixed(value.at("spread").get<double>(), digits);
@@ -47,8 +53,9 @@ std::vector<Row> method_table(const OrderedJson& report) {
     Row line = {row.at("method").get<std::string>(), text(row.at("seeds").get<int>())};
     for (const std::string& name : names) line.push_back(row.at("scores").contains(name) ? with_spread(row.at("scores").at(name), 4) : "");
     line.push_back(number(row, "ratio", 1, 4));
-    line.push_back(number(row, "all_flops", 1e12, 2));
-    line.push_back(row.contains("train_seconds") ? with_spread(row.at("train_seconds"), 1) : "");
+    line.push_back(row.contains("all_flops") ? significant(row.at("all_flops").at("mean").get<double>() * 1e-12) : "");
+    line.push_back(row.contains("train_seconds") ? with_spread(row.at("train_seconds"), row.at("train_seconds").at("mean").get<double>() < 1 ? 4 : 1)
+                                                 : "");
     line.push_back(row.contains("choosing_share_of_seconds") ? number(row, "choosing_share_of_seconds", 0.01, 1) + "%" : "");
     line.push_back(number(row, "peak_memory_bytes", 1e6, 0));
     table.push_back(std::move(line));
@@ -141,6 +148,31 @@ std::string selection_map(const OrderedJson& cell) {
   return map.svg();
 }
 
+/// A cell of a Markdown table.
+std::string in_table(const std::string& cell) {
+  std::string out;
+  for (const char c : cell) out += c == '|' ? std::string("\\|") : std::string(1, c);
+  return out;
+}
+
+/// What is true where nothing was diagnosed.
+std::string nothing_stands_out(const OrderedJson& report) {
+  const auto reference = report.at("reference").get<std::string>();
+  int compared = 0;
+  bool known = false;
+  for (const auto& row : report.at("methods")) {
+    const bool has_results = row.contains("ratio");
+    if (row.at("method") == reference)
+      known = row.at("seeds").get<int>() > 0;
+    else
+      compared += has_results ? 1 : 0;
+  }
+  if (!known || compared == 0)
+    return text("Scores were not compared: ", known ? "there is nothing beside " : "there are no results of ", reference, ".");
+  return text("No score is worse than ", reference,
+              "'s by more than 2% and the spread; every promised budget was met; importance and selection took at most 5% of training's time.");
+}
+
 std::string paragraph(const std::string& markup) { return markup.empty() ? "" : "<p>" + markup + "</p>\n"; }
 
 }  // namespace
@@ -152,7 +184,7 @@ std::string experiment_markdown(const OrderedJson& report) {
   const std::vector<Row> table = method_table(report);
   for (std::size_t i = 0; i < table.size(); ++i) {
     out += "|";
-    for (const std::string& cell : table[i]) out += " " + cell + " |";
+    for (const std::string& cell : table[i]) out += " " + in_table(cell) + " |";
     out += "\n";
     if (i > 0) continue;
     out += "| --- |";
@@ -161,8 +193,7 @@ std::string experiment_markdown(const OrderedJson& report) {
   }
   out += text("\n", legend, "\n\n## What stands out\n\n");
   for (const auto& line : report.at("diagnoses")) out += "- " + line.get<std::string>() + "\n";
-  if (report.at("diagnoses").empty())
-    out += "No score lost beyond the spread, every promised budget met, importance and selection at most 5% of training's time.\n";
+  if (report.at("diagnoses").empty()) out += nothing_stands_out(report) + "\n";
   out += "\n## Commands\n\n";
   for (const auto& cell : report.at("cells")) {
     for (const auto& command : cell.at("commands")) out += "    " + command.get<std::string>() + "\n";
@@ -191,8 +222,7 @@ std::string experiment_page(const OrderedJson& report) {
   }
   out += "</table>\n" + paragraph(legend) + "<h2>What stands out</h2>\n<ul>\n";
   for (const auto& line : report.at("diagnoses")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
-  if (report.at("diagnoses").empty())
-    out += "<li>No score lost beyond the spread, every promised budget met, importance and selection at most 5% of training's time.</li>\n";
+  if (report.at("diagnoses").empty()) out += "<li>" + escape_markup(nothing_stands_out(report)) + "</li>\n";
   out += "</ul>\n<h2>Curves</h2>\n";
 
   Plot losses{.title = "Training loss", .x_label = "steps", .y_label = "loss, mean over seeds", .series = {}};
@@ -204,13 +234,17 @@ std::string experiment_page(const OrderedJson& report) {
   if (!losses.series.empty()) out += losses.svg() + "\n";
   out += score_against(report, "all_flops", 1e12, "TFLOPs").svg() + "\n" + score_against(report, "train_seconds", 1, "seconds").svg() + "\n";
 
-  out += "<h2>What was selected</h2>\n" + paragraph(
-                                              "Colour: importance of a tensor as a share of the largest of that selection (white 0, blue positive, "
-                                              "orange negative). A green bar: selected.");
+  std::string maps;
   for (const auto& cell : report.at("cells")) {
     if (const std::string map = selection_map(cell); !map.empty())
-      out += "<details><summary>" + escape_markup(cell.at("method").get<std::string>()) + ", seed " + cell.at("seed").dump() + "</summary>" + map +
-             "</details>\n";
+      maps += "<details><summary>" + escape_markup(cell.at("method").get<std::string>()) + ", seed " + cell.at("seed").dump() + "</summary>" + map +
+              "</details>\n";
+  }
+  if (!maps.empty()) {
+    out += "<h2>What was selected</h2>\n" + paragraph(
+                                                "Colour: importance of a tensor as a share of the largest of that selection (white 0, blue positive, "
+                                                "orange negative). A green bar: selected.");
+    out += maps;
   }
   out += "<h2>Commands</h2>\n<pre>";
   for (const auto& cell : report.at("cells")) {

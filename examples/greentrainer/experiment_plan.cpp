@@ -1,6 +1,8 @@
 #include "experiment_plan.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <limits>
 #include <set>
 
 #include <toml++/toml.h>
@@ -38,6 +40,7 @@ std::vector<std::string> arguments_of(const toml::table& table, const std::strin
     const std::vector<std::string> values = option_values(place, node, option->list);
     try {
       option->set(values);
+      option->source = Command::Source::file;
     } catch (const UsageError& error) {
       const std::string what = error.what();
       bad_usage("experiment", text(where, ", ", what.substr(what.find("] ") + 2)));
@@ -76,7 +79,7 @@ std::vector<std::int64_t> read_seeds(const toml::table& file, const std::string&
   std::vector<std::int64_t> seeds;
   for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
     const auto seed = (*array)[i].value_exact<std::int64_t>();
-    if (!seed || *seed < 0 || std::find(seeds.begin(), seeds.end(), *seed) != seeds.end()) {
+    if (!seed || *seed < 0 || *seed > std::numeric_limits<Index>::max() || std::find(seeds.begin(), seeds.end(), *seed) != seeds.end()) {
       bad_usage("experiment", text(path, ", key \"seeds\": expected whole numbers from 0 on, each once, got something else at place ", i + 1));
     }
     seeds.push_back(*seed);
@@ -91,7 +94,22 @@ const toml::table& required_table(const toml::table& file, const std::string& pa
   return *table;
 }
 
-ExperimentMethod read_method(const toml::table& table, const std::string& path, std::size_t place) {
+/// Checks options that stand together, as the command itself would.
+void check_options(const Command& command, const std::string& where) {
+  try {
+    command.check(command);
+  } catch (const UsageError& error) {
+    const std::string what = error.what();
+    bad_usage("experiment", text(where, ", ", what.substr(what.find("] ") + 2)));
+  }
+}
+
+void check_file(const std::string& where, const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) throw LoadError("experiment", text(where, ": expected a file or folder, got none named ", path));
+}
+
+ExperimentMethod read_method(const toml::table& table, const toml::table& common, const std::string& path, std::size_t place) {
   ExperimentMethod method;
   read_key(table, path, "name", method.name);
   const std::string where = text(path, ", [[method]] ", method.name.empty() ? text(place) : method.name);
@@ -101,9 +119,24 @@ ExperimentMethod read_method(const toml::table& table, const std::string& path, 
     method.trains = false;
     return method;
   }
+  // A method's own option takes the place of the common one.
+  toml::table others = common;
+  for (const auto& [key, node] : table) others.erase(key);
+  if (table.contains("steps")) others.erase("epochs");
+  if (table.contains("epochs")) others.erase("steps");
+  const toml::table& rest = others;
   Command finetune = make_finetune_command();
-  method.finetune = arguments_of(table, where, finetune, {"name"});
-  if (table["method"].value_or(std::string("green")) == "green") method.rho = table["rho"].value_or(0.5);
+  method.finetune = arguments_of(rest, path + ", [finetune]", finetune);
+  const std::vector<std::string> own = arguments_of(table, where, finetune, {"name"});
+  method.finetune.insert(method.finetune.end(), own.begin(), own.end());
+  Command::Option& output = *finetune.find("output");  // the runner's
+  output.source = Command::Source::file;
+  check_options(finetune, where);
+  const auto option = [&](const char* key) { return toml::node_view<const toml::node>((table.contains(key) ? table : rest).get(key)); };
+  for (const char* key : {"model", "train", "validation"}) {
+    if (const auto file = option(key).value<std::string>()) check_file(text(where, ", key \"", key, '"'), *file);
+  }
+  if (option("method").value_or(std::string("green")) == "green") method.rho = option("rho").value_or(0.5);
   return method;
 }
 
@@ -127,27 +160,36 @@ ExperimentPlan read_experiment(const std::string& path) {
   }
   plan.seeds = read_seeds(file, path);
 
-  Command finetune = make_finetune_command(), evaluate = make_evaluate_command();
+  Command evaluate = make_evaluate_command();
   const toml::table& finetune_table = required_table(file, path, "finetune");
   const toml::table& evaluate_table = required_table(file, path, "evaluate");
-  plan.finetune = arguments_of(finetune_table, path + ", [finetune]", finetune);
   plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);
   plan.model = finetune_table["model"].value_or(std::string());
   if (plan.model.empty()) bad_usage("experiment", text(path, ", [finetune], key \"model\": expected the folder of a model, got none"));
   if (evaluate_table.contains("model"))
     bad_usage("experiment", text(path, ", [evaluate], key \"model\": expected no model, since each run's own is evaluated; remove it"));
+  evaluate.find("model")->source = Command::Source::file;
+  check_options(evaluate, path + ", [evaluate]");
+  check_file(path + ", [evaluate], key \"data\"", evaluate_table["data"].value_or(std::string()));
 
   const toml::array* methods = file["method"].as_array();
   for (std::size_t i = 0; methods != nullptr && i < methods->size(); ++i) {
     const toml::table* table = (*methods)[i].as_table();
     if (table == nullptr) bad_usage("experiment", text(path, ": expected tables [[method]], got something else"));
-    plan.methods.push_back(read_method(*table, path, i + 1));
+    plan.methods.push_back(read_method(*table, finetune_table, path, i + 1));
     for (std::size_t j = 0; j < i; ++j) {
       if (plan.methods[j].name == plan.methods[i].name)
         bad_usage("experiment", text(path, ", [[method]] ", plan.methods[i].name, ": expected names of their own, got one twice"));
     }
   }
   if (plan.methods.empty()) bad_usage("experiment", text(path, ": expected at least one table [[method]], got none"));
+  const auto is_reference = [&](const ExperimentMethod& method) { return method.name == plan.reference; };
+  if (file.contains("reference") && std::none_of(plan.methods.begin(), plan.methods.end(), is_reference)) {
+    std::vector<std::string> names;
+    for (const ExperimentMethod& method : plan.methods) names.push_back(method.name);
+    bad_usage("experiment",
+              text(path, ", key \"reference\": expected the name of a method, got ", plan.reference, suggestion(plan.reference, names)));
+  }
   return plan;
 }
 

@@ -10,7 +10,7 @@ namespace greentrainer::program {
 struct ExperimentMethod {
   std::string name;
   bool trains = true;
-  std::vector<std::string> finetune;  ///< arguments, such as {"--method", "green", "--rho", "0.5"}
+  std::vector<std::string> finetune;  ///< arguments, such as {"--method", "green", "--rho", "0.5"}, those of [finetune] among them
   double rho = 0;                     ///< of method green; 0: no budget was promised
 };
 
@@ -24,14 +24,14 @@ struct ExperimentPlan {
   std::string reference = "full";  ///< name of the method that others are held against
   bool keep_models = false;
   std::vector<std::int64_t> seeds = {1};
-  std::vector<std::string> finetune;  ///< arguments of every run
-  std::vector<std::string> evaluate;
-  std::string model;  ///< of [finetune]: what a method that does not train evaluates
+  std::vector<std::string> evaluate;  ///< arguments of every run
+  std::string model;                  ///< of [finetune]: what a method that does not train evaluates
   std::vector<ExperimentMethod> methods;
 };
 
-/// Reads FILE.toml. Every option is checked against those of finetune and evaluate before anything runs. Throws UsageError for an unknown or missing
-/// key, with the nearest known one, LoadError for a file that is not TOML.
+/// Reads FILE.toml. Every option is checked as finetune and evaluate would, before anything runs. Throws UsageError for an unknown or missing key,
+/// with the nearest known one, and for options that do not go together; LoadError for a file that is not TOML, and for files of data that are not
+/// there.
 ExperimentPlan read_experiment(const std::string& path);
 
 }  // namespace greentrainer::program

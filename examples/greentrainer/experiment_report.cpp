@@ -7,6 +7,7 @@
 
 #include "command.hpp"
 #include "console.hpp"
+#include "finetune_report.hpp"
 #include "greentrainer/core/version.hpp"
 #include "machine.hpp"
 
@@ -24,9 +25,10 @@ OrderedJson mean_and_spread(const std::vector<double>& values) {
   return {{"mean", mean}, {"spread", values.size() > 1 ? OrderedJson(std::sqrt(squares / static_cast<double>(values.size() - 1))) : OrderedJson()}};
 }
 
-/// Every number of evaluate's report that describes the data as a whole: "loss", "accuracy", "rouge.rouge1", ...
+/// Every number of evaluate's report that says how good the model is: "loss", "accuracy", "rouge.rouge1", ...
 void collect_scores(const OrderedJson& json, const std::string& prefix, Numbers& scores) {
   for (const auto& [key, value] : json.items()) {
+    if (key == "generation") continue;  // how long it took
     if (value.is_number() && key != "tokens") scores[prefix + key].push_back(value.get<double>());
     if (value.is_object()) collect_scores(value, prefix + key + ".", scores);
   }
@@ -44,7 +46,20 @@ void collect_costs(const OrderedJson& report, Numbers& costs) {
   costs["train_seconds"].push_back(training + choosing);
   costs["choosing_share_of_seconds"].push_back(choosing / (training + choosing));
   costs["choosing_share_of_flops"].push_back(flops.at("importance").get<double>() / costs["all_flops"].back());
-  costs["peak_memory_bytes"].push_back(report.at("peak_memory_bytes").get<double>());
+  costs["peak_memory_bytes"].push_back(
+      report.at(report.contains("device_peak_memory_bytes") ? "device_peak_memory_bytes" : "peak_memory_bytes").get<double>());
+}
+
+/// Of the selections by importance: the share of tensors that it holds for harmful, and of the budget that was spent.
+void collect_choices(const OrderedJson& report, Numbers& costs) {
+  for (const auto& selection : report.at("selections")) {
+    const auto& importance = selection.at("importance");
+    if (importance.empty()) continue;
+    const auto negative =
+        std::count_if(importance.begin(), importance.end(), [](const OrderedJson& value) { return value.is_number() && value.get<double>() < 0; });
+    costs["negative_importance"].push_back(static_cast<double>(negative) / static_cast<double>(importance.size()));
+    costs["budget_spent"].push_back(selection.at("cost").get<double>() / selection.at("budget").get<double>());
+  }
 }
 
 OrderedJson summary(const ExperimentMethod& method, const OrderedJson& cells) {
@@ -54,7 +69,9 @@ OrderedJson summary(const ExperimentMethod& method, const OrderedJson& cells) {
     if (cell.at("method") != method.name) continue;
     ++seeds;
     collect_scores(cell.at("evaluate"), "", scores);
-    if (cell.contains("finetune")) collect_costs(cell.at("finetune"), costs);
+    if (!cell.contains("finetune")) continue;
+    collect_costs(cell.at("finetune"), costs);
+    collect_choices(cell.at("finetune"), costs);
   }
   OrderedJson row = {{"method", method.name}, {"seeds", seeds}, {"rho", method.rho > 0 ? OrderedJson(method.rho) : OrderedJson()}};
   row["scores"] = OrderedJson::object();
@@ -82,10 +99,11 @@ std::optional<std::string> lost_score(const OrderedJson& report, const OrderedJs
   const auto spread = [](const OrderedJson& value) { return value.at("spread").is_null() ? 0 : value.at("spread").get<double>(); };
   const double noise = std::hypot(spread(own), spread(full));
   if (lost <= 0.02 * of || lost <= noise) return std::nullopt;
-  return text(row.at("method").get<std::string>(), ": score lost at this budget: ", name, " is ", percent(lost / of), " worse than ",
-              reference.at("method").get<std::string>(), "'s (", fixed(own.at("mean").get<double>(), 4), " against ",
-              fixed(full.at("mean").get<double>(), 4), ", spread ", fixed(noise, 4),
-              "). A larger --rho, a larger learning rate for the fewer tensors, or choosing more often may win it back.");
+  const bool promised = !row.at("rho").is_null(), known = !own.at("spread").is_null() && !full.at("spread").is_null();
+  return text(row.at("method").get<std::string>(), promised ? ": score lost at this budget: " : ": score lost: ", name, " is ", percent(lost / of),
+              " worse than ", reference.at("method").get<std::string>(), "'s (", fixed(own.at("mean").get<double>(), 4), " against ",
+              fixed(full.at("mean").get<double>(), 4), known ? text(", spread ", fixed(noise, 4), ").") : ", one seed, spread unknown).",
+              promised ? " A larger --rho, a larger learning rate for the fewer tensors, or choosing more often may win it back." : "");
 }
 
 }  // namespace
@@ -94,15 +112,24 @@ std::vector<std::string> diagnose(const OrderedJson& report) {
   std::vector<std::string> found;
   const OrderedJson* reference = method_named(report, report.at("reference").get<std::string>());
   for (const auto& row : report.at("methods")) {
-    if (row.at("rho").is_null() || row.at("seeds").get<int>() == 0) continue;  // nothing was promised
-    const auto name = row.at("method").get<std::string>();
-    const double rho = row.at("rho").get<double>(), ratio = row.at("largest_ratio").get<double>();
-    if (reference != nullptr) {
+    if (!row.contains("ratio")) continue;  // nothing was trained
+    if (reference != nullptr && &row != reference) {
       if (const auto lost = lost_score(report, row, *reference)) found.push_back(*lost);
     }
+    if (row.at("rho").is_null()) continue;  // nothing was promised
+    const auto name = row.at("method").get<std::string>();
+    const double rho = row.at("rho").get<double>(), ratio = row.at("largest_ratio").get<double>();
     if (ratio > rho) {
-      found.push_back(text(name, ": budget promised and not met: ", fixed(ratio, 4), " of full training's FLOPs were spent where ", rho,
-                           " was asked for. Is the cost model the one of this backend?"));
+      found.push_back(
+          text(name, ": budget promised and not met: ", fixed(ratio, 4), " of full training's FLOPs were spent where ", rho,
+               " was asked for. Was selection told of all dependencies (--dependencies graph), and is the cost model the one of this backend?"));
+    }
+    if (row.contains("negative_importance")) {
+      const double negative = row.at("negative_importance").at("mean").get<double>(), spent = row.at("budget_spent").at("mean").get<double>();
+      if (const std::string advice = overshoot_advice(negative); !advice.empty()) found.push_back(name + ": " + advice);
+      if (spent < 0.97) {
+        found.push_back(text(name, ": ", percent(spent), " of the budget was spent: nothing else that fits had a positive importance."));
+      }
     }
     const double share = row.at("choosing_share_of_seconds").at("mean").get<double>();
     if (share > 0.05) {

@@ -108,7 +108,7 @@ void check(const Command& command, Options& options) {
     for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
   }
-  if (options.validation.empty()) command.refuse("validation-rows", "validation", "no --validation");
+  if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
   if (options.method == "listed" && options.tensors.empty())
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
@@ -280,6 +280,10 @@ int finetune(B& backend, const Options& options) {
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
     say(line);
+    const auto negative = std::count_if(record.importance.begin(), record.importance.end(), [](const auto& one) { return one.second < 0; });
+    const std::string advice =
+        overshoot_advice(static_cast<double>(negative) / static_cast<double>(std::max<std::size_t>(1, record.importance.size())));
+    if (!advice.empty()) say("note: " + advice);
     say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
   };
   fit.should_stop = interrupted;
@@ -304,7 +308,10 @@ int finetune(B& backend, const Options& options) {
   parents.keep();
   around.save_seconds = since(save_start);
   around.total_seconds = since(start);
-  around.joules = energy.joules();
+  if constexpr (requires { backend.memory().peak; })
+    around.device_peak = backend.memory().peak;  // and no joules: the meter counts processors alone
+  else
+    around.joules = energy.joules();
   if (options.json)
     print_json(json_of(report, around));
   else
@@ -312,8 +319,7 @@ int finetune(B& backend, const Options& options) {
   return 0;
 }
 
-int run(const Command& command, Options options) {
-  check(command, options);
+int run(const Options& options) {
   return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options); });
 }
 
@@ -350,16 +356,18 @@ Command make_finetune_command() {
   command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->data.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
-  declare_rows(command, "train-rows", options->data.rows, "Rows of --train to use: the first so many, or a range from 0 (all)");
+  declare_rows(command, "train-rows", options->data.rows,
+               "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
   command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
-  command.whole("seed", options->seed, 0, "Of the order of the examples (0)");
+  command.whole("seed", options->seed, 0, "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
   declare_backend(command, options->backend);
   command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"}, "Element type of the output (each tensor's own)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");
-  command.run = [options](const Command& self) { return run(self, *options); };
+  command.check = [options](const Command& self) { check(self, *options); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

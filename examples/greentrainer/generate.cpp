@@ -32,7 +32,8 @@ struct Options {
 };
 
 template <Backend B>
-int generate_on(B& backend, const Options& options, bool from_file) {
+int generate_on(B& backend, const Options& options) {
+  const bool from_file = !options.data.empty();
   auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   Prompts prompts;
   if (from_file)
@@ -59,7 +60,7 @@ int generate_on(B& backend, const Options& options, bool from_file) {
   return 0;
 }
 
-int run(const Command& command, const Options& options) {
+void check(const Command& command, const Options& options) {
   command.require("model");
   if (command.given("prompt") == command.given("data")) {
     bad_usage("generate", text("--prompt: expected either it or --data, got ", command.given("prompt") ? "both" : "neither"));
@@ -69,7 +70,10 @@ int run(const Command& command, const Options& options) {
   }
   check_generation(command, options.generation);
   check_backend(command, options.backend);
-  return with_backend(options.backend, [&](auto& backend) { return generate_on(backend, options, command.given("data")); });
+}
+
+int run(const Options& options) {
+  return with_backend(options.backend, [&](auto& backend) { return generate_on(backend, options); });
 }
 
 }  // namespace
@@ -80,7 +84,8 @@ Command make_generate_command() {
   command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
   command.text("data", options->data, "FILE", "Prompts, JSON lines");
-  declare_rows(command, "rows", options->choice.rows, "Rows of --data to use: the first so many, or a range from 0 (all)");
+  declare_rows(command, "rows", options->choice.rows,
+               "Rows of --data to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("max-tokens", options->choice.max_tokens, 2,
                 "Tokens of a prompt and what is generated; prompts are cut to it (the model's positions, at most 512)");
@@ -89,7 +94,8 @@ Command make_generate_command() {
   declare_backend(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
-  command.run = [options](const Command& self) { return run(self, *options); };
+  command.check = [options](const Command& self) { check(self, *options); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_experiment_command());
     commands.push_back(make_compare_command());
     const Command* command = read_command_line(argc, argv, commands);
+    if (command != nullptr && command->check) command->check(*command);
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();
     if (!std::cout) throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");

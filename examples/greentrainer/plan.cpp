@@ -371,7 +371,6 @@ void check(const Command& command, const Options& options) {
 }
 
 int run(const Command& command, const Options& options) {
-  check(command, options);
   const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
   const Report report = KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, command, options); });
   for (const std::string& note : report.notes) say("note: " + note);
@@ -400,6 +399,7 @@ Command make_plan_command() {
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
+  command.check = [options](const Command& self) { check(self, *options); };
   command.run = [options](const Command& self) { return run(self, *options); };
   return command;
 }

@@ -130,10 +130,8 @@ Command make_select_command() {
   command.text("problem", options->problem, "FILE", "JSON file with the problem");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");
-  command.run = [options](const Command& self) {
-    self.require("problem");
-    return run(*options);
-  };
+  command.check = [](const Command& self) { self.require("problem"); };
+  command.run = [options](const Command&) { return run(*options); };
   return command;
 }
 

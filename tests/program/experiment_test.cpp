@@ -1,4 +1,6 @@
+#include <chrono>
 #include <string>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -14,11 +16,11 @@ struct Experiment {
     folder.write("rows.jsonl", golden_rows("llama-gqa-tied"));
     write(more);
   }
-  void write(const std::string& more, const std::string& rho = "0.6") const {
+  void write(const std::string& more, const std::string& rho = "0.6", const std::string& common = "") const {
     folder.write("compare.toml",
                  "name = \"Tiny <model>\"\nnote = \"random weights\"\noutput = \"" + (folder / "results").string() + "\"\nseeds = [3, 4]\n" + more +
                      "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") + "\"\ntrain = \"" + rows() +
-                     "\"\nsteps = 3\nbatch-size = 2\nlearning-rate = 1e-3\n[evaluate]\ndata = \"" + rows() +
+                     "\"\nsteps = 3\nbatch-size = 2\nlearning-rate = 1e-3\n" + common + "[evaluate]\ndata = \"" + rows() +
                      "\"\n[[method]]\nname = \"untouched\"\nmethod = \"none\"\n[[method]]\nname = \"full\"\nmethod = \"full\"\nlearning-rate = 2e-3\n"
                      "[[method]]\nname = \"Green\"\nmethod = \"green\"\nreselect-every = \"2s\"\nrho = " +
                      rho + "\n");
@@ -67,6 +69,18 @@ TEST_CASE("experiment runs every method with every seed, and its report is what 
   CHECK(contents(experiment.folder / "results/report.md").find("| Green | 2 |") != std::string::npos);
 }
 
+TEST_CASE("a learning rate at which importances mean little is diagnosed") {
+  const Experiment experiment;
+  experiment.write("", "0.6\nlearning-rate = 0.3");
+  const Outcome outcome = experiment.run({"--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json report = outcome.json();
+  CHECK(report["methods"][2]["negative_importance"]["mean"].get<double>() > 0.25);
+  const std::string diagnoses = report["diagnoses"].dump();
+  CHECK(diagnoses.find("Green: ") != std::string::npos);
+  CHECK(diagnoses.find("of the tensors have a negative importance: a step of all tensors at once overshoots") != std::string::npos);
+}
+
 TEST_CASE("an experiment's commands, run by hand, give the same loss") {
   const Experiment experiment;
   REQUIRE(experiment.run().status == 0);
@@ -93,6 +107,44 @@ TEST_CASE("an experiment goes on where it was stopped, and never mixes results o
   CHECK(other.err.find("green-seed3: expected results of the commands that the file asks for now") != std::string::npos);
 }
 
+TEST_CASE("what stands in [finetune] is every method's that does not say otherwise") {
+  const Experiment experiment;
+  experiment.write("", "0.6", "rho = 0.8\n");
+  const Outcome outcome = experiment.run({"--json"});
+  CHECK(outcome.status == 2);  // rho is not for method full
+  CHECK(outcome.err.find("[[method]] full, --rho: expected not to be given with --method full") != std::string::npos);
+
+  experiment.folder.write("green.toml",
+                          "name = \"Greens\"\noutput = \"" + (experiment.folder / "greens").string() + "\"\nseeds = [1]\nreference = \"own\"\n" +
+                              "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") + "\"\ntrain = \"" + experiment.rows() +
+                              "\"\nepochs = 9\nrho = 0.8\nno-shuffle = true\n[evaluate]\ndata = \"" + experiment.rows() +
+                              "\"\n[[method]]\nname = \"common\"\nsteps = 2\n[[method]]\nname = \"own\"\nsteps = 2\nrho = 0.6\nno-shuffle = false\n");
+  const Outcome greens = run_program({"experiment", (experiment.folder / "green.toml").string(), "--json"});
+  REQUIRE_MESSAGE(greens.status == 0, greens.err);
+  const Json report = greens.json();
+  CHECK(report["methods"][0]["rho"] == 0.8);
+  CHECK(report["methods"][1]["rho"] == 0.6);
+  CHECK(report["cells"][0]["commands"][0].get<std::string>().find("--no-shuffle") != std::string::npos);
+  CHECK(report["cells"][1]["commands"][0].get<std::string>().find("--no-shuffle") == std::string::npos);
+  CHECK(report["diagnoses"].dump().find("not met") == std::string::npos);
+}
+
+TEST_CASE("a signal to an experiment reaches the run that it waits for") {
+  const Experiment endless;
+  std::string file = contents(endless.folder / "compare.toml");
+  file.replace(file.find("steps = 3"), 9, "steps = 1000000");
+  endless.folder.write("compare.toml", file);
+  Program program({"experiment", (endless.folder / "compare.toml").string()});
+  for (int i = 0; i < 600 && program.error_so_far().find("[2/5]") == std::string::npos; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  program.signal(SIGTERM);
+  const Outcome outcome = program.wait();
+  CHECK(outcome.status == 130);
+  CHECK(outcome.err.find("stopped by a signal") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(endless.folder / "results/cells/full-seed3"));
+}
+
 TEST_CASE("a mistake in an experiment's file is found before anything runs") {
   CHECK(Experiment("scores = \"loss\"\n").run().err.find("did you mean score?") != std::string::npos);
   const Experiment wrong_rho;
@@ -101,11 +153,21 @@ TEST_CASE("a mistake in an experiment's file is found before anything runs") {
   CHECK(outcome.status == 2);
   CHECK(outcome.err.find("[[method]] Green, --rho: expected a number") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(wrong_rho.folder / "results"));
+  CHECK(Experiment("reference = \"ful\"\n").run().err.find("key \"reference\": expected the name of a method, got ful; did you mean full?") !=
+        std::string::npos);
+  const Experiment same_folder;
+  same_folder.write("", "0.6\n[[method]]\nname = \"FULL\"\nmethod = \"full\"");
+  CHECK(same_folder.run().err.find("[[method]] FULL: expected results in a folder of its own, got full-seed3 as of full") != std::string::npos);
+  const Experiment no_data;
+  std::filesystem::remove(no_data.folder / "rows.jsonl");
+  CHECK(no_data.run().err.find("expected a file or folder, got none named") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(no_data.folder / "results"));
   CHECK(run_program({"experiment"}).err.find("FILE.toml: expected a value, got none") != std::string::npos);
 
   const Experiment wrong_score("score = \"rougeL\"\n");
   const Outcome late = wrong_score.run();
   CHECK(late.status == 1);
+  CHECK_FALSE(std::filesystem::exists(wrong_score.folder / "results/cells/full-seed3"));  // found after the first run
   CHECK(late.err.find("expected a field of evaluate's report, got rougeL") != std::string::npos);
 }
 

@@ -215,8 +215,8 @@ TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") 
     CHECK(outcome.status == 2);
     CHECK(outcome.err.find("[finetune] --train-rows: expected a number of rows or a range such as 400:500, got") == 0);
   }
-  CHECK(run_program(run.arguments({"--validation-rows", "1"})).err.find("--validation-rows: expected not to be given with no --validation") !=
-        std::string::npos);
+  CHECK(run_program(run.arguments({"--validation-rows", "1"}))
+            .err.find("--validation-rows: expected not to be given with training without --validation") != std::string::npos);
 }
 
 TEST_CASE("selection that knows less than the graph passes its budget; the report says so") {
