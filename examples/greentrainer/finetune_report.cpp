@@ -47,10 +47,10 @@ void Metrics::evaluation(const char* when, double loss) { add({{"event", "evalua
 
 std::string overshoot_advice(double negative) {
   if (negative <= 0.25) return "";
-  return text(fixed(100 * negative, 1),
-              "% of the tensors have a negative importance: a step of all tensors at once overshoots at this learning rate, so ",
-              "their gradients behind it say little of their worth. Take --importance first-order, which looks at the gradients before the step and ",
-              "costs half, or a smaller --learning-rate.");
+  return text(
+      fixed(100 * negative, 1), "% of the tensors have a negative importance: a step of all tensors at once overshoots at this learning rate, so ",
+      "their gradients behind it say little of their worth. Compare with --importance first-order, which looks at the gradients before the step ",
+      "and costs half, and with a smaller --learning-rate.");
 }
 
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
