@@ -2,7 +2,7 @@
 """What kinds of tensors importance metrics favour: a Markdown page from an experiment's report.
 
     greentrainer plan --model MODEL --json >plan.json
-    python3 benchmarks/importance_by_kind.py results/metrics/report.json plan.json >importance_by_kind.md
+    python3 benchmarks/importance_by_kind.py results/ablations/report.json plan.json --methods 'paper;first-order' >importance_by_kind.md
 
 Takes the first selection of every run: all metrics and seeds look at the same weights there, at batches of their own. Shares are means over seeds.
 """
@@ -50,6 +50,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report")
     parser.add_argument("plan")
+    parser.add_argument("--methods", help="separated by semicolons (all that choose by importance)")
     args = parser.parse_args()
     with open(args.report, encoding="utf-8") as file:
         report = json.load(file)
@@ -64,7 +65,8 @@ def main():
     runs = defaultdict(list)  # method -> first selections
     for cell in report["cells"]:
         selections = cell.get("finetune", {}).get("selections", [])
-        if selections and selections[0]["importance"]:
+        wanted = not args.methods or cell["method"] in args.methods.split(";")
+        if wanted and selections and selections[0]["importance"]:
             runs[cell["method"]].append(selections[0])
 
     kinds = [kind for kind, _ in KINDS if any(kind_of(name) == kind for name in sizes)]
