@@ -135,6 +135,13 @@ void Command::require(std::string_view name) const {
   bad_usage(name_, greentrainer::text(find(name)->positional ? "" : "--", name, ": expected a value, got none; see greentrainer ", name_, " --help"));
 }
 
+std::string_view Command::either(std::string_view one, std::string_view other) const {
+  if (given(one) && source(one) == source(other))
+    bad_usage(name_, greentrainer::text("--", one, ": expected one of --", one, " and --", other, ", got both"));
+  if (!given(one) && !given(other)) return "";
+  return source(one) > source(other) ? one : other;
+}
+
 void Command::refuse(std::string_view name, std::string_view by, std::string_view reason) const {
   if (!given(name) || (source(name) == Source::file && source(by) == Source::command_line)) return;
   bad_usage(name_, greentrainer::text("--", name, ": expected not to be given with ", reason, ", which does not use it; ",

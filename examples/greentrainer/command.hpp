@@ -62,6 +62,10 @@ class Command {
   /// made on the command line by option `by`.
   void refuse(std::string_view name, std::string_view by, std::string_view reason) const;
 
+  /// Which of two options that exclude each other holds: one on the command line before one in the file; empty where neither was given. Throws
+  /// UsageError where both were in the same place.
+  std::string_view either(std::string_view one, std::string_view other) const;
+
   /// Throws UsageError for options that do not go together or are missing. Called before `run`, and for options that stand in a file.
   std::function<void(const Command&)> check;
   /// What the subcommand does; returns the exit status.

@@ -114,10 +114,7 @@ void check(const Command& command, Options& options) {
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
   options.adapters.check(command, options.method);
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
-  if (command.given("epochs") && command.given("steps")) {
-    if (command.source("epochs") == command.source("steps")) bad_usage("finetune", "--steps: expected one of --epochs and --steps, got both");
-    if (command.source("epochs") == Command::Source::command_line) options.steps = 0;
-  }
+  if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw") options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
@@ -127,7 +124,12 @@ template <Backend B>
 Selection fixed_selection(const Model<B>& model, const Options& options) {
   const auto& graph = model.graph();
   Selection selection = select_all(graph);
-  if (const auto count = last_layers(options.method))
+  const auto count = last_layers(options.method);
+  if (count && *count > model.facts().layer_prefixes.size()) {
+    throw ConfigError("finetune", text("--method ", options.method, ": expected at most the model's ", model.facts().layer_prefixes.size(),
+                                       " layers, got ", *count));
+  }
+  if (count)
     selection = select_last_layers(graph, model.facts(), *count);
   else if (options.method == "bitfit")
     selection = select_biases(graph);

@@ -60,12 +60,12 @@ int generate_on(B& backend, const Options& options) {
   return 0;
 }
 
-void check(const Command& command, const Options& options) {
+void check(const Command& command, Options& options) {
   command.require("model");
-  if (command.given("prompt") == command.given("data")) {
-    bad_usage("generate", text("--prompt: expected either it or --data, got ", command.given("prompt") ? "both" : "neither"));
-  }
-  if (!command.given("data")) {
+  const std::string_view chosen = command.either("prompt", "data");
+  if (chosen.empty()) bad_usage("generate", "--prompt: expected one of --prompt and --data, got neither");
+  if (chosen == "prompt") {
+    options.data.clear();
     for (const char* name : {"dataset", "rows", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
   }
   check_generation(command, options.generation);

@@ -357,11 +357,13 @@ void print(const Report& report, const Options& options) {
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
 }
 
-void check(const Command& command, const Options& options) {
+void check(const Command& command, Options& options) {
   command.require("model");
   check_backend_name(command, options.backend);
   if (options.backend == "cuda") with_cuda({.name = "cuda"}, [](auto&) { return 0; });  // plans for it where it is; its FLOPs are the CPU's
-  if (command.given("rho") && command.given("tensors")) bad_usage("plan", "--rho: expected one of --rho and --tensors, got both");
+  const std::string_view chosen = command.either("rho", "tensors");
+  if (chosen == "rho") options.tensors.clear();
+  if (chosen == "tensors") options.rho = 0;
   if (command.given("rho") && !command.given("importance")) {
     bad_usage("plan", "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer plan --help");
   }

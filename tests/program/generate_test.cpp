@@ -104,7 +104,7 @@ TEST_CASE("evaluate --generate scores answers against completions") {
 
 TEST_CASE("generate refuses what has no effect and what does not fit, in one line") {
   const std::vector<std::tuple<std::vector<std::string>, int, std::string>> cases = {
-      {{}, 2, "--prompt: expected either it or --data, got neither"},
+      {{}, 2, "--prompt: expected one of --prompt and --data, got neither"},
       {{"--prompt", "x", "--data", "y"}, 2, "got both"},
       {{"--prompt", "x", "--top-k", "3"}, 2, "--top-k: expected not to be given with --temperature 0"},
       {{"--prompt", "x", "--beams", "2", "--temperature", "1"}, 2, "--beams"},

@@ -33,6 +33,7 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
                                    {{"plan"}, "--model"},
                                    {{"plan", "--model"}, "--model"},
                                    {{"plan", "--model", model, "surplus"}, "surplus"},
+                                   {{"plan", "--model", model, "select"}, "select: expected an option, got a bare word"},
                                    {{"plan", "--model", model, "--tokens", "many"}, "--tokens"},
                                    {{"plan", "--model", model, "--tokens", "0"}, "--tokens"},
                                    {{"plan", "--model", model, "--cost-model", "papper"}, "did you mean paper?"},
@@ -78,6 +79,12 @@ TEST_CASE("a configuration file holds any option, and a flag wins over it") {
   CHECK(plan("tokens = 9\nlearning-rate = 1e-3\n[plan]\ntokens = 8\njson = true\ntensors = '*fc1*,*.bias'\n[finetune]\nrho = 0.4\n").out ==
         tokens_8.out);
   CHECK(plan("tokens = 99\njson = true\ntensors = 'x'\n", {"--tokens", "8", "--tensors", "*fc1*", "--tensors", "*.bias"}).out == tokens_8.out);
+  CHECK(plan("tokens = 8\njson = true\nrho = 0.5\nimportance = 'x'\n", {"--tensors", "*fc1*,*.bias"}).out ==
+        tokens_8.out);  // of two that exclude each other
+  CHECK(has(plan("rho = 0.5\nimportance = 'x'\ntensors = 'y'\n").err, "--rho: expected one of --rho and --tensors, got both"));
+  const auto for_people = plan("json = true\n", {"--json=false"});
+  CHECK(for_people.status == 0);
+  CHECK(has(for_people.out, "smallest feasible --rho"));
 
   struct Case {
     std::string toml, says;
