@@ -207,12 +207,13 @@ std::string experiment_page(const OrderedJson& report) {
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + name +
       "</title><style>body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse}td,th{padding:.25em .7em;text-align:right;"
       "border-bottom:1px solid "
-      "#ddd}td:first-child,th:first-child{text-align:left}svg{margin:.5em}pre{white-space:pre-wrap}</style></head><body>\n<h1>" +
+      "#ddd}td:first-child,th:first-child{text-align:left}td{white-space:nowrap}.wide{overflow-x:auto}svg{margin:.5em}pre{white-space:pre-wrap}</"
+      "style></head><body>\n<h1>" +
       name + "</h1>\n";
   out += paragraph(escape_markup(report.at("note").get<std::string>()));
   out += paragraph(
       escape_markup(text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ", report.at("version").get<std::string>(), ".")));
-  out += "<table>\n";
+  out += "<div class=\"wide\"><table>\n";
   bool head = true;
   for (const Row& row : method_table(report)) {
     out += "<tr>";
@@ -220,7 +221,7 @@ std::string experiment_page(const OrderedJson& report) {
     out += "</tr>\n";
     head = false;
   }
-  out += "</table>\n" + paragraph(legend) + "<h2>What stands out</h2>\n<ul>\n";
+  out += "</table></div>\n" + paragraph(legend) + "<h2>What stands out</h2>\n<ul>\n";
   for (const auto& line : report.at("diagnoses")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
   if (report.at("diagnoses").empty()) out += "<li>" + escape_markup(nothing_stands_out(report)) + "</li>\n";
   out += "</ul>\n<h2>Curves</h2>\n";

@@ -30,7 +30,7 @@ struct Plot {
   std::string title, x_label, y_label;
   Kind kind = Kind::lines;
   std::vector<PlotSeries> series;
-  double width = 460;
+  double width = 460;  ///< more where names in the legend are long
   double height = 320;
 
   std::string svg() const {
@@ -39,8 +39,8 @@ struct Plot {
     const auto place_x = [&](double v) { return left + (width - left - right) * (v - x.low) / (x.high - x.low); };
     const auto place_y = [&](double v) { return height - bottom - (height - bottom - top) * (v - y.low) / (y.high - y.low); };
 
-    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + coordinate(width) + "\" height=\"" + coordinate(height) +
-                      "\" font-family=\"sans-serif\" font-size=\"11\">";
+    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + coordinate(width + legend_excess()) + "\" height=\"" +
+                      coordinate(height) + "\" font-family=\"sans-serif\" font-size=\"11\">";
     out += label(width / 2, 14, "middle", "<tspan font-weight=\"bold\">" + escape_markup(title) + "</tspan>");
     out += "<path fill=\"none\" stroke=\"#888\" d=\"M" + coordinate(left) + "," + coordinate(top) + " V" + coordinate(height - bottom) + " H" +
            coordinate(width - right) + "\"/>";
@@ -64,6 +64,13 @@ struct Plot {
   }
 
  private:
+  /// What the longest name needs beyond the usual room, at about 6 units a character.
+  double legend_excess() const {
+    std::size_t longest = 0;
+    for (const PlotSeries& s : series) longest = std::max(longest, s.name.size());
+    return std::max(0.0, 6.0 * static_cast<double>(longest) + 26 - right);
+  }
+
   static constexpr double left = 62, right = 150, top = 26, bottom = 40;
 
   /// What an axis shows: somewhat more than the values, and ticks at round numbers.
