@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "greentrainer/core/checked_integer.hpp"
+#include "greentrainer/cost/memory_estimate.hpp"
+#include "greentrainer/graph/selection.hpp"
+#include "greentrainer/io/config_reader.hpp"
+
+namespace greentrainer::program {
+
+struct PlanOptions {
+  std::string model, config, cost_model = "exact", importance, selector, backend = "eigen";
+  std::vector<std::string> tensors;
+  Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
+  double rho = 0;
+  bool json = false;
+
+  /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
+  Extent labelled_of(Extent sequence, const char* option) const {
+    if (labelled_tokens > sequence)
+      bad_usage("plan", text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
+    return labelled_tokens > 0 ? labelled_tokens : sequence;
+  }
+};
+
+/// What a tensor adds to the backward pass.
+struct TensorCost {
+  std::string name;
+  ParameterShape shape;
+  std::int64_t grad_input = 0;
+  std::int64_t grad_weight = 0;
+};
+/// An operator without parameters.
+struct OperatorCost {
+  std::string name;
+  std::int64_t forward = 0;
+  std::int64_t grad_input = 0;
+};
+
+/// All that is printed. Tensors and operators add up to `backward`.
+struct PlanReport {
+  std::string unit;
+  std::string batch;               ///< for people
+  std::vector<std::string> notes;  ///< for people, beside the result
+  std::int64_t forward = 0, backward = 0;
+  std::vector<TensorCost> tensors;
+  std::vector<OperatorCost> operators;
+  std::int64_t cheapest = 0;  ///< backward pass of the cheapest tensor
+  std::optional<Selection> selection;
+  std::int64_t selection_cost = 0;
+  MemoryEstimate memory;
+  Bytes memory_importance = 0;
+
+  std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
+  double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }
+};
+
+/// Prices the model that `config` describes. Throws ConfigError for what cannot be planned, UsageError for options that contradict each other.
+PlanReport make_plan_report(const ConfigReader& config, const Command& command, const PlanOptions& options);
+
+}  // namespace greentrainer::program
