@@ -286,6 +286,7 @@ int finetune(B& backend, const Options& options) {
     const std::string advice =
         overshoot_advice(static_cast<double>(negative) / static_cast<double>(std::max<std::size_t>(1, record.importance.size())));
     if (!advice.empty()) say("note: " + advice);
+    if (record.names.empty()) say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
     say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
   };
   fit.should_stop = interrupted;

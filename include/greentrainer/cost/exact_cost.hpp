@@ -7,16 +7,11 @@
 namespace greentrainer {
 
 /// FLOPs as the policy's backend executes them: the operators' own counts, unless the policy says otherwise. A policy may have
-///   `static LinearCost adjust_cost(std::string_view operator_kind, std::string_view part, LinearCost)`  (part "forward" for the forward pass), and
-///   `static constexpr std::string_view cost_unit`  (default "FLOPs").
+///   `static LinearCost adjust_cost(std::string_view operator_kind, std::string_view part, LinearCost)`  (part "forward" for the forward pass).
+/// Prices in another unit (bytes, seconds) are another cost model.
 template <class P>
 struct ExactCost {
-  static constexpr std::string_view unit() {
-    if constexpr (requires { P::cost_unit; })
-      return P::cost_unit;
-    else
-      return "FLOPs";
-  }
+  static constexpr std::string_view unit() { return "FLOPs"; }
 
   LinearCost forward(const TensorGraph<P>& graph, OperatorId id) const {
     const auto& op = *graph.op(id).op;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,11 +70,13 @@ class TensorGraph {
     return id;
   }
 
-  /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has another shape than it expects.
+  /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has another shape than it expects,
+  /// ConfigError if its gradient parts name inputs, outputs, parameters or parts that are not there.
   template <class Op>
   std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs, std::vector<ParameterId> parameters = {}) {
     auto erased = std::make_shared<ErasedOperator<Op, P>>(std::move(op));
     check_shapes(*erased, name, inputs, parameters);
+    check_parts(*erased, name);
     const auto id = static_cast<OperatorId>(operators_.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) value_ref(inputs[i]).uses.emplace_back(id, static_cast<int>(i));
     for (int p = 0; p < static_cast<int>(erased->parts().size()); ++p) {
@@ -89,24 +93,22 @@ class TensorGraph {
     return outputs;
   }
 
-  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError.
+  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError, also for a parameter that no gradient can
+  /// reach: what is not trained stays outside of the graph.
   void finish() const {
     if (operators_.empty() || !operators_.back().op->is_loss()) throw ConfigError("TensorGraph", "graph: expected the last operator to be a loss");
     for (const auto& value : values_) {
       if (!value.shape.differentiable) continue;
       const auto& producer = operators_[static_cast<std::size_t>(value.producer)];
       if (value.uses.empty()) throw ConfigError("TensorGraph", text(producer.name, ": expected its output to reach the loss, got no use of it"));
-      for (std::size_t u = 0; u + 1 < value.uses.size(); ++u) {  // the last user's gradient is the first to come, all others are added to it
-        const auto& user = operators_[static_cast<std::size_t>(value.uses[u].first)];
-        const int part = input_part(value.uses[u].first, value.uses[u].second);
-        if (part >= 0 && !user.op->parts()[static_cast<std::size_t>(part)].adds) {
-          throw ConfigError("TensorGraph", text(user.name, ": expected an input with no later use, since its gradient cannot be added to others"));
+      for (const auto& [id, input] : value.uses) {  // the last user's gradient is the first to come, all others are added to it
+        const int part = input_part(id, input);
+        if (part >= 0 && contribution(id, input) == Write::accumulate && !op(id).op->parts()[static_cast<std::size_t>(part)].adds) {
+          throw ConfigError("TensorGraph", text(op(id).name, ": expected an input with no later use, since its gradient cannot be added to others"));
         }
       }
     }
-    for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      if (uses_[p].empty()) throw ConfigError("TensorGraph", text(parameters_[p].name, ": expected a use of the parameter, got none"));
-    }
+    check_reach();
   }
 
   const std::vector<Value>& values() const { return values_; }
@@ -137,11 +139,12 @@ class TensorGraph {
     return found == parts.end() ? -1 : static_cast<int>(found - parts.begin());
   }
 
-  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user writes, earlier ones
-  /// add.
+  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user that has one writes,
+  /// earlier ones add.
   Write contribution(OperatorId id, int input) const {
     const auto& uses = value(op(id).inputs[static_cast<std::size_t>(input)]).uses;
-    return uses.back() == std::pair(id, input) ? Write::overwrite : Write::accumulate;
+    const auto last = std::find_if(uses.rbegin(), uses.rend(), [&](const auto& use) { return input_part(use.first, use.second) >= 0; });
+    return last != uses.rend() && *last == std::pair(id, input) ? Write::overwrite : Write::accumulate;
   }
 
  private:
@@ -161,8 +164,53 @@ class TensorGraph {
     const auto shapes = op.parameter_shapes();
     if (shapes.size() != parameters.size()) throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
     for (std::size_t i = 0; i < shapes.size(); ++i) {
+      if (parameters[i] < 0 || parameters[i] >= static_cast<ParameterId>(parameters_.size()))
+        throw ShapeError(name, text("parameter ", i, ": no such parameter"));
       if (parameter(parameters[i]).shape != shapes[i])
         throw ShapeError(name, text(parameter(parameters[i]).name, ": shape does not fit the operator"));
+    }
+  }
+
+  /// What plans, prices and lifetimes rely on without looking again.
+  static void check_parts(const AnyOperator<P>& op, const std::string& name) {
+    const auto expect = [&](const GradPart& part, bool holds, const char* what) {
+      if (!holds) throw ConfigError("TensorGraph", text(name, ", gradient part ", part.name, ": expected ", what));
+    };
+    const auto all = [](std::size_t count) { return static_cast<BitSet>((std::uint64_t{1} << count) - 1); };
+    const auto& parts = op.parts();
+    const std::size_t inputs = op.input_shapes().size(), outputs = op.output_shapes().size(), parameters = op.parameter_shapes().size();
+    if (std::max({parts.size(), inputs, outputs}) > 32)
+      throw ConfigError("TensorGraph", text(name, ": expected at most 32 parts, inputs or outputs"));
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      const GradPart& part = parts[p];
+      const std::size_t count = part.kind == GradPart::Kind::input ? inputs : part.kind == GradPart::Kind::parameter ? parameters : 1;
+      expect(part, part.index >= 0 && static_cast<std::size_t>(part.index) < count, "the index of an input or parameter that the operator has");
+      expect(part, (part.after & ~all(p)) == 0, "to come behind the parts that it needs");
+      expect(part, (part.keeps_inputs & ~all(inputs)) == 0, "to keep inputs that the operator has");
+      expect(part, (part.keeps_outputs & ~all(outputs)) == 0, "to keep outputs that the operator has");
+    }
+  }
+
+  /// A gradient must come down to every parameter: an operator that passes none cuts off what lies below it.
+  void check_reach() const {
+    std::vector<bool> has_gradient(values_.size(), false);
+    for (OperatorId id = static_cast<OperatorId>(operators_.size()); id-- > 0;) {
+      const Operator& node = op(id);
+      const bool reached = node.op->is_loss() || std::any_of(node.outputs.begin(), node.outputs.end(),
+                                                             [&](ValueId output) { return has_gradient[static_cast<std::size_t>(output)]; });
+      for (const GradPart& part : node.op->parts()) {
+        if (part.kind == GradPart::Kind::shared) continue;
+        const auto index = static_cast<std::size_t>(part.index);
+        if (reached && part.kind == GradPart::Kind::input) has_gradient[static_cast<std::size_t>(node.inputs[index])] = true;
+        if (!reached && part.kind == GradPart::Kind::parameter) {
+          throw ConfigError("TensorGraph", text(parameter(node.parameters[index]).name, ": expected a gradient to reach it, got ", node.name,
+                                                " none of whose outputs has one; what is not trained stays outside of the graph"));
+        }
+      }
+    }
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      if (!uses_[p].empty()) continue;
+      throw ConfigError("TensorGraph", text(parameters_[p].name, ": expected a use of the parameter with a gradient, got none"));
     }
   }
 

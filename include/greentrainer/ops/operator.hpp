@@ -51,7 +51,8 @@ using BitSet = std::uint32_t;
 constexpr BitSet bit(int i) { return BitSet{1} << i; }
 
 /// One piece of an operator's backward pass that can be left out on its own: an input's gradient, a parameter's, or something that several of
-/// them share. All parts read grad_output; `after` are the sibling parts they need as well.
+/// them share. All parts read grad_output; `after` are the sibling parts they need as well, which come before them in parts(). An input without a
+/// part gets no gradient; every parameter has one.
 struct GradPart {
   enum class Kind { shared, input, parameter };
 
@@ -85,7 +86,8 @@ class AnyOperator {
   virtual int in_place_input() const = 0;
   /// The inputs of which it reads, for a row, those of earlier rows too: what a cache keeps while text is generated. All else is done row by row.
   virtual BitSet remembered_inputs() const = 0;
-  /// Computes the loss: has no differentiable output, and its backward does the forward's work too.
+  /// Computes the loss: has no differentiable output, and its backward does the forward's work too. Either adds to LossTarget::loss_sum, fills
+  /// row_losses and logits where they are asked for, and scales gradients by `scale`; where DeviceBatch::labels is null there is no loss.
   virtual bool is_loss() const = 0;
   /// Scratch elements that forward or backward needs.
   virtual Extent workspace(const Workload& workload) const = 0;
@@ -98,6 +100,15 @@ class AnyOperator {
 /// `workspace` may be left out.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
+  // A member that may be left out would be passed over in silence if it were not const.
+  static_assert(
+      !requires(Op op, const Workload& w) { op.workspace(w); } || requires(const Op op, const Workload& w) { op.workspace(w); },
+      "workspace(const Workload&) must be const");
+  static_assert(
+      !requires(Op op) { op.in_place_input(); } || requires(const Op op) { op.in_place_input(); }, "in_place_input() must be const");
+  static_assert(
+      !requires(Op op) { op.remembered_inputs(); } || requires(const Op op) { op.remembered_inputs(); }, "remembered_inputs() must be const");
+
  public:
   explicit ErasedOperator(Op op) : op_(std::move(op)), parts_(op_.parts()) {}
 

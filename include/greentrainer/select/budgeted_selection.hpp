@@ -31,13 +31,20 @@ struct BudgetedSelection {
 };
 
 /// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of this graph, or what `full`
-/// says, where the graph has more than the model that the ratio is of. Throws ConfigError naming the smallest feasible ratio if not even the cheapest
-/// parameter fits, NumericalError for an importance that is not a number.
+/// says, where the graph has more than the model that the ratio is of. Item i of the selector's problem is parameter i. Throws ConfigError naming the
+/// smallest feasible ratio if not even the cheapest parameter fits, and for an importance or a mask without one entry for each parameter;
+/// NumericalError for an importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance, double ratio,
     const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, const std::optional<LinearCost>& full = {}) {
   if (!(ratio > 0) || ratio > 1) throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
+  const std::size_t parameters = graph.parameters().size();
+  const auto one_each = [parameters](const char* what, std::size_t count) {
+    if (count != parameters)
+      throw ConfigError("select_within_ratio", text(what, ": expected one entry for each of ", parameters, " parameters, got ", count));
+  };
+  one_each("importance", importance.size());
   SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
@@ -65,6 +72,7 @@ BudgetedSelection select_within_ratio(
 
   problem.budget = result.budget;
   const SelectionResult chosen = select(problem);
+  one_each("mask of the selector", chosen.mask.size());
   result.selection = Selection(chosen.mask);
   result.cost = evaluate(backward_cost(graph, make_backward_plan(graph, result.selection), cost), workload);
   result.optimal = chosen.optimal;

@@ -2,11 +2,15 @@
 
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/concepts/cost_model.hpp"
+#include "greentrainer/concepts/selector.hpp"
 #include "greentrainer/data/batch_sampler.hpp"
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/optim/adamw.hpp"
@@ -36,10 +40,31 @@ class Trainer {
     fixed_ = std::move(selection);
   }
 
-  /// Replaces the metric that GreenOptions name.
-  void use_importance(std::unique_ptr<Importance<B>> importance) { importance_ = std::move(importance); }
+  /// Replaces the metric that GreenOptions name. This and the next two throw ConfigError where there is nothing to choose, or nothing is given.
+  void use_importance(std::unique_ptr<Importance<B>> importance) {
+    check_replacement("use_importance", importance != nullptr);
+    importance_ = std::move(importance);
+  }
   /// Replaces the exact selector.
-  void use_selector(SelectFunction select) { select_ = std::move(select); }
+  template <Selector S>
+  void use_selector(S selector) {
+    use_selector(SelectFunction([selector = std::move(selector)](const SelectionProblem& problem) { return selector.select(problem); }));
+  }
+  void use_selector(SelectFunction select) {
+    check_replacement("use_selector", static_cast<bool>(select));
+    select_ = std::move(select);
+  }
+  /// Replaces the FLOPs that tensors are chosen by: GreenOptions::flops_ratio is then a share of the cost of training all that the graph has, in the
+  /// cost model's unit. What the report counts as FLOPs stays FLOPs.
+  template <CostModel<TensorGraph<B>> C>
+  void use_cost_model(C cost) {
+    check_replacement("use_cost_model", true);
+    cost_unit_ = C::unit();
+    choose_ = [model = model_, cost = std::move(cost)](const Workload& workload, const std::vector<double>& importance, double ratio,
+                                                       const SelectFunction& select) {
+      return select_within_ratio(model->graph(), cost, workload, importance, ratio, select);
+    };
+  }
 
   /// Trains. Throws DataError for examples the model cannot read, ConfigError for a budget that cannot be met, NumericalError when the loss is no
   /// longer a number; weights are then as the last step left them.
@@ -69,7 +94,7 @@ class Trainer {
     report_.seconds.total = since(start);
     return std::move(report_);
   }
-  /// The same for anything with `examples()`, such as a Dataset.
+  /// The same for anything with a member `examples`, such as a Dataset.
   template <class Data>
   requires requires(const Data& data) { std::span<const Example>(data.examples); }
   TrainingReport fit(const Data& data, const FitOptions& options) { return fit(std::span<const Example>(data.examples), options); }
@@ -80,10 +105,17 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
+  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&)>;
+
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
   Trainer(Model<B>& model, std::unique_ptr<Optimizer<B>> optimizer)
       : model_(&model), optimizer_(std::move(optimizer)), gradients_(model.backend()), norm_(model.backend(), 1, 1) {}
+
+  void check_replacement(const char* what, bool given) const {
+    if (!green_) throw ConfigError("Trainer", text(what, ": expected a trainer that chooses by GreenOptions, got one with a fixed selection"));
+    if (!given) throw ConfigError("Trainer", text(what, ": expected something to use, got nothing"));
+  }
 
   static void check(std::span<const Example> examples, const FitOptions& options) {
     if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
@@ -126,7 +158,7 @@ class Trainer {
   }
 
   void select(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step, Extent total_steps) {
-    SelectionRecord record{.step = step, .names = {}, .importance = {}, .budget = 0, .cost = 0, .optimal = false};
+    SelectionRecord record{.step = step, .names = {}, .importance = {}};
     Workload coming;
     std::vector<Batch> first_batches;
     const Extent until = green_ ? std::min(total_steps, next_selection(step + 1, sampler)) : std::min<Extent>(total_steps, step + 1);
@@ -139,12 +171,12 @@ class Trainer {
     if (green_) {
       const auto importance = evaluate_importance(first_batches, options, step);
       const auto start = Clock::now();
-      const BudgetedSelection chosen =
-          select_within_ratio(model_->graph(), ExactCost<B>{}, coming, importance, green_->flops_ratio, select_, model_->facts().full_cost);
+      const BudgetedSelection chosen = choose_(coming, importance, green_->flops_ratio, select_);
       report_.seconds.selection += since(start);
       selection_ = chosen.selection;
       record.budget = chosen.budget;
       record.cost = chosen.cost;
+      record.unit = cost_unit_;
       record.optimal = chosen.optimal;
       for (std::size_t i = 0; i < importance.size(); ++i) record.importance[model_->graph().parameters()[i].name] = importance[i];
     } else {
@@ -262,6 +294,11 @@ class Trainer {
   std::optional<Selection> fixed_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
+  ChooseFunction choose_ = [model = model_](const Workload& workload, const std::vector<double>& importance, double ratio,
+                                            const SelectFunction& select) {
+    return select_within_ratio(model->graph(), ExactCost<B>{}, workload, importance, ratio, select, model->facts().full_cost);
+  };
+  std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;
   Schedule schedule_;
   GradientStore<B> gradients_;
