@@ -66,7 +66,9 @@ TEST_CASE("experiment runs every method with every seed, and its report is what 
   for (std::size_t at = page.find("http"); at != std::string::npos; at = page.find("http", at + 1)) {
     CHECK(page.substr(at, 26) == "http://www.w3.org/2000/svg");  // the name of a language, not a place to fetch from
   }
-  CHECK(contents(experiment.folder / "results/report.md").find("| Green | 2 |") != std::string::npos);
+  const std::string table = contents(experiment.folder / "results/report.md");
+  CHECK(table.find("| Green | 2 |") != std::string::npos);
+  CHECK(table.find("--learning-rate 0.002 ") != std::string::npos);  // as one would write it
 }
 
 TEST_CASE("a learning rate at which importances mean little is diagnosed") {
