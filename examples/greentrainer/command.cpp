@@ -11,6 +11,8 @@ namespace {
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn one text into the other.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
+  constexpr std::size_t longest = 200;  // longer ones are no slips of the pen, and take a table of their product
+  if (a.size() > longest || b.size() > longest) return a == b ? 0 : std::max(a.size(), b.size());
   std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) {
     for (std::size_t j = 0; j <= b.size(); ++j) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <sstream>
 
 #include <toml++/toml.h>
 
@@ -57,6 +58,15 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
 
 toml::table read_toml(const std::string& where, const std::string& path) {
   const std::string bytes = read_file(path, Bytes{1} << 20);
+  // A key of many parts makes as deep a nest, and the parser calls itself for each.
+  std::istringstream lines(bytes);
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (std::count(line.begin(), line.end(), '.') > 2000) {
+      throw LoadError(where, text(path, ", line ", number, ": expected at most 2000 dots in a line, got more"));
+    }
+  }
   try {
     return toml::parse(bytes, path);
   } catch (const toml::parse_error& error) {

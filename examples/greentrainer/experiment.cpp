@@ -47,6 +47,18 @@ struct Options {
   bool report = false, json = false;
 };
 
+/// A cell's results. Throws LoadError for what is damaged, ConfigError where the plan's score is missing.
+OrderedJson read_results(const ExperimentPlan& plan, const ExperimentCell& cell) {
+  try {
+    OrderedJson results = cell.read();
+    experiment_report(plan, OrderedJson::array({results}));
+    return results;
+  } catch (const OrderedJson::exception& error) {
+    throw LoadError("experiment", text(cell.folder().string(), ": expected the results of a run, got damaged ones: ", error.what(),
+                                       "; delete the folder, and it is run again"));
+  }
+}
+
 /// Runs what is not done. False if a signal stopped it.
 bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& cells) {
   std::size_t open = 0;
@@ -60,7 +72,7 @@ bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& ce
     say(title);
     const auto start = std::chrono::steady_clock::now();
     if (!cell.run()) return false;
-    experiment_report(plan, OrderedJson::array({cell.read()}));  // does it have the score? better now than after all runs
+    read_results(plan, cell);  // does it have the score? better now than after all runs
     say(text(title, ": ", duration_text(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count())));
   }
   return true;
@@ -78,7 +90,7 @@ int run(const Options& options) {
   }
   OrderedJson results = OrderedJson::array();
   for (const ExperimentCell& cell : cells) {
-    if (cell.is_done()) results.push_back(cell.read());
+    if (cell.is_done()) results.push_back(read_results(plan, cell));
   }
   if (results.empty())
     throw ConfigError("experiment", text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));

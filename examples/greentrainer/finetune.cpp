@@ -76,7 +76,7 @@ Interval parse_interval(const std::string& value) {
   Interval interval;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), interval.every);
   const std::string unit(end, value.data() + value.size());
-  if (error != std::errc{} || interval.every < 1 || (unit != "e" && unit != "s")) {
+  if (error != std::errc{} || interval.every < 1 || interval.every > 1'000'000'000 || (unit != "e" && unit != "s")) {
     bad_usage("finetune", text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
   }
   interval.unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps;

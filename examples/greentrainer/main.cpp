@@ -1,6 +1,7 @@
 // The program greentrainer. Each subcommand is a file of its own.
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -25,6 +26,7 @@ int fail(std::string line, int status) {
 }
 
 int run(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, which then cleans up
   try {
     std::vector<Command> commands;
     commands.push_back(make_plan_command());

@@ -70,3 +70,13 @@ TEST_CASE("tokens are drawn as often as they are probable, and a draw depends on
   CHECK(ids(1, 2) != ids(2, 2));
   CHECK(ids(1, 2) != ids(1, 3));
 }
+
+TEST_CASE("where every token is ruled out, that is said; a temperature that scores cannot be divided by is refused") {
+  const std::vector<float> logits = {1, 2, 3};
+  for (const double temperature : {0.0, 0.7}) {
+    const GenerateOptions options{.max_new_tokens = 4, .min_new_tokens = 2, .eos_ids = {0, 1, 2}, .temperature = temperature, .top_p = 0.9};
+    SequenceSampler sampler({1}, options, 0);
+    CHECK_THROWS_WITH_AS(sampler.advance(std::span(logits)), doctest::Contains("token 1: expected one that may follow, got none"), ConfigError);
+  }
+  CHECK_THROWS_AS(check_options({.max_new_tokens = 4, .temperature = 1e-320}, 3), ConfigError);
+}

@@ -84,10 +84,35 @@ TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone dif
   auto half = load_pretrained(out, backend);
   CHECK(half.parameters()[changed].download()[5] == bfloat16_to_float(float_to_bfloat16(weights[5])));
 
+  weights[0] = 1e5F;
+  model.parameters()[changed].upload(weights);
+  CHECK_THROWS_WITH_AS(save_pretrained(model, out, DType::float16), doctest::Contains("expected weights that float16 can hold, got 100000"),
+                       NumericalError);
   weights[0] = NAN;
   model.parameters()[changed].upload(weights);
   CHECK_THROWS_AS(save_pretrained(model, out), NumericalError);
   CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] == half.parameters()[changed].download()[5]);  // what was there still is
+}
+
+TEST_CASE("what a link in a model folder leads to is not carried away, unless it is the model's") {
+  EigenBackend<float> backend(1);
+  Copy copy("llama-gqa-tied");
+  const auto out = copy.scratch.path() / "out";
+  std::filesystem::create_directories(copy.scratch.path() / "hub/blobs");
+  std::filesystem::create_directories(copy.scratch.path() / "hub/snapshots");
+  copy.scratch.write("hub/blobs/b10b", "{{ messages }}");
+  copy.scratch.write("secret", "not the model's");
+  const auto cached = copy.scratch.path() / "hub/snapshots/c0ffee";
+  std::filesystem::copy(copy.folder, cached);
+  std::filesystem::create_symlink("../../blobs/b10b", cached / "chat_template.jinja");
+  save_pretrained(load_pretrained<Llama>(cached, backend), out);  // as Hugging Face's cache has it
+  CHECK(read_file(out / "chat_template.jinja") == "{{ messages }}");
+
+  std::filesystem::create_symlink(copy.scratch.path() / "secret", copy.folder / "added_tokens.json");
+  std::filesystem::remove_all(out);
+  CHECK_THROWS_WITH_AS(save_pretrained(load_pretrained<Llama>(copy.folder, backend), out),
+                       doctest::Contains("added_tokens.json: expected a file of the model"), SaveError);
+  CHECK_FALSE(std::filesystem::exists(out));
 }
 
 TEST_CASE("names with and without the model's prefix; tensors that repeat others") {

@@ -107,7 +107,12 @@ TEST_CASE("configurations that cannot be used") {
   SUBCASE("a norm's epsilon below 0") {
     spoilt.folder.write("model/config.json", contents(golden_model("llama-mha-untied") + "/config.json"));
     spoilt.edit("model/config.json", "\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": -1.0");
-    spoilt.check({"config.json", "rms_norm_eps", "expected 0 or more, got -1"});
+    spoilt.check({"config.json", "rms_norm_eps", "expected 0 to 1, got -1"});
+  }
+  SUBCASE("a norm's epsilon that leaves nothing of the values") {
+    spoilt.folder.write("model/config.json", contents(golden_model("llama-mha-untied") + "/config.json"));
+    spoilt.edit("model/config.json", "\"rms_norm_eps\": 1e-05", "\"rms_norm_eps\": 1e300");
+    spoilt.check({"config.json", "rms_norm_eps", "expected 0 to 1, got 1e+300"});
   }
   SUBCASE("another size than the checkpoint's") {
     spoilt.edit("model/config.json", "\"ffn_dim\": 64", "\"ffn_dim\": 128");

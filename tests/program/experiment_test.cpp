@@ -103,6 +103,11 @@ TEST_CASE("an experiment goes on where it was stopped, and never mixes results o
   CHECK(again.status == 0);
   CHECK(again.err.find("5 runs, 4 done already") != std::string::npos);
 
+  experiment.folder.write("results/cells/full-seed3/metrics.jsonl", "[1]\n");
+  const Outcome damaged = experiment.run({"--report"});
+  CHECK(damaged.status == 1);
+  CHECK(damaged.err.find("full-seed3: expected the results of a run, got damaged ones") != std::string::npos);
+
   experiment.write("", "0.7");
   const Outcome other = experiment.run();
   CHECK(other.status == 1);
@@ -164,6 +169,9 @@ TEST_CASE("a mistake in an experiment's file is found before anything runs") {
   std::filesystem::remove(no_data.folder / "rows.jsonl");
   CHECK(no_data.run().err.find("expected a file or folder, got none named") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(no_data.folder / "results"));
+  const Experiment deep;
+  deep.folder.write("compare.toml", std::string(200000, 'a').replace(1, 100000, std::string(100000, '.')) + " = 1\n");
+  CHECK(deep.run().err.find("compare.toml, line 1: expected at most 2000 dots in a line, got more") != std::string::npos);
   CHECK(run_program({"experiment"}).err.find("FILE.toml: expected a value, got none") != std::string::npos);
 
   const Experiment wrong_score("score = \"rougeL\"\n");

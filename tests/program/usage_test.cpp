@@ -27,28 +27,31 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
     std::vector<std::string> arguments;
     std::string says;
   };
-  const std::vector<Case> cases = {{{}, "there are plan, select, finetune, "},
-                                   {{"fintune"}, "did you mean finetune?"},
-                                   {{"plan", "--modle", model}, "did you mean --model?"},
-                                   {{"plan"}, "--model"},
-                                   {{"plan", "--model"}, "--model"},
-                                   {{"plan", "--model", model, "surplus"}, "surplus"},
-                                   {{"plan", "--model", model, "select"}, "select: expected an option, got a bare word"},
-                                   {{"plan", "--model", model, "--tokens", "many"}, "--tokens"},
-                                   {{"plan", "--model", model, "--tokens", "0"}, "--tokens"},
-                                   {{"plan", "--model", model, "--cost-model", "papper"}, "did you mean paper?"},
-                                   {{"plan", "--model", model, "--rho", "0.5"}, "--importance"},
-                                   {{"plan", "--model", model, "--rho", "nan", "--importance", "x"}, "--rho"},
-                                   {{"finetune", "--model", model, "--train", "x"}, "--output"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "gren"}, "did you mean green?"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "full", "--rho", "0.5"}, "--rho"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--tensors", "a"}, "--tensors"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "listed"}, "--tensors"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--epochs", "1", "--steps", "2"}, "--steps"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "2"}, "2e or 100s"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--importance", "grad"}, "--importance"},
-                                   {{"finetune", "--model", model, "--train", "x", "--output", "y", "--momentum", "0.9"}, "--momentum"},
-                                   {{"evaluate", "--model", model, "--data", "x", "--backend", "egen"}, "did you mean eigen?"}};
+  const std::vector<Case> cases = {
+      {{}, "there are plan, select, finetune, "},
+      {{"fintune"}, "did you mean finetune?"},
+      {{"plan", "--modle", model}, "did you mean --model?"},
+      {{"plan"}, "--model"},
+      {{"plan", "--model"}, "--model"},
+      {{"plan", "--model", model, "surplus"}, "surplus"},
+      {{"plan", "--model", model, "select"}, "select: expected an option, got a bare word"},
+      {{"plan", "--model", model, "--tokens", "many"}, "--tokens"},
+      {{"plan", "--model", model, "--tokens", "0"}, "--tokens"},
+      {{"plan", "--model", model, "--cost-model", "papper"}, "did you mean paper?"},
+      {{"plan", "--model", model, "--rho", "0.5"}, "--importance"},
+      {{"plan", "--model", model, "--rho", "nan", "--importance", "x"}, "--rho"},
+      {{"finetune", "--model", model, "--train", "x"}, "--output"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "gren"}, "did you mean green?"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "full", "--rho", "0.5"}, "--rho"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--tensors", "a"}, "--tensors"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "listed"}, "--tensors"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--epochs", "1", "--steps", "2"}, "--steps"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "2"}, "2e or 100s"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "9223372036854775807e"}, "2e or 100s"},
+      {{"plan", std::string(1000000, 'x')}, "there are"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--importance", "grad"}, "--importance"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--momentum", "0.9"}, "--momentum"},
+      {{"evaluate", "--model", model, "--data", "x", "--backend", "egen"}, "did you mean eigen?"}};
   for (const auto& c : cases) {
     const auto outcome = run_program(c.arguments);
     CAPTURE(outcome.err);

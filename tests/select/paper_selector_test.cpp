@@ -146,6 +146,14 @@ TEST_CASE("the paper's quantisation is floor(cost * T_q / total), its budget flo
   }
 }
 
+TEST_CASE("the paper's selector refuses what it has no memory for") {
+  const std::size_t n = 600;
+  const gt::ChainProblem chain{
+      .grad_input = std::vector<double>(n, 0), .grad_weight = std::vector<double>(n, 1.5), .importance = std::vector<double>(n, 1), .budget = 400};
+  CHECK_THROWS_WITH_AS(gt::PaperSelector{.budget_steps = 1 << 20}.select(chain),
+                       doctest::Contains("budget_steps: expected at most 223696 for 600 tensors"), gt::ConfigError);
+}
+
 TEST_CASE("the paper's selector on degenerate chains") {
   CHECK(gt::PaperSelector{}.select({}).mask.empty());
   const gt::ChainSelection free = gt::PaperSelector{}.select({{0, 0}, {0, 0}, {1, 1}, 0});

@@ -14,9 +14,14 @@ class Error : public std::runtime_error {
 
  private:
   static std::string format(std::string_view where, std::string_view what) {
+    constexpr std::size_t most = 2000;  // a damaged file may have a name or a shape of megabytes
     std::string text = "[";
-    text.append(where).append("] ").append(what);
-    return text;
+    text.append(where).append("] ");
+    if (what.size() <= most) return text.append(what);
+    std::size_t end = most / 2, begin = what.size() - most / 2;
+    while ((static_cast<unsigned char>(what[end]) & 0xC0U) == 0x80U) --end;  // not within a character of UTF-8
+    while (begin < what.size() && (static_cast<unsigned char>(what[begin]) & 0xC0U) == 0x80U) ++begin;
+    return text.append(what.substr(0, end)).append(" ... ").append(what.substr(begin));
   }
 };
 

@@ -48,7 +48,9 @@ inline void check_options(const GenerateOptions& o, Extent vocabulary) {
   expect(o.no_repeat_ngram_size >= 0, "no_repeat_ngram_size", "at least 0", o.no_repeat_ngram_size);
   expect(o.beams >= 1 && o.beams <= vocabulary / 2, "beams", "1 to half of the vocabulary", o.beams);
   expect(std::isfinite(o.length_penalty), "length_penalty", "a finite number", o.length_penalty);
-  expect(o.temperature == 0 || positive(o.temperature), "temperature", "a positive number, or 0 for the most probable token", o.temperature);
+  // Below, scores divided by it are beyond a double; 0 says what would be meant.
+  expect(o.temperature == 0 || (o.temperature >= 1e-6 && std::isfinite(o.temperature)), "temperature",
+         "1e-6 or more, or 0 for the most probable token", o.temperature);
   expect(o.temperature == 0 || o.beams == 1, "beams", "1 where tokens are drawn (temperature > 0)", o.beams);
   expect(o.top_k >= 0, "top_k", "at least 0", o.top_k);
   expect(o.top_p > 0 && o.top_p <= 1, "top_p", "more than 0 and at most 1", o.top_p);

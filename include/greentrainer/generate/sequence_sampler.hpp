@@ -24,6 +24,11 @@ class SequenceSampler {
   void advance(std::span<const T> logits) {
     scores_from_logits(logits, scores_);
     process_scores(scores_, context_, new_tokens(), *options_);
+    if (std::ranges::all_of(scores_, [](double score) { return score == banned_score; })) {
+      throw ConfigError("generate",
+                        text("token ", new_tokens() + 1, ": expected one that may follow, got none; min-new-tokens and no-repeat-ngram-size",
+                             " with these end-of-sequence ids rule all of them out"));
+    }
     if (options_->temperature > 0) shape_distribution(scores_, *options_);
     const auto best = static_cast<Index>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
     context_.push_back(options_->temperature > 0 ? draw(scores_, random_.uniform()) : best);

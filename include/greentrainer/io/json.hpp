@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_set>
 #include <vector>
 
@@ -55,36 +56,59 @@ inline void check_json_depth(std::string_view text, std::string_view source) {
   }
 }
 
+/// Passes over a text and looks at its keys alone. (A parse with a callback would do, if it did not look through all of an object or array again
+/// whenever something in it ends.)
+template <class J>
+class JsonKeyCheck : public nlohmann::json_sax<J> {
+ public:
+  explicit JsonKeyCheck(std::string_view source) : source_(source) {}
+
+  bool start_object(std::size_t) override {
+    keys_.emplace_back();
+    return true;
+  }
+  bool key(typename J::string_t& key) override {
+    if (!keys_.back().insert(key).second) {
+      throw LoadError("parse_json", text(source_, ": expected every key once in an object, got \"", key, "\" twice"));
+    }
+    if (std::is_same_v<J, OrderedJson> && keys_.back().size() > max_ordered_json_keys) {
+      throw LoadError("parse_json", text(source_, ": expected at most ", max_ordered_json_keys, " keys in an object, got more"));
+    }
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return true;
+  }
+  /// What is no JSON is the parser's to say.
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(typename J::number_integer_t) override { return true; }
+  bool number_unsigned(typename J::number_unsigned_t) override { return true; }
+  bool number_float(typename J::number_float_t, const typename J::string_t&) override { return true; }
+  bool string(typename J::string_t&) override { return true; }
+  bool binary(typename J::binary_t&) override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+
+ private:
+  std::string_view source_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+};
+
 }  // namespace detail
 
 /// Parses one JSON value. `source_name` says where the text is from, for errors. A repeated key in an object is an error: readers differ in
 /// which of the two they take. Throws LoadError naming source, line and byte.
 template <class J = Json>
 J parse_json(std::string_view text, std::string_view source_name) {
-  using Event = typename J::parse_event_t;
   detail::check_json_depth(text, source_name);
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
-  const auto check_keys = [&](int, Event event, J& parsed) {
-    if (event == Event::object_start) {
-      keys.emplace_back();
-    } else if (event == Event::object_end) {
-      keys.pop_back();
-    } else if (event == Event::key) {
-      const auto& key = parsed.template get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        throw LoadError("parse_json", greentrainer::text(source_name, ": expected every key once in an object, got \"", key, "\" twice"));
-      }
-      if constexpr (std::is_same_v<J, OrderedJson>) {
-        if (keys.back().size() > max_ordered_json_keys) {
-          throw LoadError("parse_json",
-                          greentrainer::text(source_name, ": expected at most ", max_ordered_json_keys, " keys in an object, got more"));
-        }
-      }
-    }
-    return true;
-  };
+  detail::JsonKeyCheck<J> keys(source_name);
+  J::sax_parse(text.begin(), text.end(), &keys);
   try {
-    return J::parse(text.begin(), text.end(), check_keys);
+    return J::parse(text.begin(), text.end());
   } catch (const typename J::parse_error& error) {
     throw LoadError("parse_json",
                     greentrainer::text(source_name, ", line ", detail::json_line_of(text, error.byte), ": expected JSON, got something else at byte ",

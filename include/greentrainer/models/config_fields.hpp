@@ -65,10 +65,10 @@ inline Activation activation_from(const ConfigReader& config, std::string_view f
   return activation_named(config, field, config.get_or<std::string>(field, fallback));
 }
 
-/// A norm's epsilon: 0 or more.
+/// A norm's epsilon: 0 to 1. More leaves nothing of the values.
 inline double epsilon_from(const ConfigReader& config, std::string_view field, double fallback) {
   const double epsilon = config.get_or<double>(field, fallback);
-  if (epsilon < 0) throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 or more, got ", epsilon));
+  if (epsilon < 0 || epsilon > 1) throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 to 1, got ", epsilon));
   return epsilon;
 }
 

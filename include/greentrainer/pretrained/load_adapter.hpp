@@ -43,10 +43,13 @@ inline LoraOptions read_lora(const ConfigReader& config, const SafetensorsFile& 
   constexpr std::string_view front = "base_model.model.", back = ".lora_A.weight";
   for (const TensorInfo& info : tensors.tensors()) {
     if (!info.name.starts_with(front) || !info.name.ends_with(back) || info.name.size() <= front.size() + back.size()) continue;
-    if (info.shape.size() != 2 || info.shape[0] != lora.rank) {
+    if (info.shape.size() != 2 || info.shape[0] != lora.rank || info.shape[1] < 1) {
       throw adapter_fault(tensors, info.name, text("expected shape (", lora.rank, ", ...), got ", shape_text(info.shape)));
     }
-    lora.targets.push_back(info.name.substr(front.size(), info.name.size() - front.size() - back.size()));
+    std::string layer = info.name.substr(front.size(), info.name.size() - front.size() - back.size());
+    // One tensor may not stand for many layers: targets are patterns.
+    if (layer.find_first_of("*?") != layer.npos) throw adapter_fault(tensors, info.name, "expected the name of a layer, got a pattern");
+    lora.targets.push_back(std::move(layer));
   }
   if (lora.targets.empty()) {
     throw LoadError("load_adapter", text(tensors.path().string(), ": expected tensors ", front, "LAYER", back, ", got none"));

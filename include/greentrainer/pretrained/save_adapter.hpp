@@ -96,7 +96,7 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
   if (options.lora) {
     config["r"] = options.lora->rank;
     const double alpha = options.lora->alpha;
-    if (alpha == std::floor(alpha))
+    if (alpha == std::floor(alpha) && std::abs(alpha) < 1e15)  // as an integer, as peft writes it
       config["lora_alpha"] = static_cast<std::int64_t>(alpha);
     else
       config["lora_alpha"] = alpha;

@@ -2,16 +2,58 @@
 
 #include <array>
 #include <cmath>
+#include <concepts>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "greentrainer/io/float_codec.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 
 namespace greentrainer {
+
+namespace detail {
+
+template <std::floating_point T>
+void expect_finite_weights(const std::string& tensor, std::span<const T> values) {
+  for (const T value : values) {
+    if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(tensor, ": expected finite weights, got ", value));
+  }
+}
+
+/// Finite weights as a checkpoint's bytes. Throws NumericalError for one that the element type cannot hold.
+template <std::floating_point T>
+std::vector<std::byte> encode_finite(const std::string& tensor, DType dtype, std::span<const T> values) {
+  std::vector<std::byte> bytes = encode_floats<T>(dtype, values);
+  std::vector<T> stored(values.size());
+  decode_floats<T>(dtype, bytes, stored);
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    if (!std::isfinite(stored[i])) {
+      throw NumericalError("save_pretrained",
+                           text(tensor, ": expected weights that ", name_of(dtype), " can hold, got ", values[i], "; save in a wider element type"));
+    }
+  }
+  return bytes;
+}
+
+/// A link in a model folder may lead into it, or to the blobs beside it where Hugging Face's cache keeps the files. Any other would carry a file of
+/// the machine's into a folder that is given away.
+inline void expect_own_file(const std::filesystem::path& folder, const std::string& name) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(folder / name, error)) return;
+  const auto file = std::filesystem::weakly_canonical(folder / name).string();
+  for (const auto& home : {folder, folder / ".." / ".." / "blobs"}) {
+    if (file.starts_with(std::filesystem::weakly_canonical(home).string() + "/")) return;
+  }
+  throw SaveError("save_pretrained", text((folder / name).string(), ": expected a file of the model, got a link to ", file));
+}
+
+}  // namespace detail
 
 /// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files as they were. Each tensor has
 /// its source's element type, or `dtype`. A tensor that has not changed is copied byte by byte; LoRA's matrices are merged into the weights beside
@@ -33,15 +75,13 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
     tensors.push_back(
         {info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
            const std::vector<T> now = merged_values(model, id, lora_scale);
-           for (const T value : now) {
-             if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(info.name, ": expected finite weights, got ", value));
-           }
+           detail::expect_finite_weights<T>(info.name, now);
            std::vector<T> before(now.size());
            checkpoint.read_as<T>(info.name, before);
            if (stored == *info.dtype && now == before)
              sink(checkpoint.raw(info.name));
            else
-             sink(encode_floats<T>(stored, std::span<const T>(now)));
+             sink(detail::encode_finite<T>(info.name, stored, now));
          }});
   }
   write_safetensors(output.path() / "model.safetensors", tensors, {{"format", "pt"}});
@@ -59,6 +99,7 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
   for (const char* name : companions) {
     std::error_code error;
     if (!std::filesystem::exists(model.folder() / name, error)) continue;
+    detail::expect_own_file(model.folder(), name);
     if (!std::filesystem::copy_file(model.folder() / name, output.path() / name, error)) {
       throw SaveError("save_pretrained", text((output.path() / name).string(), ": expected to copy it, got ", error.message()));
     }

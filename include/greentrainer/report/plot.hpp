@@ -44,11 +44,11 @@ struct Plot {
     out += label(width / 2, 14, "middle", "<tspan font-weight=\"bold\">" + escape_markup(title) + "</tspan>");
     out += "<path fill=\"none\" stroke=\"#888\" d=\"M" + coordinate(left) + "," + coordinate(top) + " V" + coordinate(height - bottom) + " H" +
            coordinate(width - right) + "\"/>";
-    for (double v = x.first_tick; v <= x.high; v += x.step) {
-      out += label(place_x(v), height - bottom + 14, "middle", short_number(tick(v, x.step)));
+    for (const double v : x.ticks()) {
+      out += label(place_x(v), height - bottom + 14, "middle", short_number(v));
     }
-    for (double v = y.first_tick; v <= y.high; v += y.step) {
-      out += label(left - 5, place_y(v) + 4, "end", short_number(tick(v, y.step), 4));
+    for (const double v : y.ticks()) {
+      out += label(left - 5, place_y(v) + 4, "end", short_number(v, 4));
       out += "<path stroke=\"#eee\" d=\"M" + coordinate(left) + "," + coordinate(place_y(v)) + " H" + coordinate(width - right) + "\"/>";
     }
     out += label((left + width - right) / 2, height - 6, "middle", escape_markup(x_label));
@@ -75,12 +75,19 @@ struct Plot {
 
   /// What an axis shows: somewhat more than the values, and ticks at round numbers.
   struct Range {
-    double low = 0, high = 1, first_tick = 0, step = 1;
+    double low = 0, high = 1, step = 1;
+
+    std::vector<double> ticks() const {
+      std::vector<double> ticks;
+      const double first = std::ceil(low / step);
+      for (int i = 0; i <= 10 && (first + i) * step <= high; ++i) ticks.push_back((first + i) * step);
+      return ticks;
+    }
   };
 
   template <class Value, class Spread>
   Range range(Value value, Spread spread) const {
-    Range r{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 0, 1};
+    Range r{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), 1};
     for (const PlotSeries& s : series) {
       for (const PlotPoint& p : s.points) {
         if (!finite(p)) continue;
@@ -89,7 +96,9 @@ struct Plot {
       }
     }
     if (!(r.low <= r.high)) r.low = r.high = 0;
-    const double room = r.high > r.low ? 0.06 * (r.high - r.low) : std::max(0.5, 0.1 * std::abs(r.high));
+    // Values that differ in their last digits alone are one value on paper.
+    const bool apart = r.high - r.low > 1e-9 * std::max(std::abs(r.low), std::abs(r.high));
+    const double room = apart ? 0.06 * (r.high - r.low) : std::max(0.5, 0.1 * std::abs(r.high));
     r.low -= room;
     r.high += room;
     const double power = std::pow(10.0, std::floor(std::log10((r.high - r.low) / 4)));
@@ -97,12 +106,9 @@ struct Plot {
       r.step = round * power;
       if ((r.high - r.low) / r.step <= 6) break;
     }
-    r.first_tick = std::ceil(r.low / r.step) * r.step;
     return r;
   }
 
-  /// Sums of steps miss 0 by a rounding error.
-  static double tick(double value, double step) { return std::abs(value) < step * 1e-6 ? 0 : value; }
   static bool finite(const PlotPoint& p) { return std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.spread); }
 
   static std::string label(double x, double y, const char* anchor, const std::string& markup) {

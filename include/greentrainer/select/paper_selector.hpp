@@ -21,7 +21,8 @@ struct PaperSelector {
   /// Costs become floor(cost x T_q / sum of all costs), the budget floor(rho x sum of these) with rho = budget / sum of all costs. A problem that
   /// comes in whole numbers summing to T_q or less is taken as it is, as the paper's sample is. Importances need no normalising:
   /// the recursion's choice does not depend on their scale. `cost` is true, in the problem's unit; `optimal` is false.
-  /// Throws ConfigError as validate(), and if budget_steps is not in [1, 2^20]. O(n^2 x T_q) time at worst, O(n x T_q) memory.
+  /// Throws ConfigError as validate(), and if budget_steps is not in [1, 2^20] or times n exceeds 2^27. O(n^2 x T_q) time at worst, O(n x T_q)
+  /// memory.
   ChainSelection select(const ChainProblem& chain) const;
 
   /// The recursion itself, on whole costs and budget; returns the mask.
@@ -45,6 +46,11 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   if (!(total > 0) || std::isinf(total)) {
     // Nothing to weigh: no scale exists, and the published code divides by zero.
     return make_chain_selection(chain, std::vector<bool>(n, false), false);
+  }
+  constexpr std::int64_t most_states = std::int64_t{1} << 27;  // of 12 bytes each
+  if (budget_steps > most_states / static_cast<std::int64_t>(n)) {
+    throw ConfigError("paper_selector", text("budget_steps: expected at most ", most_states / static_cast<std::int64_t>(n), " for ", n,
+                                             " tensors, which takes 1.5 GiB, got ", budget_steps));
   }
   const double scale = whole && total <= steps ? 1.0 : steps / total;
   std::vector<std::int64_t> grad_input(n);
