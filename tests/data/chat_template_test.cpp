@@ -2,6 +2,7 @@
 
 #include "greentrainer/data/chat_template.hpp"
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -71,6 +72,18 @@ TEST_CASE("templates that do anything else are not taken for ChatML") {
     CAPTURE(other);
     CHECK_FALSE(parse_chatml(other).has_value());
   }
+}
+
+TEST_CASE("literals that are added up in a template take time in proportion to their number") {
+  const auto seconds_for = [](char sign) {
+    std::string jinja = "{{ 'a'";
+    for (int i = 0; i < 150000; ++i) jinja.append(1, sign).append("'a'");
+    const auto start = std::clock();
+    CHECK_FALSE(parse_chatml(jinja + " }}").has_value());
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  const double kept_apart = seconds_for('-');
+  CHECK(seconds_for('+') < 10 * kept_apart);
 }
 
 TEST_CASE("a conversation for a model with another template is refused by name") {

@@ -2,6 +2,8 @@
 
 #include "greentrainer/data/dataset_forms.hpp"
 
+#include <ctime>
+
 #include <doctest/doctest.h>
 
 #include "support/temporary_folder.hpp"
@@ -33,7 +35,7 @@ std::string error_of(const std::string& name, const std::string& contents) {
 /// The prompt as one text, with | for the model's EOS.
 std::string joined(const std::vector<DatasetRow::Part>& parts) {
   std::string text;
-  for (const auto& part : parts) text += part.text + (part.separated ? "|" : "");
+  for (const auto& part : parts) text.append(part.text).append(part.separated ? "|" : "");
   return text;
 }
 
@@ -122,7 +124,23 @@ TEST_CASE("SQuAD and XQuAD: every question of every paragraph, its different ans
     CHECK(rows[0].references == Texts{"1815", "in 1815"});
     CHECK(rows[0].line == 4);
     CHECK(rows[1].line == 6);
+    const auto context_of = [](const DatasetRow& row) -> std::string_view { return row.prompt.front().text; };
+    CHECK(context_of(rows[0]).data() == context_of(rows[1]).data());  // kept once
   }
+}
+
+TEST_CASE("SQuAD: a question's answers take time in proportion to their number") {
+  const auto seconds_for = [](bool different) {
+    std::string answers;
+    for (int i = 0; i < 30000; ++i)
+      answers += (i > 0 ? "," : "") + std::string("{\"text\": \"") + std::to_string(different ? 10000 + i : 10000) + "\"}";
+    const auto start = std::clock();
+    const auto rows = read("squad", R"({"data": [{"paragraphs": [{"context": "C", "qas": [{"question": "Q", "answers": [)" + answers + "]}]}]}]}");
+    CHECK(rows.at(0).references.size() == (different ? 30000 : 1));
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  const double same = seconds_for(false);
+  CHECK(seconds_for(true) < 5 * same);
 }
 
 TEST_CASE("UCI sentiment: a sentence, a tab, a label") {
@@ -146,6 +164,7 @@ TEST_CASE("bad rows name file and line, and what was expected") {
       {"scitldr", "{\"source\": [\"a\"], \"target\": []}", "FILE, line 1: field \"target\": expected a list of texts, got an empty one"},
       {"scitldr", "{\"source\": [\"a\", 1], \"target\": [\"b\"]}", "FILE, line 1: field \"source\": expected texts in the list, got number"},
       {"scitldr", "{\"source\": [\"a\"]", "FILE, line 1: row: expected one JSON object, got something else"},
+      {"dialogsum", "{\"dialogue\": \"a\", \"dialogue\": \"b\"}", "FILE, line 1: row: expected every key once in an object, got \"dialogue\" twice"},
       {"scitldr", "\n[1]", "FILE: expected a list of objects, got number in it"},
       {"scitldr", "1", "FILE, line 1: row: expected a JSON object, got number"},
       {"dialogsum", "{\"dialogue\": \"a\", \"summary1\": 5}", "FILE, line 1: field \"summary1\": expected a text, got number"},

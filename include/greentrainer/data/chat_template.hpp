@@ -63,8 +63,14 @@ inline std::string canonical_template(std::string_view jinja) {
       result += c;
     }
   }
-  for (auto at = result.find("'+'"); at != std::string::npos; at = result.find("'+'", at)) result.erase(at, 3);
-  return result;
+  constexpr std::string_view between_literals = "'+'";
+  std::string joined;
+  std::string_view rest = result;
+  for (auto at = rest.find(between_literals); at != std::string_view::npos; at = rest.find(between_literals)) {
+    joined += rest.substr(0, at);
+    rest.remove_prefix(at + between_literals.size());
+  }
+  return joined.append(rest);
 }
 
 inline bool consume(std::string_view& text, std::string_view prefix) {

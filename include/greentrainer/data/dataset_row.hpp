@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,11 +19,23 @@ enum class DatasetTask {
   choice,   ///< one of a few labels, by their likelihood: accuracy
 };
 
+/// A text that is kept once, however many rows have it: a paragraph may have thousands of questions.
+class SharedText {
+ public:
+  SharedText() = default;
+  SharedText(std::string text) : text_(std::make_shared<const std::string>(std::move(text))) {}
+  SharedText(const char* text) : SharedText(std::string(text)) {}
+  operator std::string_view() const { return text_ ? std::string_view(*text_) : std::string_view(); }
+
+ private:
+  std::shared_ptr<const std::string> text_;
+};
+
 /// One row of a data set as text.
 struct DatasetRow {
   /// A part of the prompt. Where the prompt is too long, parts lose their ends from the first part on, so that what tells the model what to do stays.
   struct Part {
-    std::string text;
+    SharedText text;
     std::size_t kept = 0;    ///< bytes at the text's end that stay when it is cut
     bool separated = false;  ///< whether the model's EOS stands behind it
   };

@@ -75,9 +75,10 @@ class PromptEncoder {
     std::vector<Segment> segments;
     if (!target_ && tokenizer_->adds_bos()) segments.push_back({{*tokenizer_->bos_id()}});
     for (const DatasetRow::Part& part : parts) {
+      const std::string_view text = part.text;
       const std::size_t kept = apart ? part.kept : 0;
-      segments.push_back({tokenizer_->encode(std::string_view(part.text).substr(0, part.text.size() - kept)), 1});
-      if (kept > 0) segments.push_back({tokenizer_->encode(std::string_view(part.text).substr(part.text.size() - kept)), 2});
+      segments.push_back({tokenizer_->encode(text.substr(0, text.size() - kept)), 1});
+      if (kept > 0) segments.push_back({tokenizer_->encode(text.substr(text.size() - kept)), 2});
       if (part.separated && tokenizer_->eos_id()) segments.push_back({{*tokenizer_->eos_id()}});
     }
     if (target_ && tokenizer_->eos_id()) segments.push_back({{*tokenizer_->eos_id()}});

@@ -50,7 +50,7 @@ class RowEncoder {
     if (row.contains("prompt") || row.contains("completion")) {
       const DatasetRow pair = completion_row(json_fields::text(row, "prompt"), json_fields::text(row, "completion"));
       require_tokenizer();
-      if (options_.target && pair.prompt.front().text.empty()) refuse_missing_source();
+      if (options_.target && std::string_view(pair.prompt.front().text).empty()) refuse_missing_source();
       return prompts_->example(pair, pair.references.front(), truncated);
     }
     const TextPieces pieces = pieces_of(row, chat_);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
@@ -25,13 +26,17 @@ struct AddedToken {
   bool normalized = false;  ///< looked for after normalisation
 };
 
+/// Added tokens beyond this are refused: every position of a text is compared with the longest of them.
+inline constexpr std::size_t max_added_token_bytes = 1024;
+
 /// From {"content": ..., "special": ..., ...}. Throws LoadError.
 inline AddedToken parse_added_token(const Component& component) {
   component.allow({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special", "__type"});
   AddedToken token;
   token.content = component.text_of("content");
-  // Every position of a text is compared with the longest of them.
-  if (token.content.empty() || token.content.size() > 1024) component.fail(text("expected a token of 1 to 1024 bytes, got ", token.content.size()));
+  if (token.content.empty() || token.content.size() > max_added_token_bytes) {
+    component.fail(text("expected a token of 1 to ", max_added_token_bytes, " bytes, got ", token.content.size()));
+  }
   if (component.flag_or("single_word", false))
     component.fail(text("token \"", token.content, "\": expected single_word false, got true, which is not supported"));
   if (const Json* id = component.find("id")) token.id = *id;
@@ -51,8 +56,12 @@ class AddedTokenFinder {
     std::optional<Index> id;
   };
 
-  /// `content` as it stands in the texts that are searched.
-  void add(std::string_view content, Index id, bool lstrip, bool rstrip) {
+  /// `content` as it stands in the texts that are searched. Throws LoadError naming `source` if it is too long.
+  void add(std::string_view content, Index id, bool lstrip, bool rstrip, std::string_view source) {
+    if (content.size() > max_added_token_bytes) {
+      throw LoadError("load_tokenizer",
+                      text(source, ", added token with id ", id, ": expected at most ", max_added_token_bytes, " bytes, got ", content.size()));
+    }
     std::uint32_t node = 0;
     for (char c : content) node = children_.try_emplace(key_of(node, c), ++nodes_).first->second;
     tokens_[node] = {id, lstrip, rstrip};

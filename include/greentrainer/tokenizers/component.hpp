@@ -10,6 +10,7 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
+#include "greentrainer/tokenizers/text_growth.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -131,9 +132,13 @@ class TextPattern {
     return result;
   }
 
+  /// Throws DataError for a result that is far longer than the text.
   std::string replace(std::string_view text, std::string_view content) const {
     std::string result;
-    for (const auto& range : ranges(text)) result += range.match ? content : text.substr(range.begin, range.end - range.begin);
+    for (const auto& range : ranges(text)) {
+      result += range.match ? content : text.substr(range.begin, range.end - range.begin);
+      check_text_growth(result.size(), text.size(), "Replace");
+    }
     return result;
   }
 

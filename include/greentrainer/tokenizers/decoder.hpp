@@ -9,6 +9,7 @@
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/text_growth.hpp"
 
 namespace greentrainer {
 
@@ -16,6 +17,7 @@ namespace greentrainer {
 class Decoder {
  public:
   virtual ~Decoder() = default;
+  /// Throws DataError for tokens that a pattern takes too long on, or a step makes far longer.
   virtual void decode(std::vector<std::string>& tokens) const = 0;
 };
 
@@ -38,7 +40,14 @@ class ReplaceDecoder final : public Decoder {
  public:
   ReplaceDecoder(TextPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void decode(std::vector<std::string>& tokens) const override {
-    for (auto& token : tokens) token = pattern_.replace(token, content_);
+    std::size_t before = 0;
+    std::size_t after = 0;
+    for (auto& token : tokens) {
+      before += token.size();
+      token = pattern_.replace(token, content_);
+      after += token.size();
+      check_text_growth(after, before, "decoder");
+    }
   }
 
  private:
@@ -119,10 +128,20 @@ class DecoderSequence final : public Decoder {
  public:
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
   void decode(std::vector<std::string>& tokens) const override {
-    for (const auto& part : parts_) part->decode(tokens);
+    const std::size_t input = bytes_of(tokens);
+    for (const auto& part : parts_) {
+      part->decode(tokens);
+      check_text_growth(bytes_of(tokens), input, "decoder");
+    }
   }
 
  private:
+  static std::size_t bytes_of(const std::vector<std::string>& tokens) {
+    std::size_t bytes = 0;
+    for (const auto& token : tokens) bytes += token.size();
+    return bytes;
+  }
+
   std::vector<std::unique_ptr<Decoder>> parts_;
 };
 

@@ -9,6 +9,7 @@
 #include "greentrainer/io/base64.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/precompiled_charsmap.hpp"
+#include "greentrainer/tokenizers/text_growth.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -17,6 +18,7 @@ namespace greentrainer {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
+  /// Throws DataError for a text that a rule takes too long on, or makes far longer.
   virtual std::string normalize(std::string text) const = 0;
 };
 
@@ -121,7 +123,11 @@ class NormalizerSequence final : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
   std::string normalize(std::string text) const override {
-    for (const auto& part : parts_) text = part->normalize(std::move(text));
+    const std::size_t input = text.size();
+    for (const auto& part : parts_) {
+      text = part->normalize(std::move(text));
+      check_text_growth(text.size(), input, "normalizer");
+    }
     return text;
   }
 

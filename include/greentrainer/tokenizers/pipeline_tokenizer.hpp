@@ -42,8 +42,7 @@ class PipelineTokenizer final : public Tokenizer {
       }
       if (token.special) special_.insert(*id);
       if (!seen.insert(*id).second) continue;
-      const auto content = token.normalized && parts_.normalizer ? parts_.normalizer->normalize(token.content) : token.content;
-      (token.normalized ? after_normalizer_ : before_normalizer_).add(content, *id, token.lstrip, token.rstrip);
+      (token.normalized ? after_normalizer_ : before_normalizer_).add(searched_content(token, source), *id, token.lstrip, token.rstrip, source);
     }
   }
 
@@ -93,6 +92,17 @@ class PipelineTokenizer final : public Tokenizer {
   std::string token(Index id) const override { return extended_.token(id); }
 
  private:
+  /// An added token as it stands in the texts that are searched for it.
+  std::string searched_content(const AddedToken& token, std::string_view source) const {
+    if (!token.normalized || !parts_.normalizer) return token.content;
+    try {
+      return parts_.normalizer->normalize(token.content);
+    } catch (const DataError& error) {  // here the text is the file's own
+      const std::string_view what = error.what();
+      throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": ", what.substr(what.find("] ") + 2)));
+    }
+  }
+
   void encode_stretch(TextPiece stretch, std::vector<Index>& ids) const {
     std::vector<TextPiece> pieces(1, std::move(stretch));
     if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces);

@@ -8,6 +8,7 @@
 
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/text_growth.hpp"
 
 namespace greentrainer {
 
@@ -21,6 +22,7 @@ struct TextPiece {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
+  /// Throws DataError for a text that a pattern takes too long on, or a step makes far longer.
   virtual void split(std::vector<TextPiece>& pieces) const = 0;
 };
 
@@ -128,10 +130,20 @@ class PreTokenizerSequence final : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
   void split(std::vector<TextPiece>& pieces) const override {
-    for (const auto& part : parts_) part->split(pieces);
+    const std::size_t input = bytes_of(pieces);
+    for (const auto& part : parts_) {
+      part->split(pieces);
+      check_text_growth(bytes_of(pieces), input, "pre_tokenizer");
+    }
   }
 
  private:
+  static std::size_t bytes_of(const std::vector<TextPiece>& pieces) {
+    std::size_t bytes = 0;
+    for (const auto& piece : pieces) bytes += piece.text.size();
+    return bytes;
+  }
+
   std::vector<std::unique_ptr<PreTokenizer>> parts_;
 };
 

@@ -1,8 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "greentrainer/data/json_fields.hpp"
@@ -21,25 +23,27 @@ inline std::vector<DatasetRow> squad(const std::filesystem::path& path) {
   };
 
   std::vector<DatasetRow> rows;
-  const auto read_question = [&](const OrderedJson& question, const OrderedJson& paragraph) {
+  // `context`: of the paragraph, once one of its questions has been read.
+  const auto read_question = [&](const OrderedJson& question, const OrderedJson& paragraph, std::optional<SharedText>& context) {
     std::vector<std::string> answers;
+    std::unordered_set<std::string_view> seen;
     for (const OrderedJson& answer : json_fields::objects(question, "answers")) {
       const std::string& text = json_fields::text(answer, "text");
-      if (std::find(answers.begin(), answers.end(), text) == answers.end()) answers.push_back(text);
+      if (seen.insert(text).second) answers.push_back(text);
     }
     if (answers.empty()) {
       throw DataError("data", "field \"answers\": expected at least one, got none; questions without an answer (SQuAD 2.0) are not read");
     }
-    rows.push_back(question_row(
-        {{.text = "context:" + json_fields::text(paragraph, "context")}, {.text = "question:" + json_fields::text(question, "question")}}, "answer",
-        std::move(answers)));
+    if (!context) context = "context:" + json_fields::text(paragraph, "context");
+    rows.push_back(question_row({{.text = *context}, {.text = "question:" + json_fields::text(question, "question")}}, "answer", std::move(answers)));
     rows.back().line = lines.line_of(question);
   };
   if (!file.is_object()) throw DataError("load_dataset", text(path.string(), ": expected a JSON object, got ", file.type_name()));
   for (const OrderedJson& article : objects(file, "data")) {
     for (const OrderedJson& paragraph : objects(article, "paragraphs")) {
+      std::optional<SharedText> context;
       for (const OrderedJson& question : objects(paragraph, "qas")) {
-        with_line("load_dataset", path, lines.line_of(question), [&] { read_question(question, paragraph); });
+        with_line("load_dataset", path, lines.line_of(question), [&] { read_question(question, paragraph, context); });
       }
     }
   }

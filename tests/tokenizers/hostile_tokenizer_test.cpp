@@ -1,0 +1,93 @@
+// Tokenizer folders that are well-formed and made to take all memory or time: every one of them is an error, soon.
+
+#include <string>
+#include <string_view>
+
+#include <doctest/doctest.h>
+
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/temporary_folder.hpp"
+#include "tokenizers/written_files.hpp"
+
+using namespace greentrainer;
+using namespace greentrainer::testing;
+
+namespace {
+
+/// A Sequence of `count` times the same step.
+Json repeated(const char* list, const std::string& step, int count) {
+  Json sequence = {{"type", "Sequence"}, {list, Json::array()}};
+  for (int i = 0; i < count; ++i) sequence[list].push_back(Json::parse(step));
+  return sequence;
+}
+
+/// The small tokenizer with one part replaced.
+std::shared_ptr<const Tokenizer> with_part(const char* name, const Json& part) {
+  const TemporaryFolder folder;
+  Json json = Json::parse(small_bpe_json());
+  json[name] = part;
+  folder.write("tokenizer.json", json.dump());
+  return load_tokenizer(folder.path());
+}
+
+std::string replace_step(const std::string& from, const std::string& to) {
+  return R"({"type": "Replace", "pattern": {"String": ")" + from + R"("}, "content": ")" + to + R"("})";
+}
+
+std::string encode_error(const Tokenizer& tokenizer, std::string_view input) {
+  return error_of<DataError>([&] { tokenizer.encode(input); });
+}
+
+}  // namespace
+
+TEST_CASE("steps that double a text end before they fill the memory") {
+  constexpr int steps = 24;  // 16 MiB of one byte
+  const std::string twice = replace_step("a", "aa");
+  CHECK(has(encode_error(*with_part("normalizer", repeated("normalizers", twice, steps)), "a"), "normalizer: expected at most 64 times"));
+  const std::string names = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})";
+  CHECK(has(encode_error(*with_part("pre_tokenizer", repeated("pretokenizers", names, steps)), "\xC3\xA9"), "pre_tokenizer: expected at most 64"));
+  const auto decoding = with_part("decoder", repeated("decoders", twice, steps));
+  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>{0}, false); }), "decoder: expected at most 64 times"));
+}
+
+TEST_CASE("a single step that makes a thousand times as much of a text ends too") {
+  const std::string long_text(1000, 'b');
+  const auto normalizing = with_part("normalizer", Json::parse(replace_step("a", long_text)));
+  CHECK(has(encode_error(*normalizing, std::string(2000, 'a')), "Replace: expected at most 64 times the text's 2000 bytes"));
+  CHECK(normalizing->encode("a").size() == long_text.size());  // short texts may grow
+  const auto decoding = with_part("decoder", Json::parse(replace_step("a", long_text)));
+  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>(2000, 0), false); }), "decoder: expected at most 64 times"));
+}
+
+TEST_CASE("added tokens of every file are short, also as the normalizer leaves them") {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", small_bpe_json());
+  const auto load_error = [&] { return error_of<LoadError>([&] { load_tokenizer(folder.path()); }); };
+  const std::string longest(1024, 'x');
+  folder.write("added_tokens.json", Json({{longest, 5}}).dump());
+  CHECK(load_error().empty());
+  folder.write("added_tokens.json", Json({{longest + "x", 5}}).dump());
+  CHECK(has(load_error(), "added token with id 5: expected at most 1024 bytes, got 1025"));
+  std::filesystem::remove(folder / "added_tokens.json");
+
+  Json json = Json::parse(small_bpe_json());
+  json["model"]["vocab"][longest + "x"] = 5;  // a role's name counts where the vocabulary knows it
+  folder.write("tokenizer.json", json.dump());
+  folder.write("special_tokens_map.json", Json({{"pad_token", longest + "x"}}).dump());
+  CHECK(has(load_error(), "expected at most 1024 bytes, got 1025"));
+  std::filesystem::remove(folder / "special_tokens_map.json");
+
+  json = Json::parse(small_bpe_json());
+  json["added_tokens"].push_back({{"id", 5}, {"content", "ttt"}, {"normalized", true}});
+  json["normalizer"] = Json::parse(replace_step("t", std::string(1000, 't')));
+  folder.write("tokenizer.json", json.dump());
+  CHECK(has(load_error(), "expected at most 1024 bytes, got 3000"));
+  json["normalizer"] = repeated("normalizers", replace_step("t", "tt"), 24);
+  folder.write("tokenizer.json", json.dump());
+  CHECK(has(load_error(), "added token \"ttt\": normalizer: expected at most 64 times"));
+}
+
+TEST_CASE("a Split never ends within a character") {
+  const std::string split = R"({"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "\\C"}})";
+  CHECK(has(error_of<LoadError>([&] { with_part("pre_tokenizer", Json::parse(split)); }), "for \\C"));
+}
