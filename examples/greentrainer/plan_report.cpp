@@ -127,7 +127,8 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
 }
 
 /// Chooses on the graph, at exact prices.
-void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload, const std::vector<double>& importance, const PlanOptions& options) {
+void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload, const std::vector<double>& importance,
+                    const PlanOptions& options) {
   SelectFunction select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   if (options.selector == "ratio") select = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
   if (options.selector == "paper") {

@@ -70,7 +70,8 @@ TEST_CASE("what only the whole shows: a loss at the end, every output and parame
 
   Graph unused = small_graph();
   unused.parameter("forgotten.weight", {4, 4});
-  CHECK_THROWS_WITH_AS(unused.finish(), doctest::Contains("forgotten.weight: expected a use of the parameter with a gradient, got none"), ConfigError);
+  CHECK_THROWS_WITH_AS(unused.finish(), doctest::Contains("forgotten.weight: expected a use of the parameter with a gradient, got none"),
+                       ConfigError);
 
   Graph dangling;
   dangling.parameter("embed.weight", {10, 4});

@@ -19,24 +19,17 @@ namespace greentrainer {
 
 namespace detail {
 
-template <std::floating_point T>
-void expect_finite_weights(const std::string& tensor, std::span<const T> values) {
-  for (const T value : values) {
-    if (!std::isfinite(value)) throw NumericalError("save_pretrained", text(tensor, ": expected finite weights, got ", value));
-  }
-}
-
-/// Finite weights as a checkpoint's bytes. Throws NumericalError for one that the element type cannot hold.
+/// Weights as a checkpoint's bytes. Throws NumericalError for one that is not finite, or that the element type cannot hold.
 template <std::floating_point T>
 std::vector<std::byte> encode_finite(const std::string& tensor, DType dtype, std::span<const T> values) {
   std::vector<std::byte> bytes = encode_floats<T>(dtype, values);
   std::vector<T> stored(values.size());
   decode_floats<T>(dtype, bytes, stored);
   for (std::size_t i = 0; i < stored.size(); ++i) {
-    if (!std::isfinite(stored[i])) {
-      throw NumericalError("save_pretrained",
-                           text(tensor, ": expected weights that ", name_of(dtype), " can hold, got ", values[i], "; save in a wider element type"));
-    }
+    if (std::isfinite(stored[i])) continue;
+    if (!std::isfinite(values[i])) throw NumericalError("save_pretrained", text(tensor, ": expected finite weights, got ", values[i]));
+    throw NumericalError("save_pretrained",
+                         text(tensor, ": expected weights that ", name_of(dtype), " can hold, got ", values[i], "; save in a wider element type"));
   }
   return bytes;
 }
@@ -75,7 +68,6 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
     tensors.push_back(
         {info.name, std::string(safetensors_name(stored)), info.shape, [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
            const std::vector<T> now = merged_values(model, id, lora_scale);
-           detail::expect_finite_weights<T>(info.name, now);
            std::vector<T> before(now.size());
            checkpoint.read_as<T>(info.name, before);
            if (stored == *info.dtype && now == before)
