@@ -1,7 +1,7 @@
-// Training steps on a CUDA device, in each precision of the products: milliseconds a step at rho 1, 0.7 and 0.5, and every kernel's time by events
-// against the roofline of this device, whose ceilings are measured first: device-to-device copies and a large product. Prints Markdown.
-// Usage: cuda_step CONFIG.JSON [batch 4] [tokens 512] [labelled rows a sequence: tokens - 1] [device 0]
-// Exit status: 77 without a device.
+// Training steps on a CUDA device, in each precision of the products: milliseconds a step at rho 1, 0.7 and 0.5, and
+// every kernel's time by events against the roofline of this device, whose ceilings are measured first:
+// device-to-device copies and a large product. Prints Markdown. Usage: cuda_step CONFIG.JSON [batch 4] [tokens 512]
+// [labelled rows a sequence: tokens - 1] [device 0] Exit status: 77 without a device.
 
 #include <algorithm>
 #include <chrono>
@@ -32,7 +32,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 void check(cudaError_t status) {
-  if (status != cudaSuccess) throw BackendError("cuda_step", text("event: expected success, got ", cudaGetErrorString(status)));
+  if (status != cudaSuccess)
+    throw BackendError("cuda_step", text("event: expected success, got ", cudaGetErrorString(status)));
 }
 
 class Event {
@@ -82,7 +83,8 @@ class TimedBackend : public KernelForwarder<TimedBackend, float> {
   }
   void synchronize() { inner_.synchronize(); }
 
-  /// From here on calls are timed. `pairs`: of a query and a key that it sees in an attention, which lengths on the device decide.
+  /// From here on calls are timed. `pairs`: of a query and a key that it sees in an attention, which lengths on the
+  /// device decide.
   void start_timing(Extent pairs) {
     calls_.clear();
     used_events_ = 0;
@@ -148,12 +150,14 @@ double seconds_of(TimedBackend& backend, int repeats, Run run) {
   return median(std::move(seconds));
 }
 
-/// Uniform numbers within 0.035 (zeros would run faster than weights do), generated once and written to as many tensors as wanted.
+/// Uniform numbers within 0.035 (zeros would run faster than weights do), generated once and written to as many tensors
+/// as wanted.
 class RandomNumbers {
  public:
   void fill(Tensor<TimedBackend>& tensor) {
     CounterRandom random(2, "weights", static_cast<std::uint64_t>(numbers_.size()));
-    while (static_cast<Extent>(numbers_.size()) < tensor.size()) numbers_.push_back(static_cast<float>(0.07 * (random.uniform() - 0.5)));
+    while (static_cast<Extent>(numbers_.size()) < tensor.size())
+      numbers_.push_back(static_cast<float>(0.07 * (random.uniform() - 0.5)));
     tensor.upload(std::span(numbers_).first(static_cast<std::size_t>(tensor.size())));
   }
 
@@ -161,7 +165,8 @@ class RandomNumbers {
   std::vector<float> numbers_;
 };
 
-/// What this device does at best: bytes read and written by a copy of 1 GiB, and FLOPs of a product of 8192 x 8192 matrices.
+/// What this device does at best: bytes read and written by a copy of 1 GiB, and FLOPs of a product of 8192 x 8192
+/// matrices.
 struct Measured {
   double bytes_a_second = 0;
   double product_flops = 0;
@@ -176,8 +181,9 @@ Measured measure_ceilings(TimedBackend& backend, RandomNumbers& numbers) {
   const double copying = seconds_of(backend, 10, [&] {
     for (int c = 0; c < copies; ++c) backend.copy(c % 2 == 0 ? y.data() : z.data(), x.data(), bytes);
   });
-  const double product =
-      seconds_of(backend, 10, [&] { backend.matmul(x.matrix(), Transpose::no, z.matrix(), Transpose::yes, y.matrix(), Write::overwrite); });
+  const double product = seconds_of(backend, 10, [&] {
+    backend.matmul(x.matrix(), Transpose::no, z.matrix(), Transpose::yes, y.matrix(), Write::overwrite);
+  });
   return {2.0 * copies * static_cast<double>(bytes) / copying, 2.0 * n * n * n / product};
 }
 
@@ -200,11 +206,13 @@ void print_kernels(const std::vector<TimedBackend::Call>& calls, const Ceilings&
   std::vector<std::pair<std::string, KernelTotal>> rows(by_label.begin(), by_label.end());
   for (const auto& [label, total] : rows) all += total.seconds;
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-  std::cout << "| kernel | calls | ms | share | TFLOP/s | GB/s | of its roofline |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+  std::cout << "| kernel | calls | ms | share | TFLOP/s | GB/s | of its roofline |\n| --- | ---: | ---: | ---: | ---: "
+               "| ---: | ---: |\n";
   for (const auto& [label, t] : rows) {
-    std::cout << "| " << label << " | " << t.calls << std::setprecision(3) << " | " << t.seconds * 1e3 << std::setprecision(1) << " | "
-              << 100 * t.seconds / all << "% | " << t.flops / t.seconds * 1e-12 << " | " << std::setprecision(0) << t.bytes / t.seconds * 1e-9
-              << " | " << 100 * t.roofline / t.seconds << "% |\n";
+    std::cout << "| " << label << " | " << t.calls << std::setprecision(3) << " | " << t.seconds * 1e3
+              << std::setprecision(1) << " | " << 100 * t.seconds / all << "% | " << t.flops / t.seconds * 1e-12
+              << " | " << std::setprecision(0) << t.bytes / t.seconds * 1e-9 << " | " << 100 * t.roofline / t.seconds
+              << "% |\n";
   }
   std::cout << '\n';
 }
@@ -229,11 +237,13 @@ struct Result {
 template <class P>
 Flops step_flops(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload) {
   const ExactCost<P> cost;
-  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, selection), cost), workload);
+  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, selection), cost),
+                  workload);
 }
 
 /// Gradients zeroed, forward and backward pass, AdamW: the time of a step, and a table of its kernels.
-Result measure_step(Model<TimedBackend>& model, const Selection& selection, const Batch& batch, const Ceilings& ceilings) {
+Result measure_step(Model<TimedBackend>& model, const Selection& selection, const Batch& batch,
+                    const Ceilings& ceilings) {
   constexpr int warm_up = 2, repeats = 10;
   TimedBackend& backend = model.backend();
   const auto& graph = model.graph();
@@ -265,10 +275,11 @@ Result measure_step(Model<TimedBackend>& model, const Selection& selection, cons
   return result;
 }
 
-/// All ratios in one precision. `float_flops`: of products in full precision, or 0 if these are the first; it bounds what is no product.
+/// All ratios in one precision. `float_flops`: of products in full precision, or 0 if these are the first; it bounds
+/// what is no product.
 template <class Architecture>
-void measure_precision(const Architecture& architecture, const Options& options, ProductPrecision precision, double& float_flops,
-                       std::vector<Result>& results) {
+void measure_precision(const Architecture& architecture, const Options& options, ProductPrecision precision,
+                       double& float_flops, std::vector<Result>& results) {
   TimedBackend backend(options.device, {.products = precision});
   RandomNumbers numbers;
   const Measured best = measure_ceilings(backend, numbers);
@@ -279,15 +290,20 @@ void measure_precision(const Architecture& architecture, const Options& options,
                           .other_flops = float_flops,
                           .rounds_factors = precision == ProductPrecision::bf16};
   std::cout << "## " << backend.name() << "\n\nCopies move " << std::setprecision(2) << best.bytes_a_second * 1e-12
-            << " TB/s; a product of 8192 x 8192 matrices runs at " << std::setprecision(1) << best.product_flops * 1e-12 << " TFLOP/s.\n\n";
+            << " TB/s; a product of 8192 x 8192 matrices runs at " << std::setprecision(1) << best.product_flops * 1e-12
+            << " TFLOP/s.\n\n";
 
   Model<TimedBackend> model(backend, architecture.template graph<TimedBackend>(), facts_of(architecture));
   const auto& graph = model.graph();
-  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) numbers.fill(model.parameters()[id]);
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id)
+    numbers.fill(model.parameters()[id]);
   const Batch batch = random_batch(options.sequences, options.tokens, options.labelled, architecture.vocabulary());
   for (const double rho : {1.0, 0.7, 0.5}) {
     Selection selection = select_all(graph);
-    if (rho < 1) selection = select_within_ratio(graph, ExactCost<TimedBackend>{}, workload_of(batch), random_importance(graph, 0), rho).selection;
+    if (rho < 1)
+      selection =
+          select_within_ratio(graph, ExactCost<TimedBackend>{}, workload_of(batch), random_importance(graph, 0), rho)
+              .selection;
     std::cout << "### " << name_of(precision) << " products, rho " << std::setprecision(1) << rho << "\n\n";
     Result result = measure_step(model, selection, batch, ceilings);
     result.rho = rho;
@@ -298,21 +314,23 @@ void measure_precision(const Architecture& architecture, const Options& options,
 template <class Architecture>
 void run(const Architecture& architecture, const Options& options) {
   const std::string device = CudaBackend<float>(options.device).name();  // or there is nothing to print
-  std::cout << std::fixed << "# Training steps of " << options.sequences << " x " << options.tokens << " tokens, " << options.labelled
-            << " rows of each sequence labelled, on " << device << "\n\n";
+  std::cout << std::fixed << "# Training steps of " << options.sequences << " x " << options.tokens << " tokens, "
+            << options.labelled << " rows of each sequence labelled, on " << device << "\n\n";
   std::vector<Result> results;
   double float_flops = 0;
   for (const ProductPrecision precision : {ProductPrecision::full, ProductPrecision::tf32, ProductPrecision::bf16}) {
     measure_precision(architecture, options, precision, float_flops, results);
   }
-  std::cout << "## Steps\n\n| products | rho | FLOPs spent | ms a step | of full | TFLOP/s | GiB in use | hours for 5 x 498 steps |\n"
+  std::cout << "## Steps\n\n| products | rho | FLOPs spent | ms a step | of full | TFLOP/s | GiB in use | hours for 5 "
+               "x 498 steps |\n"
             << "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
   double full_seconds = 1;
   for (const Result& r : results) {
     if (r.rho == 1) full_seconds = r.seconds;
-    std::cout << "| " << r.products << " | " << std::setprecision(1) << r.rho << " | " << std::setprecision(4) << r.spent << " | "
-              << std::setprecision(2) << r.seconds * 1e3 << " | " << r.seconds / full_seconds << " | " << std::setprecision(1)
-              << r.flops / r.seconds * 1e-12 << " | " << static_cast<double>(r.memory) / (1 << 30) << " | " << std::setprecision(3)
+    std::cout << "| " << r.products << " | " << std::setprecision(1) << r.rho << " | " << std::setprecision(4)
+              << r.spent << " | " << std::setprecision(2) << r.seconds * 1e3 << " | " << r.seconds / full_seconds
+              << " | " << std::setprecision(1) << r.flops / r.seconds * 1e-12 << " | "
+              << static_cast<double>(r.memory) / (1 << 30) << " | " << std::setprecision(3)
               << 5 * 498 * r.seconds / 3600 << " |\n";
   }
 }
@@ -322,15 +340,21 @@ void run(const Architecture& architecture, const Options& options) {
 
 int main(int argc, char** argv) {
   namespace gt = greentrainer;
-  const auto argument = [&](int i, gt::Extent fallback) { return argc > i ? static_cast<gt::Extent>(std::atoll(argv[i])) : fallback; };
-  gt::benchmarks::Options options{.sequences = argument(2, 4), .tokens = argument(3, 512), .device = static_cast<int>(argument(5, 0))};
+  const auto argument = [&](int i, gt::Extent fallback) {
+    return argc > i ? static_cast<gt::Extent>(std::atoll(argv[i])) : fallback;
+  };
+  gt::benchmarks::Options options{
+      .sequences = argument(2, 4), .tokens = argument(3, 512), .device = static_cast<int>(argument(5, 0))};
   options.labelled = argument(4, options.tokens - 1);
-  if (argc < 2 || argc > 6 || options.sequences < 1 || options.tokens < 2 || options.labelled < 1 || options.labelled >= options.tokens) {
-    std::cerr << "usage: cuda_step CONFIG.JSON [batch 4] [tokens 512] [labelled rows a sequence: tokens - 1] [device 0]\n";
+  if (argc < 2 || argc > 6 || options.sequences < 1 || options.tokens < 2 || options.labelled < 1 ||
+      options.labelled >= options.tokens) {
+    std::cerr
+        << "usage: cuda_step CONFIG.JSON [batch 4] [tokens 512] [labelled rows a sequence: tokens - 1] [device 0]\n";
     return 2;
   }
   try {
-    gt::KnownArchitectures::read(gt::ConfigReader::from_file(argv[1]), [&](const auto& architecture) { gt::benchmarks::run(architecture, options); });
+    gt::KnownArchitectures::read(gt::ConfigReader::from_file(argv[1]),
+                                 [&](const auto& architecture) { gt::benchmarks::run(architecture, options); });
   } catch (const gt::MissingDevice& error) {
     std::cerr << error.what() << '\n';
     return 77;

@@ -1,5 +1,6 @@
-// Speed of generation with a model folder: prompts as a whole, then steps of one token for several sequences at a time, with the bytes of weights and
-// cache that a step must read against the machine's measured read bandwidth. Usage: generation MODEL_DIR [context 256] [threads 0]
+// Speed of generation with a model folder: prompts as a whole, then steps of one token for several sequences at a time,
+// with the bytes of weights and cache that a step must read against the machine's measured read bandwidth. Usage:
+// generation MODEL_DIR [context 256] [threads 0]
 
 #include <algorithm>
 #include <chrono>
@@ -32,11 +33,13 @@ double measure_read_bandwidth(int threads) {
     std::vector<std::thread> running;
     for (int t = 0; t < threads; ++t) {
       running.emplace_back([&, t] {
-        const std::size_t part = memory.size() / static_cast<std::size_t>(threads) / 256 * 256, first = part * static_cast<std::size_t>(t);
+        const std::size_t part = memory.size() / static_cast<std::size_t>(threads) / 256 * 256,
+                          first = part * static_cast<std::size_t>(t);
         Vector sums[8] = {};
         for (std::size_t i = first; i < first + part; i += 8 * gt::eigen::vector_size<float>) {
           for (int s = 0; s < 8; ++s)
-            sums[s] += gt::eigen::load_vector(memory.data() + i + static_cast<std::size_t>(s * gt::eigen::vector_size<float>));
+            sums[s] +=
+                gt::eigen::load_vector(memory.data() + i + static_cast<std::size_t>(s * gt::eigen::vector_size<float>));
         }
         for (Vector& sum : sums) asm volatile("" : "+m"(sum));
       });
@@ -50,7 +53,9 @@ double measure_read_bandwidth(int threads) {
 void measure(gt::Model<Backend>& model, gt::Extent sequences, gt::Extent context, double bandwidth) {
   constexpr gt::Extent steps = 24;
   gt::CounterRandom random(1, "prompts");
-  const auto token = [&] { return static_cast<gt::Index>(random.below(static_cast<std::uint32_t>(model.facts().vocabulary))); };
+  const auto token = [&] {
+    return static_cast<gt::Index>(random.below(static_cast<std::uint32_t>(model.facts().vocabulary)));
+  };
   gt::PackedTokens prompts;
   std::vector<gt::Index> slots;
   for (gt::Extent s = 0; s < sequences; ++s) {
@@ -76,11 +81,12 @@ void measure(gt::Model<Backend>& model, gt::Extent sequences, gt::Extent context
   gt::Extent cached = 0;
   const gt::DecodingPlan plan = gt::make_decoding_plan(model.graph());
   for (const gt::ValueId v : plan.cached) cached += model.graph().value(v).shape.cols;
-  const double bytes = static_cast<double>(model.parameters().bytes()) + static_cast<double>(cached * context * sequences) * sizeof(float);
+  const double bytes = static_cast<double>(model.parameters().bytes()) +
+                       static_cast<double>(cached * context * sequences) * sizeof(float);
   std::cout << std::setw(9) << sequences << std::setw(9) << context << std::setprecision(0) << std::setw(16)
-            << static_cast<double>(sequences * context) / prefill << std::setprecision(2) << std::setw(11) << step * 1e3 << std::setprecision(1)
-            << std::setw(12) << static_cast<double>(sequences) / step << std::setw(9) << bytes / step * 1e-9 << std::setw(8)
-            << 100 * bytes / step / bandwidth << "%" << std::endl;
+            << static_cast<double>(sequences * context) / prefill << std::setprecision(2) << std::setw(11) << step * 1e3
+            << std::setprecision(1) << std::setw(12) << static_cast<double>(sequences) / step << std::setw(9)
+            << bytes / step * 1e-9 << std::setw(8) << 100 * bytes / step / bandwidth << "%" << std::endl;
 }
 
 }  // namespace
@@ -94,8 +100,10 @@ int main(int argc, char** argv) {
   const int threads = argc > 3 ? std::atoi(argv[3]) : 0;
   Backend backend(threads);
   auto model = gt::load_pretrained(std::filesystem::path(argv[1]), backend);
-  const double bandwidth = measure_read_bandwidth(threads > 0 ? threads : static_cast<int>(std::thread::hardware_concurrency()));
-  std::cout << backend.name() << ", measured read bandwidth " << std::fixed << std::setprecision(1) << bandwidth * 1e-9 << " GB/s\n\n"
+  const double bandwidth =
+      measure_read_bandwidth(threads > 0 ? threads : static_cast<int>(std::thread::hardware_concurrency()));
+  std::cout << backend.name() << ", measured read bandwidth " << std::fixed << std::setprecision(1) << bandwidth * 1e-9
+            << " GB/s\n\n"
             << "sequences  context prompt tokens/s    step ms    tokens/s     GB/s     of it\n";
   for (const gt::Extent sequences : {1, 2, 4, 8, 16, 32}) measure(model, sequences, context, bandwidth);
 }

@@ -1,5 +1,6 @@
-// Kernels of the Eigen backend at the shapes of an OPT-125M training step (batch 4 x 512): GFLOP/s, share of the machine's peak measured around it,
-// and GB/s of operands, each met once. Usage: kernel_benchmark [part of a kernel's name]
+// Kernels of the Eigen backend at the shapes of an OPT-125M training step (batch 4 x 512): GFLOP/s, share of the
+// machine's peak measured around it, and GB/s of operands, each met once. Usage: kernel_benchmark [part of a kernel's
+// name]
 
 #include <algorithm>
 #include <chrono>
@@ -25,7 +26,8 @@ testing::CaseValues some_values(const testing::CaseDescription& test) {
   for (const testing::Operand& operand : test.operands) {
     std::vector<double> values(static_cast<std::size_t>(operand.rows * operand.stride()));
     for (double& x : values)
-      x = static_cast<double>(state = state * 1664525U + 1013904223U) * 0x1p-31 - (operand.fill == testing::Operand::Fill::positive ? 0 : 1);
+      x = static_cast<double>(state = state * 1664525U + 1013904223U) * 0x1p-31 -
+          (operand.fill == testing::Operand::Fill::positive ? 0 : 1);
     all.push_back(std::move(values));
   }
   return all;
@@ -34,8 +36,8 @@ testing::CaseValues some_values(const testing::CaseDescription& test) {
 class Table {
  public:
   Table(Backend& backend, std::string filter) : backend_(backend), filter_(std::move(filter)) {
-    std::cout << std::left << std::setw(24) << "kernel" << std::setw(44) << "shape" << std::right << std::setw(10) << "ms" << std::setw(10)
-              << "GFLOP/s" << std::setw(9) << "of peak" << std::setw(9) << "GB/s"
+    std::cout << std::left << std::setw(24) << "kernel" << std::setw(44) << "shape" << std::right << std::setw(10)
+              << "ms" << std::setw(10) << "GFLOP/s" << std::setw(9) << "of peak" << std::setw(9) << "GB/s"
               << "\n"
               << std::fixed;
   }
@@ -45,8 +47,9 @@ class Table {
     if (test.kernel.find(filter_) == std::string::npos) return;
     testing::CaseData<Backend> data(backend_, test, some_values(test));
     test.prepare(backend_, data);
-    test.call(backend_, data);                                        // scratch memory grows here
-    double best = 1e30, total = 0, peak = measure_peak_gflops(0, 3);  // anew for each line: other users of the machine come and go
+    test.call(backend_, data);  // scratch memory grows here
+    double best = 1e30, total = 0,
+           peak = measure_peak_gflops(0, 3);  // anew for each line: other users of the machine come and go
     for (int run = 0; run < 3 || (total < 0.3 && run < 200); ++run) {
       backend_.reset();
       const auto start = std::chrono::steady_clock::now();
@@ -57,9 +60,10 @@ class Table {
     }
     peak = std::max(peak, measure_peak_gflops(0, 3));
     const double gflops = static_cast<double>(backend_.flops()) / best * 1e-9;
-    std::cout << std::left << std::setw(24) << test.kernel << std::setw(44) << test.shape << std::right << std::setw(10) << std::setprecision(3)
-              << best * 1e3 << std::setw(10) << std::setprecision(1) << gflops << std::setw(8) << 100 * gflops / peak << "%" << std::setw(9)
-              << static_cast<double>(backend_.total().bytes) / best * 1e-9 << std::endl;
+    std::cout << std::left << std::setw(24) << test.kernel << std::setw(44) << test.shape << std::right << std::setw(10)
+              << std::setprecision(3) << best * 1e3 << std::setw(10) << std::setprecision(1) << gflops << std::setw(8)
+              << 100 * gflops / peak << "%" << std::setw(9) << static_cast<double>(backend_.total().bytes) / best * 1e-9
+              << std::endl;
   }
 
  private:
@@ -86,21 +90,31 @@ void run(const std::string& filter) {
     measure(matmul_case(rows, width, vocabulary, n, n, Write::overwrite));
     measure(matmul_case(vocabulary, width, rows, t, n, Write::accumulate));
   }
-  for (const Extent rows : {1, 4, 16, 64}) measure(matmul_case(rows, wide, width, n, t, Write::overwrite));  // generation
+  for (const Extent rows : {1, 4, 16, 64})
+    measure(matmul_case(rows, wide, width, n, t, Write::overwrite));  // generation
 
   for (const bool causal : {true, false}) {
-    const AttentionSizes opt{
-        .heads = 12, .kv_heads = 12, .head_dim = 64, .causal = causal, .query_lengths = {512, 512, 512, 512}, .key_lengths = {512, 512, 512, 512}};
+    const AttentionSizes opt{.heads = 12,
+                             .kv_heads = 12,
+                             .head_dim = 64,
+                             .causal = causal,
+                             .query_lengths = {512, 512, 512, 512},
+                             .key_lengths = {512, 512, 512, 512}};
     measure(attention_forward_case(opt));
     measure(attention_grad_case(opt, {.queries = true, .keys = true, .values = true}));
     measure(attention_grad_case(opt, {.values = true}));
   }
-  const AttentionSizes grouped{.heads = 9, .kv_heads = 3, .head_dim = 64, .causal = true, .query_lengths = {2048}, .key_lengths = {2048}};
+  const AttentionSizes grouped{
+      .heads = 9, .kv_heads = 3, .head_dim = 64, .causal = true, .query_lengths = {2048}, .key_lengths = {2048}};
   measure(attention_forward_case(grouped));
   measure(attention_grad_case(grouped, {.queries = true, .keys = true, .values = true}));
 
-  AttentionSizes biased{
-      .heads = 12, .kv_heads = 12, .head_dim = 64, .causal = true, .query_lengths = {512, 512, 512, 512}, .key_lengths = {512, 512, 512, 512}};
+  AttentionSizes biased{.heads = 12,
+                        .kv_heads = 12,
+                        .head_dim = 64,
+                        .causal = true,
+                        .query_lengths = {512, 512, 512, 512},
+                        .key_lengths = {512, 512, 512, 512}};
   biased.alibi = true;
   measure(attention_forward_case(biased));
   measure(attention_grad_case(biased, {.queries = true, .keys = true, .values = true}));

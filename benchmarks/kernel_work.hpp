@@ -9,8 +9,9 @@
 
 namespace greentrainer::benchmarks {
 
-/// What one call of a kernel does: FLOPs as the Backend concept counts them, and the bytes that must move between device memory and the chip, each
-/// operand read once, each result written once, and read before if it is added to. Index arrays and vectors beside matrices are left out.
+/// What one call of a kernel does: FLOPs as the Backend concept counts them, and the bytes that must move between
+/// device memory and the chip, each operand read once, each result written once, and read before if it is added to.
+/// Index arrays and vectors beside matrices are left out.
 struct KernelWork {
   std::string label;  ///< the kernel, and of a product which layer's it is and for what
   Flops flops = 0;
@@ -55,7 +56,8 @@ Bytes bytes_moved(std::string_view kernel, const Matrix<const T>& x, const Index
   return kernel == "embedding_grad_weight" ? 3 * bytes_of(x) : 2 * bytes_of(y);
 }
 template <class T>
-Bytes bytes_moved(std::string_view, const Matrix<const T>& x, const Index* const&, const Matrix<T>& y, const Write& write) {
+Bytes bytes_moved(std::string_view, const Matrix<const T>& x, const Index* const&, const Matrix<T>& y,
+                  const Write& write) {
   return adds(write) ? 3 * bytes_of(x) : bytes_of(x) + bytes_of(y);
 }
 /// Heads may lie apart in wider rows: a projection that holds queries, keys and values side by side.
@@ -80,10 +82,11 @@ Bytes bytes_moved(std::string_view, const Extent& n, const Arguments&... argumen
   return (moved(arguments) + ... + Bytes{0});
 }
 
-/// A product is the forward pass of a linear layer, or one of its gradients, by what is transposed: y = x W^T, dx = dy W, dW = dy^T x.
+/// A product is the forward pass of a linear layer, or one of its gradients, by what is transposed: y = x W^T, dx = dy
+/// W, dW = dy^T x.
 template <class T>
-void describe(KernelWork& work, const Matrix<const T>& x, const Transpose& tx, const Matrix<const T>& z, const Transpose& tz, const Matrix<T>& y,
-              const Write&) {
+void describe(KernelWork& work, const Matrix<const T>& x, const Transpose& tx, const Matrix<const T>& z,
+              const Transpose& tz, const Matrix<T>& y, const Write&) {
   work.product = true;
   work.factor_elements = x.size() + z.size();
   const bool weight = tx == Transpose::yes, forward = tz == Transpose::yes;
@@ -112,18 +115,23 @@ struct Ceilings {
   bool rounds_factors = false;  ///< products first round their factors from floats to two bytes, in passes of their own
 
   double memory_seconds(const KernelWork& work) const { return bytes(work) / bytes_a_second; }
-  double compute_seconds(const KernelWork& work) const { return static_cast<double>(work.flops) / (work.product ? product_flops : other_flops); }
+  double compute_seconds(const KernelWork& work) const {
+    return static_cast<double>(work.flops) / (work.product ? product_flops : other_flops);
+  }
   double seconds(const KernelWork& work) const {
     const double rounding = rounding_bytes(work) / bytes_a_second;
     return rounding + std::max(memory_seconds(work) - rounding, compute_seconds(work));
   }
   /// Rounding included, after which the product reads factors of half the size.
   double bytes(const KernelWork& work) const {
-    return static_cast<double>(work.bytes) + (rounds_factors ? rounding_bytes(work) - 2.0 * static_cast<double>(work.factor_elements) : 0.0);
+    return static_cast<double>(work.bytes) +
+           (rounds_factors ? rounding_bytes(work) - 2.0 * static_cast<double>(work.factor_elements) : 0.0);
   }
 
  private:
-  double rounding_bytes(const KernelWork& work) const { return rounds_factors ? 6.0 * static_cast<double>(work.factor_elements) : 0.0; }
+  double rounding_bytes(const KernelWork& work) const {
+    return rounds_factors ? 6.0 * static_cast<double>(work.factor_elements) : 0.0;
+  }
 };
 
 }  // namespace greentrainer::benchmarks

@@ -13,7 +13,8 @@ namespace machine_peak {
 /// `rounds` times a multiply-add on each of some vectors that never leave the registers. Returns the FLOPs.
 inline double multiply_add(int rounds) {
   using Vector = eigen::Vector<float>;
-  constexpr int vectors = eigen::vector_bytes == 64 ? 24 : 12;  // more than latency times units needs, fewer than there are registers
+  constexpr int vectors =
+      eigen::vector_bytes == 64 ? 24 : 12;  // more than latency times units needs, fewer than there are registers
   Vector sum[vectors] = {}, x = {}, y = {};
   x += 0.5F;
   y += 1e-9F;
@@ -28,8 +29,9 @@ inline double multiply_add(int rounds) {
 
 }  // namespace machine_peak
 
-/// float32 GFLOP/s that the machine reaches when nothing but multiply-adds on registers is done: on all cores, or as many threads as asked for, with
-/// the vectors this program was built for. What a share of peak is a share of. The best of some runs of about 10 ms.
+/// float32 GFLOP/s that the machine reaches when nothing but multiply-adds on registers is done: on all cores, or as
+/// many threads as asked for, with the vectors this program was built for. What a share of peak is a share of. The best
+/// of some runs of about 10 ms.
 inline double measure_peak_gflops(int threads = 0, int runs = 10) {
   if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   double best = 0;

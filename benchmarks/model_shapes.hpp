@@ -11,7 +11,8 @@
 
 namespace greentrainer {
 
-/// Batches of one size: sequences of `tokens` of which `labelled` carry loss; an encoder-decoder's sources have `tokens`, its targets `labelled`.
+/// Batches of one size: sequences of `tokens` of which `labelled` carry loss; an encoder-decoder's sources have
+/// `tokens`, its targets `labelled`.
 struct BatchShape {
   Extent sequences = 4, tokens = 512, labelled = 512;
 };

@@ -1,6 +1,6 @@
-// A roofline on paper: every kernel call of training steps is priced by what bounds it, memory or arithmetic, at the published rates of an H100. The
-// steps are the library's own, executed on a backend that has no memory and computes nothing. Prints Markdown.
-// Usage: roofline CONFIG.JSON [TOKENIZER DATA.JSONL [DATASET]]
+// A roofline on paper: every kernel call of training steps is priced by what bounds it, memory or arithmetic, at the
+// published rates of an H100. The steps are the library's own, executed on a backend that has no memory and computes
+// nothing. Prints Markdown. Usage: roofline CONFIG.JSON [TOKENIZER DATA.JSONL [DATASET]]
 
 #include <algorithm>
 #include <array>
@@ -33,7 +33,11 @@ namespace {
 constexpr std::array<Ceilings, 3> h100 = {
     Ceilings{.name = "float32", .bytes_a_second = 3.35e12, .product_flops = 67e12, .other_flops = 67e12},
     Ceilings{.name = "TF32", .bytes_a_second = 3.35e12, .product_flops = 495e12, .other_flops = 67e12},
-    Ceilings{.name = "bfloat16", .bytes_a_second = 3.35e12, .product_flops = 990e12, .other_flops = 67e12, .rounds_factors = true}};
+    Ceilings{.name = "bfloat16",
+             .bytes_a_second = 3.35e12,
+             .product_flops = 990e12,
+             .other_flops = 67e12,
+             .rounds_factors = true}};
 
 /// Calls of a kernel, added up.
 struct KernelTotal {
@@ -54,7 +58,8 @@ struct KernelTotal {
 };
 using KernelTotals = std::map<std::string, KernelTotal>;
 
-/// A backend that prices what is asked of it. Its addresses lead nowhere; of what is copied to it, it keeps indices alone: sequences' lengths matter.
+/// A backend that prices what is asked of it. Its addresses lead nowhere; of what is copied to it, it keeps indices
+/// alone: sequences' lengths matter.
 class PricingBackend : public KernelForwarder<PricingBackend, float> {
  public:
   using Scalar = float;
@@ -75,7 +80,8 @@ class PricingBackend : public KernelForwarder<PricingBackend, float> {
   void copy_to_host(void* to, const void* from, Bytes bytes) {
     const auto address = reinterpret_cast<std::uintptr_t>(from);
     auto found = uploaded_.upper_bound(address);
-    if (found != uploaded_.begin() && address + static_cast<std::uintptr_t>(bytes) <= (--found)->first + found->second.size()) {
+    if (found != uploaded_.begin() &&
+        address + static_cast<std::uintptr_t>(bytes) <= (--found)->first + found->second.size()) {
       std::memcpy(to, found->second.data() + (address - found->first), static_cast<std::size_t>(bytes));
     } else {
       std::memset(to, 0, static_cast<std::size_t>(bytes));
@@ -140,13 +146,16 @@ KernelTotals price(PricedModel& model, const Selection& selection, const std::ve
 }
 
 /// Throws unless the kernels' FLOPs, without those of the optimizer, are those that the plan of the selection predicts.
-void check_flops(const PricedModel& model, const Selection& selection, const Workload& workload, const KernelTotals& totals) {
+void check_flops(const PricedModel& model, const Selection& selection, const Workload& workload,
+                 const KernelTotals& totals) {
   const ExactCost<PricingBackend> cost;
-  const auto predicted =
-      evaluate(forward_cost(model.graph(), cost) + backward_cost(model.graph(), make_backward_plan(model.graph(), selection), cost), workload);
+  const auto predicted = evaluate(forward_cost(model.graph(), cost) +
+                                      backward_cost(model.graph(), make_backward_plan(model.graph(), selection), cost),
+                                  workload);
   Flops called = 0;
   for (const auto& [label, total] : totals) called += label == "adamw_step" ? 0 : total.flops;
-  if (called != predicted) throw NumericalError("roofline", text("FLOPs: expected the plan's ", predicted, ", got ", called));
+  if (called != predicted)
+    throw NumericalError("roofline", text("FLOPs: expected the plan's ", predicted, ", got ", called));
 }
 
 double total_seconds(const KernelTotals& totals, std::size_t ceiling) {
@@ -159,16 +168,19 @@ double total_seconds(const KernelTotals& totals, std::size_t ceiling) {
 void print_kernels(const KernelTotals& totals, double steps) {
   constexpr std::array<std::size_t, 2> shown = {0, 2};
   std::vector<std::pair<std::string, KernelTotal>> rows(totals.begin(), totals.end());
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds[0] > b.second.seconds[0]; });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.second.seconds[0] > b.second.seconds[0]; });
   std::cout << "| kernel | calls | GFLOP | GB |";
   for (const std::size_t c : shown) std::cout << ' ' << h100[c].name << ": bound by | ms | share |";
   std::cout << "\n| --- | ---: | ---: | ---: | --- | ---: | ---: | --- | ---: | ---: |\n";
   for (const auto& [label, total] : rows) {
-    std::cout << "| " << label << " | " << std::setprecision(0) << static_cast<double>(total.calls) / steps << " | " << std::setprecision(1)
-              << static_cast<double>(total.flops) / steps * 1e-9 << " | " << std::setprecision(2) << total.bytes[0] / steps * 1e-9 << " |";
+    std::cout << "| " << label << " | " << std::setprecision(0) << static_cast<double>(total.calls) / steps << " | "
+              << std::setprecision(1) << static_cast<double>(total.flops) / steps * 1e-9 << " | "
+              << std::setprecision(2) << total.bytes[0] / steps * 1e-9 << " |";
     for (const std::size_t c : shown) {
-      std::cout << ' ' << (total.memory_seconds[c] > total.compute_seconds[c] ? "memory" : "compute") << " | " << std::setprecision(2)
-                << total.seconds[c] / steps * 1e3 << " | " << std::setprecision(1) << 100 * total.seconds[c] / total_seconds(totals, c) << "% |";
+      std::cout << ' ' << (total.memory_seconds[c] > total.compute_seconds[c] ? "memory" : "compute") << " | "
+                << std::setprecision(2) << total.seconds[c] / steps * 1e3 << " | " << std::setprecision(1)
+                << 100 * total.seconds[c] / total_seconds(totals, c) << "% |";
     }
     std::cout << '\n';
   }
@@ -180,7 +192,8 @@ struct PaperHours {
   const char* hours;
 };
 /// OPT-2.7B on SciTLDR, one H100, float32: the paper's table.
-constexpr std::array<PaperHours, 3> paper_hours = {PaperHours{1.0, "0.92"}, PaperHours{0.7, "0.68"}, PaperHours{0.5, "0.46"}};
+constexpr std::array<PaperHours, 3> paper_hours = {PaperHours{1.0, "0.92"}, PaperHours{0.7, "0.68"},
+                                                   PaperHours{0.5, "0.46"}};
 constexpr double epochs = 5, steps_an_epoch = 498;
 constexpr std::uint64_t selections = 3;  ///< with random importances, of which means are printed
 
@@ -190,8 +203,10 @@ void print_workload(PricedModel& model, const std::vector<Batch>& batches) {
   const auto steps = static_cast<double>(batches.size());
   Workload workload;
   for (const Batch& batch : batches) workload += workload_of(batch);
-  std::cout << "A mean step has " << std::setprecision(0) << static_cast<double>(workload[Measure::decoder_tokens]) / steps << " tokens, "
-            << static_cast<double>(workload[Measure::labelled_tokens]) / steps << " of them labelled. Full fine-tuning:\n\n";
+  std::cout << "A mean step has " << std::setprecision(0)
+            << static_cast<double>(workload[Measure::decoder_tokens]) / steps << " tokens, "
+            << static_cast<double>(workload[Measure::labelled_tokens]) / steps
+            << " of them labelled. Full fine-tuning:\n\n";
   const KernelTotals full = price(model, select_all(graph), batches);
   check_flops(model, select_all(graph), workload, full);
   print_kernels(full, steps);
@@ -206,7 +221,8 @@ void print_workload(PricedModel& model, const std::vector<Batch>& batches) {
       Selection selection = select_all(graph);
       double ratio = 1;
       if (rho < 1) {
-        const BudgetedSelection chosen = select_within_ratio(graph, ExactCost<PricingBackend>{}, workload, random_importance(graph, seed), rho);
+        const BudgetedSelection chosen =
+            select_within_ratio(graph, ExactCost<PricingBackend>{}, workload, random_importance(graph, seed), rho);
         selection = chosen.selection;
         ratio = chosen.ratio();
       }
@@ -217,7 +233,8 @@ void print_workload(PricedModel& model, const std::vector<Batch>& batches) {
     }
     std::cout << "| " << std::setprecision(1) << rho << " | " << std::setprecision(4) << spent << " |";
     for (const double s : seconds)
-      std::cout << std::setprecision(1) << ' ' << s * 1e3 << " | " << std::setprecision(3) << epochs * steps_an_epoch * s / 3600 << " |";
+      std::cout << std::setprecision(1) << ' ' << s * 1e3 << " | " << std::setprecision(3)
+                << epochs * steps_an_epoch * s / 3600 << " |";
     std::cout << ' ' << published << " |\n";
   }
   std::cout << '\n';
@@ -226,7 +243,8 @@ void print_workload(PricedModel& model, const std::vector<Batch>& batches) {
 std::vector<Batch> epoch_of(const Dataset& dataset, Extent batch_size) {
   const BatchSampler sampler(dataset.examples.size(), batch_size, 0, true);
   std::vector<Batch> batches;
-  for (Extent step = 0; step < sampler.steps_per_epoch(); ++step) batches.push_back(collate(dataset.examples, sampler.batch_indices(step)));
+  for (Extent step = 0; step < sampler.steps_per_epoch(); ++step)
+    batches.push_back(collate(dataset.examples, sampler.batch_indices(step)));
   return batches;
 }
 
@@ -235,7 +253,8 @@ void run(const Architecture& architecture, int argc, char** argv) {
   PricingBackend backend;
   PricedModel model(backend, architecture.template graph<PricingBackend>(), facts_of(architecture));
   for (const auto& value : model.graph().values()) {
-    if (value.shape.rows == Rows::encoder_tokens) throw ConfigError("roofline", text(argv[1], ": expected a decoder-only model"));
+    if (value.shape.rows == Rows::encoder_tokens)
+      throw ConfigError("roofline", text(argv[1], ": expected a decoder-only model"));
   }
   std::cout << std::fixed << "## 4 x 512 tokens, every position labelled: the paper's padded batches\n\n";
   print_workload(model, {random_batch(4, 512, 511, architecture.vocabulary())});

@@ -1,4 +1,5 @@
-// Time and memory of the selectors on gradient DAGs as models have them. Prints one line a case; run it alone on a quiet machine.
+// Time and memory of the selectors on gradient DAGs as models have them. Prints one line a case; run it alone on a
+// quiet machine.
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -61,7 +62,8 @@ void report(const std::string& name, std::size_t items, std::size_t nodes, doubl
     optimal = result.optimal;
   }
   std::printf("%-44s %6zu %6zu %9.2f %9.2f %12.5g %8.3f  %s\n", name.c_str(), items, nodes, best,
-              static_cast<double>(peak_bytes - before) / 1048576.0, importance, 100 * cost / budget, optimal ? "yes" : "no");
+              static_cast<double>(peak_bytes - before) / 1048576.0, importance, 100 * cost / budget,
+              optimal ? "yes" : "no");
 }
 
 void run_chain(double rho) {
@@ -79,11 +81,13 @@ void run_chain(double rho) {
   }
   chain.budget = rho * total;
   const std::string name = "chain, rho " + std::to_string(rho).substr(0, 4);
-  report(name + ", exact, 10000 steps", 516, 516, chain.budget, [&] { return gt::select_on_chain(gt::ExactSelector{.budget_steps = 10000}, chain); });
+  report(name + ", exact, 10000 steps", 516, 516, chain.budget,
+         [&] { return gt::select_on_chain(gt::ExactSelector{.budget_steps = 10000}, chain); });
   report(name + ", exact, 100000 steps", 516, 516, chain.budget,
          [&] { return gt::select_on_chain(gt::ExactSelector{.budget_steps = 100000}, chain); });
   report(name + ", paper", 516, 516, chain.budget, [&] { return gt::PaperSelector{}.select(chain); });
-  report(name + ", importance per FLOP", 516, 516, chain.budget, [&] { return gt::select_on_chain(gt::ImportancePerFlopSelector{}, chain); });
+  report(name + ", importance per FLOP", 516, 516, chain.budget,
+         [&] { return gt::select_on_chain(gt::ImportancePerFlopSelector{}, chain); });
 }
 
 void run_dag(const std::string& name, const gt::GradientDag& dag, double rho) {
@@ -92,32 +96,38 @@ void run_dag(const std::string& name, const gt::GradientDag& dag, double rho) {
   problem.budget = static_cast<std::int64_t>(rho * static_cast<double>(gt::testing::total_cost(dag)));
   const std::string title = name + ", rho " + std::to_string(rho).substr(0, 4);
   const double budget = static_cast<double>(problem.budget);
-  report(title + ", exact", dag.items.size(), dag.nodes.size(), budget, [&] { return gt::ExactSelector{}.select(problem); });
+  report(title + ", exact", dag.items.size(), dag.nodes.size(), budget,
+         [&] { return gt::ExactSelector{}.select(problem); });
   report(title + ", exact x10", dag.items.size(), dag.nodes.size(), budget,
          [&] { return gt::ExactSelector{.budget_steps = 100000}.select(problem); });
-  report(title + ", per FLOP", dag.items.size(), dag.nodes.size(), budget, [&] { return gt::ImportancePerFlopSelector{}.select(problem); });
+  report(title + ", per FLOP", dag.items.size(), dag.nodes.size(), budget,
+         [&] { return gt::ImportancePerFlopSelector{}.select(problem); });
 }
 
 }  // namespace
 
 int main() {
-  std::printf("%-44s %6s %6s %9s %9s %12s %8s  %s\n", "case", "items", "nodes", "ms", "peak MiB", "importance", "spent %", "optimal");
+  std::printf("%-44s %6s %6s %9s %9s %12s %8s  %s\n", "case", "items", "nodes", "ms", "peak MiB", "importance",
+              "spent %", "optimal");
   for (const double rho : {0.25, 0.5, 0.75}) run_chain(rho);
   struct Size {
     const char* name;
     int layers;
     double width;
   };
-  for (const Size& size : {Size{"12-layer decoder", 12, 768}, Size{"24-layer decoder", 24, 2048}, Size{"32-layer decoder", 32, 2560}}) {
+  for (const Size& size :
+       {Size{"12-layer decoder", 12, 768}, Size{"24-layer decoder", 24, 2048}, Size{"32-layer decoder", 32, 2560}}) {
     for (const double rho : {0.25, 0.5, 0.75}) {
       gt::testing::RealDagBuilder builder(1);
-      gt::testing::add_decoder(builder, {.model = size.width, .feed_forward = 4 * size.width}, size.layers, gt::testing::NormStyle::pre);
+      gt::testing::add_decoder(builder, {.model = size.width, .feed_forward = 4 * size.width}, size.layers,
+                               gt::testing::NormStyle::pre);
       run_dag(size.name, builder.dag, rho);
     }
   }
   for (const double rho : {0.25, 0.5, 0.75}) {
     gt::testing::RealDagBuilder builder(1);
-    gt::testing::add_encoder_decoder(builder, {.model = 2048, .feed_forward = 5120}, 24, 24, gt::testing::NormStyle::pre, true);
+    gt::testing::add_encoder_decoder(builder, {.model = 2048, .feed_forward = 5120}, 24, 24,
+                                     gt::testing::NormStyle::pre, true);
     run_dag("24+24 encoder-decoder", builder.dag, rho);
   }
 }

@@ -1,5 +1,6 @@
-// One training step of an OPT-125M-shaped model on random weights, full and at a FLOPs ratio: GFLOP/s against the machine's measured peak, peak
-// memory, and the share of every operator. Usage: training_step [batch 4] [tokens 512] [rho 0.5] [layers 12]
+// One training step of an OPT-125M-shaped model on random weights, full and at a FLOPs ratio: GFLOP/s against the
+// machine's measured peak, peak memory, and the share of every operator. Usage: training_step [batch 4] [tokens 512]
+// [rho 0.5] [layers 12]
 
 #include <algorithm>
 #include <chrono>
@@ -42,7 +43,8 @@ std::string label_of(const gt::TensorGraph<Backend>::Operator& op) {
   return op.name.find("fc") != std::string::npos ? "linear (feed-forward)" : "linear (attention)";
 }
 
-void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Selection& selection, const std::string& name, double peak) {
+void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Selection& selection, const std::string& name,
+             double peak) {
   const auto& graph = model.graph();
   const gt::Workload workload = gt::workload_of(batch);
   const gt::ExactCost<Backend> cost;
@@ -51,7 +53,8 @@ void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Select
   const gt::Schedule schedule = gt::make_schedule(graph, selection);
   gradients.select(graph, selection);
   optimizer.select(graph, selection);
-  const auto flops = static_cast<double>(gt::evaluate(gt::forward_cost(graph, cost) + gt::backward_cost(graph, schedule.plan, cost), workload));
+  const auto flops = static_cast<double>(
+      gt::evaluate(gt::forward_cost(graph, cost) + gt::backward_cost(graph, schedule.plan, cost), workload));
 
   double pass = 1e30, update = 1e30;
   std::map<std::string, Work> forward, backward;
@@ -80,26 +83,31 @@ void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Select
     for (const auto& step : schedule.plan.steps) {
       for (int p = 0; p < static_cast<int>(graph.op(step.op).op->parts().size()); ++p) {
         if ((step.parts & gt::bit(p)) != 0)
-          backward[label_of(graph.op(step.op))].flops += static_cast<double>(gt::evaluate(cost.part(graph, step.op, p), workload));
+          backward[label_of(graph.op(step.op))].flops +=
+              static_cast<double>(gt::evaluate(cost.part(graph, step.op, p), workload));
       }
     }
   }
   const gt::MemoryEstimate memory = gt::training_memory(graph, selection, workload, sizeof(float), 2 * sizeof(float));
   std::cout << '\n'
-            << name << ": " << selection.count() << " of " << graph.parameters().size() << " tensors, " << std::fixed << std::setprecision(1)
-            << flops / 1e9 << " GFLOP in " << std::setprecision(3) << pass << " s + optimizer " << update << " s = " << std::setprecision(1)
-            << flops / 1e9 / (pass + update) << " GFLOP/s, " << 100 * flops / 1e9 / (pass + update) / peak << "% of peak (forward and backward alone "
+            << name << ": " << selection.count() << " of " << graph.parameters().size() << " tensors, " << std::fixed
+            << std::setprecision(1) << flops / 1e9 << " GFLOP in " << std::setprecision(3) << pass << " s + optimizer "
+            << update << " s = " << std::setprecision(1) << flops / 1e9 / (pass + update) << " GFLOP/s, "
+            << 100 * flops / 1e9 / (pass + update) / peak << "% of peak (forward and backward alone "
             << 100 * flops / 1e9 / pass / peak << "%)\n"
-            << "planned memory " << static_cast<double>(memory.total()) / 1e6 << " MB: weights " << static_cast<double>(memory.weights) / 1e6
-            << ", gradients " << static_cast<double>(memory.gradients) / 1e6 << ", optimizer " << static_cast<double>(memory.optimizer) / 1e6
-            << ", activations " << static_cast<double>(memory.activations) / 1e6 << ", workspace " << static_cast<double>(memory.workspace) / 1e6
-            << '\n'
-            << std::left << std::setw(26) << "  operator" << std::right << std::setw(12) << "share of s" << std::setw(13) << "share FLOPs"
-            << std::setw(12) << "GFLOP/s" << '\n';
+            << "planned memory " << static_cast<double>(memory.total()) / 1e6 << " MB: weights "
+            << static_cast<double>(memory.weights) / 1e6 << ", gradients "
+            << static_cast<double>(memory.gradients) / 1e6 << ", optimizer "
+            << static_cast<double>(memory.optimizer) / 1e6 << ", activations "
+            << static_cast<double>(memory.activations) / 1e6 << ", workspace "
+            << static_cast<double>(memory.workspace) / 1e6 << '\n'
+            << std::left << std::setw(26) << "  operator" << std::right << std::setw(12) << "share of s"
+            << std::setw(13) << "share FLOPs" << std::setw(12) << "GFLOP/s" << '\n';
   const auto row = [&](const std::string& label, const char* direction, const Work& work) {
     if (work.seconds < 1e-4 * pass) return;
-    std::cout << "  " << std::left << std::setw(22) << label << std::setw(2) << direction << std::right << std::setw(11) << 100 * work.seconds / pass
-              << '%' << std::setw(12) << 100 * work.flops / flops << '%' << std::setw(12) << work.flops / work.seconds / 1e9 << '\n';
+    std::cout << "  " << std::left << std::setw(22) << label << std::setw(2) << direction << std::right << std::setw(11)
+              << 100 * work.seconds / pass << '%' << std::setw(12) << 100 * work.flops / flops << '%' << std::setw(12)
+              << work.flops / work.seconds / 1e9 << '\n';
   };
   for (const auto& [label, work] : forward) row(label, "f", work);
   for (const auto& [label, work] : backward) row(label, "b", work);
@@ -133,11 +141,13 @@ int main(int argc, char** argv) {
   }
   const gt::Batch batch = gt::benchmarks::random_batch(sequences, tokens, tokens - 1, opt.vocab_size);
   const double peak = gt::measure_peak_gflops(backend.threads());
-  std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch " << sequences << " x "
-            << tokens << '\n';
+  std::cout << backend.name() << ", measured peak " << std::fixed << std::setprecision(1) << peak << " GFLOP/s, batch "
+            << sequences << " x " << tokens << '\n';
   measure(model, batch, gt::select_all(model.graph()), "full", peak);
-  const auto chosen = gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{}, gt::workload_of(batch), importance, rho);
-  measure(model, batch, chosen.selection, gt::text("rho ", rho, " (spent ", chosen.ratio(), ", random importances)"), peak);
+  const auto chosen =
+      gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{}, gt::workload_of(batch), importance, rho);
+  measure(model, batch, chosen.selection, gt::text("rho ", rho, " (spent ", chosen.ratio(), ", random importances)"),
+          peak);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   std::cout << "\nmeasured peak memory of the process " << static_cast<double>(usage.ru_maxrss) / 1e3 << " MB\n";

@@ -1,6 +1,7 @@
 // compare_backends MODEL DATA.jsonl [DEVICE]
-// The CPU against CUDA: every kernel of training on the same operands, then loss, logits and gradients of the first four rows, each backend by
-// itself. Exit status: 0 if all differences are what rounding may do, 1 if not, 77 without a device.
+// The CPU against CUDA: every kernel of training on the same operands, then loss, logits and gradients of the first
+// four rows, each backend by itself. Exit status: 0 if all differences are what rounding may do, 1 if not, 77 without a
+// device.
 #include <greentrainer/greentrainer.hpp>
 #include <iomanip>
 #include <iostream>
@@ -13,16 +14,20 @@ namespace gt = greentrainer;
 namespace {
 
 void print(const gt::program::BackendComparison& comparison) {
-  std::cout << "reference " << comparison.reference << ", other " << comparison.other << "\n\n" << std::scientific << std::setprecision(2);
+  std::cout << "reference " << comparison.reference << ", other " << comparison.other << "\n\n"
+            << std::scientific << std::setprecision(2);
   for (const auto& [kernel, difference] : comparison.kernels) {
-    std::cout << (difference.excess <= 1 ? "  " : "! ") << std::left << std::setw(24) << kernel << std::right << std::setw(6) << difference.calls
-              << " calls, largest difference " << difference.absolute << ", relative " << difference.relative << ", " << std::fixed
-              << difference.excess << " of what is allowed" << std::scientific << (difference.where.empty() ? "" : "; " + difference.where) << "\n";
+    std::cout << (difference.excess <= 1 ? "  " : "! ") << std::left << std::setw(24) << kernel << std::right
+              << std::setw(6) << difference.calls << " calls, largest difference " << difference.absolute
+              << ", relative " << difference.relative << ", " << std::fixed << difference.excess
+              << " of what is allowed" << std::scientific << (difference.where.empty() ? "" : "; " + difference.where)
+              << "\n";
   }
   std::cout << "\n";
   for (const auto& tensor : comparison.tensors) {
-    std::cout << (tensor.agrees() ? "  " : "! ") << std::left << std::setw(64) << tensor.name << std::right << " largest difference "
-              << tensor.absolute << " at element " << tensor.where << ", relative " << tensor.relative << " of " << tensor.tolerance << "\n";
+    std::cout << (tensor.agrees() ? "  " : "! ") << std::left << std::setw(64) << tensor.name << std::right
+              << " largest difference " << tensor.absolute << " at element " << tensor.where << ", relative "
+              << tensor.relative << " of " << tensor.tolerance << "\n";
   }
   std::cout << "\n" << (comparison.agrees() ? "They agree.\n" : "They do not agree.\n");
 }

@@ -1,5 +1,6 @@
-// Does the cost model promise what is executed? For random selections on a small language model the FLOPs that the plan predicts are compared with
-// those counted from the arguments of every backend call, beside what the published chain rules would have said.
+// Does the cost model promise what is executed? For random selections on a small language model the FLOPs that the plan
+// predicts are compared with those counted from the arguments of every backend call, beside what the published chain
+// rules would have said.
 
 #include <greentrainer/backends/counting.hpp>
 #include <greentrainer/backends/eigen.hpp>
@@ -56,23 +57,27 @@ int main() {
   const gt::Workload workload = gt::workload_of(batch);
   const gt::ExactCost<Backend> cost;
   const gt::PaperCost paper = opt.paper_cost(4, 64);  // padded to the longest
-  const auto full = gt::evaluate(gt::forward_cost(model.graph(), cost) +
-                                     gt::backward_cost(model.graph(), gt::make_backward_plan(model.graph(), gt::select_all(model.graph())), cost),
-                                 workload);
+  const auto full = gt::evaluate(
+      gt::forward_cost(model.graph(), cost) +
+          gt::backward_cost(model.graph(), gt::make_backward_plan(model.graph(), gt::select_all(model.graph())), cost),
+      workload);
 
-  std::cout << "4 sequences, " << batch.decoder.tokens() << " tokens, " << batch.labelled() << " labelled; full fine-tuning " << std::fixed
-            << std::setprecision(2) << static_cast<double>(full) / 1e6 << " MFLOP\n"
+  std::cout << "4 sequences, " << batch.decoder.tokens() << " tokens, " << batch.labelled()
+            << " labelled; full fine-tuning " << std::fixed << std::setprecision(2) << static_cast<double>(full) / 1e6
+            << " MFLOP\n"
             << "selected   predicted FLOPs     counted FLOPs   ratio to full   the paper's rules, padded\n";
   bool equal = true;
   for (std::uint64_t s = 0; s < 12; ++s) {
     gt::CounterRandom choice(s, "selection");
     const double density = 0.02 + 0.08 * static_cast<double>(s);
-    gt::Selection selection = gt::select_where(model.graph(), [&](const gt::Parameter&) { return choice.uniform() < density; });
+    gt::Selection selection =
+        gt::select_where(model.graph(), [&](const gt::Parameter&) { return choice.uniform() < density; });
     if (s == 11) selection = gt::select_all(model.graph());
     if (selection.count() == 0) selection.insert(3);
 
     const gt::Schedule schedule = gt::make_schedule(model.graph(), selection);
-    const auto predicted = gt::evaluate(gt::forward_cost(model.graph(), cost) + gt::backward_cost(model.graph(), schedule.plan, cost), workload);
+    const auto predicted = gt::evaluate(
+        gt::forward_cost(model.graph(), cost) + gt::backward_cost(model.graph(), schedule.plan, cost), workload);
     gt::GradientStore<Backend> gradients(backend);
     gradients.select(model.graph(), selection);
     gradients.zero();
@@ -89,9 +94,9 @@ int main() {
     }
     const auto published_full = paper.forward() + paper.grad_input() + paper.grad_weight();
     equal = equal && predicted == backend.flops();
-    std::cout << std::setw(8) << selection.count() << std::setw(18) << predicted << std::setw(18) << backend.flops() << std::setw(16)
-              << std::setprecision(4) << static_cast<double>(predicted) / static_cast<double>(full) << std::setw(28)
-              << static_cast<double>(chain) / static_cast<double>(published_full) << '\n';
+    std::cout << std::setw(8) << selection.count() << std::setw(18) << predicted << std::setw(18) << backend.flops()
+              << std::setw(16) << std::setprecision(4) << static_cast<double>(predicted) / static_cast<double>(full)
+              << std::setw(28) << static_cast<double>(chain) / static_cast<double>(published_full) << '\n';
   }
   std::cout << "predicted equals counted: " << (equal ? "yes" : "no") << '\n';
   return equal ? 0 : 1;

@@ -1,5 +1,6 @@
-// Is the paper's importance what it claims to be? On a small multi-layer perceptron every tensor's update is really undone, one at a time, and the
-// loss increase is compared with the metric's first-order estimate: the error falls linearly with the learning rate.
+// Is the paper's importance what it claims to be? On a small multi-layer perceptron every tensor's update is really
+// undone, one at a time, and the loss increase is compared with the metric's first-order estimate: the error falls
+// linearly with the learning rate.
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +23,8 @@ namespace {
 
 constexpr gt::Extent classes = 16, width = 32, hidden = 64, layers = 4;
 
-/// An embedding as input features, hidden layers with GELU (a kink would break the linear fall where it is crossed), and a softmax over the classes.
+/// An embedding as input features, hidden layers with GELU (a kink would break the linear fall where it is crossed),
+/// and a softmax over the classes.
 gt::TensorGraph<Backend> perceptron() {
   gt::TensorGraph<Backend> graph;
   graph.parameter("input.weight", {classes, width});
@@ -33,7 +35,8 @@ gt::TensorGraph<Backend> perceptron() {
   graph.parameter("output.weight", {classes, hidden});
   gt::BlockBuilder<Backend> b(graph);
   gt::ValueId x = b.embedding("input", gt::Rows::decoder_tokens, gt::Embedding::Source::token_ids);
-  for (gt::Extent i = 0; i < layers; ++i) x = b.activate(gt::text("gelu", i), b.linear(gt::text("layer", i), x, hidden, true), gt::Activation::gelu);
+  for (gt::Extent i = 0; i < layers; ++i)
+    x = b.activate(gt::text("gelu", i), b.linear(gt::text("layer", i), x, hidden, true), gt::Activation::gelu);
   b.cross_entropy_head("output", b.gather_labelled("rows", x), "output.weight");
   graph.finish();
   return graph;
@@ -50,7 +53,8 @@ gt::Batch samples() {
     batch.decoder.positions.push_back(0);
     batch.decoder.offsets.push_back(i + 1);
     batch.label_rows.push_back(i);
-    batch.labels.push_back(static_cast<gt::Index>(wrong ? random.below(classes) : (5 * static_cast<std::uint32_t>(input) + 3) % classes));
+    batch.labels.push_back(
+        static_cast<gt::Index>(wrong ? random.below(classes) : (5 * static_cast<std::uint32_t>(input) + 3) % classes));
   }
   return batch;
 }
@@ -110,7 +114,8 @@ Comparison compare(gt::Model<Backend>& model, const gt::Batch& batch, double lea
 
   Comparison result{.worst_error = 0, .correlation = rank_correlation(estimate, increase)};
   const double largest = *std::max_element(increase.begin(), increase.end());
-  for (std::size_t i = 0; i < increase.size(); ++i) result.worst_error = std::max(result.worst_error, std::abs(increase[i] - estimate[i]) / largest);
+  for (std::size_t i = 0; i < increase.size(); ++i)
+    result.worst_error = std::max(result.worst_error, std::abs(increase[i] - estimate[i]) / largest);
   return result;
 }
 
@@ -118,12 +123,15 @@ Comparison compare(gt::Model<Backend>& model, const gt::Batch& batch, double lea
 
 int main() {
   Backend backend;
-  gt::Model<Backend> model(backend, perceptron(), {.model_type = "perceptron", .vocabulary = classes, .max_positions = 1, .layer_prefixes = {}});
+  gt::Model<Backend> model(
+      backend, perceptron(),
+      {.model_type = "perceptron", .vocabulary = classes, .max_positions = 1, .layer_prefixes = {}});
   for (gt::ParameterId id = 0; id < static_cast<gt::ParameterId>(model.graph().parameters().size()); ++id) {
     const auto& p = model.graph().parameter(id);
     gt::CounterRandom random(2, "weights", static_cast<std::uint64_t>(id));
     std::vector<double> values(static_cast<std::size_t>(p.size()));
-    for (double& v : values) v = random.normal() * (p.shape.size() == 1 ? 0.05 : std::sqrt(2.0 / static_cast<double>(p.cols())));
+    for (double& v : values)
+      v = random.normal() * (p.shape.size() == 1 ? 0.05 : std::sqrt(2.0 / static_cast<double>(p.cols())));
     model.parameters()[id].upload(values);
   }
   const gt::Batch batch = samples();
@@ -132,8 +140,8 @@ int main() {
   bool linear = true, ranked = false;
   for (const double learning_rate : {1e-2, 1e-3, 1e-4, 1e-5, 1e-6}) {
     const Comparison c = compare(model, batch, learning_rate);
-    std::cout << std::scientific << std::setprecision(0) << std::setw(13) << learning_rate << std::setprecision(3) << std::setw(33) << c.worst_error
-              << std::fixed << std::setw(19) << c.correlation << '\n';
+    std::cout << std::scientific << std::setprecision(0) << std::setw(13) << learning_rate << std::setprecision(3)
+              << std::setw(33) << c.worst_error << std::fixed << std::setw(19) << c.correlation << '\n';
     if (learning_rate < 5e-4) linear = linear && c.worst_error < 0.2 * previous;
     if (learning_rate == 1e-3) ranked = c.correlation >= 0.95;
     previous = c.worst_error;

@@ -31,7 +31,9 @@ Report read_report(const std::filesystem::path& path) {
   try {
     return {path.stem().string(), json::parse(in)};
   } catch (const json::exception& error) {
-    throw gt::LoadError("print_comparison", gt::text(path.string(), ": expected a report of `greentrainer finetune --json`, got ", error.what()));
+    throw gt::LoadError(
+        "print_comparison",
+        gt::text(path.string(), ": expected a report of `greentrainer finetune --json`, got ", error.what()));
   }
 }
 
@@ -59,16 +61,23 @@ const std::vector<Row> rows = {
     {"loss after", [](const json& r) { return fixed(r.at("loss_after").get<double>(), 4); }},
     {"steps", [](const json& r) { return r.at("steps").dump(); }},
     {"FLOPs, training", [](const json& r) { return with_prefix(r.at("flops").at("train").get<double>(), "FLOPs"); }},
-    {"FLOPs, importance", [](const json& r) { return with_prefix(r.at("flops").at("importance").get<double>(), "FLOPs"); }},
+    {"FLOPs, importance",
+     [](const json& r) { return with_prefix(r.at("flops").at("importance").get<double>(), "FLOPs"); }},
     {"ratio to full training", [](const json& r) { return fixed(r.at("ratio").get<double>(), 3); }},
     {"ratio, all in", [](const json& r) { return fixed(r.at("ratio_all_in").get<double>(), 3); }},
     {"time, forward + backward",
-     [](const json& r) { return fixed(r.at("seconds").at("forward").get<double>() + r.at("seconds").at("backward").get<double>(), 2) + " s"; }},
+     [](const json& r) {
+       return fixed(r.at("seconds").at("forward").get<double>() + r.at("seconds").at("backward").get<double>(), 2) +
+              " s";
+     }},
     {"time, total", [](const json& r) { return fixed(r.at("seconds").at("total").get<double>(), 2) + " s"; }},
     {"peak memory", [](const json& r) { return with_prefix(r.at("peak_memory_bytes").get<double>(), "B"); }},
     {"selections made", [](const json& r) { return std::to_string(r.at("selections").size()); }},
     {"tensors, last selection",
-     [](const json& r) { return r.at("selections").empty() ? std::string("-") : std::to_string(r.at("selections").back().at("names").size()); }},
+     [](const json& r) {
+       return r.at("selections").empty() ? std::string("-")
+                                         : std::to_string(r.at("selections").back().at("names").size());
+     }},
 };
 
 void print(const std::vector<Report>& reports) {
@@ -89,7 +98,8 @@ void print(const std::vector<Report>& reports) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
       std::size_t width = 0;
       for (const std::string& cell : columns[i]) width = std::max(width, cell.size());
-      std::cout << (i == 0 ? "" : "   ") << (i == 0 ? std::left : std::right) << std::setw(static_cast<int>(width)) << columns[i][line];
+      std::cout << (i == 0 ? "" : "   ") << (i == 0 ? std::left : std::right) << std::setw(static_cast<int>(width))
+                << columns[i][line];
     }
     std::cout << "\n";
   }

@@ -1,6 +1,6 @@
 // trace_kernels MODEL TENSOR
-// A backend in a few lines: it decorates another one and tells which kernels are called. Shown: one training step that trains TENSOR (a name or a
-// glob) alone.
+// A backend in a few lines: it decorates another one and tells which kernels are called. Shown: one training step that
+// trains TENSOR (a name or a glob) alone.
 #include <greentrainer/backends/counting/kernel_forwarder.hpp>
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/greentrainer.hpp>
@@ -29,7 +29,8 @@ class TracingBackend : public gt::KernelForwarder<TracingBackend<B>, typename B:
     call(inner_, arguments...);
     std::cout << std::setw(24) << std::left << kernel << std::setw(12) << std::right << flops << " FLOPs\n";
   }
-  // Of attention: pairs of a query and a key it sees. Lengths lie in the inner backend's memory; this one does not look.
+  // Of attention: pairs of a query and a key it sees. Lengths lie in the inner backend's memory; this one does not
+  // look.
   static gt::Extent visible_pairs(const gt::AttentionShape&) { return 0; }
 
  private:

@@ -6,10 +6,14 @@ void AdapterChoice::declare(Command& command) {
   command.choice("adapters", candidates, {"none", "lora"}, "green: LoRA's matrices as further candidates (none)");
   command.whole("lora-r", lora_rank, 1, "LoRA: rank (8)", 1 << 16);
   command.number("lora-alpha", lora_alpha, 0, true, "LoRA: scale times rank (32)");
-  command.number("lora-dropout", lora_dropout, 0, false, "LoRA: share of its input that is dropped in training (0.1)", 0.999);
-  command.list("lora-targets", lora_targets, "GLOB,...", "LoRA: linear layers by name, glob or end of name (query and value projections)");
-  command.whole("prefix-tokens", prefix_tokens, 1, "prefix: learned keys and values of so many tokens, in every layer (20)", 1 << 16);
-  command.text("adapter-output", output, "merged|peft", "lora: merged into the weights, or a folder for peft (merged); prefix: peft");
+  command.number("lora-dropout", lora_dropout, 0, false, "LoRA: share of its input that is dropped in training (0.1)",
+                 0.999);
+  command.list("lora-targets", lora_targets, "GLOB,...",
+               "LoRA: linear layers by name, glob or end of name (query and value projections)");
+  command.whole("prefix-tokens", prefix_tokens, 1,
+                "prefix: learned keys and values of so many tokens, in every layer (20)", 1 << 16);
+  command.text("adapter-output", output, "merged|peft",
+               "lora: merged into the weights, or a folder for peft (merged); prefix: peft");
   command.number("dropout", dropout, 0, false, "Share of every block's output that is dropped in training (0)", 0.999);
 }
 
@@ -24,18 +28,22 @@ void AdapterChoice::check(const Command& command, const std::string& method) con
   }
   if (method != "lora" && method != "prefix") command.refuse("adapter-output", "method", reason);
   if (output != "" && output != "merged" && output != "peft") {
-    bad_usage("finetune", greentrainer::text("--adapter-output: expected merged or peft, got ", output, suggestion(output, {"merged", "peft"})));
+    bad_usage("finetune", greentrainer::text("--adapter-output: expected merged or peft, got ", output,
+                                             suggestion(output, {"merged", "peft"})));
   }
   if (as_adapter(method)) command.refuse("save-dtype", "adapter-output", "an adapter's output");
   if (method == "prefix" && output == "merged") {
     bad_usage("finetune",
-              "--adapter-output: expected peft with --method prefix, got merged; keys and values in front of a text cannot become weights");
+              "--adapter-output: expected peft with --method prefix, got merged; keys and values in front of a text "
+              "cannot become weights");
   }
 }
 
 GraphOptions AdapterChoice::graph_options(const std::string& method) const {
   GraphOptions options{.dropout = dropout};
-  if (has_lora(method)) options.lora = LoraOptions{.rank = lora_rank, .alpha = lora_alpha, .dropout = lora_dropout, .targets = lora_targets};
+  if (has_lora(method))
+    options.lora =
+        LoraOptions{.rank = lora_rank, .alpha = lora_alpha, .dropout = lora_dropout, .targets = lora_targets};
   if (method == "prefix") options.prefix_tokens = prefix_tokens;
   return options;
 }

@@ -24,7 +24,9 @@ struct AdapterChoice {
 
   GraphOptions graph_options(const std::string& method) const;
   /// Whether what is written is a folder for the library peft, rather than a model's.
-  bool as_adapter(const std::string& method) const { return method == "prefix" || (method == "lora" && output == "peft"); }
+  bool as_adapter(const std::string& method) const {
+    return method == "prefix" || (method == "lora" && output == "peft");
+  }
 
  private:
   bool has_lora(const std::string& method) const { return method == "lora" || candidates == "lora"; }

@@ -1,6 +1,7 @@
 #pragma once
 
-// What two backends make of the same model and data: kernel by kernel on the same operands, and tensor by tensor, each going its own way.
+// What two backends make of the same model and data: kernel by kernel on the same operands, and tensor by tensor, each
+// going its own way.
 
 #include <algorithm>
 #include <cmath>
@@ -54,9 +55,10 @@ struct BackendComparison {
   }
 };
 
-/// A norm below `floor` counts as `floor`: what is zero by mathematics is rounding noise in practice, and noise differs by as much as it is.
-inline TensorDifference tensor_difference(std::string name, const std::vector<float>& expected, const std::vector<float>& actual, double tolerance,
-                                          double floor) {
+/// A norm below `floor` counts as `floor`: what is zero by mathematics is rounding noise in practice, and noise differs
+/// by as much as it is.
+inline TensorDifference tensor_difference(std::string name, const std::vector<float>& expected,
+                                          const std::vector<float>& actual, double tolerance, double floor) {
   TensorDifference difference{.name = std::move(name), .tolerance = tolerance};
   double squares = 0, expected_squares = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -91,8 +93,8 @@ PassValues run_pass(B& backend, const std::filesystem::path& folder, const Batch
   Tensor<B> logits(backend, batch.labelled(), model.facts().vocabulary);
   const double scale = 1.0 / static_cast<double>(batch.labelled());
   PassValues values;
-  values.loss =
-      static_cast<float>(scale * model.executor().run(make_schedule(model.graph(), all), batch, scale, &gradients, nullptr, logits.matrix()));
+  values.loss = static_cast<float>(scale * model.executor().run(make_schedule(model.graph(), all), batch, scale,
+                                                                &gradients, nullptr, logits.matrix()));
   values.logits = logits.download();
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     values.names.push_back(model.graph().parameter(id).name);
@@ -101,16 +103,18 @@ PassValues run_pass(B& backend, const std::filesystem::path& folder, const Batch
   return values;
 }
 
-/// `examples` make one batch. Kernels are those of two steps of GreenTrainer with AdamW, importance and clipping, and of evaluation.
+/// `examples` make one batch. Kernels are those of two steps of GreenTrainer with AdamW, importance and clipping, and
+/// of evaluation.
 template <Backend A, Backend B>
-BackendComparison compare_backends(A& reference, B& other, const std::filesystem::path& folder, std::span<const Example> examples,
-                                   const ComparisonTolerance& tolerance) {
+BackendComparison compare_backends(A& reference, B& other, const std::filesystem::path& folder,
+                                   std::span<const Example> examples, const ComparisonTolerance& tolerance) {
   BackendComparison result{.reference = reference.name(), .other = other.name(), .kernels = {}, .tensors = {}};
   {
     ComparingBackend comparing(reference, other, tolerance.product_epsilon);
     auto model = load_pretrained(folder, comparing);
     Trainer trainer{model, GreenOptions{.flops_ratio = 1}, AdamWOptions{.learning_rate = 1e-4}};
-    trainer.fit(examples, {.steps = 2, .batch_size = static_cast<Extent>(examples.size()), .clip_norm = 1e-3, .shuffle = false});
+    trainer.fit(examples,
+                {.steps = 2, .batch_size = static_cast<Extent>(examples.size()), .clip_norm = 1e-3, .shuffle = false});
     result.kernels = comparing.by_kernel();
   }
   std::vector<std::size_t> rows(examples.size());
@@ -127,8 +131,8 @@ BackendComparison compare_backends(A& reference, B& other, const std::filesystem
   constexpr double noise = 1e-3;  // of a typical gradient
   for (std::size_t i = 0; i < expected.gradients.size(); ++i) {
     const double floor = noise * std::sqrt(squares / elements * static_cast<double>(expected.gradients[i].size()));
-    result.tensors.push_back(
-        tensor_difference("gradient of " + expected.names[i], expected.gradients[i], actual.gradients[i], tolerance.gradients, floor));
+    result.tensors.push_back(tensor_difference("gradient of " + expected.names[i], expected.gradients[i],
+                                               actual.gradients[i], tolerance.gradients, floor));
   }
   return result;
 }

@@ -10,13 +10,15 @@ void declare_backend(Command& command, BackendChoice& choice) {
 
 void declare_device(Command& command, BackendChoice& choice) {
   command.whole("device", choice.device, 0, "cuda: which, as CUDA counts (0)", 1024);
-  command.choice("products", choice.products, {"full", "tf32", "bf16"}, "cuda: precision of matrix products' factors (full)");
+  command.choice("products", choice.products, {"full", "tf32", "bf16"},
+                 "cuda: precision of matrix products' factors (full)");
 }
 
 void check_backend_name(const Command& command, const std::string& name) {
   if (name == "eigen" || name == "cuda") return;
   const std::string near = suggestion(name, {"eigen", "cuda"});
-  bad_usage(command.name(), text("--backend: expected eigen or cuda, got ", name, near.starts_with("; did") ? near : ""));
+  bad_usage(command.name(),
+            text("--backend: expected eigen or cuda, got ", name, near.starts_with("; did") ? near : ""));
 }
 
 void check_backend(const Command& command, const BackendChoice& choice) {

@@ -21,7 +21,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
         continue;
       }
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
   return d[a.size()][b.size()];
@@ -29,7 +30,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string joined(const std::vector<std::string>& parts) {
   std::string all;
-  for (std::size_t i = 0; i < parts.size(); ++i) all += (i == 0 ? "" : i + 1 == parts.size() ? " or " : ", ") + parts[i];
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    all += (i == 0 ? "" : i + 1 == parts.size() ? " or " : ", ") + parts[i];
   return all;
 }
 
@@ -58,24 +60,27 @@ std::string suggestion(std::string_view name, const std::vector<std::string>& ca
   return nearest != nullptr ? "; did you mean " + *nearest + "?" : "; there are " + joined(candidates);
 }
 
-void Command::text(const std::string& name, std::string& target, const std::string& placeholder, const std::string& help) {
+void Command::text(const std::string& name, std::string& target, const std::string& placeholder,
+                   const std::string& help) {
   option({name, placeholder, help, false, [&target](const auto& values) { target = values.back(); }});
 }
 
-void Command::choice(const std::string& name, std::string& target, std::vector<std::string> choices, const std::string& help) {
+void Command::choice(const std::string& name, std::string& target, std::vector<std::string> choices,
+                     const std::string& help) {
   std::string placeholder;
   for (const std::string& c : choices) placeholder += (placeholder.empty() ? "" : "|") + c;
   option({name, placeholder, help, false, [this_name = name_, name, &target, choices](const auto& values) {
             if (std::find(choices.begin(), choices.end(), values.back()) == choices.end()) {
               const std::string near = suggestion(values.back(), choices);
-              bad_usage(this_name, greentrainer::text("--", name, ": expected ", joined(choices), ", got ", values.back(),
-                                                      near.starts_with("; did") ? near : ""));
+              bad_usage(this_name, greentrainer::text("--", name, ": expected ", joined(choices), ", got ",
+                                                      values.back(), near.starts_with("; did") ? near : ""));
             }
             target = values.back();
           }});
 }
 
-void Command::list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder, const std::string& help) {
+void Command::list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder,
+                   const std::string& help) {
   option({name, placeholder, help, true, [this_name = name_, name, &target](const auto& values) {
             target.clear();
             for (const std::string& value : values) {
@@ -85,7 +90,8 @@ void Command::list(const std::string& name, std::vector<std::string>& target, co
                 first = end + 1;
               }
             }
-            if (target.empty()) bad_usage(this_name, greentrainer::text("--", name, ": expected at least one entry, got none"));
+            if (target.empty())
+              bad_usage(this_name, greentrainer::text("--", name, ": expected at least one entry, got none"));
           }});
 }
 
@@ -93,19 +99,24 @@ void Command::whole(const std::string& name, Extent& target, Extent least, const
   option({name, "N", help, false, [this_name = name_, name, &target, least, most](const auto& values) {
             Extent value = 0;
             if (!parse_whole_text(values.back(), value) || value < least || value > most) {
-              bad_usage(this_name, greentrainer::text("--", name, ": expected a whole number from ", least, " to ", most, ", got ", values.back()));
+              bad_usage(this_name, greentrainer::text("--", name, ": expected a whole number from ", least, " to ",
+                                                      most, ", got ", values.back()));
             }
             target = value;
           }});
 }
 
-void Command::number(const std::string& name, double& target, double least, bool exclusive, const std::string& help, double most) {
+void Command::number(const std::string& name, double& target, double least, bool exclusive, const std::string& help,
+                     double most) {
   option({name, "X", help, false, [this_name = name_, name, &target, least, exclusive, most](const auto& values) {
             double value = 0;
-            if (!parse_whole_text(values.back(), value) || !std::isfinite(value) || value < least || (exclusive && value == least) || value > most) {
-              const std::string range = greentrainer::text(exclusive ? "more than " : "at least ", least,
-                                                           std::isfinite(most) ? greentrainer::text(" and at most ", most) : "");
-              bad_usage(this_name, greentrainer::text("--", name, ": expected a number of ", range, ", got ", values.back()));
+            if (!parse_whole_text(values.back(), value) || !std::isfinite(value) || value < least ||
+                (exclusive && value == least) || value > most) {
+              const std::string range =
+                  greentrainer::text(exclusive ? "more than " : "at least ", least,
+                                     std::isfinite(most) ? greentrainer::text(" and at most ", most) : "");
+              bad_usage(this_name,
+                        greentrainer::text("--", name, ": expected a number of ", range, ", got ", values.back()));
             }
             target = value;
           }});
@@ -134,7 +145,8 @@ Command::Option* Command::find(std::string_view name) { return const_cast<Option
 
 void Command::require(std::string_view name) const {
   if (given(name)) return;
-  bad_usage(name_, greentrainer::text(find(name)->positional ? "" : "--", name, ": expected a value, got none; see greentrainer ", name_, " --help"));
+  bad_usage(name_, greentrainer::text(find(name)->positional ? "" : "--", name,
+                                      ": expected a value, got none; see greentrainer ", name_, " --help"));
 }
 
 std::string_view Command::either(std::string_view one, std::string_view other) const {
@@ -146,8 +158,9 @@ std::string_view Command::either(std::string_view one, std::string_view other) c
 
 void Command::refuse(std::string_view name, std::string_view by, std::string_view reason) const {
   if (!given(name) || (source(name) == Source::file && source(by) == Source::command_line)) return;
-  bad_usage(name_, greentrainer::text("--", name, ": expected not to be given with ", reason, ", which does not use it; ",
-                                      given(by) ? "leave one of the two out" : greentrainer::text("leave it out, or give --", by)));
+  bad_usage(name_, greentrainer::text(
+                       "--", name, ": expected not to be given with ", reason, ", which does not use it; ",
+                       given(by) ? "leave one of the two out" : greentrainer::text("leave it out, or give --", by)));
 }
 
 }  // namespace greentrainer::program

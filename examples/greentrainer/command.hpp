@@ -11,8 +11,8 @@
 
 namespace greentrainer::program {
 
-/// A subcommand: its options are declared once, and read from the command line, from a configuration file, and by --help.
-/// Values are parsed by the setters, which throw UsageError.
+/// A subcommand: its options are declared once, and read from the command line, from a configuration file, and by
+/// --help. Values are parsed by the setters, which throw UsageError.
 class Command {
  public:
   enum class Source { nowhere, file, command_line };
@@ -36,8 +36,10 @@ class Command {
   /// One of `choices`.
   void choice(const std::string& name, std::string& target, std::vector<std::string> choices, const std::string& help);
   /// Separated by commas, or the option several times.
-  void list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder, const std::string& help);
-  void whole(const std::string& name, Extent& target, Extent least, const std::string& help, Extent most = std::numeric_limits<Index>::max());
+  void list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder,
+            const std::string& help);
+  void whole(const std::string& name, Extent& target, Extent least, const std::string& help,
+             Extent most = std::numeric_limits<Index>::max());
   /// In (least, most] if `exclusive`, in [least, most] otherwise.
   void number(const std::string& name, double& target, double least, bool exclusive, const std::string& help,
               double most = std::numeric_limits<double>::infinity());
@@ -58,15 +60,16 @@ class Command {
   bool given(std::string_view name) const { return source(name) != Source::nowhere; }
   /// Throws UsageError if the option was given nowhere.
   void require(std::string_view name) const;
-  /// Throws UsageError if `name` was given although `reason` (such as "--method full") does not use it. A value from the file gives way to a choice
-  /// made on the command line by option `by`.
+  /// Throws UsageError if `name` was given although `reason` (such as "--method full") does not use it. A value from
+  /// the file gives way to a choice made on the command line by option `by`.
   void refuse(std::string_view name, std::string_view by, std::string_view reason) const;
 
-  /// Which of two options that exclude each other holds: one on the command line before one in the file; empty where neither was given. Throws
-  /// UsageError where both were in the same place.
+  /// Which of two options that exclude each other holds: one on the command line before one in the file; empty where
+  /// neither was given. Throws UsageError where both were in the same place.
   std::string_view either(std::string_view one, std::string_view other) const;
 
-  /// Throws UsageError for options that do not go together or are missing. Called before `run`, and for options that stand in a file.
+  /// Throws UsageError for options that do not go together or are missing. Called before `run`, and for options that
+  /// stand in a file.
   std::function<void(const Command&)> check;
   /// What the subcommand does; returns the exit status.
   std::function<int(const Command&)> run;

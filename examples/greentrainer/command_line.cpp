@@ -13,7 +13,8 @@ namespace greentrainer::program {
 namespace {
 
 constexpr const char* summary =
-    "Fine-tunes Hugging Face language models within a FLOPs budget: GreenTrainer (arXiv 2309.13192) chooses which tensors to train.";
+    "Fine-tunes Hugging Face language models within a FLOPs budget: GreenTrainer (arXiv 2309.13192) chooses which "
+    "tensors to train.";
 
 constexpr const char* examples =
     "Examples:\n"
@@ -22,7 +23,8 @@ constexpr const char* examples =
     "  greentrainer evaluate --model tuned --data validation.jsonl\n"
     "  greentrainer experiment compare.toml\n"
     "  greentrainer COMMAND --help\n"
-    "Exit status: 0 done, 1 failed (one line on stderr says why), 2 bad usage, 77 no such device here, 130 stopped by Ctrl-C.";
+    "Exit status: 0 done, 1 failed (one line on stderr says why), 2 bad usage, 77 no such device here, 130 stopped by "
+    "Ctrl-C.";
 
 /// Command line values as they stand, by option.
 using RawValues = std::map<std::string, std::vector<std::string>>;
@@ -64,13 +66,15 @@ std::vector<std::string> command_names(const std::vector<Command>& commands) {
 
 [[noreturn]] void refuse_extra(const std::string& extra, const Command* command, const std::vector<Command>& commands) {
   if (command == nullptr) {
-    bad_usage("greentrainer", text(extra, ": expected a command, got an unknown one", suggestion(extra, command_names(commands))));
+    bad_usage("greentrainer",
+              text(extra, ": expected a command, got an unknown one", suggestion(extra, command_names(commands))));
   }
   if (!extra.starts_with('-'))
-    bad_usage(command->name(), text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
+    bad_usage(command->name(),
+              text(extra, ": expected an option, got a bare word; see greentrainer ", command->name(), " --help"));
   const std::string name = extra.substr(0, extra.find('='));
-  bad_usage(command->name(),
-            text(name, ": expected an option of ", command->name(), ", got an unknown one", suggestion(name, option_names(*command))));
+  bad_usage(command->name(), text(name, ": expected an option of ", command->name(), ", got an unknown one",
+                                  suggestion(name, option_names(*command))));
 }
 
 }  // namespace
@@ -107,9 +111,11 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
     const std::string command = chosen == nullptr ? "greentrainer" : chosen->command->name();
     bad_usage(command, text(error.what(), "; see greentrainer", chosen == nullptr ? "" : " " + command, " --help"));
   }
-  for (const std::string& extra : app.remaining(true)) refuse_extra(extra, chosen == nullptr ? nullptr : chosen->command, commands);
+  for (const std::string& extra : app.remaining(true))
+    refuse_extra(extra, chosen == nullptr ? nullptr : chosen->command, commands);
   if (chosen == nullptr)
-    bad_usage("greentrainer", text("command: expected one, got none", suggestion("", command_names(commands)), "; see greentrainer --help"));
+    bad_usage("greentrainer", text("command: expected one, got none", suggestion("", command_names(commands)),
+                                   "; see greentrainer --help"));
 
   Command& command = *chosen->command;
   if (const auto& file = chosen->values["config"]; !file.empty()) read_config_file(file.back(), command, commands);
@@ -120,7 +126,8 @@ Command* read_command_line(int argc, char** argv, std::vector<Command>& commands
     } else {
       const auto& values = chosen->values[option.name];
       if (values.empty()) continue;
-      if (values.size() > 1 && !option.list) bad_usage(command.name(), text("--", option.name, ": expected one value, got ", values.size()));
+      if (values.size() > 1 && !option.list)
+        bad_usage(command.name(), text("--", option.name, ": expected one value, got ", values.size()));
       option.set(values);
     }
     option.source = Command::Source::command_line;

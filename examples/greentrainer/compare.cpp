@@ -18,7 +18,8 @@ constexpr const char* examples =
     "Examples:\n"
     "  greentrainer compare --model opt-125m --data validation.jsonl\n"
     "  greentrainer compare --model opt-125m --data validation.jsonl --products bf16 --json\n"
-    "Every kernel of two training steps runs on both backends with the CPU's operands; then both make loss, logits and gradients by themselves.\n"
+    "Every kernel of two training steps runs on both backends with the CPU's operands; then both make loss, logits and "
+    "gradients by themselves.\n"
     "Exit status 1 if a difference is larger than rounding explains.";
 
 struct Options {
@@ -64,10 +65,11 @@ OrderedJson json_of(const BackendComparison& comparison) {
 
 void print(const BackendComparison& comparison) {
   std::cout << "reference: " << comparison.reference << "\nother: " << comparison.other << "\n\n";
-  std::vector<std::vector<std::string>> rows = {{"kernel", "calls", "largest difference", "relative", "of tolerance", ""}};
+  std::vector<std::vector<std::string>> rows = {
+      {"kernel", "calls", "largest difference", "relative", "of tolerance", ""}};
   for (const auto& [kernel, d] : comparison.kernels) {
-    rows.push_back(
-        {kernel, text(d.calls), scientific(d.absolute), scientific(d.relative), fixed(100 * d.excess, 1) + " %", d.excess <= 1 ? "" : "!"});
+    rows.push_back({kernel, text(d.calls), scientific(d.absolute), scientific(d.relative),
+                    fixed(100 * d.excess, 1) + " %", d.excess <= 1 ? "" : "!"});
   }
   print_table(rows);
   for (const auto& [kernel, d] : comparison.kernels) {
@@ -75,7 +77,8 @@ void print(const BackendComparison& comparison) {
   }
   rows = {{"tensor", "largest difference", "at element", "relative", "tolerance", ""}};
   for (const TensorDifference& d : comparison.tensors) {
-    rows.push_back({d.name, scientific(d.absolute), text(d.where), scientific(d.relative), scientific(d.tolerance), d.agrees() ? "" : "!"});
+    rows.push_back({d.name, scientific(d.absolute), text(d.where), scientific(d.relative), scientific(d.tolerance),
+                    d.agrees() ? "" : "!"});
   }
   std::cout << "\n";
   print_table(rows);
@@ -87,16 +90,20 @@ void check(const Command& command, const Options& options) {
   command.require("model");
   command.require("data");
   check_backend_name(command, options.backend.name);
-  if (options.backend.name == "eigen") bad_usage("compare", "--backend: expected another backend than the CPU's, got eigen");
+  if (options.backend.name == "eigen")
+    bad_usage("compare", "--backend: expected another backend than the CPU's, got eigen");
 }
 
 int run(const Options& options) {
   return with_cuda(options.backend, [&](auto& other) {
     EigenBackend<float> reference;
     const auto model = load_pretrained(std::filesystem::path(options.model), reference);
-    Dataset data = load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
-    if (data.examples.size() > static_cast<std::size_t>(options.batch_size)) data.examples.resize(static_cast<std::size_t>(options.batch_size));
-    const BackendComparison comparison = compare_backends(reference, other, options.model, data.examples, tolerance_of(options.backend.products));
+    Dataset data =
+        load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
+    if (data.examples.size() > static_cast<std::size_t>(options.batch_size))
+      data.examples.resize(static_cast<std::size_t>(options.batch_size));
+    const BackendComparison comparison =
+        compare_backends(reference, other, options.model, data.examples, tolerance_of(options.backend.products));
     if (options.json)
       print_json(json_of(comparison));
     else
@@ -113,7 +120,8 @@ Command make_compare_command() {
   command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
   command.text("data", options->data, "FILE", "Data, JSON lines; the first --batch-size rows are used");
   command.whole("batch-size", options->batch_size, 1, "Rows (4)", 1 << 16);
-  command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("max-tokens", options->choice.max_tokens, 2,
+                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");

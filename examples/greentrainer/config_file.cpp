@@ -30,7 +30,8 @@ bool known(const std::vector<Command>& commands, std::string_view key) {
 }
 
 /// Options of one table. At the top level, an option of another command is passed over.
-void apply(const toml::table& table, const std::string& path, Command& command, const std::vector<Command>& commands, bool top_level) {
+void apply(const toml::table& table, const std::string& path, Command& command, const std::vector<Command>& commands,
+           bool top_level) {
   for (const auto& [toml_key, node] : table) {
     const std::string key(toml_key.str());
     const std::string where = text(path, ", key \"", key, '"');
@@ -42,13 +43,15 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
       for (const auto& o : command.options()) {
         if (o.name != "config") names.push_back(o.name);
       }
-      bad_usage("config", text(where, ": expected an option of ", command.name(), " without its dashes, got an unknown one", suggestion(key, names)));
+      bad_usage("config", text(where, ": expected an option of ", command.name(),
+                               " without its dashes, got an unknown one", suggestion(key, names)));
     }
     try {
       option->set(option_values(where, node, option->list));
     } catch (const UsageError& error) {
       const std::string what = error.what();  // say which file the value is from
-      bad_usage("config", what.starts_with("[config]") ? what.substr(9) : text(path, ", ", what.substr(what.find("] ") + 2)));
+      bad_usage("config",
+                what.starts_with("[config]") ? what.substr(9) : text(path, ", ", what.substr(what.find("] ") + 2)));
     }
     option->source = Command::Source::file;
   }
@@ -70,7 +73,8 @@ toml::table read_toml(const std::string& where, const std::string& path) {
   try {
     return toml::parse(bytes, path);
   } catch (const toml::parse_error& error) {
-    throw LoadError(where, text(path, ", line ", error.source().begin.line, ": expected TOML, got an error: ", error.description()));
+    throw LoadError(where, text(path, ", line ", error.source().begin.line,
+                                ": expected TOML, got an error: ", error.description()));
   }
 }
 
@@ -89,7 +93,8 @@ void read_config_file(const std::string& path, Command& command, const std::vect
   for (const Command& c : commands) names.push_back(c.name());
   for (const auto& [key, node] : file) {
     if (node.is_table() && std::find(names.begin(), names.end(), key.str()) == names.end()) {
-      bad_usage("config", text(path, ", table [", key.str(), "]: expected the name of a command, got an unknown one", suggestion(key.str(), names)));
+      bad_usage("config", text(path, ", table [", key.str(), "]: expected the name of a command, got an unknown one",
+                               suggestion(key.str(), names)));
     }
   }
   apply(file, path, command, commands, true);
@@ -102,8 +107,8 @@ void read_config_file(const std::string& path, Command& command, const std::vect
       if (other.find(key.str()) != nullptr && key.str() != "config") continue;
       std::vector<std::string> options;
       for (const auto& o : other.options()) options.push_back(o.name);
-      bad_usage("config", text(path, ", table [", other.name(), "], key \"", key.str(), "\": expected an option, got an unknown one",
-                               suggestion(key.str(), options)));
+      bad_usage("config", text(path, ", table [", other.name(), "], key \"", key.str(),
+                               "\": expected an option, got an unknown one", suggestion(key.str(), options)));
     }
   }
 }

@@ -23,7 +23,8 @@ std::string with_prefix(double value, const std::string& unit) {
   std::size_t i = 0;
   for (; std::abs(value) >= 1000 && i + 1 < prefixes.size(); ++i) value /= 1000;
   if (unit.empty() && i == 0) return fixed(value, 0);
-  return fixed(value, i == 0 ? 0 : 3) + " " + prefixes[i] + (unit.find('-') != std::string::npos && i > 0 ? " " : "") + unit;
+  return fixed(value, i == 0 ? 0 : 3) + " " + prefixes[i] + (unit.find('-') != std::string::npos && i > 0 ? " " : "") +
+         unit;
 }
 
 std::string bytes_text(Bytes bytes) {
@@ -61,13 +62,16 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string memory_line(const MemoryEstimate& memory) {
-  std::string line = "weights " + bytes_text(memory.weights) + ", gradients " + bytes_text(memory.gradients) + ", optimizer " +
-                     bytes_text(memory.optimizer) + ", activations " + bytes_text(memory.activations) + ", workspace " + bytes_text(memory.workspace);
+  std::string line = "weights " + bytes_text(memory.weights) + ", gradients " + bytes_text(memory.gradients) +
+                     ", optimizer " + bytes_text(memory.optimizer) + ", activations " + bytes_text(memory.activations) +
+                     ", workspace " + bytes_text(memory.workspace);
   if (memory.copies > 0) line += ", saved weights " + bytes_text(memory.copies);
   return line + ": " + bytes_text(memory.total());
 }
 
-void print_json(const OrderedJson& json) { std::cout << json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) << '\n'; }
+void print_json(const OrderedJson& json) {
+  std::cout << json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) << '\n';
+}
 
 void say(const std::string& line) {
   const char* room = terminal_columns() > 0 ? "\r\x1b[K" : "";
@@ -76,7 +80,8 @@ void say(const std::string& line) {
 
 void say_if_not_native() {
 #if !GREENTRAINER_NATIVE_BUILD
-  say("note: this program was built without the machine's own instructions and runs slower; configure with -DGREENTRAINER_NATIVE=ON");
+  say("note: this program was built without the machine's own instructions and runs slower; configure with "
+      "-DGREENTRAINER_NATIVE=ON");
 #endif
 }
 

@@ -1,5 +1,5 @@
-// greentrainer evaluate: loss and perplexity of a model on data, together and example by example; accuracy where there are labels to choose from; how
-// well what it generates fits the references.
+// greentrainer evaluate: loss and perplexity of a model on data, together and example by example; accuracy where there
+// are labels to choose from; how well what it generates fits the references.
 
 #include <iostream>
 #include <memory>
@@ -22,11 +22,15 @@ constexpr const char* examples =
     "  greentrainer evaluate --model tuned --data validation.jsonl\n"
     "  greentrainer evaluate --model tuned --data validation.jsonl --json >evaluation.json\n"
     "  greentrainer evaluate --model tuned --data valid.jsonl --dataset piqa          # and accuracy\n"
-    "  greentrainer evaluate --model tuned --data test.jsonl --dataset scitldr --generate --beams 4 --repetition-penalty 2.5 --early-stopping\n"
-    "The loss is the mean over all labelled tokens, in nats. Data forms are those of finetune. Of data sets whose rows have labels to choose from\n"
-    "  (piqa, uci_sentiment), the label that the model finds likeliest is compared with the right one. With --generate the model answers each "
+    "  greentrainer evaluate --model tuned --data test.jsonl --dataset scitldr --generate --beams 4 "
+    "--repetition-penalty 2.5 --early-stopping\n"
+    "The loss is the mean over all labelled tokens, in nats. Data forms are those of finetune. Of data sets whose rows "
+    "have labels to choose from\n"
+    "  (piqa, uci_sentiment), the label that the model finds likeliest is compared with the right one. With --generate "
+    "the model answers each "
     "prompt, and its answers\n"
-    "  are compared with the references: summaries, and the completions of JSON lines, by ROUGE; other answers by exact match and F1.";
+    "  are compared with the references: summaries, and the completions of JSON lines, by ROUGE; other answers by "
+    "exact match and F1.";
 
 struct Options {
   std::string model, data, config;
@@ -47,10 +51,12 @@ struct Answers {
 /// Throws DataError for a row without a reference.
 template <Backend B>
 Prompts load_questions(const PretrainedModel<B>& model, const Options& options) {
-  Prompts prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice, options.generation.options.max_new_tokens);
+  Prompts prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice,
+                                 options.generation.options.max_new_tokens);
   for (std::size_t i = 0; i < prompts.ids.size(); ++i) {
     if (!prompts.references[i].empty()) continue;
-    throw DataError("evaluate", text(options.data, ", line ", prompts.lines[i], ": expected a completion to compare with, got none"));
+    throw DataError("evaluate", text(options.data, ", line ", prompts.lines[i],
+                                     ": expected a completion to compare with, got none"));
   }
   return prompts;
 }
@@ -81,7 +87,8 @@ void add_answers(OrderedJson& json, const Answers& answers, DatasetTask task) {
 template <Backend B>
 int evaluate_on(B& backend, const Options& options) {
   auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
-  const Dataset data = load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
+  const Dataset data =
+      load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
   Answers answers;
   if (options.generates) answers.prompts = load_questions(model, options);
   say_if_not_native();
@@ -97,8 +104,10 @@ int evaluate_on(B& backend, const Options& options) {
     answers.scores = score_texts(task_of(options.choice), answers.generated.texts, answers.prompts.references);
   }
   if (options.json) {
-    OrderedJson json = {
-        {"loss", evaluation.loss}, {"tokens", evaluation.tokens}, {"perplexity", evaluation.perplexity()}, {"examples", OrderedJson::array()}};
+    OrderedJson json = {{"loss", evaluation.loss},
+                        {"tokens", evaluation.tokens},
+                        {"perplexity", evaluation.perplexity()},
+                        {"examples", OrderedJson::array()}};
     for (std::size_t i = 0; i < evaluation.examples.size(); ++i) {
       const auto& example = evaluation.examples[i];
       json["examples"].push_back({{"line", data.lines[i]}, {"loss", example.loss}, {"tokens", example.tokens}});
@@ -106,8 +115,10 @@ int evaluate_on(B& backend, const Options& options) {
     if (!choices.rows.empty()) json["accuracy"] = chosen.accuracy();
     for (std::size_t i = 0; i < choices.rows.size(); ++i) {
       const auto& row = chosen.rows[i];
-      json["choices"].push_back(
-          {{"line", choices.rows[i].line}, {"chosen", row.chosen}, {"answer", choices.rows[i].answer}, {"log_likelihoods", row.log_likelihoods}});
+      json["choices"].push_back({{"line", choices.rows[i].line},
+                                 {"chosen", row.chosen},
+                                 {"answer", choices.rows[i].answer},
+                                 {"log_likelihoods", row.log_likelihoods}});
     }
     if (options.generates) add_answers(json, answers, task_of(options.choice));
     print_json(json);
@@ -119,10 +130,11 @@ int evaluate_on(B& backend, const Options& options) {
     rows.push_back({text(data.lines[i]), fixed(example.loss, 4), text(example.tokens)});
   }
   print_table(rows);
-  std::cout << "loss " << fixed(evaluation.loss, 4) << ", perplexity " << fixed(evaluation.perplexity(), 2) << " over " << evaluation.tokens
-            << " labelled tokens of " << evaluation.examples.size() << " examples\n";
+  std::cout << "loss " << fixed(evaluation.loss, 4) << ", perplexity " << fixed(evaluation.perplexity(), 2) << " over "
+            << evaluation.tokens << " labelled tokens of " << evaluation.examples.size() << " examples\n";
   if (!choices.rows.empty())
-    std::cout << "accuracy " << fixed(chosen.accuracy(), 4) << ": " << chosen.correct << " of " << chosen.rows.size() << " rows\n";
+    std::cout << "accuracy " << fixed(chosen.accuracy(), 4) << ": " << chosen.correct << " of " << chosen.rows.size()
+              << " rows\n";
   if (options.generates) {
     for (std::size_t s = 0; s < answers.scores.names.size(); ++s) {
       std::cout << (s == 0 ? "" : ", ") << answers.scores.names[s] << " " << fixed(answers.scores.mean[s], 4);
@@ -136,10 +148,11 @@ void check(const Command& command, Options& options) {
   command.require("model");
   command.require("data");
   if (!options.generates) {
-    for (const std::string& name : generation_option_names()) command.refuse(name, "generate", "evaluation without --generate");
+    for (const std::string& name : generation_option_names())
+      command.refuse(name, "generate", "evaluation without --generate");
   } else if (has_choices(options.choice)) {
-    bad_usage("evaluate",
-              text("--generate: expected data whose answers are texts, got --dataset ", options.choice.dataset, ", whose labels are chosen from"));
+    bad_usage("evaluate", text("--generate: expected data whose answers are texts, got --dataset ",
+                               options.choice.dataset, ", whose labels are chosen from"));
   }
   check_generation(command, options.generation);
   options.generation.options.batch_size = options.batch_size;
@@ -155,13 +168,16 @@ int run(const Options& options) {
 Command make_evaluate_command() {
   const auto options = std::make_shared<Options>();
   Command command("evaluate", "Loss, perplexity and accuracy of a model on data, and how well it generates", examples);
-  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
+  command.text("model", options->model, "DIR",
+               "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("data", options->data, "FILE", "Data, JSON lines");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
-  command.whole("max-tokens", options->choice.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("max-tokens", options->choice.max_tokens, 2,
+                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
-  declare_rows(command, "rows", options->choice.rows, "Rows to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
+  declare_rows(command, "rows", options->choice.rows,
+               "Rows to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");
   declare_generation(command, options->generation);

@@ -1,4 +1,5 @@
-// greentrainer experiment: methods x seeds on one data set, resumable, with a report as JSON, Markdown and one HTML page.
+// greentrainer experiment: methods x seeds on one data set, resumable, with a report as JSON, Markdown and one HTML
+// page.
 
 #include <chrono>
 #include <filesystem>
@@ -18,14 +19,16 @@ namespace {
 
 constexpr const char* examples =
     "Examples:\n"
-    "  greentrainer experiment scitldr.toml              # goes on where it was stopped; what is done is not run again\n"
+    "  greentrainer experiment scitldr.toml              # goes on where it was stopped; what is done is not run "
+    "again\n"
     "  greentrainer experiment scitldr.toml --report     # only the report, of the runs that are done\n"
     "FILE.toml, with paths as seen from the folder that the command is started in:\n"
     "  name = \"SmolLM2-135M on SciTLDR\"\n"
     "  note = \"what a reader must know\"                  # optional\n"
     "  output = \"results/scitldr\"                        # folder; report.json, report.md, report.html and cells/\n"
     "  seeds = [1, 2, 3]\n"
-    "  score = \"loss\"                                    # a field of evaluate's report that methods are compared by\n"
+    "  score = \"loss\"                                    # a field of evaluate's report that methods are compared "
+    "by\n"
     "  reference = \"full\"                                # the method that others are held against\n"
     "  lower-is-better = true                            # of the score; known for loss and perplexity\n"
     "  keep-models = false                               # whether the trained models stay in cells/\n"
@@ -39,7 +42,8 @@ constexpr const char* examples =
     "  method = \"full\"\n"
     "  [[method]]\n"
     "  name = \"GreenTrainer-0.5\"\n"
-    "  method = \"green\"                                  # and any other option of finetune; \"none\" evaluates the model as it is\n"
+    "  method = \"green\"                                  # and any other option of finetune; \"none\" evaluates the "
+    "model as it is\n"
     "  rho = 0.5";
 
 struct Options {
@@ -54,8 +58,8 @@ OrderedJson read_results(const ExperimentPlan& plan, const ExperimentCell& cell)
     experiment_report(plan, OrderedJson::array({results}));
     return results;
   } catch (const OrderedJson::exception& error) {
-    throw LoadError("experiment", text(cell.folder().string(), ": expected the results of a run, got damaged ones: ", error.what(),
-                                       "; delete the folder, and it is run again"));
+    throw LoadError("experiment", text(cell.folder().string(), ": expected the results of a run, got damaged ones: ",
+                                       error.what(), "; delete the folder, and it is run again"));
   }
 }
 
@@ -67,13 +71,14 @@ bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& ce
   std::size_t number = cells.size() - open;
   for (const ExperimentCell& cell : cells) {
     if (cell.is_done()) continue;
-    const std::string title =
-        text("[", ++number, "/", cells.size(), "] ", cell.method().name, cell.method().trains ? text(", seed ", cell.seed()) : "");
+    const std::string title = text("[", ++number, "/", cells.size(), "] ", cell.method().name,
+                                   cell.method().trains ? text(", seed ", cell.seed()) : "");
     say(title);
     const auto start = std::chrono::steady_clock::now();
     if (!cell.run()) return false;
     read_results(plan, cell);  // does it have the score? better now than after all runs
-    say(text(title, ": ", duration_text(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count())));
+    say(text(title, ": ",
+             duration_text(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count())));
   }
   return true;
 }
@@ -93,7 +98,9 @@ int run(const Options& options) {
     if (cell.is_done()) results.push_back(read_results(plan, cell));
   }
   if (results.empty())
-    throw ConfigError("experiment", text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));
+    throw ConfigError(
+        "experiment",
+        text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));
   const OrderedJson report = experiment_report(plan, std::move(results));
   const std::filesystem::path output = plan.output;
   atomic_write_file(output / "report.json", report.dump(1) + "\n");

@@ -48,7 +48,9 @@ std::string in_quotes(const std::string& word) {
   return out + "'";
 }
 
-void add(std::vector<std::string>& to, const std::vector<std::string>& from) { to.insert(to.end(), from.begin(), from.end()); }
+void add(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
 
 }  // namespace
 
@@ -87,8 +89,10 @@ OrderedJson ExperimentCell::commands() const {
 bool ExperimentCell::is_done() const {
   if (!std::filesystem::exists(folder_ / "commands.json")) return false;
   if (read_json_file<OrderedJson>(folder_ / "commands.json") == commands()) return true;
-  throw ConfigError("experiment", text(folder_.string(), ": expected results of the commands that the file asks for now, got those of others; ",
-                                       "remove the folder to run it again, or choose another output"));
+  throw ConfigError(
+      "experiment",
+      text(folder_.string(), ": expected results of the commands that the file asks for now, got those of others; ",
+           "remove the folder to run it again, or choose another output"));
 }
 
 bool ExperimentCell::run_command(const std::vector<std::string>& arguments, const std::filesystem::path& out) const {
@@ -108,15 +112,15 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
   const int error = posix_spawn(&process, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0)
-    throw Error("experiment",
-                text(method_->name, ": expected to start ", arguments.front(), ", got \"", std::generic_category().message(error), "\""));
+    throw Error("experiment", text(method_->name, ": expected to start ", arguments.front(), ", got \"",
+                                   std::generic_category().message(error), "\""));
   int status = 0;
   bool passed_on = false;
   for (pid_t ended = 0; ended == 0;) {
     ended = ::waitpid(process, &status, WNOHANG);
     if (ended < 0 && errno != EINTR) {
-      throw Error("experiment",
-                  text(method_->name, ": expected to wait for ", arguments.front(), ", got \"", std::generic_category().message(errno), "\""));
+      throw Error("experiment", text(method_->name, ": expected to wait for ", arguments.front(), ", got \"",
+                                     std::generic_category().message(errno), "\""));
     }
     if (ended > 0) break;
     ended = 0;
@@ -128,10 +132,12 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
   }
   if (interrupted()) return false;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  const std::string what = text(method_->name, ", seed ", seed_, ": expected ", arguments.front(), " to end well, got ");
+  const std::string what =
+      text(method_->name, ", seed ", seed_, ": expected ", arguments.front(), " to end well, got ");
   if (WIFSIGNALED(status)) {
-    throw Error("experiment", text(what, "signal ", WTERMSIG(status), " (", ::strsignal(WTERMSIG(status)), ")",
-                                   WTERMSIG(status) == SIGKILL ? "; is memory short?" : "", "; its log is ", log.string()));
+    throw Error("experiment",
+                text(what, "signal ", WTERMSIG(status), " (", ::strsignal(WTERMSIG(status)), ")",
+                     WTERMSIG(status) == SIGKILL ? "; is memory short?" : "", "; its log is ", log.string()));
   }
   const std::string said = text(what, "exit status ", WEXITSTATUS(status), ": ", last_line(log));
   if (WEXITSTATUS(status) == 77) throw MissingDevice("experiment", said);
@@ -144,7 +150,9 @@ bool ExperimentCell::run() const {
   std::filesystem::remove_all(temporary_, ignored);  // of a run that was killed
   std::error_code error;
   std::filesystem::create_directories(temporary_, error);
-  if (error) throw SaveError("experiment", text(temporary_.string(), ": expected to create a folder, got \"", error.message(), "\""));
+  if (error)
+    throw SaveError("experiment",
+                    text(temporary_.string(), ": expected to create a folder, got \"", error.message(), "\""));
   const std::filesystem::path model = temporary_ / "model";
   if (!finetune_.empty()) {
     if (!run_command(finetune_, temporary_ / "finetune.json")) return false;
@@ -155,7 +163,9 @@ bool ExperimentCell::run() const {
   atomic_write_file(temporary_ / "commands.json", commands().dump(2) + "\n");
   std::filesystem::remove_all(folder_, ignored);  // without commands.json: no results
   std::filesystem::rename(temporary_, folder_, error);
-  if (error) throw SaveError("experiment", text(folder_.string(), ": expected to put the results there, got \"", error.message(), "\""));
+  if (error)
+    throw SaveError("experiment",
+                    text(folder_.string(), ": expected to put the results there, got \"", error.message(), "\""));
   return true;
 }
 
@@ -186,8 +196,10 @@ std::vector<ExperimentCell> experiment_cells(const ExperimentPlan& plan) {
   for (std::size_t i = 0; i < cells.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (cells[i].folder() != cells[j].folder()) continue;
-      throw UsageError("experiment", text("[[method]] ", cells[i].method().name, ": expected results in a folder of its own, got ",
-                                          cells[i].folder().filename().string(), " as of ", cells[j].method().name, "; choose another name"));
+      throw UsageError(
+          "experiment",
+          text("[[method]] ", cells[i].method().name, ": expected results in a folder of its own, got ",
+               cells[i].folder().filename().string(), " as of ", cells[j].method().name, "; choose another name"));
     }
   }
   return cells;

@@ -11,8 +11,9 @@
 
 namespace greentrainer::program {
 
-/// One run of an experiment: a method with a seed. It is two commands of this program, each in a process of its own, so that its memory and time are
-/// its own, and so that anyone can run the same by hand. Its results are a folder that appears when both are done.
+/// One run of an experiment: a method with a seed. It is two commands of this program, each in a process of its own, so
+/// that its memory and time are its own, and so that anyone can run the same by hand. Its results are a folder that
+/// appears when both are done.
 class ExperimentCell {
  public:
   ExperimentCell(const ExperimentPlan& plan, const ExperimentMethod& method, std::int64_t seed);
@@ -27,8 +28,8 @@ class ExperimentCell {
   /// Runs both commands. False if a signal stopped it. Throws Error with the last line of a command that failed.
   bool run() const;
 
-  /// {"method", "seed", "commands", "finetune": its report, "evaluate": its report, "steps": [{"step", "loss", ...}]} from the folder. Throws
-  /// LoadError.
+  /// {"method", "seed", "commands", "finetune": its report, "evaluate": its report, "steps": [{"step", "loss", ...}]}
+  /// from the folder. Throws LoadError.
   OrderedJson read() const;
 
  private:

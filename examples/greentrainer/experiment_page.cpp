@@ -48,15 +48,20 @@ std::vector<Row> method_table(const OrderedJson& report) {
   const std::vector<std::string> names = score_names(report);
   std::vector<Row> table = {{"method", "seeds"}};
   table[0].insert(table[0].end(), names.begin(), names.end());
-  for (const char* head : {"FLOPs ratio", "TFLOPs", "seconds", "choosing, share of time", "peak MB"}) table[0].push_back(head);
+  for (const char* head : {"FLOPs ratio", "TFLOPs", "seconds", "choosing, share of time", "peak MB"})
+    table[0].push_back(head);
   for (const auto& row : report.at("methods")) {
     Row line = {row.at("method").get<std::string>(), text(row.at("seeds").get<int>())};
-    for (const std::string& name : names) line.push_back(row.at("scores").contains(name) ? with_spread(row.at("scores").at(name), 4) : "");
+    for (const std::string& name : names)
+      line.push_back(row.at("scores").contains(name) ? with_spread(row.at("scores").at(name), 4) : "");
     line.push_back(number(row, "ratio", 1, 4));
     line.push_back(row.contains("all_flops") ? significant(row.at("all_flops").at("mean").get<double>() * 1e-12) : "");
-    line.push_back(row.contains("train_seconds") ? with_spread(row.at("train_seconds"), row.at("train_seconds").at("mean").get<double>() < 1 ? 4 : 1)
-                                                 : "");
-    line.push_back(row.contains("choosing_share_of_seconds") ? number(row, "choosing_share_of_seconds", 0.01, 1) + "%" : "");
+    line.push_back(
+        row.contains("train_seconds")
+            ? with_spread(row.at("train_seconds"), row.at("train_seconds").at("mean").get<double>() < 1 ? 4 : 1)
+            : "");
+    line.push_back(row.contains("choosing_share_of_seconds") ? number(row, "choosing_share_of_seconds", 0.01, 1) + "%"
+                                                             : "");
     line.push_back(number(row, "peak_memory_bytes", 1e6, 0));
     table.push_back(std::move(line));
   }
@@ -64,7 +69,8 @@ std::vector<Row> method_table(const OrderedJson& report) {
 }
 
 constexpr const char* legend =
-    "Means over seeds ± sample standard deviation. FLOPs ratio: forward and backward, of full fine-tuning of the same batches. TFLOPs and seconds: "
+    "Means over seeds ± sample standard deviation. FLOPs ratio: forward and backward, of full fine-tuning of the same "
+    "batches. TFLOPs and seconds: "
     "training, importance, selection "
     "and optimizer; loading, evaluation and saving apart. 1 multiply-add = 2 FLOPs.";
 
@@ -97,15 +103,20 @@ PlotSeries loss_curve(const OrderedJson& report, std::size_t place) {
 /// The compared score of every method against one of its costs.
 Plot score_against(const OrderedJson& report, const char* field, double unit, const std::string& label) {
   const auto score = report.at("score").get<std::string>();
-  Plot plot{.title = score + " against " + label, .x_label = label, .y_label = score, .kind = Plot::Kind::points, .series = {}};
+  Plot plot{.title = score + " against " + label,
+            .x_label = label,
+            .y_label = score,
+            .kind = Plot::Kind::points,
+            .series = {}};
   for (std::size_t i = 0; i < report.at("methods").size(); ++i) {
     const auto& row = report.at("methods")[i];
     if (row.at("seeds").get<int>() == 0) continue;
     const auto& value = row.at("scores").at(score);
     const double x = row.contains(field) ? row.at(field).at("mean").get<double>() / unit : 0;
-    plot.series.push_back({row.at("method").get<std::string>(),
-                           {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}},
-                           i});
+    plot.series.push_back(
+        {row.at("method").get<std::string>(),
+         {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}},
+         i});
   }
   return plot;
 }
@@ -132,7 +143,10 @@ std::string selection_map(const OrderedJson& cell) {
   if (!cell.contains("finetune")) return "";
   const auto& selections = cell.at("finetune").at("selections");
   if (selections.empty() || selections.front().at("importance").empty()) return "";
-  HeatMap map{.title = cell.at("method").get<std::string>() + ", seed " + cell.at("seed").dump(), .rows = {}, .columns = {}, .cells = {}};
+  HeatMap map{.title = cell.at("method").get<std::string>() + ", seed " + cell.at("seed").dump(),
+              .rows = {},
+              .columns = {},
+              .cells = {}};
   for (const auto& [name, importance] : selections.front().at("importance").items()) map.rows.push_back(name);
   std::sort(map.rows.begin(), map.rows.end(), in_reading_order);
   map.cells.assign(map.rows.size(), std::vector<HeatCell>(selections.size()));
@@ -140,10 +154,12 @@ std::string selection_map(const OrderedJson& cell) {
     const auto& selection = selections[c];
     map.columns.push_back("step " + selection.at("step").dump());
     std::map<std::string, double> importance;
-    for (const auto& [name, value] : selection.at("importance").items()) importance[name] = value.is_number() ? value.get<double>() : std::nan("");
+    for (const auto& [name, value] : selection.at("importance").items())
+      importance[name] = value.is_number() ? value.get<double>() : std::nan("");
     std::map<std::string, bool> chosen;
     for (const auto& name : selection.at("names")) chosen[name.get<std::string>()] = true;
-    for (std::size_t r = 0; r < map.rows.size(); ++r) map.cells[r][c] = {importance[map.rows[r]], chosen.contains(map.rows[r])};
+    for (std::size_t r = 0; r < map.rows.size(); ++r)
+      map.cells[r][c] = {importance[map.rows[r]], chosen.contains(map.rows[r])};
   }
   return map.svg();
 }
@@ -168,9 +184,11 @@ std::string nothing_stands_out(const OrderedJson& report) {
       compared += has_results ? 1 : 0;
   }
   if (!known || compared == 0)
-    return text("Scores were not compared: ", known ? "there is nothing beside " : "there are no results of ", reference, ".");
+    return text("Scores were not compared: ", known ? "there is nothing beside " : "there are no results of ",
+                reference, ".");
   return text("No score is worse than ", reference,
-              "'s by more than 2% and the spread; every promised budget was met; importance and selection took at most 5% of training's time.");
+              "'s by more than 2% and the spread; every promised budget was met; importance and selection took at most "
+              "5% of training's time.");
 }
 
 std::string paragraph(const std::string& markup) { return markup.empty() ? "" : "<p>" + markup + "</p>\n"; }
@@ -180,7 +198,8 @@ std::string paragraph(const std::string& markup) { return markup.empty() ? "" : 
 std::string experiment_markdown(const OrderedJson& report) {
   std::string out = "# " + report.at("name").get<std::string>() + "\n\n";
   if (const auto note = report.at("note").get<std::string>(); !note.empty()) out += note + "\n\n";
-  out += text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ", report.at("version").get<std::string>(), ".\n\n");
+  out += text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ",
+              report.at("version").get<std::string>(), ".\n\n");
   const std::vector<Row> table = method_table(report);
   for (std::size_t i = 0; i < table.size(); ++i) {
     out += "|";
@@ -203,21 +222,24 @@ std::string experiment_markdown(const OrderedJson& report) {
 
 std::string experiment_page(const OrderedJson& report) {
   const std::string name = escape_markup(report.at("name").get<std::string>());
-  std::string out =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + name +
-      "</title><style>body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse}td,th{padding:.25em .7em;text-align:right;"
-      "border-bottom:1px solid "
-      "#ddd}td:first-child,th:first-child{text-align:left}td{white-space:nowrap}.wide{overflow-x:auto}svg{margin:.5em}pre{white-space:pre-wrap}</"
-      "style></head><body>\n<h1>" +
-      name + "</h1>\n";
+  std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + name +
+                    "</"
+                    "title><style>body{font-family:sans-serif;margin:2em;max-width:75em}table{border-collapse:collapse}"
+                    "td,th{padding:.25em .7em;text-align:right;"
+                    "border-bottom:1px solid "
+                    "#ddd}td:first-child,th:first-child{text-align:left}td{white-space:nowrap}.wide{overflow-x:auto}"
+                    "svg{margin:.5em}pre{white-space:pre-wrap}</"
+                    "style></head><body>\n<h1>" +
+                    name + "</h1>\n";
   out += paragraph(escape_markup(report.at("note").get<std::string>()));
-  out += paragraph(
-      escape_markup(text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ", report.at("version").get<std::string>(), ".")));
+  out += paragraph(escape_markup(text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ",
+                                      report.at("version").get<std::string>(), ".")));
   out += "<div class=\"wide\"><table>\n";
   bool head = true;
   for (const Row& row : method_table(report)) {
     out += "<tr>";
-    for (const std::string& cell : row) out += (head ? "<th>" : "<td>") + escape_markup(cell) + (head ? "</th>" : "</td>");
+    for (const std::string& cell : row)
+      out += (head ? "<th>" : "<td>") + escape_markup(cell) + (head ? "</th>" : "</td>");
     out += "</tr>\n";
     head = false;
   }
@@ -233,18 +255,20 @@ std::string experiment_page(const OrderedJson& report) {
   }
   losses.width = 620;
   if (!losses.series.empty()) out += losses.svg() + "\n";
-  out += score_against(report, "all_flops", 1e12, "TFLOPs").svg() + "\n" + score_against(report, "train_seconds", 1, "seconds").svg() + "\n";
+  out += score_against(report, "all_flops", 1e12, "TFLOPs").svg() + "\n" +
+         score_against(report, "train_seconds", 1, "seconds").svg() + "\n";
 
   std::string maps;
   for (const auto& cell : report.at("cells")) {
     if (const std::string map = selection_map(cell); !map.empty())
-      maps += "<details><summary>" + escape_markup(cell.at("method").get<std::string>()) + ", seed " + cell.at("seed").dump() + "</summary>" + map +
-              "</details>\n";
+      maps += "<details><summary>" + escape_markup(cell.at("method").get<std::string>()) + ", seed " +
+              cell.at("seed").dump() + "</summary>" + map + "</details>\n";
   }
   if (!maps.empty()) {
-    out += "<h2>What was selected</h2>\n" + paragraph(
-                                                "Colour: importance of a tensor as a share of the largest of that selection (white 0, blue positive, "
-                                                "orange negative). A green bar: selected.");
+    out += "<h2>What was selected</h2>\n" +
+           paragraph(
+               "Colour: importance of a tensor as a share of the largest of that selection (white 0, blue positive, "
+               "orange negative). A green bar: selected.");
     out += maps;
   }
   out += "<h2>Commands</h2>\n<pre>";

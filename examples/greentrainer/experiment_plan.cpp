@@ -15,7 +15,9 @@ namespace greentrainer::program {
 namespace {
 
 /// Options that the runner sets itself.
-bool is_own(const std::string& option) { return option == "output" || option == "seed" || option == "json" || option == "config"; }
+bool is_own(const std::string& option) {
+  return option == "output" || option == "seed" || option == "json" || option == "config";
+}
 
 std::vector<std::string> free_options(const Command& command) {
   std::vector<std::string> names;
@@ -25,7 +27,8 @@ std::vector<std::string> free_options(const Command& command) {
   return names;
 }
 
-/// The arguments that a table of options stands for. The values are tried on `command`, so that a mistake is found before hours are spent.
+/// The arguments that a table of options stands for. The values are tried on `command`, so that a mistake is found
+/// before hours are spent.
 std::vector<std::string> arguments_of(const toml::table& table, const std::string& where, Command& command,
                                       const std::set<std::string>& passed_over = {}) {
   std::vector<std::string> arguments;
@@ -34,8 +37,9 @@ std::vector<std::string> arguments_of(const toml::table& table, const std::strin
     if (passed_over.contains(key)) continue;
     Command::Option* option = command.find(key);
     if (option == nullptr || is_own(key)) {
-      bad_usage("experiment", text(place, ": expected an option of ", command.name(), " that the experiment leaves open, got another",
-                                   suggestion(key, free_options(command))));
+      bad_usage("experiment",
+                text(place, ": expected an option of ", command.name(), " that the experiment leaves open, got another",
+                     suggestion(key, free_options(command))));
     }
     const std::vector<std::string> values = option_values(place, node, option->list);
     try {
@@ -62,15 +66,16 @@ void read_key(const toml::table& table, const std::string& where, const std::str
   if (node == nullptr) return;
   const auto value = node->value_exact<T>();
   if (!value)
-    bad_usage("experiment",
-              text(where, ", key \"", key, "\": expected ", std::is_same_v<T, bool> ? "true or false" : "a text", ", got something else"));
+    bad_usage("experiment", text(where, ", key \"", key, "\": expected ",
+                                 std::is_same_v<T, bool> ? "true or false" : "a text", ", got something else"));
   target = *value;
 }
 
 void check_keys(const toml::table& table, const std::string& where, const std::vector<std::string>& known) {
   for (const auto& [key, node] : table) {
     if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
-    bad_usage("experiment", text(where, ", key \"", key.str(), "\": expected a known key, got another", suggestion(key.str(), known)));
+    bad_usage("experiment", text(where, ", key \"", key.str(), "\": expected a known key, got another",
+                                 suggestion(key.str(), known)));
   }
 }
 
@@ -79,18 +84,23 @@ std::vector<std::int64_t> read_seeds(const toml::table& file, const std::string&
   std::vector<std::int64_t> seeds;
   for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
     const auto seed = (*array)[i].value_exact<std::int64_t>();
-    if (!seed || *seed < 0 || *seed > std::numeric_limits<Index>::max() || std::find(seeds.begin(), seeds.end(), *seed) != seeds.end()) {
-      bad_usage("experiment", text(path, ", key \"seeds\": expected whole numbers from 0 on, each once, got something else at place ", i + 1));
+    if (!seed || *seed < 0 || *seed > std::numeric_limits<Index>::max() ||
+        std::find(seeds.begin(), seeds.end(), *seed) != seeds.end()) {
+      bad_usage("experiment",
+                text(path, ", key \"seeds\": expected whole numbers from 0 on, each once, got something else at place ",
+                     i + 1));
     }
     seeds.push_back(*seed);
   }
-  if (seeds.empty()) bad_usage("experiment", text(path, ", key \"seeds\": expected an array of at least one whole number"));
+  if (seeds.empty())
+    bad_usage("experiment", text(path, ", key \"seeds\": expected an array of at least one whole number"));
   return seeds;
 }
 
 const toml::table& required_table(const toml::table& file, const std::string& path, const std::string& name) {
   const toml::table* table = file[name].as_table();
-  if (table == nullptr) bad_usage("experiment", text(path, ": expected a table [", name, "] with options of ", name, ", got none"));
+  if (table == nullptr)
+    bad_usage("experiment", text(path, ": expected a table [", name, "] with options of ", name, ", got none"));
   return *table;
 }
 
@@ -106,10 +116,12 @@ void check_options(const Command& command, const std::string& where) {
 
 void check_file(const std::string& where, const std::string& path) {
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) throw LoadError("experiment", text(where, ": expected a file or folder, got none named ", path));
+  if (!std::filesystem::exists(path, ignored))
+    throw LoadError("experiment", text(where, ": expected a file or folder, got none named ", path));
 }
 
-ExperimentMethod read_method(const toml::table& table, const toml::table& common, const std::string& path, std::size_t place) {
+ExperimentMethod read_method(const toml::table& table, const toml::table& common, const std::string& path,
+                             std::size_t place) {
   ExperimentMethod method;
   read_key(table, path, "name", method.name);
   const std::string where = text(path, ", [[method]] ", method.name.empty() ? text(place) : method.name);
@@ -132,7 +144,9 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
   Command::Option& output = *finetune.find("output");  // the runner's
   output.source = Command::Source::file;
   check_options(finetune, where);
-  const auto option = [&](const char* key) { return toml::node_view<const toml::node>((table.contains(key) ? table : rest).get(key)); };
+  const auto option = [&](const char* key) {
+    return toml::node_view<const toml::node>((table.contains(key) ? table : rest).get(key));
+  };
   for (const char* key : {"model", "train", "validation"}) {
     if (const auto file = option(key).value<std::string>()) check_file(text(where, ", key \"", key, '"'), *file);
   }
@@ -145,7 +159,8 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
 ExperimentPlan read_experiment(const std::string& path) {
   const toml::table file = read_toml("experiment", path);
   check_keys(file, path,
-             {"name", "note", "output", "score", "lower-is-better", "reference", "keep-models", "seeds", "finetune", "evaluate", "method"});
+             {"name", "note", "output", "score", "lower-is-better", "reference", "keep-models", "seeds", "finetune",
+              "evaluate", "method"});
   ExperimentPlan plan;
   read_key(file, path, "name", plan.name);
   read_key(file, path, "note", plan.note);
@@ -165,9 +180,12 @@ ExperimentPlan read_experiment(const std::string& path) {
   const toml::table& evaluate_table = required_table(file, path, "evaluate");
   plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);
   plan.model = finetune_table["model"].value_or(std::string());
-  if (plan.model.empty()) bad_usage("experiment", text(path, ", [finetune], key \"model\": expected the folder of a model, got none"));
+  if (plan.model.empty())
+    bad_usage("experiment", text(path, ", [finetune], key \"model\": expected the folder of a model, got none"));
   if (evaluate_table.contains("model"))
-    bad_usage("experiment", text(path, ", [evaluate], key \"model\": expected no model, since each run's own is evaluated; remove it"));
+    bad_usage(
+        "experiment",
+        text(path, ", [evaluate], key \"model\": expected no model, since each run's own is evaluated; remove it"));
   evaluate.find("model")->source = Command::Source::file;
   check_options(evaluate, path + ", [evaluate]");
   check_file(path + ", [evaluate], key \"data\"", evaluate_table["data"].value_or(std::string()));
@@ -179,7 +197,8 @@ ExperimentPlan read_experiment(const std::string& path) {
     plan.methods.push_back(read_method(*table, finetune_table, path, i + 1));
     for (std::size_t j = 0; j < i; ++j) {
       if (plan.methods[j].name == plan.methods[i].name)
-        bad_usage("experiment", text(path, ", [[method]] ", plan.methods[i].name, ": expected names of their own, got one twice"));
+        bad_usage("experiment",
+                  text(path, ", [[method]] ", plan.methods[i].name, ": expected names of their own, got one twice"));
     }
   }
   if (plan.methods.empty()) bad_usage("experiment", text(path, ": expected at least one table [[method]], got none"));
@@ -187,8 +206,8 @@ ExperimentPlan read_experiment(const std::string& path) {
   if (file.contains("reference") && std::none_of(plan.methods.begin(), plan.methods.end(), is_reference)) {
     std::vector<std::string> names;
     for (const ExperimentMethod& method : plan.methods) names.push_back(method.name);
-    bad_usage("experiment",
-              text(path, ", key \"reference\": expected the name of a method, got ", plan.reference, suggestion(plan.reference, names)));
+    bad_usage("experiment", text(path, ", key \"reference\": expected the name of a method, got ", plan.reference,
+                                 suggestion(plan.reference, names)));
   }
   return plan;
 }

@@ -10,8 +10,9 @@ namespace greentrainer::program {
 struct ExperimentMethod {
   std::string name;
   bool trains = true;
-  std::vector<std::string> finetune;  ///< arguments, such as {"--method", "green", "--rho", "0.5"}, those of [finetune] among them
-  double rho = 0;                     ///< of method green; 0: no budget was promised
+  std::vector<std::string>
+      finetune;    ///< arguments, such as {"--method", "green", "--rho", "0.5"}, those of [finetune] among them
+  double rho = 0;  ///< of method green; 0: no budget was promised
 };
 
 /// What an experiment file asks for: methods x seeds on one data set.
@@ -29,9 +30,9 @@ struct ExperimentPlan {
   std::vector<ExperimentMethod> methods;
 };
 
-/// Reads FILE.toml. Every option is checked as finetune and evaluate would, before anything runs. Throws UsageError for an unknown or missing key,
-/// with the nearest known one, and for options that do not go together; LoadError for a file that is not TOML, and for files of data that are not
-/// there.
+/// Reads FILE.toml. Every option is checked as finetune and evaluate would, before anything runs. Throws UsageError for
+/// an unknown or missing key, with the nearest known one, and for options that do not go together; LoadError for a file
+/// that is not TOML, and for files of data that are not there.
 ExperimentPlan read_experiment(const std::string& path);
 
 }  // namespace greentrainer::program

@@ -22,7 +22,9 @@ OrderedJson mean_and_spread(const std::vector<double>& values) {
   for (const double v : values) sum += v;
   const double mean = sum / static_cast<double>(values.size());
   for (const double v : values) squares += (v - mean) * (v - mean);
-  return {{"mean", mean}, {"spread", values.size() > 1 ? OrderedJson(std::sqrt(squares / static_cast<double>(values.size() - 1))) : OrderedJson()}};
+  return {{"mean", mean},
+          {"spread", values.size() > 1 ? OrderedJson(std::sqrt(squares / static_cast<double>(values.size() - 1)))
+                                       : OrderedJson()}};
 }
 
 /// Every number of evaluate's report that says how good the model is: "loss", "accuracy", "rouge.rouge1", ...
@@ -39,15 +41,18 @@ void collect_costs(const OrderedJson& report, Numbers& costs) {
   const auto& flops = report.at("flops");
   const auto& seconds = report.at("seconds");
   const auto second = [&](const char* part) { return seconds.at(part).get<double>(); };
-  const double choosing = second("importance") + second("selection"), training = second("forward") + second("backward") + second("optimizer");
+  const double choosing = second("importance") + second("selection"),
+               training = second("forward") + second("backward") + second("optimizer");
   costs["ratio"].push_back(report.at("ratio").get<double>());
   costs["train_flops"].push_back(flops.at("train").get<double>());
-  costs["all_flops"].push_back(flops.at("train").get<double>() + flops.at("importance").get<double>() + flops.at("optimizer").get<double>());
+  costs["all_flops"].push_back(flops.at("train").get<double>() + flops.at("importance").get<double>() +
+                               flops.at("optimizer").get<double>());
   costs["train_seconds"].push_back(training + choosing);
   costs["choosing_share_of_seconds"].push_back(choosing / (training + choosing));
   costs["choosing_share_of_flops"].push_back(flops.at("importance").get<double>() / costs["all_flops"].back());
   costs["peak_memory_bytes"].push_back(
-      report.at(report.contains("device_peak_memory_bytes") ? "device_peak_memory_bytes" : "peak_memory_bytes").get<double>());
+      report.at(report.contains("device_peak_memory_bytes") ? "device_peak_memory_bytes" : "peak_memory_bytes")
+          .get<double>());
 }
 
 /// Of the selections by importance: the share of tensors that it holds for harmful, and of the budget that was spent.
@@ -55,8 +60,9 @@ void collect_choices(const OrderedJson& report, Numbers& costs) {
   for (const auto& selection : report.at("selections")) {
     const auto& importance = selection.at("importance");
     if (importance.empty()) continue;
-    const auto negative =
-        std::count_if(importance.begin(), importance.end(), [](const OrderedJson& value) { return value.is_number() && value.get<double>() < 0; });
+    const auto negative = std::count_if(importance.begin(), importance.end(), [](const OrderedJson& value) {
+      return value.is_number() && value.get<double>() < 0;
+    });
     costs["negative_importance"].push_back(static_cast<double>(negative) / static_cast<double>(importance.size()));
     costs["budget_spent"].push_back(selection.at("cost").get<double>() / selection.at("budget").get<double>());
   }
@@ -73,7 +79,8 @@ OrderedJson summary(const ExperimentMethod& method, const OrderedJson& cells) {
     collect_costs(cell.at("finetune"), costs);
     collect_choices(cell.at("finetune"), costs);
   }
-  OrderedJson row = {{"method", method.name}, {"seeds", seeds}, {"rho", method.rho > 0 ? OrderedJson(method.rho) : OrderedJson()}};
+  OrderedJson row = {
+      {"method", method.name}, {"seeds", seeds}, {"rho", method.rho > 0 ? OrderedJson(method.rho) : OrderedJson()}};
   row["scores"] = OrderedJson::object();
   for (const auto& [name, values] : scores) row["scores"][name] = mean_and_spread(values);
   for (const auto& [name, values] : costs) row[name] = mean_and_spread(values);
@@ -95,15 +102,22 @@ std::optional<std::string> lost_score(const OrderedJson& report, const OrderedJs
   const auto& own = row.at("scores").at(name);
   const auto& full = reference.at("scores").at(name);
   const double sign = report.at("lower_is_better").get<bool>() ? 1 : -1;
-  const double lost = sign * (own.at("mean").get<double>() - full.at("mean").get<double>()), of = std::abs(full.at("mean").get<double>());
-  const auto spread = [](const OrderedJson& value) { return value.at("spread").is_null() ? 0 : value.at("spread").get<double>(); };
+  const double lost = sign * (own.at("mean").get<double>() - full.at("mean").get<double>()),
+               of = std::abs(full.at("mean").get<double>());
+  const auto spread = [](const OrderedJson& value) {
+    return value.at("spread").is_null() ? 0 : value.at("spread").get<double>();
+  };
   const double noise = std::hypot(spread(own), spread(full));
   if (lost <= 0.02 * of || lost <= noise) return std::nullopt;
   const bool promised = !row.at("rho").is_null(), known = !own.at("spread").is_null() && !full.at("spread").is_null();
-  return text(row.at("method").get<std::string>(), promised ? ": score lost at this budget: " : ": score lost: ", name, " is ", percent(lost / of),
-              " worse than ", reference.at("method").get<std::string>(), "'s (", fixed(own.at("mean").get<double>(), 4), " against ",
-              fixed(full.at("mean").get<double>(), 4), known ? text(", spread ", fixed(noise, 4), ").") : ", one seed, spread unknown).",
-              promised ? " A larger --rho, a larger learning rate for the fewer tensors, or choosing more often may win it back." : "");
+  return text(
+      row.at("method").get<std::string>(), promised ? ": score lost at this budget: " : ": score lost: ", name, " is ",
+      percent(lost / of), " worse than ", reference.at("method").get<std::string>(), "'s (",
+      fixed(own.at("mean").get<double>(), 4), " against ", fixed(full.at("mean").get<double>(), 4),
+      known ? text(", spread ", fixed(noise, 4), ").") : ", one seed, spread unknown).",
+      promised
+          ? " A larger --rho, a larger learning rate for the fewer tensors, or choosing more often may win it back."
+          : "");
 }
 
 }  // namespace
@@ -120,37 +134,44 @@ std::vector<std::string> diagnose(const OrderedJson& report) {
     const auto name = row.at("method").get<std::string>();
     const double rho = row.at("rho").get<double>(), ratio = row.at("largest_ratio").get<double>();
     if (ratio > rho) {
-      found.push_back(
-          text(name, ": budget promised and not met: ", fixed(ratio, 4), " of full training's FLOPs were spent where ", rho,
-               " was asked for. Was selection told of all dependencies (--dependencies graph), and is the cost model the one of this backend?"));
+      found.push_back(text(name, ": budget promised and not met: ", fixed(ratio, 4),
+                           " of full training's FLOPs were spent where ", rho,
+                           " was asked for. Was selection told of all dependencies (--dependencies graph), and is the "
+                           "cost model the one of this backend?"));
     }
     if (row.contains("negative_importance")) {
-      const double negative = row.at("negative_importance").at("mean").get<double>(), spent = row.at("budget_spent").at("mean").get<double>();
+      const double negative = row.at("negative_importance").at("mean").get<double>(),
+                   spent = row.at("budget_spent").at("mean").get<double>();
       if (const std::string advice = overshoot_advice(negative); !advice.empty()) found.push_back(name + ": " + advice);
       if (spent < 0.97) {
-        found.push_back(text(name, ": ", percent(spent), " of the budget was spent: nothing else that fits had a positive importance."));
+        found.push_back(text(name, ": ", percent(spent),
+                             " of the budget was spent: nothing else that fits had a positive importance."));
       }
     }
     const double share = row.at("choosing_share_of_seconds").at("mean").get<double>();
     if (share > 0.05) {
-      found.push_back(text(name, ": importance and selection took ", percent(share),
-                           " of training's time, more than 5%. A run this short pays for them in few steps: choose less often ",
-                           "(--reselect-every), take the first-order importance (one pass instead of two), or train longer."));
+      found.push_back(
+          text(name, ": importance and selection took ", percent(share),
+               " of training's time, more than 5%. A run this short pays for them in few steps: choose less often ",
+               "(--reselect-every), take the first-order importance (one pass instead of two), or train longer."));
     }
   }
   return found;
 }
 
 OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells) {
-  OrderedJson report = {{"name", plan.name},           {"note", plan.note},         {"score", plan.score}, {"lower_is_better", plan.lower_is_better},
-                        {"reference", plan.reference}, {"machine", machine_name()}, {"version", version}};
+  OrderedJson report = {{"name", plan.name},           {"note", plan.note},
+                        {"score", plan.score},         {"lower_is_better", plan.lower_is_better},
+                        {"reference", plan.reference}, {"machine", machine_name()},
+                        {"version", version}};
   report["methods"] = OrderedJson::array();
   for (const ExperimentMethod& method : plan.methods) report["methods"].push_back(summary(method, cells));
   for (const auto& row : report["methods"]) {
     if (row.at("seeds").get<int>() == 0 || row.at("scores").contains(plan.score)) continue;
     std::vector<std::string> names;
     for (const auto& [name, value] : row.at("scores").items()) names.push_back(name);
-    throw ConfigError("experiment", text("key \"score\": expected a field of evaluate's report, got ", plan.score, suggestion(plan.score, names)));
+    throw ConfigError("experiment", text("key \"score\": expected a field of evaluate's report, got ", plan.score,
+                                         suggestion(plan.score, names)));
   }
   report["diagnoses"] = diagnose(report);
   report["cells"] = std::move(cells);

@@ -9,19 +9,20 @@
 namespace greentrainer::program {
 
 /// Everything that an experiment says, as one JSON object; Markdown and HTML are drawn from it and from nothing else:
-/// {"name", "note", "score", "lower_is_better", "reference", "machine", "version", "methods": [{"method", "seeds", "rho", a {"mean", "spread"} each
-/// of "scores", "ratio", ...}],
-///  "diagnoses": [text], "cells": [as ExperimentCell::read gives them]}. `spread` is the sample standard deviation over seeds, null for one.
+/// {"name", "note", "score", "lower_is_better", "reference", "machine", "version", "methods": [{"method", "seeds",
+/// "rho", a {"mean", "spread"} each of "scores", "ratio", ...}],
+///  "diagnoses": [text], "cells": [as ExperimentCell::read gives them]}. `spread` is the sample standard deviation over
+///  seeds, null for one.
 OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells);
 
-/// What went wrong, in plain words: score lost at a budget, a budget that was promised and not met, importance and selection above 5% of training's
-/// time.
+/// What went wrong, in plain words: score lost at a budget, a budget that was promised and not met, importance and
+/// selection above 5% of training's time.
 std::vector<std::string> diagnose(const OrderedJson& report);
 
 std::string experiment_markdown(const OrderedJson& report);
 
-/// One page that needs no network: the table, loss curves, score against FLOPs and against time, and for every run that selected, a map of tensors x
-/// selections.
+/// One page that needs no network: the table, loss curves, score against FLOPs and against time, and for every run that
+/// selected, a map of tensors x selections.
 std::string experiment_page(const OrderedJson& report);
 
 }  // namespace greentrainer::program

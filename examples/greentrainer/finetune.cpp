@@ -31,20 +31,29 @@ namespace {
 
 constexpr const char* examples =
     "Examples:\n"
-    "  greentrainer finetune --model opt-125m --train train.jsonl --validation dev.jsonl --output tuned --rho 0.5 --epochs 5\n"
-    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method full --steps 100 --learning-rate 1e-4\n"
-    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method listed --tensors '*.layers.11.*,*.bias'\n"
-    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --learning-rate 2e-4 --adapter-output peft\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --validation dev.jsonl --output tuned --rho 0.5 "
+    "--epochs 5\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method full --steps 100 "
+    "--learning-rate 1e-4\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method listed --tensors "
+    "'*.layers.11.*,*.bias'\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --learning-rate 2e-4 "
+    "--adapter-output peft\n"
     "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
-    "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every --reselect-every), full,\n"
-    "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), listed (--tensors),\n"
+    "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every "
+    "--reselect-every), full,\n"
+    "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), "
+    "listed (--tensors),\n"
     "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own).\n"
-    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} or {\"input_ids\", "
+    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} "
+    "or {\"input_ids\", "
     "\"labels\"};\n"
     "  --dataset NAME reads a known set's own form.\n"
-    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and in it metrics.jsonl (every "
+    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and "
+    "in it metrics.jsonl (every "
     "step and selection). It appears when all is done; what was there\n"
-    "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current step and writes nothing.";
+    "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current "
+    "step and writes nothing.";
 
 struct Options {
   std::string model, train, validation, output, config;
@@ -77,7 +86,8 @@ Interval parse_interval(const std::string& value) {
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), interval.every);
   const std::string unit(end, value.data() + value.size());
   if (error != std::errc{} || interval.every < 1 || interval.every > 1'000'000'000 || (unit != "e" && unit != "s")) {
-    bad_usage("finetune", text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
+    bad_usage("finetune",
+              text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
   }
   interval.unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps;
   return interval;
@@ -98,11 +108,14 @@ std::optional<std::size_t> last_layers(const std::string& method) {
 void check(const Command& command, Options& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
-  const std::vector<std::string> methods = {"green", "full", "top2", "last:K", "bitfit", "layernorm", "listed", "lora", "prefix"};
-  const bool known = std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
+  const std::vector<std::string> methods = {"green",     "full",   "top2", "last:K", "bitfit",
+                                            "layernorm", "listed", "lora", "prefix"};
+  const bool known =
+      std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
   if (!known && !last_layers(options.method)) {
-    bad_usage("finetune", text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix, got ", options.method,
-                               suggestion(options.method, methods)));
+    bad_usage("finetune",
+              text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix, got ",
+                   options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
     for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector", "dependencies"})
@@ -115,7 +128,8 @@ void check(const Command& command, Options& options) {
   options.adapters.check(command, options.method);
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
-  if (!command.given("weight-decay") && options.optimizer == "adamw") options.weight_decay = AdamWOptions{}.weight_decay;
+  if (!command.given("weight-decay") && options.optimizer == "adamw")
+    options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
 }
@@ -126,8 +140,8 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
   Selection selection = select_all(graph);
   const auto count = last_layers(options.method);
   if (count && *count > model.facts().layer_prefixes.size()) {
-    throw ConfigError("finetune", text("--method ", options.method, ": expected at most the model's ", model.facts().layer_prefixes.size(),
-                                       " layers, got ", *count));
+    throw ConfigError("finetune", text("--method ", options.method, ": expected at most the model's ",
+                                       model.facts().layer_prefixes.size(), " layers, got ", *count));
   }
   if (count)
     selection = select_last_layers(graph, model.facts(), *count);
@@ -146,18 +160,21 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
   }
   if (selection.count() == 0) {
     throw ConfigError("finetune",
-                      text("--method ", options.method, ": expected a model with such tensors, got one without (", model.facts().model_type, ")"));
+                      text("--method ", options.method, ": expected a model with such tensors, got one without (",
+                           model.facts().model_type, ")"));
   }
   return selection;
 }
 
-/// The workload of a batch of the longest examples, or of the longest sources with the longest targets: no batch needs more memory.
+/// The workload of a batch of the longest examples, or of the longest sources with the longest targets: no batch needs
+/// more memory.
 Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
   const std::size_t count = std::min(data.size(), static_cast<std::size_t>(batch_size));
   const auto longest = [&](std::vector<Index> Example::*ids) {
     std::vector<std::size_t> order(data.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return (data[a].*ids).size() > (data[b].*ids).size(); });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return (data[a].*ids).size() > (data[b].*ids).size(); });
     order.resize(count);
     return order;
   };
@@ -170,7 +187,8 @@ Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
   return workload_of(collate(batch, all));
 }
 
-/// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the batches that come.
+/// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the
+/// batches that come.
 template <Backend B>
 void check_ratio(const Model<B>& model, const std::vector<Example>& data, const Options& options) {
   Workload all;
@@ -182,15 +200,19 @@ void check_ratio(const Model<B>& model, const std::vector<Example>& data, const 
     batch.clear();
   }
   const auto any = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
-  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0), options.rho, any,
-                      model.facts().full_cost);
+  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0),
+                      options.rho, any, model.facts().full_cost);
 }
 
-/// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it believes.
+/// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it
+/// believes.
 template <Backend B>
 SelectFunction selector_of(const TensorGraph<B>& graph, const Options& options) {
-  return [&graph, dependencies = options.dependencies, greedy = options.selector == "ratio"](const SelectionProblem& problem) {
-    const auto select = [&](const SelectionProblem& p) { return greedy ? ImportancePerFlopSelector{}.select(p) : ExactSelector{}.select(p); };
+  return [&graph, dependencies = options.dependencies,
+          greedy = options.selector == "ratio"](const SelectionProblem& problem) {
+    const auto select = [&](const SelectionProblem& p) {
+      return greedy ? ImportancePerFlopSelector{}.select(p) : ExactSelector{}.select(p);
+    };
     if (dependencies == "chain") return select(with_chain_dependencies(graph, problem));
     if (dependencies == "none") return select(without_dependencies(problem));
     return select(problem);
@@ -211,7 +233,8 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
     return trainer;
   };
   if (options.optimizer == "sgd") {
-    return with(SgdOptions{.learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
+    return with(SgdOptions{
+        .learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
   }
   return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
 }
@@ -224,8 +247,9 @@ int finetune(B& backend, const Options& options) {
   Surroundings around;
   check_output(options.output, {options.model, options.train, options.validation});
 
-  auto model = load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
-                               static_cast<std::uint64_t>(options.seed));
+  auto model =
+      load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
+                      static_cast<std::uint64_t>(options.seed));
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
   const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
   Dataset validation;
@@ -245,16 +269,19 @@ int finetune(B& backend, const Options& options) {
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
   say_if_not_native();
-  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ", with_prefix(static_cast<double>(parameter_elements(graph)), ""),
-           " weights; ", train.examples.size(), " examples; backend ", backend.name()));
+  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
+           with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
+           " examples; backend ", backend.name()));
   if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
     const auto metric = make_importance<B>(options.importance);
     const Extent elements = TransientGradients<B>::elements(graph) + metric->scratch_elements(graph);
     say("memory while importances are evaluated: " +
-        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, elements, metric->saves_weights())));
+        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, elements,
+                                      metric->saves_weights())));
   }
 
-  say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(), " examples before the first step"));
+  say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(),
+           " examples before the first step"));
   Metrics metrics;
   Progress progress(peak_of(backend));
   FitOptions fit{.epochs = options.epochs,
@@ -276,17 +303,20 @@ int finetune(B& backend, const Options& options) {
     progress.clear();
     Selection selection = select_none(graph);
     for (const std::string& name : record.names) selection.insert(*graph.find(name));
-    std::string line = text("step ", record.step, ": training ", record.names.size(), " of ", graph.parameters().size(), " tensors");
+    std::string line =
+        text("step ", record.step, ": training ", record.names.size(), " of ", graph.parameters().size(), " tensors");
     if (record.budget > 0) {
       line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
     say(line);
-    const auto negative = std::count_if(record.importance.begin(), record.importance.end(), [](const auto& one) { return one.second < 0; });
-    const std::string advice =
-        overshoot_advice(static_cast<double>(negative) / static_cast<double>(std::max<std::size_t>(1, record.importance.size())));
+    const auto negative = std::count_if(record.importance.begin(), record.importance.end(),
+                                        [](const auto& one) { return one.second < 0; });
+    const std::string advice = overshoot_advice(
+        static_cast<double>(negative) / static_cast<double>(std::max<std::size_t>(1, record.importance.size())));
     if (!advice.empty()) say("note: " + advice);
-    if (record.names.empty()) say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
+    if (record.names.empty())
+      say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
     say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
   };
   fit.should_stop = interrupted;
@@ -306,7 +336,8 @@ int finetune(B& backend, const Options& options) {
   if (options.adapters.as_adapter(options.method))
     write_adapter(model, output);
   else
-    write_pretrained(model, output, options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
+    write_pretrained(model, output,
+                     options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
   output.commit();
   parents.keep();
   around.save_seconds = since(save_start);
@@ -335,14 +366,20 @@ Command make_finetune_command() {
   command.text("train", options->train, "FILE", "Training data, JSON lines");
   command.text("validation", options->validation, "FILE", "Data for the loss before and after (the training data)");
   command.text("output", options->output, "DIR", "Folder to write the trained model to");
-  command.text("method", options->method, "NAME", "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
-  command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)", 1);
+  command.text("method", options->method, "NAME",
+               "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
+  command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)",
+                 1);
   command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
-  command.choice("importance", options->importance, {importance_names.begin(), importance_names.end()}, "green: what a tensor is worth (paper)");
-  command.whole("importance-batches", options->importance_batches, 1, "green: batches that importances are taken from (1)");
-  command.choice("selector", options->selector, {"exact", "ratio"}, "green: exact, or greedy by importance per FLOP (exact)");
+  command.choice("importance", options->importance, {importance_names.begin(), importance_names.end()},
+                 "green: what a tensor is worth (paper)");
+  command.whole("importance-batches", options->importance_batches, 1,
+                "green: batches that importances are taken from (1)");
+  command.choice("selector", options->selector, {"exact", "ratio"},
+                 "green: exact, or greedy by importance per FLOP (exact)");
   command.choice("dependencies", options->dependencies, {"graph", "chain", "none"},
-                 "green: what selection knows of the gradients that tensors need; less than the graph overspends, for ablations (graph)");
+                 "green: what selection knows of the gradients that tensors need; less than the graph overspends, for "
+                 "ablations (graph)");
   command.text("reselect-every", options->reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   options->adapters.declare(command);
   command.whole("epochs", options->epochs, 1, "Passes over the data (1)");
@@ -356,17 +393,20 @@ Command make_finetune_command() {
   command.number("momentum", options->momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
-  command.whole("max-tokens", options->data.max_tokens, 2, "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
+  command.whole("max-tokens", options->data.max_tokens, 2,
+                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
   command.whole("target-tokens", options->data.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
   declare_rows(command, "train-rows", options->data.rows,
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
   command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
-  command.whole("seed", options->seed, 0, "Of the order of the examples, new adapters, dropout and random importances (0)");
+  command.whole("seed", options->seed, 0,
+                "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
   declare_backend(command, options->backend);
-  command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"}, "Element type of the output (each tensor's own)");
+  command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"},
+                 "Element type of the output (each tensor's own)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");
   command.check = [options](const Command& self) { check(self, *options); };

@@ -17,8 +17,11 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {
-      {"step", record.step}, {"names", record.names}, {"importance", json_of(record.importance)}, {"budget", record.budget}, {"cost", record.cost}};
+  return {{"step", record.step},
+          {"names", record.names},
+          {"importance", json_of(record.importance)},
+          {"budget", record.budget},
+          {"cost", record.cost}};
 }
 
 }  // namespace
@@ -43,14 +46,18 @@ void Metrics::step(const StepRecord& record) {
        {"flops_spent", flops_}});
 }
 
-void Metrics::evaluation(const char* when, double loss) { add({{"event", "evaluation"}, {"when", when}, {"loss", loss}}); }
+void Metrics::evaluation(const char* when, double loss) {
+  add({{"event", "evaluation"}, {"when", when}, {"loss", loss}});
+}
 
 std::string overshoot_advice(double negative) {
   if (negative <= 0.25) return "";
-  return text(
-      fixed(100 * negative, 1), "% of the tensors have a negative importance: a step of all tensors at once overshoots at this learning rate, so ",
-      "their gradients behind it say little of their worth. Compare with --importance first-order, which looks at the gradients before the step ",
-      "and costs half, and with a smaller --learning-rate.");
+  return text(fixed(100 * negative, 1),
+              "% of the tensors have a negative importance: a step of all tensors at once overshoots at this learning "
+              "rate, so ",
+              "their gradients behind it say little of their worth. Compare with --importance first-order, which looks "
+              "at the gradients before the step ",
+              "and costs half, and with a smaller --learning-rate.");
 }
 
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
@@ -83,27 +90,31 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   return json;
 }
 
-void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation) {
+void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output,
+                  bool validation) {
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
   const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
   const auto& s = report.seconds;
-  print_table(
-      {{text("loss on the ", validation ? "validation" : "training", " data"), fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
-       {"steps", text(report.steps)},
-       {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
-       {"training", flops(report.flops.train)},
-       {"full fine-tuning would be", flops(report.flops.full)},
-       {"ratio", fixed(report.ratio(), 4)},
-       {"importance", flops(report.flops.importance)},
-       {"optimizer", flops(report.flops.optimizer)},
-       {"evaluation", flops(report.flops.evaluation)},
-       {"ratio, all in", fixed(report.ratio_all_in(), 4)},
-       {"time", seconds(around.total_seconds)},
-       {"  forward, backward, optimizer", seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
-       {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
-       {"  load, evaluation, save", seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-       {"peak memory", bytes_text(peak_memory()) + (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
-       {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  print_table({{text("loss on the ", validation ? "validation" : "training", " data"),
+                fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
+               {"steps", text(report.steps)},
+               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
+               {"training", flops(report.flops.train)},
+               {"full fine-tuning would be", flops(report.flops.full)},
+               {"ratio", fixed(report.ratio(), 4)},
+               {"importance", flops(report.flops.importance)},
+               {"optimizer", flops(report.flops.optimizer)},
+               {"evaluation", flops(report.flops.evaluation)},
+               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
+               {"time", seconds(around.total_seconds)},
+               {"  forward, backward, optimizer",
+                seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
+               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
+               {"  load, evaluation, save",
+                seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
+               {"peak memory", bytes_text(peak_memory()) +
+                                   (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
+               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
   std::cout << "written to " << output << '\n';
 }
 

@@ -8,7 +8,8 @@
 
 namespace greentrainer::program {
 
-/// metrics.jsonl: what happened, one JSON object a line. Kept until the end, so that a run that is killed leaves nothing behind.
+/// metrics.jsonl: what happened, one JSON object a line. Kept until the end, so that a run that is killed leaves
+/// nothing behind.
 class Metrics {
  public:
   void selection(const SelectionRecord& record);

@@ -17,11 +17,14 @@ namespace {
 constexpr const char* examples =
     "Examples:\n"
     "  greentrainer generate --model smollm2-135m --prompt 'The capital of France is'\n"
-    "  greentrainer generate --model tuned --data test.jsonl --dataset scitldr --beams 4 --repetition-penalty 2.5 --early-stopping --json\n"
+    "  greentrainer generate --model tuned --data test.jsonl --dataset scitldr --beams 4 --repetition-penalty 2.5 "
+    "--early-stopping --json\n"
     "  greentrainer generate --model tuned --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95 --seed 1\n"
-    "Options are those of transformers' generate, and so is the text: the most probable token each time, the best of several beams, or tokens that "
+    "Options are those of transformers' generate, and so is the text: the most probable token each time, the best of "
+    "several beams, or tokens that "
     "are\n"
-    "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\", or a data set's own form.";
+    "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\", or a data "
+    "set's own form.";
 
 struct Options {
   std::string model, prompt, data, config;
@@ -37,7 +40,8 @@ int generate_on(B& backend, const Options& options) {
   auto model = load_model_or_adapter(std::filesystem::path(options.model), backend);
   Prompts prompts;
   if (from_file)
-    prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice, options.generation.options.max_new_tokens);
+    prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice,
+                           options.generation.options.max_new_tokens);
   else
     prompts.ids = {model.tokenizer().encode_sequence(options.prompt)};
   say_if_not_native();
@@ -48,7 +52,8 @@ int generate_on(B& backend, const Options& options) {
                         {"new_tokens", result.new_tokens},
                         {"seconds", result.seconds},
                         {"tokens_per_second", result.tokens_per_second()}};
-    for (std::size_t i = 0; i < result.texts.size(); ++i) json["generations"].push_back(result.json(i, prompts.ids, prompts.lines));
+    for (std::size_t i = 0; i < result.texts.size(); ++i)
+      json["generations"].push_back(result.json(i, prompts.ids, prompts.lines));
     print_json(json);
     return 0;
   }
@@ -56,7 +61,8 @@ int generate_on(B& backend, const Options& options) {
     if (from_file) std::cout << "line " << prompts.lines[i] << ": ";
     std::cout << result.texts[i] << "\n";
   }
-  say(text(result.new_tokens, " tokens in ", fixed(result.seconds, 2), " s, ", fixed(result.tokens_per_second(), 1), " tokens/s"));
+  say(text(result.new_tokens, " tokens in ", fixed(result.seconds, 2), " s, ", fixed(result.tokens_per_second(), 1),
+           " tokens/s"));
   return 0;
 }
 
@@ -81,7 +87,8 @@ int run(const Options& options) {
 Command make_generate_command() {
   const auto options = std::make_shared<Options>();
   Command command("generate", "Text that a model goes on with", examples);
-  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
+  command.text("model", options->model, "DIR",
+               "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
   command.text("data", options->data, "FILE", "Prompts, JSON lines");
   declare_rows(command, "rows", options->choice.rows,

@@ -36,12 +36,14 @@ struct GeneratedTexts {
 
   double tokens_per_second() const { return static_cast<double>(new_tokens) / seconds; }
   /// "line", where there are lines, "prompt_tokens", "tokens", "ended", "score" of beams, "ids", "text".
-  OrderedJson json(std::size_t i, const std::vector<std::vector<Index>>& prompts, const std::vector<Extent>& lines) const;
+  OrderedJson json(std::size_t i, const std::vector<std::vector<Index>>& prompts,
+                   const std::vector<Extent>& lines) const;
 };
 
 /// Says on stderr how far it is, now and then.
 template <Backend B>
-GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::vector<Index>>& prompts, const GenerationChoice& choice) {
+GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::vector<Index>>& prompts,
+                              const GenerationChoice& choice) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); };
   constexpr double seconds_between_lines = 10;
@@ -58,8 +60,8 @@ GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::
     result.new_tokens += static_cast<Extent>(generated.ids.size());
     if (since(last_said) < seconds_between_lines) return;
     last_said = Clock::now();
-    say(text("generated for ", done, " of ", prompts.size(), " prompts, ", fixed(static_cast<double>(result.new_tokens) / since(start), 1),
-             " tokens/s"));
+    say(text("generated for ", done, " of ", prompts.size(), " prompts, ",
+             fixed(static_cast<double>(result.new_tokens) / since(start), 1), " tokens/s"));
   });
   result.seconds = since(start);
   for (const Generated& generated : result.generated) result.texts.push_back(model.tokenizer().decode(generated.ids));

@@ -50,7 +50,8 @@ double measured_peak(int threads) { return 1e9 * measure_peak_gflops(threads); }
 EnergyMeter::EnergyMeter() {
   // Packages are /sys/class/powercap/intel-rapl:N; intel-rapl:N:M are parts of them.
   std::error_code error;
-  for (std::filesystem::directory_iterator entry("/sys/class/powercap", error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry("/sys/class/powercap", error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     constexpr std::string_view prefix = "intel-rapl:";
     if (!name.starts_with(prefix) || name.find(':', prefix.size()) != std::string::npos) continue;
@@ -58,7 +59,9 @@ EnergyMeter::EnergyMeter() {
     std::string domain;
     if (!(in >> domain) || !domain.starts_with("package")) continue;
     const auto now = read_number(entry->path() / "energy_uj");
-    if (now) counters_.push_back({entry->path() / "energy_uj", *now, read_number(entry->path() / "max_energy_range_uj").value_or(0)});
+    if (now)
+      counters_.push_back(
+          {entry->path() / "energy_uj", *now, read_number(entry->path() / "max_energy_range_uj").value_or(0)});
     readable_ = readable_ && now.has_value();
   }
 }
@@ -70,7 +73,8 @@ void EnergyMeter::sample() {
       readable_ = false;
       return;
     }
-    microjoules_ += static_cast<double>(*now >= counter.last ? *now - counter.last : *now + counter.range - counter.last);
+    microjoules_ +=
+        static_cast<double>(*now >= counter.last ? *now - counter.last : *now + counter.range - counter.last);
     counter.last = *now;
   }
 }
@@ -89,7 +93,8 @@ void watch_for_interrupts() {
   for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
   struct sigaction hangup {};
   sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // under nohup, a closed terminal is no reason to stop
+  if (hangup.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, nullptr);  // under nohup, a closed terminal is no reason to stop
 }
 
 bool interrupted() { return interrupt_seen != 0; }

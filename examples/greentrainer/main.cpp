@@ -40,7 +40,8 @@ int run(int argc, char** argv) {
     if (command != nullptr && command->check) command->check(*command);
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();
-    if (!std::cout) throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");
+    if (!std::cout)
+      throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");
     return status;
   } catch (const UsageError& error) {
     return fail(error.what(), used_badly);
@@ -49,7 +50,10 @@ int run(int argc, char** argv) {
   } catch (const Error& error) {
     return fail(error.what(), failed);
   } catch (const std::bad_alloc&) {
-    return fail("[greentrainer] memory: expected enough of it, got none left; lower --batch-size or --max-tokens, or choose fewer tensors", failed);
+    return fail(
+        "[greentrainer] memory: expected enough of it, got none left; lower --batch-size or --max-tokens, or choose "
+        "fewer tensors",
+        failed);
   } catch (const std::exception& error) {
     return fail(text("[greentrainer] unexpected error: ", error.what()), failed);
   }

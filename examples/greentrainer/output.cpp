@@ -17,7 +17,8 @@ void check_output(const std::string& output, const std::vector<std::string>& inp
     const auto [end, rest] = std::mismatch(target.begin(), target.end(), path.begin(), path.end());
     if (end == target.end() || (std::next(end) == target.end() && end->empty())) {
       throw SaveError("finetune",
-                      text("--output ", output, ": expected a folder that no input lies in, got the one with ", input, "; choose another output"));
+                      text("--output ", output, ": expected a folder that no input lies in, got the one with ", input,
+                           "; choose another output"));
     }
   }
   const CreatedParents parents(output);

@@ -21,9 +21,12 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*,*.bias'\n"
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
-    "Reads config.json alone. The file of --importance is {\"tensor name\": importance, ...}; tensors that it leaves out have importance 0,\n"
-    "and metrics.jsonl of a fine-tuning run has such objects. --rho bounds (forward + backward of the selection) / (forward + full backward).\n"
-    "Costs: exact are FLOPs (a multiply-add is 2) as the backend executes them, for packed sequences and causal attention; paper are\n"
+    "Reads config.json alone. The file of --importance is {\"tensor name\": importance, ...}; tensors that it leaves "
+    "out have importance 0,\n"
+    "and metrics.jsonl of a fine-tuning run has such objects. --rho bounds (forward + backward of the selection) / "
+    "(forward + full backward).\n"
+    "Costs: exact are FLOPs (a multiply-add is 2) as the backend executes them, for packed sequences and causal "
+    "attention; paper are\n"
     "multiply-adds by the rules published with GreenTrainer, for padded sequences with every token labelled.";
 
 OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
@@ -34,10 +37,12 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
                       {"total", report.total()}};
   json["tensors"] = OrderedJson::array();
   for (const auto& t : report.tensors) {
-    json["tensors"].push_back({{"name", t.name}, {"shape", t.shape}, {"grad_input", t.grad_input}, {"grad_weight", t.grad_weight}});
+    json["tensors"].push_back(
+        {{"name", t.name}, {"shape", t.shape}, {"grad_input", t.grad_input}, {"grad_weight", t.grad_weight}});
   }
   json["operators"] = OrderedJson::array();
-  for (const auto& o : report.operators) json["operators"].push_back({{"name", o.name}, {"forward", o.forward}, {"grad_input", o.grad_input}});
+  for (const auto& o : report.operators)
+    json["operators"].push_back({{"name", o.name}, {"forward", o.forward}, {"grad_input", o.grad_input}});
   if (report.selection) {
     json["selection"] = OrderedJson::array();
     for (std::size_t i = 0; i < report.tensors.size(); ++i) {
@@ -59,11 +64,12 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
 void print(const PlanReport& report, const PlanOptions& options) {
   const auto amount = [&](std::int64_t cost) { return with_prefix(static_cast<double>(cost), report.unit); };
   const auto number = [&](std::int64_t cost) { return with_prefix(static_cast<double>(cost), ""); };
-  std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "grad_input", "grad_weight", report.selection ? "selected" : ""}};
+  std::vector<std::vector<std::string>> rows = {
+      {"tensor", "shape", "grad_input", "grad_weight", report.selection ? "selected" : ""}};
   for (std::size_t i = 0; i < report.tensors.size(); ++i) {
     const auto& t = report.tensors[i];
-    rows.push_back(
-        {t.name, shape_text(t.shape), number(t.grad_input), number(t.grad_weight), report.selection && report.selection->mask()[i] ? "yes" : ""});
+    rows.push_back({t.name, shape_text(t.shape), number(t.grad_input), number(t.grad_weight),
+                    report.selection && report.selection->mask()[i] ? "yes" : ""});
   }
   print_table(rows);
   if (!report.operators.empty()) {
@@ -74,7 +80,9 @@ void print(const PlanReport& report, const PlanOptions& options) {
   }
 
   std::cout << '\n' << options.model << ", " << report.batch << ", cost model " << options.cost_model << '\n';
-  rows = {{"forward", amount(report.forward)}, {"backward, full", amount(report.backward)}, {"total, full", amount(report.total())}};
+  rows = {{"forward", amount(report.forward)},
+          {"backward, full", amount(report.backward)},
+          {"total, full", amount(report.total())}};
   rows.push_back({"smallest feasible --rho", fixed(std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4, 4)});
   if (report.selection) {
     rows.push_back({"tensors selected", text(report.selection->count(), " of ", report.tensors.size())});
@@ -89,15 +97,19 @@ void print(const PlanReport& report, const PlanOptions& options) {
 void check(const Command& command, PlanOptions& options) {
   command.require("model");
   check_backend_name(command, options.backend);
-  if (options.backend == "cuda") with_cuda({.name = "cuda"}, [](auto&) { return 0; });  // plans for it where it is; its FLOPs are the CPU's
+  if (options.backend == "cuda")
+    with_cuda({.name = "cuda"}, [](auto&) { return 0; });  // plans for it where it is; its FLOPs are the CPU's
   const std::string_view chosen = command.either("rho", "tensors");
   if (chosen == "rho") options.tensors.clear();
   if (chosen == "tensors") options.rho = 0;
   if (command.given("rho") && !command.given("importance")) {
-    bad_usage("plan", "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer plan --help");
+    bad_usage("plan",
+              "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer "
+              "plan --help");
   }
   for (const char* name : {"importance", "selector"}) {
-    if (command.given(name) && !command.given("rho")) bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
+    if (command.given(name) && !command.given("rho"))
+      bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
   }
 }
 
@@ -119,14 +131,19 @@ Command make_plan_command() {
   Command command("plan", "What would training cost? FLOPs and memory by tensor, from config.json alone", examples);
   command.text("model", options->model, "DIR", "Model folder; its config.json is read");
   command.whole("batch-size", options->batch_size, 1, "Sequences in a batch (4)", 1 << 20);
-  command.whole("tokens", options->tokens, 1, "Tokens in a sequence; of the source, for encoder-decoder models (512)", 1 << 20);
+  command.whole("tokens", options->tokens, 1, "Tokens in a sequence; of the source, for encoder-decoder models (512)",
+                1 << 20);
   command.whole("labelled-tokens", options->labelled_tokens, 1, "Of these, tokens that carry loss (all)", 1 << 20);
-  command.whole("target-tokens", options->target_tokens, 1, "Target tokens in a sequence, for encoder-decoder models (64)", 1 << 20);
-  command.choice("cost-model", options->cost_model, {"exact", "paper"}, "exact: executed FLOPs; paper: the published multiply-adds (exact)");
+  command.whole("target-tokens", options->target_tokens, 1,
+                "Target tokens in a sequence, for encoder-decoder models (64)", 1 << 20);
+  command.choice("cost-model", options->cost_model, {"exact", "paper"},
+                 "exact: executed FLOPs; paper: the published multiply-adds (exact)");
   command.list("tensors", options->tensors, "GLOB,...", "Price training these tensors");
-  command.number("rho", options->rho, 0, true, "Choose tensors within this share of full fine-tuning; needs --importance", 1);
+  command.number("rho", options->rho, 0, true,
+                 "Choose tensors within this share of full fine-tuning; needs --importance", 1);
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
-  command.choice("selector", options->selector, {"exact", "paper", "ratio"}, "How to choose (exact; paper with --cost-model paper)");
+  command.choice("selector", options->selector, {"exact", "paper", "ratio"},
+                 "How to choose (exact; paper with --cost-model paper)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

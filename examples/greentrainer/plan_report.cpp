@@ -22,7 +22,9 @@ namespace {
 /// What a backend says about costs, without its kernels: graphs of it cost no time to compile.
 template <class B>
 struct CostsOf {
-  static LinearCost adjust_cost(std::string_view kind, std::string_view part, LinearCost cost) requires requires { B::adjust_cost(kind, part, cost); }
+  static LinearCost adjust_cost(std::string_view kind, std::string_view part, LinearCost cost) requires requires {
+    B::adjust_cost(kind, part, cost);
+  }
   { return B::adjust_cost(kind, part, cost); }
 };
 
@@ -48,8 +50,8 @@ Selection from_chain(std::vector<bool> mask) {
   return Selection(std::move(mask));
 }
 
-/// Prices by the graph. The activation gradients of an operator with parameters are its first parameter's `grad_input`: of a layer's weight, not its
-/// bias. A tensor that several operators read has the sum.
+/// Prices by the graph. The activation gradients of an operator with parameters are its first parameter's `grad_input`:
+/// of a layer's weight, not its bias. A tensor that several operators read has the sum.
 PlanReport price_exactly(const Graph& graph, const Workload& workload) {
   const ExactCost<Policy> cost;
   PlanReport report;
@@ -71,7 +73,8 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
       if (part.kind != GradPart::Kind::parameter)
         grad_input += price;
       else
-        report.tensors[static_cast<std::size_t>(node.parameters[static_cast<std::size_t>(part.index)])].grad_weight += price;
+        report.tensors[static_cast<std::size_t>(node.parameters[static_cast<std::size_t>(part.index)])].grad_weight +=
+            price;
     }
     if (node.parameters.empty())
       report.operators.push_back({node.name, evaluate(cost.forward(graph, id), workload), grad_input});
@@ -83,7 +86,8 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     Selection one = select_none(graph);
     one.insert(id);
-    report.cheapest = std::min(report.cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
+    report.cheapest =
+        std::min(report.cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
   }
   return report;
 }
@@ -100,14 +104,17 @@ PlanReport price_as_published(const Graph& graph, const PaperCost& cost) {
     above += cost.tensors[i].grad_input;
   }
   for (std::size_t i = 0; i < cost.tensors.size(); ++i) {
-    report.tensors.push_back({cost.tensors[i].name, graph.parameters()[i].shape, cost.tensors[i].grad_input, cost.tensors[i].grad_weight});
+    report.tensors.push_back(
+        {cost.tensors[i].name, graph.parameters()[i].shape, cost.tensors[i].grad_input, cost.tensors[i].grad_weight});
   }
   return report;
 }
 
 std::vector<double> read_importance(const std::string& path, const Graph& graph) {
   const Json json = read_json_file(path);
-  if (!json.is_object()) throw ConfigError("plan", text(path, ": expected a JSON object from tensor name to importance, got ", json.type_name()));
+  if (!json.is_object())
+    throw ConfigError("plan",
+                      text(path, ": expected a JSON object from tensor name to importance, got ", json.type_name()));
   std::vector<double> importance(graph.parameters().size(), 0.0);
   for (const auto& [name, value] : json.items()) {
     const auto id = graph.find(name);
@@ -116,10 +123,12 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
       for (const Parameter& p : graph.parameters()) names.push_back(p.name);
       std::string near = suggestion(name, names);
       if (!near.starts_with("; did")) near = text("; e.g. ", names.front());
-      throw ConfigError("plan", text(path, ", key \"", name, "\": expected the name of a tensor, got an unknown one", near));
+      throw ConfigError("plan",
+                        text(path, ", key \"", name, "\": expected the name of a tensor, got an unknown one", near));
     }
     if (!value.is_number() || !std::isfinite(value.get<double>())) {
-      throw ConfigError("plan", text(path, ", key \"", name, "\": expected a finite number, got ", value.dump().substr(0, 40)));
+      throw ConfigError("plan",
+                        text(path, ", key \"", name, "\": expected a finite number, got ", value.dump().substr(0, 40)));
     }
     importance[static_cast<std::size_t>(*id)] = value.get<double>();
   }
@@ -127,22 +136,26 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
 }
 
 /// Chooses on the graph, at exact prices.
-void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload, const std::vector<double>& importance,
-                    const PlanOptions& options) {
+void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
+                    const std::vector<double>& importance, const PlanOptions& options) {
   SelectFunction select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
-  if (options.selector == "ratio") select = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
+  if (options.selector == "ratio")
+    select = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
   if (options.selector == "paper") {
     select = [&](const SelectionProblem& problem) {
       const auto chosen = PaperSelector{}.select(chain_of(report, importance, static_cast<double>(problem.budget)));
-      return SelectionResult{.mask = from_chain(chosen.mask).mask(), .importance = chosen.importance, .cost = 0, .optimal = false};
+      return SelectionResult{
+          .mask = from_chain(chosen.mask).mask(), .importance = chosen.importance, .cost = 0, .optimal = false};
     };
   }
-  report.selection = select_within_ratio(graph, ExactCost<Policy>{}, workload, importance, options.rho, select).selection;
+  report.selection =
+      select_within_ratio(graph, ExactCost<Policy>{}, workload, importance, options.rho, select).selection;
 }
 
 /// Chooses on the chain of the paper's prices; by the paper's recursion unless another selector is asked for.
 void select_on_published_chain(PlanReport& report, const std::vector<double>& importance, const PlanOptions& options) {
-  const double budget = std::floor(options.rho * static_cast<double>(report.total())) - static_cast<double>(report.forward);
+  const double budget =
+      std::floor(options.rho * static_cast<double>(report.total())) - static_cast<double>(report.forward);
   if (budget < static_cast<double>(report.cheapest)) {
     throw ConfigError("plan", text("--rho: expected at least ", std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4,
                                    ", the forward pass and the cheapest tensor, got ", options.rho));
@@ -174,11 +187,13 @@ inline constexpr bool is_encoder_decoder = requires(const Architecture& architec
   architecture.target_shift();
 };
 
-/// The batch that the options describe. An encoder-decoder's sequences are the targets, and --tokens those of their sources.
+/// The batch that the options describe. An encoder-decoder's sequences are the targets, and --tokens those of their
+/// sources.
 template <class Architecture>
 Workload planned_workload(const PlanOptions& options) {
   if constexpr (is_encoder_decoder<Architecture>) {
-    return uniform_workload(options.batch_size, options.target_tokens, options.labelled_of(options.target_tokens, "--target-tokens"), options.tokens);
+    return uniform_workload(options.batch_size, options.target_tokens,
+                            options.labelled_of(options.target_tokens, "--target-tokens"), options.tokens);
   } else {
     return uniform_workload(options.batch_size, options.tokens, options.labelled_of(options.tokens, "--tokens"));
   }
@@ -202,18 +217,22 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   const Graph graph = architecture.template graph<Policy>();
   const Workload workload = planned_workload<Architecture>(options);
   const bool published = options.cost_model == "paper";
-  PlanReport report = published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);
-  if (published && command.given("labelled-tokens")) report.notes.push_back("the published rules label every token; --labelled-tokens is not used");
+  PlanReport report =
+      published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);
+  if (published && command.given("labelled-tokens"))
+    report.notes.push_back("the published rules label every token; --labelled-tokens is not used");
   if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
-    report.notes.push_back(text("--target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
+    report.notes.push_back(
+        text("--target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
   }
   if (options.tokens > architecture.max_positions()) {
-    report.notes.push_back(
-        text("the model reads at most ", architecture.max_positions(), " tokens a sequence; --tokens ", options.tokens, " is more"));
+    report.notes.push_back(text("the model reads at most ", architecture.max_positions(),
+                                " tokens a sequence; --tokens ", options.tokens, " is more"));
   }
   report.batch = text("batches of ", options.batch_size, " x ", options.tokens, " tokens");
   if (is_encoder_decoder<Architecture>) report.batch += text(" in and ", options.target_tokens, " out");
-  if (!published) report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
+  if (!published)
+    report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
 
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   if (options.rho > 0) {
@@ -224,20 +243,24 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
       select_exactly(report, graph, workload, importance, options);
   }
   if (report.selection) {
-    report.selection_cost = published ? published_cost(report, *report.selection)
-                                      : evaluate(backward_cost(graph, make_backward_plan(graph, *report.selection), ExactCost<Policy>{}), workload);
+    report.selection_cost =
+        published ? published_cost(report, *report.selection)
+                  : evaluate(backward_cost(graph, make_backward_plan(graph, *report.selection), ExactCost<Policy>{}),
+                             workload);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
   report.memory = training_memory(graph, trained, workload, element_size, adamw_state);
-  report.memory_importance =
-      importance_memory(graph, trained, workload, element_size, adamw_state, TransientGradients<PlanBackend>::elements(graph), true).total();
+  report.memory_importance = importance_memory(graph, trained, workload, element_size, adamw_state,
+                                               TransientGradients<PlanBackend>::elements(graph), true)
+                                 .total();
   return report;
 }
 
 }  // namespace
 
 PlanReport make_plan_report(const ConfigReader& config, const Command& command, const PlanOptions& options) {
-  return KnownArchitectures::read(config, [&](const auto& architecture) { return make_report(architecture, command, options); });
+  return KnownArchitectures::read(
+      config, [&](const auto& architecture) { return make_report(architecture, command, options); });
 }
 
 }  // namespace greentrainer::program

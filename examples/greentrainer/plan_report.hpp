@@ -23,7 +23,8 @@ struct PlanOptions {
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
   Extent labelled_of(Extent sequence, const char* option) const {
     if (labelled_tokens > sequence)
-      bad_usage("plan", text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
+      bad_usage("plan",
+                text("--labelled-tokens: expected at most ", option, ", ", sequence, ", got ", labelled_tokens));
     return labelled_tokens > 0 ? labelled_tokens : sequence;
   }
 };
@@ -60,7 +61,8 @@ struct PlanReport {
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }
 };
 
-/// Prices the model that `config` describes. Throws ConfigError for what cannot be planned, UsageError for options that contradict each other.
+/// Prices the model that `config` describes. Throws ConfigError for what cannot be planned, UsageError for options that
+/// contradict each other.
 PlanReport make_plan_report(const ConfigReader& config, const Command& command, const PlanOptions& options);
 
 }  // namespace greentrainer::program

@@ -20,7 +20,8 @@ void Progress::step(const StepRecord& record) {
   const auto now = Clock::now();
   const double since_shown = std::chrono::duration<double>(now - last_shown_).count();
   const bool ends = record.step == 1 || record.step == record.total_steps;
-  const bool due = columns > 0 ? since_shown > 0.1 : since_shown > 30 || (record.step - last_shown_step_) * 10 >= record.total_steps;
+  const bool due =
+      columns > 0 ? since_shown > 0.1 : since_shown > 30 || (record.step - last_shown_step_) * 10 >= record.total_steps;
   if (!ends && !due) return;
 
   if (recent_seconds_ > 0) {
@@ -46,11 +47,13 @@ void Progress::clear() {
 }
 
 std::string Progress::status(const StepRecord& record, int columns) const {
-  const double left = seconds_ / static_cast<double>(record.step) * static_cast<double>(record.total_steps - record.step);
-  std::vector<std::string> fields = {text("step ", record.step, '/', record.total_steps), "loss " + fixed(record.loss, 4),
-                                     with_prefix(tokens_per_second_, "tok/s"), "ETA " + duration_text(left),
-                                     with_prefix(static_cast<double>(spent_), "FLOPs") + ", " +
-                                         fixed(full_ == 0 ? 0 : static_cast<double>(spent_) / static_cast<double>(full_), 3) + " of full"};
+  const double left =
+      seconds_ / static_cast<double>(record.step) * static_cast<double>(record.total_steps - record.step);
+  std::vector<std::string> fields = {
+      text("step ", record.step, '/', record.total_steps), "loss " + fixed(record.loss, 4),
+      with_prefix(tokens_per_second_, "tok/s"), "ETA " + duration_text(left),
+      with_prefix(static_cast<double>(spent_), "FLOPs") + ", " +
+          fixed(full_ == 0 ? 0 : static_cast<double>(spent_) / static_cast<double>(full_), 3) + " of full"};
   if (share_of_peak_ > 0) fields.push_back(fixed(100 * share_of_peak_, 0) + "% of peak");
   std::string line;
   for (const std::string& field : fields) {

@@ -24,7 +24,8 @@ constexpr const char* examples =
     "The file, elements from the output to the input: {\"grad_input\": [0,2,1,4,0], \"grad_weight\": [5,1,7,3,1],\n"
     "  \"importance\": [1,3,10,5,3], \"budget\": 14.4, \"method\": \"exact\", \"budget_steps\": 10000}\n"
     "A selection costs the grad_weight of its members and the grad_input of all elements before the deepest member.\n"
-    "method: exact (default), paper (the published recursion, faults included: it may exceed the budget), ratio (greedy by importance per cost).";
+    "method: exact (default), paper (the published recursion, faults included: it may exceed the budget), ratio "
+    "(greedy by importance per cost).";
 
 struct Options {
   std::string problem, config;
@@ -48,7 +49,8 @@ Problem read_problem(const std::string& path) {
     }
   }
   const auto field = [&](const std::string& key) -> const Json& {
-    if (!json.contains(key)) fail(text(", key \"", key, "\": expected it, got nothing; see greentrainer select --help"));
+    if (!json.contains(key))
+      fail(text(", key \"", key, "\": expected it, got nothing; see greentrainer select --help"));
     return json[key];
   };
   const auto numbers = [&](const std::string& key) {
@@ -56,7 +58,8 @@ Problem read_problem(const std::string& path) {
     if (!array.is_array()) fail(text(", key \"", key, "\": expected an array of numbers, got ", array.type_name()));
     std::vector<double> values;
     for (std::size_t i = 0; i < array.size(); ++i) {
-      if (!array[i].is_number()) fail(text(", key \"", key, "\", entry ", i, ": expected a number, got ", array[i].type_name()));
+      if (!array[i].is_number())
+        fail(text(", key \"", key, "\", entry ", i, ": expected a number, got ", array[i].type_name()));
       values.push_back(array[i].get<double>());
     }
     return values;
@@ -66,7 +69,8 @@ Problem read_problem(const std::string& path) {
   problem.chain.grad_input = numbers("grad_input");
   problem.chain.grad_weight = numbers("grad_weight");
   problem.chain.importance = numbers("importance");
-  if (!field("budget").is_number()) fail(text(", key \"budget\": expected a number, got ", field("budget").type_name()));
+  if (!field("budget").is_number())
+    fail(text(", key \"budget\": expected a number, got ", field("budget").type_name()));
   problem.chain.budget = field("budget").get<double>();
   if (json.contains("method")) {
     const Json& method = json["method"];
@@ -108,17 +112,20 @@ int run(const Options& options) {
   if (options.json) {
     OrderedJson mask = OrderedJson::array();
     for (const bool selected : chosen.mask) mask.push_back(selected ? 1 : 0);
-    print_json({{"mask", mask}, {"importance", number(chosen.importance)}, {"cost", number(chosen.cost)}, {"optimal", chosen.optimal}});
+    print_json({{"mask", mask},
+                {"importance", number(chosen.importance)},
+                {"cost", number(chosen.cost)},
+                {"optimal", chosen.optimal}});
     return 0;
   }
   std::vector<std::vector<std::string>> rows = {{"element", "grad_input", "grad_weight", "importance", "selected"}};
   for (std::size_t i = 0; i < chosen.mask.size(); ++i) {
-    rows.push_back({text(i), text(problem.chain.grad_input[i]), text(problem.chain.grad_weight[i]), text(problem.chain.importance[i]),
-                    chosen.mask[i] ? "yes" : ""});
+    rows.push_back({text(i), text(problem.chain.grad_input[i]), text(problem.chain.grad_weight[i]),
+                    text(problem.chain.importance[i]), chosen.mask[i] ? "yes" : ""});
   }
   print_table(rows);
-  std::cout << "importance " << chosen.importance << ", cost " << chosen.cost << " of " << problem.chain.budget << (chosen.optimal ? ", optimal" : "")
-            << '\n';
+  std::cout << "importance " << chosen.importance << ", cost " << chosen.cost << " of " << problem.chain.budget
+            << (chosen.optimal ? ", optimal" : "") << '\n';
   return 0;
 }
 

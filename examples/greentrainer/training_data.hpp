@@ -28,13 +28,16 @@ void declare_rows(Command& command, const std::string& name, RowRange& rows, con
 /// Throws ConfigError for more tokens than the model has positions.
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts);
 
-/// Reads a file and says on stderr what was dropped and truncated. `tokenizer` may be null: then only {"input_ids", "labels"} can be read.
-/// Throws DataError naming file and line for what the model cannot read, and if no row is left; ConfigError for target tokens of a model without
-/// targets.
-Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts, const DataChoice& choice);
+/// Reads a file and says on stderr what was dropped and truncated. `tokenizer` may be null: then only {"input_ids",
+/// "labels"} can be read. Throws DataError naming file and line for what the model cannot read, and if no row is left;
+/// ConfigError for target tokens of a model without targets.
+Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const ModelFacts& facts,
+                  const DataChoice& choice);
 
-/// The same file's rows as prompts for generation, with room for `new_tokens` behind them; says on stderr how many were cut. Throws as load_data.
-Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice, Extent new_tokens);
+/// The same file's rows as prompts for generation, with room for `new_tokens` behind them; says on stderr how many were
+/// cut. Throws as load_data.
+Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
+                     const DataChoice& choice, Extent new_tokens);
 
 /// What the data ask of a model: rows without a data set's form are scored as summaries are.
 DatasetTask task_of(const DataChoice& choice);
@@ -43,6 +46,7 @@ DatasetTask task_of(const DataChoice& choice);
 bool has_choices(const DataChoice& choice);
 
 /// The same file as load_data's, for evaluate_choices. Requires has_choices. Throws as load_data.
-Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts, const DataChoice& choice);
+Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
+                     const DataChoice& choice);
 
 }  // namespace greentrainer::program

@@ -20,14 +20,17 @@ struct AttentionSizes {
   RelativeBias relative = {};
 
   Extent query_rows() const { return offsets_of(query_lengths).back(); }
-  Extent key_rows() const { return offsets_of(key_lengths).back() + key_room * static_cast<Extent>(key_lengths.size()); }
+  Extent key_rows() const {
+    return offsets_of(key_lengths).back() + key_room * static_cast<Extent>(key_lengths.size());
+  }
   /// Columns of queries, or of keys and values.
   Extent columns(Extent some_heads) const { return some_heads * (head_dim + head_gap) - head_gap; }
   Extent pairs() const {
     Extent pairs = 0;
     for (std::size_t s = 0; s < query_lengths.size(); ++s) {
       const Index cached = std::max(0, key_lengths[s] - query_lengths[s]);
-      for (Index i = 0; i < query_lengths[s]; ++i) pairs += causal ? std::min(cached + i + 1, key_lengths[s]) : key_lengths[s];
+      for (Index i = 0; i < query_lengths[s]; ++i)
+        pairs += causal ? std::min(cached + i + 1, key_lengths[s]) : key_lengths[s];
     }
     return pairs;
   }
@@ -36,13 +39,15 @@ struct AttentionSizes {
   std::string text_of() const {
     std::string lengths;
     for (std::size_t s = 0; s < query_lengths.size(); ++s) lengths += text(" ", query_lengths[s], "/", key_lengths[s]);
-    return text(causal ? "causal " : "", heads, "/", kv_heads, " heads of ", head_dim, ", lengths", lengths, key_room > 0 ? " with room" : "",
-                head_gap > 0 ? ", heads apart" : "", alibi ? ", alibi" : "", relative.buckets > 0 ? text(", ", relative.buckets, " buckets") : "");
+    return text(causal ? "causal " : "", heads, "/", kv_heads, " heads of ", head_dim, ", lengths", lengths,
+                key_room > 0 ? " with room" : "", head_gap > 0 ? ", heads apart" : "", alibi ? ", alibi" : "",
+                relative.buckets > 0 ? text(", ", relative.buckets, " buckets") : "");
   }
   /// Begins and ends of queries, then of keys: index arrays of a case.
   std::vector<std::vector<Index>> indices() const {
     std::vector<std::vector<Index>> arrays(4);
-    const auto place = [](const std::vector<Index>& lengths, Index room, std::vector<Index>& begins, std::vector<Index>& ends) {
+    const auto place = [](const std::vector<Index>& lengths, Index room, std::vector<Index>& begins,
+                          std::vector<Index>& ends) {
       for (Index begin = 0; const Index length : lengths) {
         begins.push_back(begin);
         ends.push_back(begin + length);
@@ -58,7 +63,8 @@ struct AttentionSizes {
   AttentionShape shape(const IndexArray& index) const {
     const auto view = [](const Index* begins, const Index* ends, const std::vector<Index>& lengths) {
       const Extent longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
-      return SequenceView{.begins = begins, .ends = ends, .count = static_cast<Extent>(lengths.size()), .max_length = longest};
+      return SequenceView{
+          .begins = begins, .ends = ends, .count = static_cast<Extent>(lengths.size()), .max_length = longest};
     };
     return {.heads = heads,
             .kv_heads = kv_heads,
@@ -74,7 +80,8 @@ struct AttentionSizes {
 };
 
 inline std::vector<Operand> attention_operands(const AttentionSizes& sizes) {
-  const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads), narrow = sizes.columns(sizes.kv_heads);
+  const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads),
+               narrow = sizes.columns(sizes.kv_heads);
   return {{.name = "queries", .rows = q, .cols = wide, .gap = 3},
           {.name = "keys", .rows = k, .cols = narrow},
           {.name = "values", .rows = k, .cols = narrow, .gap = 1},
@@ -119,7 +126,8 @@ struct Wanted {
 inline std::vector<Wanted> wanted_gradients(const AttentionSizes& sizes) {
   std::vector<Wanted> all;
   for (int bits = 0; bits < (sizes.relative.buckets > 0 ? 16 : 8); ++bits) {
-    all.push_back({.queries = (bits & 1) != 0, .keys = (bits & 2) != 0, .values = (bits & 4) != 0, .bias = (bits & 8) != 0});
+    all.push_back(
+        {.queries = (bits & 1) != 0, .keys = (bits & 2) != 0, .values = (bits & 4) != 0, .bias = (bits & 8) != 0});
   }
   return all;
 }
@@ -131,24 +139,27 @@ inline auto attention_grad_case(const AttentionSizes& sizes, Wanted wanted) {
   operands.push_back({.name = "grad_queries", .rows = sizes.query_rows(), .cols = wide, .written = wanted.queries});
   operands.push_back({.name = "grad_keys", .rows = sizes.key_rows(), .cols = narrow, .written = wanted.keys, .gap = 2});
   operands.push_back({.name = "grad_values", .rows = sizes.key_rows(), .cols = narrow, .written = wanted.values});
-  operands.push_back({.name = "grad_bias", .rows = sizes.relative.buckets, .cols = sizes.heads, .written = wanted.bias, .gap = 1});
+  operands.push_back(
+      {.name = "grad_bias", .rows = sizes.relative.buckets, .cols = sizes.heads, .written = wanted.bias, .gap = 1});
   const Extent products = (wanted.queries ? 1 : 0) + (wanted.keys ? 1 : 0) + (wanted.values ? 1 : 0);
   Flops flops = 0;
-  if (products > 0 || wanted.bias) flops += sizes.pairs() * (2 * d + 3 + sizes.bias_flops() + products * 2 * d + (wanted.bias ? 1 : 0));
+  if (products > 0 || wanted.bias)
+    flops += sizes.pairs() * (2 * d + 3 + sizes.bias_flops() + products * 2 * d + (wanted.bias ? 1 : 0));
   if (wanted.through_scores()) flops += sizes.pairs() * (2 * d + 3) + sizes.query_rows() * 2 * d;
   return operator_case(
       {.kernel = "attention_grad",
-       .shape = sizes.text_of() + (wanted.queries ? " queries" : "") + (wanted.keys ? " keys" : "") + (wanted.values ? " values" : "") +
-                (wanted.bias ? " bias" : ""),
+       .shape = sizes.text_of() + (wanted.queries ? " queries" : "") + (wanted.keys ? " keys" : "") +
+                (wanted.values ? " values" : "") + (wanted.bias ? " bias" : ""),
        .flops = flops * sizes.heads,
        .depth = std::max<Extent>(d, 64),
        .operands = std::move(operands),
        .indices = sizes.indices()},
       [=](auto& b, auto& data) {
         const auto none = [](bool is_wanted, auto matrix) { return is_wanted ? matrix : decltype(matrix){}; };
-        b.attention_grad(shape_in(sizes, data), data.in(0), data.in(1), none(wanted.through_scores(), data.in(2)), bias_in(sizes, data),
-                         none(wanted.through_scores(), data.in(4)), data.in(5), data.in(6), none(wanted.queries, data.out(7)),
-                         none(wanted.keys, data.out(8)), none(wanted.values, data.out(9)), none(wanted.bias, data.out(10)));
+        b.attention_grad(shape_in(sizes, data), data.in(0), data.in(1), none(wanted.through_scores(), data.in(2)),
+                         bias_in(sizes, data), none(wanted.through_scores(), data.in(4)), data.in(5), data.in(6),
+                         none(wanted.queries, data.out(7)), none(wanted.keys, data.out(8)),
+                         none(wanted.values, data.out(9)), none(wanted.bias, data.out(10)));
       },
       RunAttentionForward{sizes});
 }
@@ -157,40 +168,95 @@ inline std::vector<AttentionSizes> attention_sizes() {
   const std::vector<Index> ragged = {40, 1, 0, 7, 33};
   const RelativeBias both_ways{.buckets = 8, .max_distance = 20, .bidirectional = true},
       backwards{.buckets = 6, .max_distance = 30, .bidirectional = false};
-  return {
-      {.heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {1}, .key_lengths = {1}},
-      {.heads = 2, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = ragged, .key_lengths = ragged},
-      {.heads = 6, .kv_heads = 2, .head_dim = 10, .causal = true, .query_lengths = ragged, .key_lengths = ragged},
-      {.heads = 2, .kv_heads = 1, .head_dim = 64, .causal = true, .query_lengths = {70, 3}, .key_lengths = {70, 3}},
-      {.heads = 3, .kv_heads = 3, .head_dim = 5, .causal = false, .query_lengths = {3, 0, 5, 40}, .key_lengths = {4, 6, 0, 35}},
-      {.heads = 4, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = {9, 2}, .key_lengths = {4, 6}},
-      {.heads = 1, .kv_heads = 1, .head_dim = 6, .causal = true, .query_lengths = {530}, .key_lengths = {530}},
-      {.heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .query_lengths = {0}, .key_lengths = {0}},
-      // A cache: rows that belong to no sequence, queries that come after the first keys.
-      {.heads = 4, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = {1, 5, 0, 37}, .key_lengths = {9, 40, 3, 70}, .key_room = 3},
-      {.heads = 3, .kv_heads = 3, .head_dim = 8, .causal = true, .query_lengths = ragged, .key_lengths = ragged, .head_gap = 16, .alibi = true},
-      {.heads = 10, .kv_heads = 1, .head_dim = 20, .causal = true, .query_lengths = {1, 1, 1}, .key_lengths = {90, 17, 0}, .key_room = 2},
-      {.heads = 3, .kv_heads = 3, .head_dim = 16, .causal = true, .query_lengths = {1, 1}, .key_lengths = {33, 70}, .head_gap = 32, .alibi = true},
-      {.heads = 6, .kv_heads = 6, .head_dim = 4, .causal = true, .query_lengths = {2, 40}, .key_lengths = {50, 47}, .key_room = 2, .alibi = true},
-      {.heads = 3, .kv_heads = 3, .head_dim = 5, .causal = false, .query_lengths = ragged, .key_lengths = ragged, .relative = both_ways},
-      {.heads = 4, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = ragged, .key_lengths = ragged, .relative = backwards},
-      {.heads = 2, .kv_heads = 2, .head_dim = 6, .causal = false, .query_lengths = {3, 0, 36}, .key_lengths = {70, 6, 5}, .relative = both_ways},
-      {.heads = 2,
-       .kv_heads = 2,
-       .head_dim = 6,
-       .causal = true,
-       .query_lengths = {1, 35},
-       .key_lengths = {60, 40},
-       .key_room = 1,
-       .relative = backwards},
-      {.heads = 2,
-       .kv_heads = 1,
-       .head_dim = 4,
-       .causal = true,
-       .query_lengths = {9, 2},
-       .key_lengths = {4, 6},
-       .alibi = true,
-       .relative = backwards}};
+  return {{.heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {1}, .key_lengths = {1}},
+          {.heads = 2, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = ragged, .key_lengths = ragged},
+          {.heads = 6, .kv_heads = 2, .head_dim = 10, .causal = true, .query_lengths = ragged, .key_lengths = ragged},
+          {.heads = 2, .kv_heads = 1, .head_dim = 64, .causal = true, .query_lengths = {70, 3}, .key_lengths = {70, 3}},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 5,
+           .causal = false,
+           .query_lengths = {3, 0, 5, 40},
+           .key_lengths = {4, 6, 0, 35}},
+          {.heads = 4, .kv_heads = 2, .head_dim = 8, .causal = true, .query_lengths = {9, 2}, .key_lengths = {4, 6}},
+          {.heads = 1, .kv_heads = 1, .head_dim = 6, .causal = true, .query_lengths = {530}, .key_lengths = {530}},
+          {.heads = 2, .kv_heads = 2, .head_dim = 4, .causal = true, .query_lengths = {0}, .key_lengths = {0}},
+          // A cache: rows that belong to no sequence, queries that come after the first keys.
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = {1, 5, 0, 37},
+           .key_lengths = {9, 40, 3, 70},
+           .key_room = 3},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = ragged,
+           .key_lengths = ragged,
+           .head_gap = 16,
+           .alibi = true},
+          {.heads = 10,
+           .kv_heads = 1,
+           .head_dim = 20,
+           .causal = true,
+           .query_lengths = {1, 1, 1},
+           .key_lengths = {90, 17, 0},
+           .key_room = 2},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 16,
+           .causal = true,
+           .query_lengths = {1, 1},
+           .key_lengths = {33, 70},
+           .head_gap = 32,
+           .alibi = true},
+          {.heads = 6,
+           .kv_heads = 6,
+           .head_dim = 4,
+           .causal = true,
+           .query_lengths = {2, 40},
+           .key_lengths = {50, 47},
+           .key_room = 2,
+           .alibi = true},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 5,
+           .causal = false,
+           .query_lengths = ragged,
+           .key_lengths = ragged,
+           .relative = both_ways},
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = ragged,
+           .key_lengths = ragged,
+           .relative = backwards},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = false,
+           .query_lengths = {3, 0, 36},
+           .key_lengths = {70, 6, 5},
+           .relative = both_ways},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = true,
+           .query_lengths = {1, 35},
+           .key_lengths = {60, 40},
+           .key_room = 1,
+           .relative = backwards},
+          {.heads = 2,
+           .kv_heads = 1,
+           .head_dim = 4,
+           .causal = true,
+           .query_lengths = {9, 2},
+           .key_lengths = {4, 6},
+           .alibi = true,
+           .relative = backwards}};
 }
 
 template <class Visit>

@@ -10,7 +10,8 @@
 namespace greentrainer::testing {
 
 /// Every backend that must pass the tests in this folder: a new one is one more line.
-using BackendList = std::tuple<EigenBackend<float>, EigenBackend<double>, OpaqueBackend<EigenBackend<float>>, CountingBackend<EigenBackend<double>>>;
+using BackendList = std::tuple<EigenBackend<float>, EigenBackend<double>, OpaqueBackend<EigenBackend<float>>,
+                               CountingBackend<EigenBackend<double>>>;
 
 /// Those whose gradients are compared with central differences.
 using BackendsInDouble = std::tuple<ReferenceBackend<double>, EigenBackend<double>>;

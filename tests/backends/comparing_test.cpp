@@ -133,7 +133,9 @@ TEST_CASE("A fault in any one kernel is found, and where it is") {
   });
 }
 
-TEST_CASE("The program goes on with the reference's numbers, and coarser products are allowed for where they are said to be") {
+TEST_CASE(
+    "The program goes on with the reference's numbers, and coarser products are allowed for where they are said to "
+    "be") {
   EigenBackend<float> one(1);
   Faulty two;
   two.kernel = "matmul";

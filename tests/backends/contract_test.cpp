@@ -83,11 +83,13 @@ TEST_CASE_TEMPLATE_DEFINE("A candidate is to the bit what the step would make", 
   const Extent n = 1037;
   const auto adamw = adamw_step_case(n);
   const CaseValues before = initial_values<T>(adamw);
-  CHECK(run_case(backend, adamw_candidate_case(n, State::kept), before).values[0] == run_case(backend, adamw, before).values[0]);
+  CHECK(run_case(backend, adamw_candidate_case(n, State::kept), before).values[0] ==
+        run_case(backend, adamw, before).values[0]);
   const SgdStep step{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01, .first = false};
   const auto sgd = sgd_step_case(n, step, State::kept);
   const CaseValues sgd_before = initial_values<T>(sgd);
-  CHECK(run_case(backend, sgd_candidate_case(n, step, State::kept), sgd_before).values[0] == run_case(backend, sgd, sgd_before).values[0]);
+  CHECK(run_case(backend, sgd_candidate_case(n, step, State::kept), sgd_before).values[0] ==
+        run_case(backend, sgd, sgd_before).values[0]);
 }
 TEST_CASE_TEMPLATE_APPLY(candidates, BackendList);
 
@@ -110,11 +112,14 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
     for (const std::size_t element : std::vector<std::size_t>{0, 16}) {
       spreads(activation_forward_case(f, 1, 17, 0), 0, element);
       spreads(activation_grad_case(f, 1, 17, 0), 0, element);
-      if (f != Activation::relu) spreads(activation_grad_case(f, 1, 17, 0), 1, element);  // whose slope at NaN is anyone's
+      if (f != Activation::relu)
+        spreads(activation_grad_case(f, 1, 17, 0), 1, element);  // whose slope at NaN is anyone's
     }
   }
-  AttentionSizes sizes{.heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
-  for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2}) spreads(attention_forward_case(sizes), operand, 0);
+  AttentionSizes sizes{
+      .heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
+  for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2})
+    spreads(attention_forward_case(sizes), operand, 0);
   sizes.relative = {.buckets = 8, .max_distance = 20, .bidirectional = false};
   for (const std::size_t operand : std::vector<std::size_t>{0, 3}) spreads(attention_forward_case(sizes), operand, 0);
   spreads(attention_grad_case(sizes, {.bias = true}), 6, 0);

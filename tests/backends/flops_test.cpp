@@ -6,7 +6,8 @@
 namespace greentrainer::testing {
 namespace {
 
-TEST_CASE("A kernel's declared FLOPs are those that the textbook algorithm executes, and the counting backend counts them") {
+TEST_CASE(
+    "A kernel's declared FLOPs are those that the textbook algorithm executes, and the counting backend counts them") {
   Flops executed = 0;
   CountingBackend<ReferenceBackend<CountingScalar>> backend;
   for_each_operator_case([&](const auto& test) {

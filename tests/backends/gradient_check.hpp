@@ -24,7 +24,8 @@ class GradientCheck {
     Extent rows, cols;
   };
 
-  /// What the two functions see: inputs, their gradients (zero at first), y, dy, statistics from forward to backward, and one index array.
+  /// What the two functions see: inputs, their gradients (zero at first), y, dy, statistics from forward to backward,
+  /// and one index array.
   class Data {
    public:
     Matrix<const double> in(std::size_t i) const { return inputs[i].matrix(); }
@@ -64,7 +65,8 @@ class GradientCheck {
     for (std::size_t i = 0; i < names_.size(); ++i) {
       const std::vector<double> gradient = data_.grads[i].download(), start = data_.inputs[i].download();
       for (int direction = 0; direction < 4; ++direction) {
-        const std::vector<double> along = random("direction " + std::to_string(direction), 1, static_cast<Extent>(start.size())).download();
+        const std::vector<double> along =
+            random("direction " + std::to_string(direction), 1, static_cast<Extent>(start.size())).download();
         const double slope = (moved(i, start, along, step) - moved(i, start, along, -step)) / (2 * step);
         double expected = 0, size = 0;
         for (std::size_t k = 0; k < start.size(); ++k) {

@@ -24,7 +24,8 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of products and bias are the slopes of the 
 }
 TEST_CASE_TEMPLATE_APPLY(products, BackendsInDouble);
 
-TEST_CASE_TEMPLATE_DEFINE("Gradients of embedding and of gathered rows are the slopes of the forward kernels", B, rows_of_tables) {
+TEST_CASE_TEMPLATE_DEFINE("Gradients of embedding and of gathered rows are the slopes of the forward kernels", B,
+                          rows_of_tables) {
   GradientCheck<B> embedding({{"table", 4, cols}}, {rows, cols}, {3, 0, 3, 2, 3});
   embedding.forward = [](B& b, auto& d) { b.embedding_forward(d.in(0), d.index(), d.y()); };
   embedding.backward = [](B& b, auto& d) { b.embedding_grad_weight(d.dy(), d.index(), d.grad(0)); };
@@ -39,7 +40,9 @@ TEST_CASE_TEMPLATE_APPLY(rows_of_tables, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("Gradients of norms are the slopes of the forward kernels", B, norms) {
   GradientCheck<B> layer({{"x", rows, cols}, {"weight", 1, cols}, {"bias", 1, cols}}, {rows, cols}, {}, {rows, 2});
-  layer.forward = [](B& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), 1e-5, d.y(), d.stats()); };
+  layer.forward = [](B& b, auto& d) {
+    b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), 1e-5, d.y(), d.stats());
+  };
   layer.backward = [](B& b, auto& d) {
     b.layer_norm_grad_input(d.dy(), d.in(0), d.vector(1), d.stats(), d.grad(0), Write::overwrite);
     b.layer_norm_grad_weight(d.dy(), d.in(0), d.stats(), d.grad(1).data);
@@ -62,7 +65,9 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forwar
     CAPTURE(name_of(f));
     GradientCheck<B> plain({{"x", rows, cols}}, {rows, cols});
     plain.forward = [f](B& b, auto& d) { b.activation_forward(f, d.in(0), d.y()); };
-    plain.backward = [f](B& b, auto& d) { b.activation_grad(f, d.dy(), f == Activation::relu ? d.y() : d.in(0), d.grad(0)); };
+    plain.backward = [f](B& b, auto& d) {
+      b.activation_grad(f, d.dy(), f == Activation::relu ? d.y() : d.in(0), d.grad(0));
+    };
     plain.run();
 
     GradientCheck<B> gated({{"gate", rows, cols}, {"up", rows, cols}}, {rows, cols});
@@ -97,7 +102,8 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of attention are the slopes of the forward 
   for (const AttentionSizes& sizes : attention_sizes()) {
     if (sizes.query_rows() > 200) continue;  // central differences of a long one take long
     CAPTURE(sizes.text_of());
-    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads), narrow = sizes.columns(sizes.kv_heads);
+    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads),
+                 narrow = sizes.columns(sizes.kv_heads);
     std::vector<Index> indices;
     std::vector<std::size_t> starts;
     for (const std::vector<Index>& array : sizes.indices()) {
@@ -106,12 +112,17 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of attention are the slopes of the forward 
     }
     const auto shape = [=](const auto& d) { return sizes.shape([&](std::size_t i) { return d.index() + starts[i]; }); };
     const auto bias = [=](auto matrix) { return sizes.relative.buckets > 0 ? matrix : decltype(matrix){}; };
-    GradientCheck<B> check({{"queries", q, wide}, {"keys", k, narrow}, {"values", k, narrow}, {"bias", sizes.relative.buckets, sizes.heads}},
+    GradientCheck<B> check({{"queries", q, wide},
+                            {"keys", k, narrow},
+                            {"values", k, narrow},
+                            {"bias", sizes.relative.buckets, sizes.heads}},
                            {q, sizes.heads * sizes.head_dim}, indices, {q, sizes.heads});
-    check.forward = [=](B& b, auto& d) { b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats()); };
+    check.forward = [=](B& b, auto& d) {
+      b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats());
+    };
     check.backward = [=](B& b, auto& d) {
-      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats(), d.dy(), d.grad(0), d.grad(1), d.grad(2),
-                       bias(d.grad(3)));
+      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats(), d.dy(), d.grad(0),
+                       d.grad(1), d.grad(2), bias(d.grad(3)));
     };
     check.run();
   }

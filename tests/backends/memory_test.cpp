@@ -62,7 +62,9 @@ TEST_CASE_TEMPLATE("Products whose shapes do not fit are refused, with both shap
 
 TEST_CASE_TEMPLATE("Kernels that have run once run again without more memory", T, float, double) {
   EigenBackend<T> backend(2);
-  const auto run_all = [&] { for_each_operator_case([&](const auto& test) { run_case(backend, test, initial_values<T>(test)); }); };
+  const auto run_all = [&] {
+    for_each_operator_case([&](const auto& test) { run_case(backend, test, initial_values<T>(test)); });
+  };
   run_all();
   const Bytes scratch = backend.scratch_bytes();
   run_all();

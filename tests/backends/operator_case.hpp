@@ -14,7 +14,8 @@
 
 namespace greentrainer::testing {
 
-/// What a kernel reads and writes: a matrix with `gap` unused elements after each row, which nobody may touch. A vector is a matrix of one row.
+/// What a kernel reads and writes: a matrix with `gap` unused elements after each row, which nobody may touch. A vector
+/// is a matrix of one row.
 struct Operand {
   enum class Fill { normal, positive, zero };
 
@@ -44,8 +45,8 @@ struct CaseDescription {
   std::string name() const { return kernel + " " + shape; }
 };
 
-/// One call of it, for any backend: `call(backend, data)` makes it. `prepare`, run on the reference, makes operands that come from another kernel
-/// (statistics, say).
+/// One call of it, for any backend: `call(backend, data)` makes it. `prepare`, run on the reference, makes operands
+/// that come from another kernel (statistics, say).
 template <class Call, class Prepare>
 struct OperatorCase : CaseDescription {
   Call call;
@@ -83,7 +84,8 @@ class CaseData {
   using T = typename B::Scalar;
 
   template <class Case>
-  CaseData(B& backend, const Case& test, const CaseValues& values, Flops* counter = nullptr) : operands_(test.operands), result_(backend, 1, 1) {
+  CaseData(B& backend, const Case& test, const CaseValues& values, Flops* counter = nullptr)
+      : operands_(test.operands), result_(backend, 1, 1) {
     for (std::size_t i = 0; i < operands_.size(); ++i) {
       Tensor<B> tensor(backend, operands_[i].rows, operands_[i].stride());
       tensor.upload(convert(values[i], counter));
@@ -94,7 +96,9 @@ class CaseData {
   }
 
   Matrix<const T> in(std::size_t i) const { return out(i); }
-  Matrix<T> out(std::size_t i) const { return {tensors_[i].data(), operands_[i].rows, operands_[i].cols, operands_[i].stride()}; }
+  Matrix<T> out(std::size_t i) const {
+    return {tensors_[i].data(), operands_[i].rows, operands_[i].cols, operands_[i].stride()};
+  }
   T* vector(std::size_t i) const { return tensors_[i].data(); }
   const Index* index(std::size_t i) const { return indices_[i].data(); }
   double* result() const { return result_.data(); }

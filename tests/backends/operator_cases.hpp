@@ -17,21 +17,23 @@ inline const char* text_of(Write write) { return write == Write::accumulate ? " 
 
 inline auto matmul_case(Extent m, Extent n, Extent k, Transpose tx, Transpose tz, Write write, Extent gap = 0) {
   const bool x_turned = tx == Transpose::yes, z_turned = tz == Transpose::yes;
-  return operator_case({.kernel = "matmul",
-                        .shape = text(m, " x ", n, " x ", k, x_turned ? " t" : " n", z_turned ? "t" : "n", text_of(write)),
-                        .flops = 2 * m * n * k,
-                        .depth = k,
-                        .operands = {{.name = "x", .rows = x_turned ? k : m, .cols = x_turned ? m : k, .gap = gap},
-                                     {.name = "z", .rows = z_turned ? n : k, .cols = z_turned ? k : n, .gap = gap},
-                                     {.name = "y", .rows = m, .cols = n, .written = true, .gap = gap}}},
-                       [=](auto& b, auto& d) { b.matmul(d.in(0), tx, d.in(1), tz, d.out(2), write); });
+  return operator_case(
+      {.kernel = "matmul",
+       .shape = text(m, " x ", n, " x ", k, x_turned ? " t" : " n", z_turned ? "t" : "n", text_of(write)),
+       .flops = 2 * m * n * k,
+       .depth = k,
+       .operands = {{.name = "x", .rows = x_turned ? k : m, .cols = x_turned ? m : k, .gap = gap},
+                    {.name = "z", .rows = z_turned ? n : k, .cols = z_turned ? k : n, .gap = gap},
+                    {.name = "y", .rows = m, .cols = n, .written = true, .gap = gap}}},
+      [=](auto& b, auto& d) { b.matmul(d.in(0), tx, d.in(1), tz, d.out(2), write); });
 }
 
 inline auto add_bias_case(Extent rows, Extent cols, Extent gap) {
   return operator_case({.kernel = "add_bias",
                         .shape = shape_text(rows, cols),
                         .flops = rows * cols,
-                        .operands = {{.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap}, {.name = "bias", .cols = cols}}},
+                        .operands = {{.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
+                                     {.name = "bias", .cols = cols}}},
                        [](auto& b, auto& d) { b.add_bias(d.out(0), d.vector(1)); });
 }
 inline auto bias_grad_case(Extent rows, Extent cols, Extent gap) {
@@ -39,7 +41,8 @@ inline auto bias_grad_case(Extent rows, Extent cols, Extent gap) {
                         .shape = shape_text(rows, cols),
                         .flops = rows * cols,
                         .depth = rows,
-                        .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap}, {.name = "db", .cols = cols, .written = true}}},
+                        .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                                     {.name = "db", .cols = cols, .written = true}}},
                        [](auto& b, auto& d) { b.bias_grad(d.in(0), d.vector(1)); });
 }
 
@@ -56,36 +59,37 @@ inline std::vector<Index> ascending_rows(Extent count, Extent of) {
   return rows;
 }
 inline auto embedding_forward_case(Extent table, Extent rows, Extent cols, Extent gap) {
-  return operator_case(
-      {.kernel = "embedding_forward",
-       .shape = shape_text(rows, cols),
-       .operands = {{.name = "table", .rows = table, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
-       .indices = {some_rows(rows, table)}},
-      [](auto& b, auto& d) { b.embedding_forward(d.in(0), d.index(0), d.out(1)); });
+  return operator_case({.kernel = "embedding_forward",
+                        .shape = shape_text(rows, cols),
+                        .operands = {{.name = "table", .rows = table, .cols = cols, .gap = gap},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = true}},
+                        .indices = {some_rows(rows, table)}},
+                       [](auto& b, auto& d) { b.embedding_forward(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto embedding_grad_weight_case(Extent table, Extent rows, Extent cols, Extent gap) {
-  return operator_case(
-      {.kernel = "embedding_grad_weight",
-       .shape = shape_text(rows, cols),
-       .flops = rows * cols,
-       .depth = rows,
-       .operands = {{.name = "dy", .rows = rows, .cols = cols}, {.name = "dw", .rows = table, .cols = cols, .written = true, .gap = gap}},
-       .indices = {some_rows(rows, table)}},
-      [](auto& b, auto& d) { b.embedding_grad_weight(d.in(0), d.index(0), d.out(1)); });
+  return operator_case({.kernel = "embedding_grad_weight",
+                        .shape = shape_text(rows, cols),
+                        .flops = rows * cols,
+                        .depth = rows,
+                        .operands = {{.name = "dy", .rows = rows, .cols = cols},
+                                     {.name = "dw", .rows = table, .cols = cols, .written = true, .gap = gap}},
+                        .indices = {some_rows(rows, table)}},
+                       [](auto& b, auto& d) { b.embedding_grad_weight(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto gather_rows_case(Extent from, Extent rows, Extent cols, Extent gap) {
-  return operator_case(
-      {.kernel = "gather_rows",
-       .shape = shape_text(rows, cols),
-       .operands = {{.name = "x", .rows = from, .cols = cols, .gap = gap}, {.name = "y", .rows = rows, .cols = cols, .written = true}},
-       .indices = {ascending_rows(rows, from)}},
-      [](auto& b, auto& d) { b.gather_rows(d.in(0), d.index(0), d.out(1)); });
+  return operator_case({.kernel = "gather_rows",
+                        .shape = shape_text(rows, cols),
+                        .operands = {{.name = "x", .rows = from, .cols = cols, .gap = gap},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = true}},
+                        .indices = {ascending_rows(rows, from)}},
+                       [](auto& b, auto& d) { b.gather_rows(d.in(0), d.index(0), d.out(1)); });
 }
 inline auto scatter_rows_case(Extent to, Extent rows, Extent cols, Extent gap, Write write) {
   return operator_case({.kernel = "scatter_rows",
                         .shape = shape_text(rows, cols) + text_of(write),
                         .flops = write == Write::accumulate ? rows * cols : 0,
-                        .operands = {{.name = "x", .rows = rows, .cols = cols}, {.name = "y", .rows = to, .cols = cols, .written = true, .gap = gap}},
+                        .operands = {{.name = "x", .rows = rows, .cols = cols},
+                                     {.name = "y", .rows = to, .cols = cols, .written = true, .gap = gap}},
                         .indices = {ascending_rows(rows, to)}},
                        [=](auto& b, auto& d) { b.scatter_rows(d.in(0), d.index(0), d.out(1), write); });
 }
@@ -102,7 +106,9 @@ inline auto layer_norm_forward_case(Extent rows, Extent cols, Extent gap) {
                                      {.name = "bias", .cols = cols},
                                      {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
                                      {.name = "stats", .rows = rows, .cols = 2, .written = true}}},
-                       [](auto& b, auto& d) { b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), norm_epsilon, d.out(3), d.out(4)); });
+                       [](auto& b, auto& d) {
+                         b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), norm_epsilon, d.out(3), d.out(4));
+                       });
 }
 inline auto layer_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
   return operator_case(
@@ -116,7 +122,9 @@ inline auto layer_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Wri
                     {.name = "stats", .rows = rows, .cols = 2},
                     {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}}},
       [=](auto& b, auto& d) { b.layer_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
-      [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(2), d.vector(2), norm_epsilon, d.out(4), d.out(3)); });
+      [](auto& b, auto& d) {
+        b.layer_norm_forward(d.in(1), d.vector(2), d.vector(2), norm_epsilon, d.out(4), d.out(3));
+      });
 }
 inline auto layer_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
   return operator_case(
@@ -130,18 +138,21 @@ inline auto layer_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
                     {.name = "dw", .cols = cols, .written = true},
                     {.name = "y", .rows = rows, .cols = cols}}},
       [](auto& b, auto& d) { b.layer_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
-      [](auto& b, auto& d) { b.layer_norm_forward(d.in(1), d.vector(3), d.vector(3), norm_epsilon, d.out(4), d.out(2)); });
+      [](auto& b, auto& d) {
+        b.layer_norm_forward(d.in(1), d.vector(3), d.vector(3), norm_epsilon, d.out(4), d.out(2));
+      });
 }
 inline auto rms_norm_forward_case(Extent rows, Extent cols, Extent gap) {
-  return operator_case({.kernel = "rms_norm_forward",
-                        .shape = shape_text(rows, cols),
-                        .flops = rows * (4 * cols + 4),
-                        .depth = cols,
-                        .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
-                                     {.name = "weight", .cols = cols},
-                                     {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
-                                     {.name = "stats", .rows = rows, .cols = 1, .written = true}}},
-                       [](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), norm_epsilon, d.out(2), d.out(3)); });
+  return operator_case(
+      {.kernel = "rms_norm_forward",
+       .shape = shape_text(rows, cols),
+       .flops = rows * (4 * cols + 4),
+       .depth = cols,
+       .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "weight", .cols = cols},
+                    {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
+                    {.name = "stats", .rows = rows, .cols = 1, .written = true}}},
+      [](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), norm_epsilon, d.out(2), d.out(3)); });
 }
 inline auto rms_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
   return operator_case(
@@ -177,7 +188,8 @@ inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rot
   for (Extent r = 0; r < rows; ++r) positions.push_back(static_cast<Index>(r * 37 % 300));
   return operator_case(
       {.kernel = "rotary",
-       .shape = shape_text(rows, heads * head_dim) + (rotation == Rotation::forward ? "" : " backward") + (in_place ? " in place" : ""),
+       .shape = shape_text(rows, heads * head_dim) + (rotation == Rotation::forward ? "" : " backward") +
+                (in_place ? " in place" : ""),
        .flops = 3 * rows * heads * head_dim,
        .operands = {{.name = "x", .rows = rows, .cols = heads * head_dim, .written = in_place},
                     {.name = "y", .rows = rows, .cols = heads * head_dim, .written = !in_place, .gap = 3}},
@@ -185,12 +197,18 @@ inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rot
       [=](auto& b, auto& d) { b.rotary(d.in(0), d.index(0), head_dim, 10000.0, rotation, d.out(in_place ? 0 : 1)); });
 }
 
-inline Extent value_flops(Activation f) { return f == Activation::relu ? 0 : f == Activation::gelu ? 5 : f == Activation::gelu_tanh ? 9 : 3; }
-inline Extent slope_flops(Activation f) { return f == Activation::relu ? 0 : f == Activation::gelu ? 11 : f == Activation::gelu_tanh ? 19 : 8; }
+inline Extent value_flops(Activation f) {
+  return f == Activation::relu ? 0 : f == Activation::gelu ? 5 : f == Activation::gelu_tanh ? 9 : 3;
+}
+inline Extent slope_flops(Activation f) {
+  return f == Activation::relu ? 0 : f == Activation::gelu ? 11 : f == Activation::gelu_tanh ? 19 : 8;
+}
 
-/// Kernels of up to three matrices of one shape, each with `a_value` FLOPs an element; `call(backend, x, z, w, y)`. With `place`, y is that operand.
+/// Kernels of up to three matrices of one shape, each with `a_value` FLOPs an element; `call(backend, x, z, w, y)`.
+/// With `place`, y is that operand.
 template <class Call>
-auto elementwise_case(std::string kernel, std::string note, Extent rows, Extent cols, Extent gap, Extent a_value, int place, Call call) {
+auto elementwise_case(std::string kernel, std::string note, Extent rows, Extent cols, Extent gap, Extent a_value,
+                      int place, Call call) {
   std::vector<Operand> operands;
   for (int i = 0; i < 4; ++i) {
     const bool written = i == (place < 0 ? 3 : place);
@@ -216,37 +234,44 @@ inline auto gated_forward_case(Activation f, Extent rows, Extent cols, Extent ga
                           [f](auto& b, auto gate, auto up, auto, auto y) { b.gated_forward(f, gate, up, y); });
 }
 inline auto gated_grad_gate_case(Activation f, Extent rows, Extent cols, Extent gap) {
-  return elementwise_case("gated_grad_gate", text(" ", name_of(f)), rows, cols, gap, slope_flops(f) + 1, -1,
-                          [f](auto& b, auto dy, auto gate, auto up, auto dx) { b.gated_grad_gate(f, dy, gate, up, dx); });
+  return elementwise_case(
+      "gated_grad_gate", text(" ", name_of(f)), rows, cols, gap, slope_flops(f) + 1, -1,
+      [f](auto& b, auto dy, auto gate, auto up, auto dx) { b.gated_grad_gate(f, dy, gate, up, dx); });
 }
 inline auto gated_grad_up_case(Activation f, Extent rows, Extent cols, Extent gap) {
   return elementwise_case("gated_grad_up", text(" ", name_of(f)), rows, cols, gap, value_flops(f) + 1, -1,
                           [f](auto& b, auto dy, auto gate, auto, auto dx) { b.gated_grad_up(f, dy, gate, dx); });
 }
 inline auto add_case(Extent rows, Extent cols, Extent gap, int place = -1) {
-  return elementwise_case("add", "", rows, cols, gap, 1, place, [](auto& b, auto x, auto z, auto, auto y) { b.add(x, z, y); });
+  return elementwise_case("add", "", rows, cols, gap, 1, place,
+                          [](auto& b, auto x, auto z, auto, auto y) { b.add(x, z, y); });
 }
 inline auto accumulate_case(Extent rows, Extent cols, Extent gap) {
-  return elementwise_case("accumulate", "", rows, cols, gap, 1, -1, [](auto& b, auto x, auto, auto, auto y) { b.accumulate(x, y); });
+  return elementwise_case("accumulate", "", rows, cols, gap, 1, -1,
+                          [](auto& b, auto x, auto, auto, auto y) { b.accumulate(x, y); });
 }
 inline auto copy_matrix_case(Extent rows, Extent cols, Extent gap) {
-  return elementwise_case("copy_matrix", "", rows, cols, gap, 0, -1, [](auto& b, auto x, auto, auto, auto y) { b.copy_matrix(x, y); });
+  return elementwise_case("copy_matrix", "", rows, cols, gap, 0, -1,
+                          [](auto& b, auto x, auto, auto, auto y) { b.copy_matrix(x, y); });
 }
 inline auto dropout_case(Extent rows, Extent cols, Extent gap, double probability, Write write, int place = -1) {
   const DropoutMask mask{.stream = {3, "dropout", 5}, .probability = probability};
-  return elementwise_case("dropout", text(" of ", probability, text_of(write)), rows, cols, gap, write == Write::accumulate ? 2 : 1, place,
+  return elementwise_case("dropout", text(" of ", probability, text_of(write)), rows, cols, gap,
+                          write == Write::accumulate ? 2 : 1, place,
                           [=](auto& b, auto x, auto, auto, auto y) { b.dropout(x, mask, y, write); });
 }
 
 inline auto cross_entropy_forward_case(Extent rows, Extent vocabulary, bool row_losses) {
-  return operator_case(
-      {.kernel = "cross_entropy_forward",
-       .shape = shape_text(rows, vocabulary) + (row_losses ? " with row losses" : ""),
-       .flops = rows * (3 * vocabulary + 3),
-       .depth = vocabulary,
-       .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .gap = 2}, {.name = "losses", .cols = rows, .written = row_losses}},
-       .indices = {some_rows(rows, vocabulary)}},
-      [=](auto& b, auto& d) { b.cross_entropy_forward(d.in(0), d.index(0), row_losses ? d.vector(1) : nullptr, d.result()); });
+  return operator_case({.kernel = "cross_entropy_forward",
+                        .shape = shape_text(rows, vocabulary) + (row_losses ? " with row losses" : ""),
+                        .flops = rows * (3 * vocabulary + 3),
+                        .depth = vocabulary,
+                        .operands = {{.name = "logits", .rows = rows, .cols = vocabulary, .gap = 2},
+                                     {.name = "losses", .cols = rows, .written = row_losses}},
+                        .indices = {some_rows(rows, vocabulary)}},
+                       [=](auto& b, auto& d) {
+                         b.cross_entropy_forward(d.in(0), d.index(0), row_losses ? d.vector(1) : nullptr, d.result());
+                       });
 }
 inline auto cross_entropy_grad_case(Extent rows, Extent vocabulary) {
   return operator_case({.kernel = "cross_entropy_grad",
@@ -258,7 +283,8 @@ inline auto cross_entropy_grad_case(Extent rows, Extent vocabulary) {
                        [](auto& b, auto& d) { b.cross_entropy_grad(d.out(0), d.index(0), 0.125); });
 }
 
-/// The list: every kernel, at shapes that are tiny, odd, empty, strided, and larger than what a backend might take at once.
+/// The list: every kernel, at shapes that are tiny, odd, empty, strided, and larger than what a backend might take at
+/// once.
 template <class Visit>
 void for_each_operator_case(Visit&& visit) {
   for (const Transpose tx : {Transpose::no, Transpose::yes}) {
@@ -282,7 +308,8 @@ void for_each_operator_case(Visit&& visit) {
   struct Shape {
     Extent rows, cols, gap;
   };
-  for (const auto& [rows, cols, gap] : {Shape{1, 1, 0}, Shape{5, 17, 3}, Shape{33, 48, 0}, Shape{0, 8, 0}, Shape{7, 1100, 1}, Shape{151, 200, 0}}) {
+  for (const auto& [rows, cols, gap] :
+       {Shape{1, 1, 0}, Shape{5, 17, 3}, Shape{33, 48, 0}, Shape{0, 8, 0}, Shape{7, 1100, 1}, Shape{151, 200, 0}}) {
     visit(add_bias_case(rows, cols, gap));
     visit(bias_grad_case(rows, cols, gap));
     visit(embedding_forward_case(rows + 3, 2 * rows, cols, gap));
@@ -294,7 +321,8 @@ void for_each_operator_case(Visit&& visit) {
     visit(rms_norm_grad_weight_case(rows, cols, gap));
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       visit(scatter_rows_case(3 * rows + 1, rows, cols, gap, write));
-      visit(layer_norm_grad_input_case(rows, cols + 2, gap, write));  // with fewer columns the gradient is zero but for rounding
+      visit(layer_norm_grad_input_case(rows, cols + 2, gap,
+                                       write));  // with fewer columns the gradient is zero but for rounding
       visit(rms_norm_grad_input_case(rows, cols + 2, gap, write));
     }
     for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
@@ -310,7 +338,8 @@ void for_each_operator_case(Visit&& visit) {
     visit(accumulate_case(rows, cols, gap));
     visit(copy_matrix_case(rows, cols, gap));
     for (const double probability : {0.0, 0.1, 0.75}) {
-      for (const Write write : {Write::overwrite, Write::accumulate}) visit(dropout_case(rows, cols, gap, probability, write));
+      for (const Write write : {Write::overwrite, Write::accumulate})
+        visit(dropout_case(rows, cols, gap, probability, write));
       visit(dropout_case(rows, cols, gap, probability, Write::overwrite, 0));
     }
   }

@@ -14,8 +14,11 @@
 namespace gt = greentrainer;
 
 int main() {
-  gt::SelectionProblem problem{.dag = {.nodes = {{.cost = 2, .needs = {}}}, .items = {{.cost = 3, .importance = 1.5, .needs = {0}}}}, .budget = 5};
-  bool right = problem.dag.items[0].cost + problem.dag.nodes[0].cost == problem.budget && gt::parse_dtype("float32") == gt::DType::float32;
+  gt::SelectionProblem problem{
+      .dag = {.nodes = {{.cost = 2, .needs = {}}}, .items = {{.cost = 3, .importance = 1.5, .needs = {0}}}},
+      .budget = 5};
+  bool right = problem.dag.items[0].cost + problem.dag.nodes[0].cost == problem.budget &&
+               gt::parse_dtype("float32") == gt::DType::float32;
 #ifdef CONSUMER_HAS_io
   char pcre2_version[64] = {};
   right = right && pcre2_config(PCRE2_CONFIG_VERSION, pcre2_version) > 0;  // links

@@ -11,7 +11,9 @@ using namespace greentrainer;
 
 namespace {
 
-Json golden() { return read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/position_biases.json"); }
+Json golden() {
+  return read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/position_biases.json");
+}
 
 }  // namespace
 
@@ -22,7 +24,8 @@ TEST_CASE("ALiBi's slopes are those of transformers, also where the number of he
     CAPTURE(heads);
     for (std::size_t h = 0; h < slopes.size(); ++h) {
       CAPTURE(h);
-      CHECK(alibi_slope(std::stoll(heads), static_cast<Extent>(h)) == doctest::Approx(slopes[h].get<double>()).epsilon(1e-6));
+      CHECK(alibi_slope(std::stoll(heads), static_cast<Extent>(h)) ==
+            doctest::Approx(slopes[h].get<double>()).epsilon(1e-6));
     }
   }
   static_assert(alibi_slope(8, 0) == 0.5);  // known to the compiler
@@ -33,7 +36,8 @@ TEST_CASE("Buckets of relative positions are those of transformers, to the borde
   const Json all = golden();
   CHECK(all.at("relative_buckets").size() == 6);
   for (const auto& row : all.at("relative_buckets")) {
-    const RelativeBias bias{.buckets = row.at("buckets"), .max_distance = row.at("max_distance"), .bidirectional = row.at("bidirectional")};
+    const RelativeBias bias{
+        .buckets = row.at("buckets"), .max_distance = row.at("max_distance"), .bidirectional = row.at("bidirectional")};
     CAPTURE(bias.buckets);
     CAPTURE(bias.bidirectional);
     const auto& buckets = row.at("of_distance");

@@ -1,4 +1,5 @@
-// Estimated memory is the memory that the backend is asked for, to the byte but for what a batch's indices and a few sums take.
+// Estimated memory is the memory that the backend is asked for, to the byte but for what a batch's indices and a few
+// sums take.
 
 #include "greentrainer/cost/memory_estimate.hpp"
 
@@ -22,14 +23,16 @@ std::vector<Example> examples(Extent vocabulary, Extent count) {
   std::vector<Example> all;
   for (Extent i = 0; i < count; ++i) {
     Example example;
-    for (int t = 0; t < 12; ++t) example.input_ids.push_back(static_cast<Index>(random.below(static_cast<std::uint32_t>(vocabulary))));
+    for (int t = 0; t < 12; ++t)
+      example.input_ids.push_back(static_cast<Index>(random.below(static_cast<std::uint32_t>(vocabulary))));
     example.labels = example.input_ids;
     all.push_back(std::move(example));
   }
   return all;
 }
 
-/// What a batch of these examples brings beside activations: ids, positions, rows, labels and offsets, and sums in double, one for each tensor.
+/// What a batch of these examples brings beside activations: ids, positions, rows, labels and offsets, and sums in
+/// double, one for each tensor.
 Bytes beside(const std::vector<Example>& batch, std::size_t tensors = 0) {
   Bytes tokens = 0;
   for (const Example& example : batch) tokens += static_cast<Bytes>(example.input_ids.size());
@@ -38,7 +41,8 @@ Bytes beside(const std::vector<Example>& batch, std::size_t tensors = 0) {
 
 template <class Check>
 void with_model(const std::string& name, Check check) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
+                                              name / "config.json");
   KnownArchitectures::read(config, [&](const auto& architecture) {
     Counting backend(2);
     Model<Counting> model(backend, architecture.template graph<Counting>(), facts_of(architecture));
@@ -60,7 +64,8 @@ TEST_CASE("training: weights, gradients and state of the selection, activations 
     with_model(name, [&](Counting& backend, Model<Counting>& model) {
       const auto data = examples(model.facts().vocabulary, 4);
       const Workload workload = workload_of(collate(data, std::vector<std::size_t>{0, 1, 2, 3}));
-      for (const std::vector<std::string>& tensors : std::vector<std::vector<std::string>>{{"*"}, {"*layers.1*"}, {"*norm*"}, {"*embed_tokens*"}}) {
+      for (const std::vector<std::string>& tensors :
+           std::vector<std::vector<std::string>>{{"*"}, {"*layers.1*"}, {"*norm*"}, {"*embed_tokens*"}}) {
         CAPTURE(name);
         CAPTURE(tensors.front());
         const Selection selection = select_listed(model.graph(), tensors);
@@ -68,7 +73,8 @@ TEST_CASE("training: weights, gradients and state of the selection, activations 
         model.executor().release_memory();  // of the selection before
         backend.reset();
         trainer.fit(data, {.steps = 3, .batch_size = 4, .evaluate = false});
-        const MemoryEstimate estimate = training_memory(model.graph(), selection, workload, sizeof(float), 2 * sizeof(float));
+        const MemoryEstimate estimate =
+            training_memory(model.graph(), selection, workload, sizeof(float), 2 * sizeof(float));
         CHECK(estimate.gradients == trainer.gradient_bytes());
         check_close(backend.memory().peak, estimate.total(), beside(data));
       }
@@ -82,16 +88,20 @@ TEST_CASE("importance: one full backward pass, a copy of the weights, and no gra
       CAPTURE(importance);
       const auto data = examples(model.facts().vocabulary, 4);
       const Workload workload = workload_of(collate(data, std::vector<std::size_t>{0, 1, 2, 3}));
-      Trainer<Counting> trainer(model, GreenOptions{.flops_ratio = 0.6, .importance = importance}, AdamWOptions{.learning_rate = 1e-4});
+      Trainer<Counting> trainer(model, GreenOptions{.flops_ratio = 0.6, .importance = importance},
+                                AdamWOptions{.learning_rate = 1e-4});
       backend.reset();
       trainer.fit(data, {.steps = 1, .batch_size = 4, .evaluate = false});
       const auto metric = make_importance<Counting>(importance);
-      const Extent elements = TransientGradients<Counting>::elements(model.graph()) + metric->scratch_elements(model.graph());
-      const Bytes evaluating =
-          importance_memory(model.graph(), select_none(model.graph()), workload, sizeof(float), 2 * sizeof(float), elements, metric->saves_weights())
-              .total();
-      const Bytes training = training_memory(model.graph(), trainer.selection(), workload, sizeof(float), 2 * sizeof(float)).total();
-      check_close(backend.memory().peak, std::max(evaluating, training), beside(data, model.graph().parameters().size()));
+      const Extent elements =
+          TransientGradients<Counting>::elements(model.graph()) + metric->scratch_elements(model.graph());
+      const Bytes evaluating = importance_memory(model.graph(), select_none(model.graph()), workload, sizeof(float),
+                                                 2 * sizeof(float), elements, metric->saves_weights())
+                                   .total();
+      const Bytes training =
+          training_memory(model.graph(), trainer.selection(), workload, sizeof(float), 2 * sizeof(float)).total();
+      check_close(backend.memory().peak, std::max(evaluating, training),
+                  beside(data, model.graph().parameters().size()));
     });
   }
 }

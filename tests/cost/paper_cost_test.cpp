@@ -57,14 +57,15 @@ TEST_CASE("BLOOMZ's and FLAN-T5's rows of the paper's table, from their configur
   for (const Published& row : rows) {
     CAPTURE(row.name);
     const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/configs" / row.name;
-    const PaperCost cost = KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"), [](const auto& architecture) -> PaperCost {
-      if constexpr (requires { architecture.paper_cost(4, 512, 64); })
-        return architecture.paper_cost(4, 512, 64);
-      else if constexpr (requires { architecture.paper_cost(4, 512); })
-        return architecture.paper_cost(4, 512);
-      else
-        return {};
-    });
+    const PaperCost cost = KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"),
+                                                    [](const auto& architecture) -> PaperCost {
+                                                      if constexpr (requires { architecture.paper_cost(4, 512, 64); })
+                                                        return architecture.paper_cost(4, 512, 64);
+                                                      else if constexpr (requires { architecture.paper_cost(4, 512); })
+                                                        return architecture.paper_cost(4, 512);
+                                                      else
+                                                        return {};
+                                                    });
     CHECK(cost.tensors.size() == row.tensors);
     CHECK(static_cast<double>(cost.forward()) / 1e9 == doctest::Approx(row.forward).epsilon(1e-6));
     CHECK(static_cast<double>(cost.grad_input()) / 1e9 == doctest::Approx(row.grad_input).epsilon(1e-6));

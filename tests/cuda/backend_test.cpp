@@ -94,7 +94,8 @@ TEST_CASE("Steps like the last one take no more memory from the device") {
   CudaBackend<float> backend(0);
   const auto run_all = [&] {
     for_each_attention_case([&](const auto& test) { run_case(backend, test, initial_values<float>(test)); });
-    run_case(backend, embedding_grad_weight_case(40, 50, 64, 0), initial_values<float>(embedding_grad_weight_case(40, 50, 64, 0)));
+    run_case(backend, embedding_grad_weight_case(40, 50, 64, 0),
+             initial_values<float>(embedding_grad_weight_case(40, 50, 64, 0)));
     run_case(backend, bias_grad_case(500, 64, 0), initial_values<float>(bias_grad_case(500, 64, 0)));
   };
   const Bytes before = backend.memory().in_use;
@@ -121,11 +122,13 @@ TEST_CASE("bf16 products round each factor to the nearest bfloat16, full ones no
   const Extent n = 37;
   CounterRandom random(4, "bf16");
   std::vector<float> values(static_cast<std::size_t>(n * n));
-  for (float& v : values) v = static_cast<float>(random.normal() * std::exp2(static_cast<double>(random.below(60)) - 30));
+  for (float& v : values)
+    v = static_cast<float>(random.normal() * std::exp2(static_cast<double>(random.below(60)) - 30));
   values[0] = 1 + 0x1p-8F;  // ties go to even
   values[1] = 1 + 3 * 0x1p-8F;
   values[2] = -(1 + 0x1p-8F + 0x1p-20F);
-  const std::vector<float> rounded = through_product(ProductPrecision::bf16, values, n), same = through_product(ProductPrecision::full, values, n);
+  const std::vector<float> rounded = through_product(ProductPrecision::bf16, values, n),
+                           same = through_product(ProductPrecision::full, values, n);
   CHECK(same == values);
   CHECK(rounded[0] == 1.0F);
   CHECK(rounded[1] == 1 + 0x1p-6F);
@@ -134,7 +137,8 @@ TEST_CASE("bf16 products round each factor to the nearest bfloat16, full ones no
 }
 
 TEST_CASE("Products in reduced precision are as near as their factors' digits, for every layout") {
-  const std::vector<std::pair<ProductPrecision, double>> precisions = {{ProductPrecision::tf32, 0x1p-10}, {ProductPrecision::bf16, 0x1p-8}};
+  const std::vector<std::pair<ProductPrecision, double>> precisions = {{ProductPrecision::tf32, 0x1p-10},
+                                                                       {ProductPrecision::bf16, 0x1p-8}};
   ReferenceBackend<double> reference;
   for (const auto& [precision, epsilon] : precisions) {
     CudaBackend<float> backend(0, {.products = precision});
@@ -146,7 +150,8 @@ TEST_CASE("Products in reduced precision are as near as their factors' digits, f
           const CaseValues before = initial_values<float>(test);
           const CaseOutcome expected = run_case(reference, test, before), actual = run_case(backend, test, before);
           const double allowed = 4 * epsilon * std::sqrt(129.0);
-          for (std::size_t i = 0; i < expected.values[2].size(); ++i) CHECK(std::abs(actual.values[2][i] - expected.values[2][i]) <= allowed);
+          for (std::size_t i = 0; i < expected.values[2].size(); ++i)
+            CHECK(std::abs(actual.values[2][i] - expected.values[2][i]) <= allowed);
         }
       }
     }
@@ -158,7 +163,8 @@ TEST_CASE("Rows of 65,536 and more, which are more than a grid's second dimensio
   ReferenceBackend<double> reference;
   for (const auto& test : {add_bias_case(70'001, 2, 0), add_bias_case(66'000, 3, 1)}) {
     const CaseValues before = initial_values<float>(test);
-    const std::vector<double> actual = run_case(backend, test, before).values[0], expected = run_case(reference, test, before).values[0];
+    const std::vector<double> actual = run_case(backend, test, before).values[0],
+                              expected = run_case(reference, test, before).values[0];
     for (std::size_t i = 0; i < actual.size(); ++i) REQUIRE(std::abs(actual[i] - expected[i]) < 1e-5);
   }
 }

@@ -87,7 +87,8 @@ TEST_CASE("What was freed is handed out again, so that a step like the last one 
   CachingAllocator allocator(source);
   const auto step = [&] {
     std::vector<void*> blocks;
-    for (const Bytes bytes : {Bytes{1}, 500 * kib, 3 * mib, 77 * mib, 2 * kib, 12 * mib}) blocks.push_back(allocator.allocate(bytes));
+    for (const Bytes bytes : {Bytes{1}, 500 * kib, 3 * mib, 77 * mib, 2 * kib, 12 * mib})
+      blocks.push_back(allocator.allocate(bytes));
     for (void* block : blocks) allocator.deallocate(block);
     return blocks;
   };

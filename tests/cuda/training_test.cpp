@@ -32,7 +32,8 @@ struct Outcome {
 template <Backend B>
 Outcome<B> train(B& backend, const std::string& name, SelectFunction select) {
   auto model = tiny_model(backend, name);
-  Trainer<B> trainer(model, GreenOptions{.flops_ratio = 0.5, .reselect_every = {5, Interval::Unit::steps}}, AdamWOptions{.learning_rate = 5e-4});
+  Trainer<B> trainer(model, GreenOptions{.flops_ratio = 0.5, .reselect_every = {5, Interval::Unit::steps}},
+                     AdamWOptions{.learning_rate = 5e-4});
   trainer.use_selector(std::move(select));
   const auto examples = counting_examples(40);
   TrainingReport report = trainer.fit(examples, {.steps = 20, .batch_size = 4});
@@ -81,17 +82,20 @@ TEST_CASE("Training on CUDA with the CPU's selections has the CPU's losses and w
     for (std::size_t p = 0; p < expected.weights.size(); ++p) {
       const std::string& parameter = model.graph().parameters()[p].name;
       CAPTURE(parameter);
-      if (parameter.ends_with("k_proj.bias")) continue;  // its gradient is zero by mathematics: AdamW follows rounding noise
+      if (parameter.ends_with("k_proj.bias"))
+        continue;  // its gradient is zero by mathematics: AdamW follows rounding noise
       double largest = 0;
       for (std::size_t i = 0; i < expected.weights[p].size(); ++i) {
-        largest = std::max(largest, std::abs(static_cast<double>(actual.weights[p][i]) - static_cast<double>(expected.weights[p][i])));
+        largest = std::max(
+            largest, std::abs(static_cast<double>(actual.weights[p][i]) - static_cast<double>(expected.weights[p][i])));
       }
       CHECK(largest < 1e-4);
     }
   }
 }
 
-TEST_CASE("Left to choose for itself, CUDA keeps its budget, learns, and chooses what is worth the most to the CPU, too") {
+TEST_CASE(
+    "Left to choose for itself, CUDA keeps its budget, learns, and chooses what is worth the most to the CPU, too") {
   for (const std::string& name : names) {
     CAPTURE(name);
     EigenBackend<float> cpu(2);
@@ -110,7 +114,8 @@ TEST_CASE("Left to choose for itself, CUDA keeps its budget, learns, and chooses
     CHECK(report.ratio() <= 0.5);
     CHECK(report.selections.size() == 4);
     for (const auto& selection : report.selections) CHECK(selection.cost <= selection.budget);
-    CHECK(cuda.flops() == report.flops.train + report.flops.importance + report.flops.optimizer + report.flops.evaluation);
+    CHECK(cuda.flops() ==
+          report.flops.train + report.flops.importance + report.flops.optimizer + report.flops.evaluation);
   }
 }
 

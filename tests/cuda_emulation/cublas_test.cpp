@@ -29,9 +29,10 @@ struct Case {
   int count;
   double alpha, beta;
 };
-const std::vector<Case> cases = {{3, 4, 5, false, false, 1, 1, 0},   {3, 4, 5, true, false, 1, 0.5, 1}, {3, 4, 5, false, true, 1, -1, 0.25},
-                                 {3, 4, 5, true, true, 3, 2, 2},     {7, 1, 6, false, false, 4, 1, 0},  {1, 9, 2, true, false, 2, 1, 1},
-                                 {2, 2, 0, false, false, 1, 1, 0.5}, {4, 3, 2, false, true, 1, 0, 3}};
+const std::vector<Case> cases = {{3, 4, 5, false, false, 1, 1, 0},    {3, 4, 5, true, false, 1, 0.5, 1},
+                                 {3, 4, 5, false, true, 1, -1, 0.25}, {3, 4, 5, true, true, 3, 2, 2},
+                                 {7, 1, 6, false, false, 4, 1, 0},    {1, 9, 2, true, false, 2, 1, 1},
+                                 {2, 2, 0, false, false, 1, 1, 0.5},  {4, 3, 2, false, true, 1, 0, 3}};
 
 std::vector<double> small_integers(std::size_t count, unsigned seed) {
   std::mt19937 random(seed);
@@ -41,7 +42,9 @@ std::vector<double> small_integers(std::size_t count, unsigned seed) {
 }
 
 /// Bits of a bfloat16 that has these few bits anyway.
-std::uint16_t bfloat16(double x) { return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(x)) >> 16); }
+std::uint16_t bfloat16(double x) {
+  return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(x)) >> 16);
+}
 double from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
 template <class T>
@@ -70,8 +73,8 @@ constexpr cudaDataType type_of = sizeof(T) == 8   ? CUDA_R_64F
                                  : sizeof(T) == 4 ? CUDA_R_32F
                                                   : CUDA_R_16BF;
 
-/// Integers, so that sums are exact in every type, against the definition written out. Columns and matrices have room between them, which stays as
-/// is.
+/// Integers, so that sums are exact in every type, against the definition written out. Columns and matrices have room
+/// between them, which stays as is.
 template <class In, class Out>
 void check(const Case& c, cublasComputeType_t compute) {
   using Scalar = std::conditional_t<sizeof(In) == 8, double, float>;
@@ -86,9 +89,10 @@ void check(const Case& c, cublasComputeType_t compute) {
   const DeviceArray<In> device_a(as<In>(a)), device_b(as<In>(b));
   const DeviceArray<Out> device_c(as<Out>(expected));
   const Scalar alpha = static_cast<Scalar>(c.alpha), beta = static_cast<Scalar>(c.beta);
-  REQUIRE(cublasGemmStridedBatchedEx(handle.get, c.ta ? CUBLAS_OP_T : CUBLAS_OP_N, c.tb ? CUBLAS_OP_T : CUBLAS_OP_N, c.m, c.n, c.k, &alpha,
-                                     device_a.data(), type_of<In>, lda, sa, device_b.data(), type_of<In>, ldb, sb, &beta, device_c.data(),
-                                     type_of<Out>, ldc, sc, c.count, compute, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS);
+  REQUIRE(cublasGemmStridedBatchedEx(handle.get, c.ta ? CUBLAS_OP_T : CUBLAS_OP_N, c.tb ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                     c.m, c.n, c.k, &alpha, device_a.data(), type_of<In>, lda, sa, device_b.data(),
+                                     type_of<In>, ldb, sb, &beta, device_c.data(), type_of<Out>, ldc, sc, c.count,
+                                     compute, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS);
   for (int batch = 0; batch < c.count; ++batch) {
     for (int j = 0; j < c.n; ++j) {
       for (int i = 0; i < c.m; ++i) {
@@ -129,8 +133,10 @@ TEST_CASE("products are what BLAS defines, in every combination of types") {
 TEST_CASE("C is not read where beta is 0, nor factors where alpha is") {
   const Handle handle;
   const float nan = std::numeric_limits<float>::quiet_NaN(), zero = 0, one = 1;
-  const DeviceArray<float> numbers(std::vector<float>(4, 1)), nans(std::vector<float>(4, nan)), c(std::vector<float>(4, nan));
-  cublasSgemm(handle.get, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, numbers.data(), 2, numbers.data(), 2, &zero, c.data(), 2);
+  const DeviceArray<float> numbers(std::vector<float>(4, 1)), nans(std::vector<float>(4, nan)),
+      c(std::vector<float>(4, nan));
+  cublasSgemm(handle.get, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, numbers.data(), 2, numbers.data(), 2, &zero,
+              c.data(), 2);
   CHECK(c.host() == std::vector<float>(4, 2));
   cublasSgemm(handle.get, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &zero, nans.data(), 2, nans.data(), 2, &one, c.data(), 2);
   CHECK(c.host() == std::vector<float>(4, 2));
@@ -156,9 +162,10 @@ TEST_CASE("what the documentation forbids is refused with its status") {
   const Handle handle;
   const DeviceArray<float> x(std::vector<float>(16, 1)), y(16);
   const float one = 1, zero = 0;
-  const auto product = [&](int m, int n, int k, int lda, int ldb, int ldc, cublasComputeType_t compute, const float* alpha) {
-    return cublasGemmEx(handle.get, CUBLAS_OP_T, CUBLAS_OP_N, m, n, k, alpha, x.data(), CUDA_R_32F, lda, x.data(), CUDA_R_32F, ldb, &zero, y.data(),
-                        CUDA_R_32F, ldc, compute, CUBLAS_GEMM_DEFAULT);
+  const auto product = [&](int m, int n, int k, int lda, int ldb, int ldc, cublasComputeType_t compute,
+                           const float* alpha) {
+    return cublasGemmEx(handle.get, CUBLAS_OP_T, CUBLAS_OP_N, m, n, k, alpha, x.data(), CUDA_R_32F, lda, x.data(),
+                        CUDA_R_32F, ldb, &zero, y.data(), CUDA_R_32F, ldc, compute, CUBLAS_GEMM_DEFAULT);
   };
   CHECK(product(4, 4, 2, 2, 2, 4, CUBLAS_COMPUTE_32F, &one) == CUBLAS_STATUS_SUCCESS);
   CHECK(product(0, 4, 2, 1, 1, 1, CUBLAS_COMPUTE_32F, &one) == CUBLAS_STATUS_SUCCESS);
@@ -173,7 +180,8 @@ TEST_CASE("what the documentation forbids is refused with its status") {
   CHECK(product(4, 4, 2, 2, 2, 4, CUBLAS_COMPUTE_64F, &one) == CUBLAS_STATUS_NOT_SUPPORTED);
   CHECK(product(4, 5, 2, 2, 2, 4, CUBLAS_COMPUTE_32F, &one) == CUBLAS_STATUS_INVALID_VALUE);  // y has 16 elements
   CHECK(take_faults().size() == 7);
-  CHECK(cublasSgemm(nullptr, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, x.data(), 1, x.data(), 1, &zero, y.data(), 1) == CUBLAS_STATUS_NOT_INITIALIZED);
+  CHECK(cublasSgemm(nullptr, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, x.data(), 1, x.data(), 1, &zero, y.data(), 1) ==
+        CUBLAS_STATUS_NOT_INITIALIZED);
   CHECK(take_faults().size() == 1);
 }
 
@@ -181,7 +189,10 @@ TEST_CASE("a workspace is device memory that outlives its use") {
   const Handle handle;
   const float one = 1, zero = 0;
   const DeviceArray<float> x(std::vector<float>(4, 1)), y(4);
-  const auto product = [&] { return cublasSgemm(handle.get, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, x.data(), 2, x.data(), 2, &zero, y.data(), 2); };
+  const auto product = [&] {
+    return cublasSgemm(handle.get, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, x.data(), 2, x.data(), 2, &zero, y.data(),
+                       2);
+  };
   {
     const DeviceArray<char> workspace(4096);
     CHECK(cublasSetWorkspace(handle.get, workspace.data(), 4096) == CUBLAS_STATUS_SUCCESS);

@@ -42,7 +42,8 @@ struct Stream {
 
 /// A launch on a stream.
 template <class... Parameters, class... Arguments>
-cudaError_t start_on(cudaStream_t stream, dim3 grid, dim3 block, std::size_t dynamic_shared, void (*kernel)(Parameters...), Arguments... arguments) {
+cudaError_t start_on(cudaStream_t stream, dim3 grid, dim3 block, std::size_t dynamic_shared,
+                     void (*kernel)(Parameters...), Arguments... arguments) {
   const cudaLaunchConfig_t config{grid, block, dynamic_shared, stream};
   return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the code of a kernel may use beside <cmath>. The stand-in for cuda_runtime.h includes this. Plain __shared__ is missing: it takes the macros.
+// What the code of a kernel may use beside <cmath>. The stand-in for cuda_runtime.h includes this. Plain __shared__ is
+// missing: it takes the macros.
 
 #include <atomic>
 #include <cmath>
@@ -94,7 +95,8 @@ inline int first_lane(int width) { return lane() / width * width; }
 inline void __syncthreads(greentrainer::cuda_emulation::Site site = greentrainer::cuda_emulation::Site::current()) {
   greentrainer::cuda_emulation::block_barrier(site);
 }
-inline void __syncwarp(unsigned mask = 0xffffffffU, greentrainer::cuda_emulation::Site site = greentrainer::cuda_emulation::Site::current()) {
+inline void __syncwarp(unsigned mask = 0xffffffffU,
+                       greentrainer::cuda_emulation::Site site = greentrainer::cuda_emulation::Site::current()) {
   greentrainer::cuda_emulation::warp_barrier(mask, site);
 }
 

@@ -46,7 +46,8 @@ __global__ void places(unsigned* y) {
   const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
   const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-  y[block * threads + thread] = (blockIdx.x + 10 * blockIdx.y + 100 * blockIdx.z) * 1000 + threadIdx.x + 10 * threadIdx.y + 100 * threadIdx.z;
+  y[block * threads + thread] =
+      (blockIdx.x + 10 * blockIdx.y + 100 * blockIdx.z) * 1000 + threadIdx.x + 10 * threadIdx.y + 100 * threadIdx.z;
 }
 
 struct Shuffled {
@@ -83,7 +84,8 @@ __global__ void block_sums(const float* x, int n, float* sums) {
   __syncthreads();
   if (threadIdx.x < 32) {
     sum = threadIdx.x < 8 ? by_warp[threadIdx.x] : 0;
-    for (int distance = 4; distance > 0; distance /= 2) sum += __shfl_down_sync(all, sum, static_cast<unsigned>(distance));
+    for (int distance = 4; distance > 0; distance /= 2)
+      sum += __shfl_down_sync(all, sum, static_cast<unsigned>(distance));
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
   }
 }
@@ -154,7 +156,8 @@ TEST_CASE("threads know where they stand") {
 }
 
 TEST_CASE("shuffles read as CUDA's documentation says") {
-  for (const auto& [width, lane, distance] : {std::tuple{32, 5, 1U}, {32, 31, 16U}, {16, 3, 2U}, {8, 11, 5U}, {4, 0, 8U}, {2, 1, 1U}}) {
+  for (const auto& [width, lane, distance] :
+       {std::tuple{32, 5, 1U}, {32, 31, 16U}, {16, 3, 2U}, {8, 11, 5U}, {4, 0, 8U}, {2, 1, 1U}}) {
     in_every_mode([width = width, lane = lane, distance = distance] {
       CAPTURE(width);
       CAPTURE(distance);
@@ -193,7 +196,8 @@ TEST_CASE("correct kernels give the same results in every mode") {
     sums.push_back(y.host());
   });
   for (std::size_t block = 0; block < 4; ++block) {
-    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(block * 256), end = block < 3 ? begin + 256 : values.end();
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(block * 256),
+               end = block < 3 ? begin + 256 : values.end();
     CHECK(sums[0][block] == doctest::Approx(std::accumulate(begin, end, 0.0)).epsilon(1e-5));
   }
   for (const std::vector<float>& other : sums) CHECK(other == sums[0]);

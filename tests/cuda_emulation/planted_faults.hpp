@@ -1,6 +1,7 @@
 #pragma once
 
-// Programs with one fault each. A function says whether its results are wrong; what else the emulation finds, it says itself.
+// Programs with one fault each. A function says whether its results are wrong; what else the emulation finds, it says
+// itself.
 
 #include <array>
 #include <cublas_v2.h>
@@ -90,7 +91,8 @@ bool reverse() {
   return y.host() != std::vector<float>(values.rbegin(), values.rend());
 }
 
-/// Each round adds what the next thread has. The second barrier keeps the next round from overwriting what is still to be read.
+/// Each round adds what the next thread has. The second barrier keeps the next round from overwriting what is still to
+/// be read.
 template <bool SecondBarrier>
 __global__ void rounds_kernel(float* y) {
   GREENTRAINER_SHARED_ARRAY(float, row, 64);
@@ -381,7 +383,8 @@ inline bool product(int lda, std::size_t elements_of_a, int shift = 0) {
   const DeviceArray<float> a(std::vector<float>(elements_of_a, 1.0F)), b(std::vector<float>(24, 1.0F)), c(32);
   const float one = 1, zero = 0;
   const auto* moved = reinterpret_cast<const float*>(reinterpret_cast<const char*>(a.data()) + shift);
-  return cublasSgemm(cublas.handle, CUBLAS_OP_N, CUBLAS_OP_N, 8, 4, 6, &one, moved, lda, b.data(), 6, &zero, c.data(), 8) != CUBLAS_STATUS_SUCCESS ||
+  return cublasSgemm(cublas.handle, CUBLAS_OP_N, CUBLAS_OP_N, 8, 4, 6, &one, moved, lda, b.data(), 6, &zero, c.data(),
+                     8) != CUBLAS_STATUS_SUCCESS ||
          c.host() != std::vector<float>(32, 6.0F);
 }
 inline bool bad_leading_dimension() { return product(7, 48); }
@@ -392,8 +395,9 @@ inline bool overlapping_batches() {
   const Cublas cublas;
   const DeviceArray<float> a(std::vector<float>(4, 1.0F)), c(8);
   const float one = 1, zero = 0;
-  return cublasGemmStridedBatchedEx(cublas.handle, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, a.data(), CUDA_R_32F, 2, 0, a.data(), CUDA_R_32F, 2, 0,
-                                    &zero, c.data(), CUDA_R_32F, 2, 3, 2, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS;
+  return cublasGemmStridedBatchedEx(cublas.handle, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, a.data(), CUDA_R_32F, 2, 0,
+                                    a.data(), CUDA_R_32F, 2, 0, &zero, c.data(), CUDA_R_32F, 2, 3, 2,
+                                    CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS;
 }
 
 }  // namespace greentrainer::cuda_emulation::planted

@@ -182,15 +182,18 @@ TEST_CASE("devices are those of the settings, of compute capability 8.0") {
 TEST_CASE("more shared memory is there for a kernel that asks") {
   const std::size_t most = 163 << 10;
   const DeviceArray<char> y(1);
-  const auto use = [&](std::size_t bytes) { return start_on(nullptr, 1, 1, bytes, kernels::shared_bytes, static_cast<int>(bytes) - 1, y.data()); };
+  const auto use = [&](std::size_t bytes) {
+    return start_on(nullptr, 1, 1, bytes, kernels::shared_bytes, static_cast<int>(bytes) - 1, y.data());
+  };
   CHECK(use(48 << 10) == cudaSuccess);
   CHECK(use(50 << 10) == cudaErrorInvalidValue);
-  CHECK(cudaFuncSetAttribute(kernels::shared_bytes, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most)) == cudaSuccess);
+  CHECK(cudaFuncSetAttribute(kernels::shared_bytes, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(most)) == cudaSuccess);
   CHECK(use(most) == cudaSuccess);
   CHECK(y.host().front() == 1);
   CHECK(use(most + 1) == cudaErrorInvalidValue);
-  CHECK(cudaFuncSetAttribute(kernels::shared_bytes, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most) + 1) ==
-        cudaErrorInvalidValue);
+  CHECK(cudaFuncSetAttribute(kernels::shared_bytes, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(most) + 1) == cudaErrorInvalidValue);
   CHECK(take_faults().size() == 3);
 }
 
@@ -207,9 +210,12 @@ TEST_CASE("after a fault of a kernel every call fails with it, until the faults 
     CHECK(cudaGetLastError() == cudaErrorLaunchFailure);
     CHECK(cudaMemsetAsync(y.data(), 0, sizeof(int)) == cudaErrorLaunchFailure);
     CHECK(cudaGetLastError() == cudaErrorLaunchFailure);
-    const std::string name = cudaGetErrorName(cudaErrorLaunchFailure), text = cudaGetErrorString(cudaErrorLaunchFailure);
+    const std::string name = cudaGetErrorName(cudaErrorLaunchFailure),
+                      text = cudaGetErrorString(cudaErrorLaunchFailure);
     CHECK(name == "cudaErrorLaunchFailure");
-    CHECK(contains(text, "unspecified launch failure: [kernels::fail] block (0, 0, 0), thread (1, 0, 0): expected every thread of the block at"));
+    CHECK(contains(text,
+                   "unspecified launch failure: [kernels::fail] block (0, 0, 0), thread (1, 0, 0): expected every "
+                   "thread of the block at"));
     CHECK(take_faults().size() == 1);
     CHECK(y.host() == std::vector<int>{5, 0});
     CHECK(cudaStreamDestroy(stream) == cudaSuccess);
@@ -229,6 +235,7 @@ TEST_CASE("the host may not touch protected device memory, kernels and copies ma
   data[1] = 4;
   const std::vector<std::string> faults = take_faults();
   REQUIRE(faults.size() == 1);
-  CHECK(contains(faults[0], "[host] expected accesses to memory of the host, got one to byte 4 of device memory (8 bytes)"));
+  CHECK(contains(faults[0],
+                 "[host] expected accesses to memory of the host, got one to byte 4 of device memory (8 bytes)"));
   CHECK(x.host() == std::vector<float>{3, 4});
 }

@@ -17,7 +17,8 @@ namespace {
 const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
 
 Dataset load(const std::string& contents, const Tokenizer* tokenizer, DataOptions options = {}) {
-  const auto path = std::filesystem::temp_directory_path() / ("greentrainer_data_" + std::to_string(std::hash<std::string>{}(contents)) + ".jsonl");
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("greentrainer_data_" + std::to_string(std::hash<std::string>{}(contents)) + ".jsonl");
   std::ofstream(path, std::ios::binary) << contents;
   struct Remove {
     std::filesystem::path path;
@@ -60,30 +61,36 @@ TEST_CASE("truncation cuts the end of the prompt, never the completion, and is c
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   const std::string row = R"({"prompt": "the cat sat on the mat and looked at the moon", "completion": " all night"})";
   const auto whole = load(row, tokenizer.get()).examples[0];
-  const auto completion = std::count_if(whole.labels.begin(), whole.labels.end(), [](Index label) { return label != ignore_label; });
+  const auto completion =
+      std::count_if(whole.labels.begin(), whole.labels.end(), [](Index label) { return label != ignore_label; });
   const auto cut = load(row, tokenizer.get(), {.max_tokens = completion + 3});
   CHECK(cut.rows_truncated == 1);
   REQUIRE(cut.examples.size() == 1);
   CHECK(static_cast<Extent>(cut.examples[0].input_ids.size()) == completion + 3);
   CHECK(std::equal(whole.input_ids.begin(), whole.input_ids.begin() + 3, cut.examples[0].input_ids.begin()));
-  CHECK(std::equal(whole.input_ids.end() - completion, whole.input_ids.end(), cut.examples[0].input_ids.end() - completion));
-  const auto both = load(row + "\n" + R"({"prompt": "a", "completion": "b"})", tokenizer.get(), {.max_tokens = completion - 1});
+  CHECK(std::equal(whole.input_ids.end() - completion, whole.input_ids.end(),
+                   cut.examples[0].input_ids.end() - completion));
+  const auto both =
+      load(row + "\n" + R"({"prompt": "a", "completion": "b"})", tokenizer.get(), {.max_tokens = completion - 1});
   CHECK(both.rows_dropped == 1);
   CHECK(both.lines == std::vector<Extent>{2});
 }
 
 TEST_CASE("a range of rows counts those that are not blank, and nothing outside it is read") {
-  const std::string rows = "no JSON at all\n\n{\"text\": \"one cat\"}\n{\"text\": \"two cats\"}\n\n{\"text\": \"three cats\"}\nnor here\n";
+  const std::string rows =
+      "no JSON at all\n\n{\"text\": \"one cat\"}\n{\"text\": \"two cats\"}\n\n{\"text\": \"three cats\"}\nnor here\n";
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   CHECK(load(rows, tokenizer.get(), {.rows = {1, 4}}).lines == std::vector<Extent>{3, 4, 6});
   CHECK(load(rows, tokenizer.get(), {.rows = {2, 3}}).lines == std::vector<Extent>{4});
   CHECK(error_of(rows, tokenizer.get()).find("line 1") != std::string::npos);
   CHECK(error_of(rows, tokenizer.get(), {.rows = {3, 100}}).find("line 7") != std::string::npos);
-  CHECK(error_of(rows, tokenizer.get(), {.rows = {5, 100}}).find("expected at least one row from row 5 on, counted from 0, got none") !=
-        std::string::npos);
+  CHECK(error_of(rows, tokenizer.get(), {.rows = {5, 100}})
+            .find("expected at least one row from row 5 on, counted from 0, got none") != std::string::npos);
   const std::string labelled = "good\t1\nbad\t0\nfine\t1\n";
-  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {1, 3}}).lines == std::vector<Extent>{2, 3});
-  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {2, 2000}}).lines == std::vector<Extent>{3});
+  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {1, 3}}).lines ==
+        std::vector<Extent>{2, 3});
+  CHECK(load(labelled, tokenizer.get(), {.dataset = "uci_sentiment", .rows = {2, 2000}}).lines ==
+        std::vector<Extent>{3});
 }
 
 TEST_CASE("plain text carries loss everywhere and loses its end") {
@@ -96,7 +103,8 @@ TEST_CASE("plain text carries loss everywhere and loses its end") {
 
 TEST_CASE("ChatML: loss on the assistant's words and its end mark") {
   const auto tokenizer = load_tokenizer(root / "tests/golden/tokenizers/byte-bpe");
-  const auto data = load(R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]})", tokenizer.get());
+  const auto data = load(
+      R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]})", tokenizer.get());
   std::vector<Index> labelled;
   for (const Index label : data.examples[0].labels) {
     if (label != ignore_label) labelled.push_back(label);
@@ -104,20 +112,24 @@ TEST_CASE("ChatML: loss on the assistant's words and its end mark") {
   auto expected = tokenizer->encode("Yes<|im_end|>");
   CHECK(labelled == expected);
   const auto llama = load_tokenizer(root / "examples/data/stories260k");
-  CHECK(error_of(R"({"messages": [{"role": "user", "content": "Hi"}]})", llama.get()).find("ChatML") != std::string::npos);
+  CHECK(error_of(R"({"messages": [{"role": "user", "content": "Hi"}]})", llama.get()).find("ChatML") !=
+        std::string::npos);
 }
 
 TEST_CASE("data sets in their own form") {
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
-  const auto original = load_jsonl(root / "examples/data/scitldr/scitldr-original.jsonl", *tokenizer, {.dataset = "scitldr"});
+  const auto original =
+      load_jsonl(root / "examples/data/scitldr/scitldr-original.jsonl", *tokenizer, {.dataset = "scitldr"});
   CHECK(original.rows == 20);
   CHECK(original.examples.size() == 20);
-  CHECK_THROWS_AS(load_jsonl(root / "examples/data/scitldr/scitldr-original.jsonl", *tokenizer, {.dataset = "scitdlr"}), UsageError);
+  CHECK_THROWS_AS(load_jsonl(root / "examples/data/scitldr/scitldr-original.jsonl", *tokenizer, {.dataset = "scitdlr"}),
+                  UsageError);
 }
 
 TEST_CASE("rows without a label that can be predicted are dropped and counted") {
   const auto data =
-      load("{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n\n", nullptr, {.vocabulary = 3});
+      load("{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1, 2], \"labels\": [-100, 2]}\n\n",
+           nullptr, {.vocabulary = 3});
   CHECK(data.rows == 2);
   CHECK(data.rows_dropped == 1);
   CHECK(data.examples.size() == 1);
@@ -128,9 +140,10 @@ TEST_CASE("bad lines name file and line") {
     return error_of("{\"input_ids\": [1, 2], \"labels\": [1, 2]}\n" + line, nullptr, {.vocabulary = 3});
   };
   for (const char* line :
-       {"{\"input_ids\": [1, 2]", "[1]", "{\"input_ids\": [1, 3], \"labels\": [1, 3]}", "{\"input_ids\": [1, 2], \"labels\": [1]}",
-        "{\"input_ids\": [1.5, 2], \"labels\": [1, 2]}", "{\"input_ids\": [1, 99999999999], \"labels\": [1, 2]}", "{\"other\": 1}",
-        "{\"text\": \"no tokenizer\"}", "{\"input_ids\": \"1 2\", \"labels\": [1, 2]}", "{\"input_ids\": [-1, 2], \"labels\": [1, 2]}"}) {
+       {"{\"input_ids\": [1, 2]", "[1]", "{\"input_ids\": [1, 3], \"labels\": [1, 3]}",
+        "{\"input_ids\": [1, 2], \"labels\": [1]}", "{\"input_ids\": [1.5, 2], \"labels\": [1, 2]}",
+        "{\"input_ids\": [1, 99999999999], \"labels\": [1, 2]}", "{\"other\": 1}", "{\"text\": \"no tokenizer\"}",
+        "{\"input_ids\": \"1 2\", \"labels\": [1, 2]}", "{\"input_ids\": [-1, 2], \"labels\": [1, 2]}"}) {
     CAPTURE(line);
     const std::string error = bad(line);
     CAPTURE(error);

@@ -18,7 +18,8 @@ const auto tokenizer = load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_
 
 TEST_CASE("a prompt is what training puts before the answer") {
   const TemporaryFolder folder;
-  const auto path = folder.write("rows.jsonl", "{\"prompt\": \"Once upon\", \"completion\": \" a time\"}\n\n{\"prompt\": \"Tim\"}\n");
+  const auto path =
+      folder.write("rows.jsonl", "{\"prompt\": \"Once upon\", \"completion\": \" a time\"}\n\n{\"prompt\": \"Tim\"}\n");
   const Prompts prompts = load_prompts(path, *tokenizer, {}, 16);
   REQUIRE(prompts.ids.size() == 2);
   CHECK(prompts.lines == std::vector<Extent>{1, 3});
@@ -35,13 +36,16 @@ TEST_CASE("a prompt is what training puts before the answer") {
 
 TEST_CASE("prompts leave room for what is generated, and data sets give all references") {
   const TemporaryFolder folder;
-  const auto path = folder.write("dev.jsonl", R"({"source": ["The cat sat on the mat and looked at the moon."], "target": ["A", "B"]})");
+  const auto path = folder.write(
+      "dev.jsonl", R"({"source": ["The cat sat on the mat and looked at the moon."], "target": ["A", "B"]})");
   const Prompts prompts = load_prompts(path, *tokenizer, {.max_tokens = 40, .dataset = "scitldr"}, 20);
   CHECK(prompts.ids.at(0).size() == 20);
   CHECK(prompts.rows_truncated == 1);
   CHECK(prompts.references.at(0) == std::vector<std::string>{"A", "B"});
-  const DataOptions encoder_decoder{.max_tokens = 20, .dataset = "scitldr", .target = TargetOptions{.shift = {}, .max_tokens = 64}};
-  CHECK(load_prompts(path, *tokenizer, encoder_decoder, 1000).ids.at(0).size() == 20);  // what is generated has room of its own
+  const DataOptions encoder_decoder{
+      .max_tokens = 20, .dataset = "scitldr", .target = TargetOptions{.shift = {}, .max_tokens = 64}};
+  CHECK(load_prompts(path, *tokenizer, encoder_decoder, 1000).ids.at(0).size() ==
+        20);  // what is generated has room of its own
 }
 
 TEST_CASE("rows without a prompt name file and line") {
@@ -49,8 +53,10 @@ TEST_CASE("rows without a prompt name file and line") {
   const auto error = [&](const std::string& rows) {
     return testing::error_of<Error>([&] { load_prompts(folder.write("rows.jsonl", rows), *tokenizer, {}, 1); });
   };
-  CHECK(testing::has(error("{\"prompt\": \"a\"}\n{\"text\": \"b\"}\n"), "rows.jsonl, line 2: field \"prompt\": expected a text, got nothing"));
-  CHECK(testing::has(error("{\"prompt\": \"a\", \"completion\": 1}\n"), "rows.jsonl, line 1: field \"completion\": expected a text, got number"));
+  CHECK(testing::has(error("{\"prompt\": \"a\"}\n{\"text\": \"b\"}\n"),
+                     "rows.jsonl, line 2: field \"prompt\": expected a text, got nothing"));
+  CHECK(testing::has(error("{\"prompt\": \"a\", \"completion\": 1}\n"),
+                     "rows.jsonl, line 1: field \"completion\": expected a text, got number"));
   CHECK(testing::has(error("[\n"), "rows.jsonl, line 1: row: expected one JSON object"));
   CHECK(testing::has(error("\n"), "rows.jsonl: expected at least one row, got none"));
 }

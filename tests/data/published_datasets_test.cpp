@@ -17,10 +17,13 @@ TEST_CASE("every row of the published files is read") {
   for (const File& file :
        {File{"scitldr", "scitldr/train.jsonl", 1992, 1992}, File{"scitldr", "scitldr/dev.jsonl", 619, 1453},
         File{"scitldr", "scitldr/test.jsonl", 618, 1967}, File{"dialogsum", "dialogsum/train.jsonl", 12460, 12460},
-        File{"dialogsum", "dialogsum/dev.jsonl", 500, 500}, File{"webquestions", "webquestions/trainmodel.json", 2834, 6668},
+        File{"dialogsum", "dialogsum/dev.jsonl", 500, 500},
+        File{"webquestions", "webquestions/trainmodel.json", 2834, 6668},
         File{"webquestions", "webquestions/test.json", 2032, 4863}, File{"piqa", "piqa/valid.jsonl", 1838, 1838},
-        File{"xquad", "xquad/xquad.en.json", 1190, 1190}, File{"uci_sentiment", "uci_sentiment/amazon_cells_labelled.txt", 1000, 1000},
-        File{"uci_sentiment", "uci_sentiment/imdb_labelled.txt", 1000, 1000}, File{"uci_sentiment", "uci_sentiment/yelp_labelled.txt", 1000, 1000}}) {
+        File{"xquad", "xquad/xquad.en.json", 1190, 1190},
+        File{"uci_sentiment", "uci_sentiment/amazon_cells_labelled.txt", 1000, 1000},
+        File{"uci_sentiment", "uci_sentiment/imdb_labelled.txt", 1000, 1000},
+        File{"uci_sentiment", "uci_sentiment/yelp_labelled.txt", 1000, 1000}}) {
     CAPTURE(file.path);
     const auto rows = dataset_form(file.form).read(folder / file.path);
     CHECK(rows.size() == file.rows);

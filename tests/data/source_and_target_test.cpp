@@ -14,12 +14,16 @@ namespace {
 
 const TargetShift shift{.start = 7, .pad = 9};
 
-Dataset load(const std::string& rows, Extent max_tokens = 512, Extent max_target = 512, const std::string& dataset = {}) {
-  static const auto tokenizer = load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+Dataset load(const std::string& rows, Extent max_tokens = 512, Extent max_target = 512,
+             const std::string& dataset = {}) {
+  static const auto tokenizer =
+      load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
   const testing::TemporaryFolder folder;
-  return load_jsonl(
-      folder.write("rows.jsonl", rows), tokenizer.get(),
-      {.max_tokens = max_tokens, .dataset = dataset, .vocabulary = 512, .target = TargetOptions{.shift = shift, .max_tokens = max_target}});
+  return load_jsonl(folder.write("rows.jsonl", rows), tokenizer.get(),
+                    {.max_tokens = max_tokens,
+                     .dataset = dataset,
+                     .vocabulary = 512,
+                     .target = TargetOptions{.shift = shift, .max_tokens = max_target}});
 }
 std::vector<Index> ids_of(const std::string& text, bool eos = true) {
   const auto tokenizer = load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");

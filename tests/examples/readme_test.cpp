@@ -28,5 +28,6 @@ TEST_CASE("the backend of a few lines in backends/README.md is that of examples/
   const auto begin = program.find("template <gt::Backend B>"), end = program.find("int main");
   REQUIRE(begin < end);
   REQUIRE(end != std::string::npos);
-  CHECK(contents("backends/README.md").find("```cpp\n" + program.substr(begin, end - 1 - begin) + "```") != std::string::npos);
+  CHECK(contents("backends/README.md").find("```cpp\n" + program.substr(begin, end - 1 - begin) + "```") !=
+        std::string::npos);
 }

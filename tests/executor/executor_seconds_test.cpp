@@ -25,8 +25,8 @@ struct LateBackend : EigenBackend<float> {
 
 TEST_CASE("the seconds of a pass contain the work that was started and not done, forward and backward apart") {
   LateBackend backend;
-  const auto llama =
-      Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/llama-gqa-tied/config.json"));
+  const auto llama = Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                                         "tests/golden/models/llama-gqa-tied/config.json"));
   Model<LateBackend> model(backend, llama.graph<LateBackend>(), facts_of(llama));
   testing::randomize(model, 3);
   const Batch batch = testing::random_batch(96, {8}, 1);

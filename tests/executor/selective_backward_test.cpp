@@ -1,4 +1,5 @@
-// What a selection trains is exactly what full backward would have given it; what it costs and keeps is exactly what the plan says.
+// What a selection trains is exactly what full backward would have given it; what it costs and keeps is exactly what
+// the plan says.
 
 #include <cstring>
 
@@ -22,7 +23,8 @@ namespace {
 using Counting = CountingBackend<EigenBackend<float>>;
 using Bits = std::vector<std::vector<float>>;
 
-/// Bytes of forward values that the plan's steps read, and of what the loss reads: from the steps alone, not from lifetimes.
+/// Bytes of forward values that the plan's steps read, and of what the loss reads: from the steps alone, not from
+/// lifetimes.
 Bytes kept_by_plan(const TensorGraph<Counting>& graph, const BackwardPlan& plan, const Workload& workload) {
   std::vector<bool> kept(graph.values().size(), false);
   for (const ValueId v : graph.operators().back().inputs) kept[static_cast<std::size_t>(v)] = true;
@@ -54,7 +56,10 @@ struct Run {
 class Fixture {
  public:
   Fixture(Counting& backend, TensorGraph<Counting> graph, ModelFacts facts, Batch batch)
-      : backend_(backend), model_(backend, std::move(graph), std::move(facts)), batch_(std::move(batch)), workload_(workload_of(batch_)) {
+      : backend_(backend),
+        model_(backend, std::move(graph), std::move(facts)),
+        batch_(std::move(batch)),
+        workload_(workload_of(batch_)) {
     testing::randomize(model_, 7);
     model_.executor().poison_dead_memory(true);
     full_ = run(make_schedule(model_.graph(), select_all(model_.graph())), select_all(model_.graph()));
@@ -70,8 +75,11 @@ class Fixture {
     gradients.zero();
     backend_.reset();
     const DropoutSeed dropout{.seed = 5, .pass = 3};
-    model_.executor().run(schedule, batch_, 1.0 / static_cast<double>(batch_.labelled()), &gradients, nullptr, {}, &dropout);
-    Run result{.gradients = Bits(graph().parameters().size()), .flops = backend_.flops(), .kept = model_.executor().observed().kept_bytes};
+    model_.executor().run(schedule, batch_, 1.0 / static_cast<double>(batch_.labelled()), &gradients, nullptr, {},
+                          &dropout);
+    Run result{.gradients = Bits(graph().parameters().size()),
+               .flops = backend_.flops(),
+               .kept = model_.executor().observed().kept_bytes};
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph().parameters().size()); ++id) {
       if (selection.contains(id)) result.gradients[static_cast<std::size_t>(id)] = gradients[id].download();
     }
@@ -92,7 +100,9 @@ class Fixture {
     const ExactCost<Counting> cost;
     return run.flops == evaluate(forward_cost(graph(), cost) + backward_cost(graph(), plan, cost), workload_);
   }
-  bool memory_agrees(const Run& run, const BackwardPlan& plan) const { return run.kept == kept_by_plan(graph(), plan, workload_); }
+  bool memory_agrees(const Run& run, const BackwardPlan& plan) const {
+    return run.kept == kept_by_plan(graph(), plan, workload_);
+  }
 
  private:
   Counting& backend_;
@@ -106,7 +116,8 @@ Selection random_selection(const TensorGraph<Counting>& graph, std::uint64_t see
   CounterRandom random(seed, "selection");
   const double density = std::array{0.02, 0.1, 0.4, 0.9}[seed % 4];
   Selection selection = select_where(graph, [&](const Parameter&) { return random.uniform() < density; });
-  if (selection.count() == 0) selection.insert(static_cast<ParameterId>(random.below(static_cast<std::uint32_t>(graph.parameters().size()))));
+  if (selection.count() == 0)
+    selection.insert(static_cast<ParameterId>(random.below(static_cast<std::uint32_t>(graph.parameters().size()))));
   return selection;
 }
 
@@ -122,8 +133,8 @@ std::vector<Fixture> fixtures(Counting& backend) {
       return 0;
     });
   }
-  all.emplace_back(backend, testing::encoder_decoder_graph<Counting>(50, 16, 4), ModelFacts{"encoder-decoder", 50, 64, {}},
-                   testing::random_batch(50, {7, 3, 10}, 4, 6));
+  all.emplace_back(backend, testing::encoder_decoder_graph<Counting>(50, 16, 4),
+                   ModelFacts{"encoder-decoder", 50, 64, {}}, testing::random_batch(50, {7, 3, 10}, 4, 6));
   return all;
 }
 
@@ -147,7 +158,8 @@ TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the 
       REQUIRE(fixture.gradients_agree(run, selection));
       REQUIRE(fixture.flops_agree(run, schedule.plan));
       REQUIRE(fixture.memory_agrees(run, schedule.plan));
-      const auto planned = evaluate(backward_cost(fixture.graph(), schedule.plan, ExactCost<Counting>{}), fixture.workload());
+      const auto planned =
+          evaluate(backward_cost(fixture.graph(), schedule.plan, ExactCost<Counting>{}), fixture.workload());
       REQUIRE(cost_of(dag, selection.mask()) == planned);  // what selectors price is what plans compute
     }
   }
@@ -211,10 +223,12 @@ TEST_CASE("planted faults are seen") {
 
 TEST_CASE("the deepest attention forms only the gradients that a selected projection needs") {
   Counting backend(1);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/opt-pre/config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                              "tests/golden/models/opt-pre/config.json");
   const auto graph = Opt::read(config).graph<Counting>();
   const auto parts_of_deepest_attention = [&](const std::string& projection) {
-    const auto plan = make_backward_plan(graph, select_listed(graph, {"model.decoder.layers.0.self_attn." + projection}));
+    const auto plan =
+        make_backward_plan(graph, select_listed(graph, {"model.decoder.layers.0.self_attn." + projection}));
     for (const auto& step : plan.steps) {
       if (graph.op(step.op).name == "model.decoder.layers.0.self_attn") return step.parts;
     }
@@ -223,13 +237,16 @@ TEST_CASE("the deepest attention forms only the gradients that a selected projec
   using A = Attention;
   CHECK(parts_of_deepest_attention("out_proj.weight") == 0);
   CHECK(parts_of_deepest_attention("v_proj.weight") == (bit(A::probabilities) | bit(A::grad_value)));
-  CHECK(parts_of_deepest_attention("q_proj.bias") == (bit(A::probabilities) | bit(A::grad_scores) | bit(A::grad_query)));
-  CHECK(parts_of_deepest_attention("k_proj.weight") == (bit(A::probabilities) | bit(A::grad_scores) | bit(A::grad_key)));
+  CHECK(parts_of_deepest_attention("q_proj.bias") ==
+        (bit(A::probabilities) | bit(A::grad_scores) | bit(A::grad_query)));
+  CHECK(parts_of_deepest_attention("k_proj.weight") ==
+        (bit(A::probabilities) | bit(A::grad_scores) | bit(A::grad_key)));
 }
 
 TEST_CASE("a frozen linear layer keeps no input, and nothing below the deepest selected parameter is kept") {
   Counting backend(1);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/llama-mha-untied/config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                              "tests/golden/models/llama-mha-untied/config.json");
   const auto graph = Llama::read(config).graph<Counting>();
   const auto plan = make_backward_plan(graph, select_listed(graph, {"model.layers.1.mlp.up_proj.weight"}));
   for (const auto& step : plan.steps) {
@@ -243,7 +260,8 @@ TEST_CASE("a frozen linear layer keeps no input, and nothing below the deepest s
 
 TEST_CASE("after the largest batch a step allocates nothing") {
   Counting backend(2);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/llama-gqa-tied/config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                              "tests/golden/models/llama-gqa-tied/config.json");
   const Llama llama = Llama::read(config);
   Model<Counting> model(backend, llama.graph<Counting>(), facts_of(llama));
   testing::randomize(model, 1);
@@ -253,6 +271,7 @@ TEST_CASE("after the largest batch a step allocates nothing") {
   gradients.select(model.graph(), all);
   model.executor().run(schedule, testing::random_batch(96, {20, 30}, 1), 1, &gradients);
   const auto allocations = backend.memory().allocations;
-  for (std::uint64_t s = 2; s < 6; ++s) model.executor().run(schedule, testing::random_batch(96, {static_cast<Extent>(5 * s), 7}, s), 1, &gradients);
+  for (std::uint64_t s = 2; s < 6; ++s)
+    model.executor().run(schedule, testing::random_batch(96, {static_cast<Extent>(5 * s), 7}, s), 1, &gradients);
   CHECK(backend.memory().allocations == allocations);
 }

@@ -20,7 +20,8 @@ namespace {
 
 template <Backend B>
 Model<B> random_model(B& backend, const testing::ModelVariant& variant) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / variant.model / "config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
+                                              variant.model / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(variant.options), facts_of(architecture));
     testing::randomize(model, 5);
@@ -45,7 +46,9 @@ struct Prompts {
       sources.append(source_of.back());
     }
   }
-  std::vector<Index> prompt(std::size_t p) const { return {tokens.ids.begin() + tokens.offsets[p], tokens.ids.begin() + tokens.offsets[p + 1]}; }
+  std::vector<Index> prompt(std::size_t p) const {
+    return {tokens.ids.begin() + tokens.offsets[p], tokens.ids.begin() + tokens.offsets[p + 1]};
+  }
 
   PackedTokens tokens, sources;
   std::vector<std::vector<Index>> source_of;
@@ -53,7 +56,8 @@ struct Prompts {
 
 /// Logits behind a sequence, by running all of it.
 template <Backend B>
-std::vector<typename B::Scalar> logits_behind(Model<B>& model, const std::vector<Index>& ids, const std::vector<Index>* source) {
+std::vector<typename B::Scalar> logits_behind(Model<B>& model, const std::vector<Index>& ids,
+                                              const std::vector<Index>* source) {
   PackedTokens tokens, sources;
   tokens.append(ids);
   if (source != nullptr) sources.append(*source);
@@ -63,8 +67,8 @@ std::vector<typename B::Scalar> logits_behind(Model<B>& model, const std::vector
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a step gives the logits of the whole sequence, through branching and dropping out", B, EigenBackend<double>,
-                   OpaqueBackend<EigenBackend<float>>) {
+TEST_CASE_TEMPLATE("a step gives the logits of the whole sequence, through branching and dropping out", B,
+                   EigenBackend<double>, OpaqueBackend<EigenBackend<float>>) {
   using T = typename B::Scalar;
   B backend(2);
   for (const testing::ModelVariant& variant : testing::model_variants()) {
@@ -81,8 +85,8 @@ TEST_CASE_TEMPLATE("a step gives the logits of the whole sequence, through branc
         std::size_t row = 0;
         for (const auto& [slot, ids] : open) {
           CAPTURE(slot);
-          const auto expected =
-              logits_behind(model, ids, prompts.source_of.empty() ? nullptr : &prompts.source_of[static_cast<std::size_t>(slot / 2)]);
+          const auto expected = logits_behind(
+              model, ids, prompts.source_of.empty() ? nullptr : &prompts.source_of[static_cast<std::size_t>(slot / 2)]);
           const std::span<const T> got(logits.data() + row++ * vocabulary, vocabulary);
           CHECK(testing::relative_difference(got, std::span<const T>(expected)) < (sizeof(T) == 8 ? 1e-12 : 1e-5));
         }
@@ -133,7 +137,8 @@ TEST_CASE("prompts and steps cost what the cost model says") {
     };
     backend.reset();
     executor.start(prompts.tokens, prompts.sources, {.slots_a_prompt = 1, .steps = 8});
-    Workload workload = workload_of(Batch{.decoder = prompts.tokens, .encoder = prompts.sources, .label_rows = {}, .labels = {}});
+    Workload workload =
+        workload_of(Batch{.decoder = prompts.tokens, .encoder = prompts.sources, .label_rows = {}, .labels = {}});
     workload[Measure::labelled_tokens] = 3;
     CHECK(backend.flops() == expected(workload));
 
@@ -158,7 +163,8 @@ TEST_CASE("prompts and steps cost what the cost model says") {
 }
 
 TEST_CASE("a plan caches keys and values, and runs an encoder once") {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/t5-tied-relu/config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                              "tests/golden/models/t5-tied-relu/config.json");
   const T5 t5 = T5::read(config);
   const auto graph = t5.graph<ExactCost<EigenBackend<float>>>();
   const DecodingPlan plan = make_decoding_plan(graph);

@@ -36,11 +36,12 @@ struct GoldenGeneration {
   };
 
   explicit GoldenGeneration(const std::string& name)
-      : json(read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation" / (name + ".json"))),
+      : json(read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation" /
+                            (name + ".json"))),
         prompts(json.at("prompts").get<std::vector<std::vector<Index>>>()) {
     for (const Json& c : json.at("cases")) {
-      cases.push_back({c.at("name"), golden_options(c.at("options")), c.at("ids").get<std::vector<std::vector<Index>>>(),
-                       c.at("scores").get<std::vector<double>>()});
+      cases.push_back({c.at("name"), golden_options(c.at("options")),
+                       c.at("ids").get<std::vector<std::vector<Index>>>(), c.at("scores").get<std::vector<double>>()});
     }
   }
 

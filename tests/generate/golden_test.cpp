@@ -1,4 +1,5 @@
-// Generation gives the tokens that transformers gives, for every architecture, on every backend, whatever else is in the batch.
+// Generation gives the tokens that transformers gives, for every architecture, on every backend, whatever else is in
+// the batch.
 
 #include <doctest/doctest.h>
 
@@ -16,7 +17,8 @@ TEST_CASE_TEMPLATE("tiny models generate what transformers generates", B, EigenB
   B backend(2);
   for (const std::string& name : testing::golden_names()) {
     CAPTURE(name);
-    auto model = load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend);
+    auto model =
+        load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend);
     const testing::GoldenGeneration golden(name);
     CHECK(golden.cases.size() >= 10);
     for (const auto& test : golden.cases) {

@@ -13,7 +13,8 @@ using namespace greentrainer;
 
 TEST_CASE("SmolLM2-135M: greedily and by beam search, in one batch") {
   const char* folder = std::getenv("GREENTRAINER_SMOLLM2");
-  if (folder == nullptr) GREENTRAINER_SKIP("no GREENTRAINER_SMOLLM2, the folder that examples/data/make_smollm2.py made");
+  if (folder == nullptr)
+    GREENTRAINER_SKIP("no GREENTRAINER_SMOLLM2, the folder that examples/data/make_smollm2.py made");
   const testing::GoldenGeneration golden("smollm2");
   EigenBackend<float> backend;
   auto model = load_pretrained(std::filesystem::path(folder), backend);
@@ -23,6 +24,7 @@ TEST_CASE("SmolLM2-135M: greedily and by beam search, in one batch") {
     CAPTURE(golden.cases[c].name);
     const std::vector<Generated> generated = generate(model, golden.prompts, golden.cases[c].options);
     for (std::size_t p = 0; p < generated.size(); ++p) CHECK(generated[p].ids == golden.cases[c].ids[p]);
-    CHECK(generate_text(model, texts, golden.cases[c].options) == golden.json.at("cases")[c].at("texts").get<std::vector<std::string>>());
+    CHECK(generate_text(model, texts, golden.cases[c].options) ==
+          golden.json.at("cases")[c].at("texts").get<std::vector<std::string>>());
   }
 }

@@ -8,7 +8,8 @@
 using namespace greentrainer;
 
 TEST_CASE("penalties, bans and distributions are those of transformers") {
-  const Json golden = read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation/scores.json");
+  const Json golden =
+      read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation/scores.json");
   for (const Json& test : golden.at("cases")) {
     CAPTURE(test.at("options").dump());
     const GenerateOptions options = testing::golden_options(test.at("options"));
@@ -52,7 +53,8 @@ TEST_CASE("tokens are drawn as often as they are probable, and a draw depends on
     return counts;
   };
   const auto check = [](const std::vector<double>& got, const std::vector<double>& expected) {
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - expected[i]) < 4 * std::sqrt(expected[i] / 20000) + 1e-9);
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK(std::abs(got[i] - expected[i]) < 4 * std::sqrt(expected[i] / 20000) + 1e-9);
   };
   check(frequencies({.temperature = 1}), {0.5, 0, 0.3, 0.15, 0.05});
   check(frequencies({.temperature = 1, .top_k = 2}), {0.625, 0, 0.375, 0, 0});
@@ -74,9 +76,11 @@ TEST_CASE("tokens are drawn as often as they are probable, and a draw depends on
 TEST_CASE("where every token is ruled out, that is said; a temperature that scores cannot be divided by is refused") {
   const std::vector<float> logits = {1, 2, 3};
   for (const double temperature : {0.0, 0.7}) {
-    const GenerateOptions options{.max_new_tokens = 4, .min_new_tokens = 2, .eos_ids = {0, 1, 2}, .temperature = temperature, .top_p = 0.9};
+    const GenerateOptions options{
+        .max_new_tokens = 4, .min_new_tokens = 2, .eos_ids = {0, 1, 2}, .temperature = temperature, .top_p = 0.9};
     SequenceSampler sampler({1}, options, 0);
-    CHECK_THROWS_WITH_AS(sampler.advance(std::span(logits)), doctest::Contains("token 1: expected one that may follow, got none"), ConfigError);
+    CHECK_THROWS_WITH_AS(sampler.advance(std::span(logits)),
+                         doctest::Contains("token 1: expected one that may follow, got none"), ConfigError);
   }
   CHECK_THROWS_AS(check_options({.max_new_tokens = 4, .temperature = 1e-320}, 3), ConfigError);
 }

@@ -17,10 +17,12 @@ namespace {
 struct CostsAlone {};
 using Graph = TensorGraph<CostsAlone>;
 
-/// A value's gradient is needed if its producer reads a selected parameter, or an input of the producer is needed: asked from the value backwards.
+/// A value's gradient is needed if its producer reads a selected parameter, or an input of the producer is needed:
+/// asked from the value backwards.
 class Need {
  public:
-  Need(const Graph& graph, const Selection& selection) : graph_(graph), selection_(selection), known_(graph.values().size(), -1) {}
+  Need(const Graph& graph, const Selection& selection)
+      : graph_(graph), selection_(selection), known_(graph.values().size(), -1) {}
 
   bool of(ValueId v) {
     int& known = known_[static_cast<std::size_t>(v)];
@@ -84,8 +86,9 @@ TEST_CASE("random selections: exactly the parts that are needed, in backward ord
         BitSet expected = 0, keeps_inputs = 0, keeps_outputs = 0;
         for (std::size_t p = 0; p < parts.size(); ++p) {
           const auto index = static_cast<std::size_t>(parts[p].index);
-          const bool direct = (parts[p].kind == GradPart::Kind::parameter && selection.contains(op.parameters[index])) ||
-                              (parts[p].kind == GradPart::Kind::input && need.of(op.inputs[index]));
+          const bool direct =
+              (parts[p].kind == GradPart::Kind::parameter && selection.contains(op.parameters[index])) ||
+              (parts[p].kind == GradPart::Kind::input && need.of(op.inputs[index]));
           if (direct) expected |= bit(static_cast<int>(p));
         }
         for (std::size_t round = 0; round < parts.size(); ++round) {  // and what these need, and so on
@@ -111,5 +114,6 @@ TEST_CASE("random selections: exactly the parts that are needed, in backward ord
 TEST_CASE("nothing selected, nothing computed; a selection of another graph is an error") {
   const Graph graph = testing::encoder_decoder_graph<CostsAlone>(50, 16, 4);
   CHECK(make_backward_plan(graph, select_none(graph)).empty());
-  CHECK_THROWS_WITH_AS(make_backward_plan(graph, Selection(std::vector<bool>(3, true))), doctest::Contains("got 3"), ConfigError);
+  CHECK_THROWS_WITH_AS(make_backward_plan(graph, Selection(std::vector<bool>(3, true))), doctest::Contains("got 3"),
+                       ConfigError);
 }

@@ -16,7 +16,8 @@ Lifetimes random_lifetimes(std::uint64_t seed) {
   const auto count = random.below(60);
   for (std::uint32_t i = 0; i < count; ++i) {
     const int born = static_cast<int>(random.below(40)), dies = born + static_cast<int>(random.below(12));
-    lifetimes.storages.push_back({.shape = {.rows = Rows::decoder_tokens, .cols = random.below(300)}, .born = born, .dies = dies});
+    lifetimes.storages.push_back(
+        {.shape = {.rows = Rows::decoder_tokens, .cols = random.below(300)}, .born = born, .dies = dies});
   }
   return lifetimes;
 }
@@ -36,7 +37,8 @@ TEST_CASE("what lives at the same time does not overlap, begins aligned, and fit
       for (std::size_t j = 0; j < i; ++j) {
         const auto &a = lifetimes.storages[i], &b = lifetimes.storages[j];
         const bool together = a.born <= b.dies && b.born <= a.dies;
-        const bool overlap = layout.offsets[i] < layout.offsets[j] + bytes(j) && layout.offsets[j] < layout.offsets[i] + bytes(i);
+        const bool overlap =
+            layout.offsets[i] < layout.offsets[j] + bytes(j) && layout.offsets[j] < layout.offsets[i] + bytes(i);
         REQUIRE(!(together && overlap));
       }
     }

@@ -53,21 +53,28 @@ struct Small {
 TEST_CASE("gradient parts name what the operator has, behind the parts they need") {
   const auto refused = [](std::vector<GradPart> parts, const char* message) {
     Small small;
-    CHECK_THROWS_WITH_AS(small.graph.add(Custom{std::move(parts)}, "own", {small.x}), doctest::Contains(message), ConfigError);
+    CHECK_THROWS_WITH_AS(small.graph.add(Custom{std::move(parts)}, "own", {small.x}), doctest::Contains(message),
+                         ConfigError);
   };
   using Kind = GradPart::Kind;
-  refused({{.name = "grad_input", .kind = Kind::input, .index = 1}}, "own, gradient part grad_input: expected the index of an input or parameter");
+  refused({{.name = "grad_input", .kind = Kind::input, .index = 1}},
+          "own, gradient part grad_input: expected the index of an input or parameter");
   refused({{.name = "grad_input", .kind = Kind::input, .index = -1}}, "the index of an input or parameter");
-  refused({{.name = "grad_weight", .kind = Kind::parameter}}, "own, gradient part grad_weight: expected the index of an input or parameter");
-  refused({{.name = "grad_input", .kind = Kind::input, .after = bit(1)}, {.name = "shared"}}, "expected to come behind the parts that it needs");
-  refused({{.name = "grad_input", .kind = Kind::input, .after = bit(0)}}, "expected to come behind the parts that it needs");
-  refused({{.name = "grad_input", .kind = Kind::input, .keeps_inputs = bit(1)}}, "expected to keep inputs that the operator has");
-  refused({{.name = "grad_input", .kind = Kind::input, .keeps_outputs = bit(3)}}, "expected to keep outputs that the operator has");
+  refused({{.name = "grad_weight", .kind = Kind::parameter}},
+          "own, gradient part grad_weight: expected the index of an input or parameter");
+  refused({{.name = "grad_input", .kind = Kind::input, .after = bit(1)}, {.name = "shared"}},
+          "expected to come behind the parts that it needs");
+  refused({{.name = "grad_input", .kind = Kind::input, .after = bit(0)}},
+          "expected to come behind the parts that it needs");
+  refused({{.name = "grad_input", .kind = Kind::input, .keeps_inputs = bit(1)}},
+          "expected to keep inputs that the operator has");
+  refused({{.name = "grad_input", .kind = Kind::input, .keeps_outputs = bit(3)}},
+          "expected to keep outputs that the operator has");
   refused(std::vector<GradPart>(33, input_gradient), "own: expected at most 32 parts");
 
   Small small;
-  CHECK_THROWS_WITH_AS(small.graph.add(Custom{{input_gradient}, {{4, 4}}}, "own", {small.x}, {99}), "[own] parameter 0: no such parameter",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(small.graph.add(Custom{{input_gradient}, {{4, 4}}}, "own", {small.x}, {99}),
+                       "[own] parameter 0: no such parameter", ShapeError);
   CHECK_THROWS_AS(small.graph.add(Custom{{input_gradient}, {{4, 4}}}, "own", {small.x}, {-1}), ShapeError);
 }
 
@@ -76,8 +83,10 @@ TEST_CASE("a parameter below an operator that passes no gradient is refused, not
   small.x = small.builder.linear("layer", small.x, 4, false);
   small.x = small.graph.add(Custom{{}}, "detach", {small.x}).front();
   small.end();
-  CHECK_THROWS_WITH_AS(small.graph.finish(),
-                       doctest::Contains("layer.weight: expected a gradient to reach it, got layer none of whose outputs has one"), ConfigError);
+  CHECK_THROWS_WITH_AS(
+      small.graph.finish(),
+      doctest::Contains("layer.weight: expected a gradient to reach it, got layer none of whose outputs has one"),
+      ConfigError);
 }
 
 TEST_CASE("beside an operator that passes no gradient, the others' are complete") {

@@ -29,8 +29,10 @@ TensorGraph<CostsAlone> opt_graph() {
 bool matches_by_definition(std::string_view pattern, std::string_view name) {
   if (pattern.empty()) return name.empty();
   if (pattern.front() == '*')
-    return matches_by_definition(pattern.substr(1), name) || (!name.empty() && matches_by_definition(pattern, name.substr(1)));
-  return !name.empty() && (pattern.front() == '?' || pattern.front() == name.front()) && matches_by_definition(pattern.substr(1), name.substr(1));
+    return matches_by_definition(pattern.substr(1), name) ||
+           (!name.empty() && matches_by_definition(pattern, name.substr(1)));
+  return !name.empty() && (pattern.front() == '?' || pattern.front() == name.front()) &&
+         matches_by_definition(pattern.substr(1), name.substr(1));
 }
 
 }  // namespace
@@ -47,7 +49,8 @@ TEST_CASE("globs match by their definition: all patterns up to 5 of a, b, ?, * a
   const auto names = all("ab", 6);
   std::size_t differences = 0;
   for (const std::string& pattern : all("ab?*", 5)) {
-    for (const std::string& name : names) differences += matches_glob(pattern, name) != matches_by_definition(pattern, name) ? 1 : 0;
+    for (const std::string& name : names)
+      differences += matches_glob(pattern, name) != matches_by_definition(pattern, name) ? 1 : 0;
   }
   CHECK(differences == 0);
 }
@@ -61,8 +64,10 @@ TEST_CASE("a glob of many stars takes no exponential time") {
 
 TEST_CASE("tensors are listed by name or glob, in the graph's order, each once") {
   const auto graph = opt_graph();
-  CHECK(names_of(graph, select_listed(graph, {"model.decoder.layers.1.fc2.weight", "*.1.fc?.weight", "*embed_tokens*"})) ==
-        std::vector<std::string>{"model.decoder.embed_tokens.weight", "model.decoder.layers.1.fc1.weight", "model.decoder.layers.1.fc2.weight"});
+  CHECK(names_of(graph,
+                 select_listed(graph, {"model.decoder.layers.1.fc2.weight", "*.1.fc?.weight", "*embed_tokens*"})) ==
+        std::vector<std::string>{"model.decoder.embed_tokens.weight", "model.decoder.layers.1.fc1.weight",
+                                 "model.decoder.layers.1.fc2.weight"});
   CHECK(select_listed(graph, {"*"}) == select_all(graph));
   CHECK(select_listed(graph, {}) == select_none(graph));
   CHECK(select_biases(graph) == select_listed(graph, {"*.bias"}));
@@ -71,5 +76,6 @@ TEST_CASE("tensors are listed by name or glob, in the graph's order, each once")
 TEST_CASE("a pattern that matches nothing is named, even beside one that does") {
   const auto graph = opt_graph();
   CHECK_THROWS_WITH_AS(select_listed(graph, {"*", "*.fc7.*"}),
-                       doctest::Contains("got *.fc7.*, which matches none; e.g. model.decoder.embed_tokens.weight"), ConfigError);
+                       doctest::Contains("got *.fc7.*, which matches none; e.g. model.decoder.embed_tokens.weight"),
+                       ConfigError);
 }

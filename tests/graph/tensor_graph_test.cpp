@@ -59,10 +59,12 @@ TEST_CASE("an operator's inputs and parameters have the shapes it expects") {
   CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {99}, {weight}), "[wide] input 0: no such value", ShapeError);
   CHECK_THROWS_AS(graph.add(wide, "wide", {-1}, {weight}), ShapeError);
   CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {}), "[wide] parameters: expected 1, got 0", ShapeError);
-  CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {vector}), "[wide] vector: shape does not fit the operator", ShapeError);
+  CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {vector}), "[wide] vector: shape does not fit the operator",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(graph.add(Linear{.rows = tokens, .in = 5, .out = 8}, "wide", {0}, {weight}),
                        doctest::Contains("[wide] input 0: expected width 5"), ShapeError);
-  CHECK_THROWS_AS(graph.add(Linear{.rows = Rows::labelled_tokens, .in = 4, .out = 8}, "wide", {0}, {weight}), ShapeError);
+  CHECK_THROWS_AS(graph.add(Linear{.rows = Rows::labelled_tokens, .in = 4, .out = 8}, "wide", {0}, {weight}),
+                  ShapeError);
 }
 
 TEST_CASE("what only the whole shows: a loss at the end, every output and parameter used") {
@@ -70,7 +72,8 @@ TEST_CASE("what only the whole shows: a loss at the end, every output and parame
 
   Graph unused = small_graph();
   unused.parameter("forgotten.weight", {4, 4});
-  CHECK_THROWS_WITH_AS(unused.finish(), doctest::Contains("forgotten.weight: expected a use of the parameter with a gradient, got none"),
+  CHECK_THROWS_WITH_AS(unused.finish(),
+                       doctest::Contains("forgotten.weight: expected a use of the parameter with a gradient, got none"),
                        ConfigError);
 
   Graph dangling;
@@ -80,5 +83,6 @@ TEST_CASE("what only the whole shows: a loss at the end, every output and parame
   const ValueId x = b.embedding("embed", tokens, Embedding::Source::token_ids);
   b.linear("aside", x, 4, false);
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
-  CHECK_THROWS_WITH_AS(dangling.finish(), doctest::Contains("aside: expected its output to reach the loss"), ConfigError);
+  CHECK_THROWS_WITH_AS(dangling.finish(), doctest::Contains("aside: expected its output to reach the loss"),
+                       ConfigError);
 }

@@ -1,4 +1,5 @@
-// Importance leaves everything as it was, costs what it says, and the paper's metric is the loss increase from undoing one tensor's update.
+// Importance leaves everything as it was, costs what it says, and the paper's metric is the loss increase from undoing
+// one tensor's update.
 
 #include <cmath>
 
@@ -19,7 +20,8 @@ namespace {
 
 template <Backend B>
 Model<B> tiny_model(B& backend, const std::string& name) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
+                                              name / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
     testing::randomize(model, 11);
@@ -29,12 +31,15 @@ Model<B> tiny_model(B& backend, const std::string& name) {
 
 template <Backend B>
 double loss_of(Model<B>& model, const Batch& batch) {
-  return model.executor().run(make_schedule(model.graph(), select_none(model.graph())), batch) / static_cast<double>(batch.labelled());
+  return model.executor().run(make_schedule(model.graph(), select_none(model.graph())), batch) /
+         static_cast<double>(batch.labelled());
 }
 
 template <Backend B>
-std::vector<double> evaluate_metric(Model<B>& model, Optimizer<B>& optimizer, const std::vector<Batch>& batches, std::string_view name) {
-  ImportanceContext<B> context{model.backend(), model.graph(), model.parameters(), model.executor(), optimizer, batches, 5, 0};
+std::vector<double> evaluate_metric(Model<B>& model, Optimizer<B>& optimizer, const std::vector<Batch>& batches,
+                                    std::string_view name) {
+  ImportanceContext<B> context{
+      model.backend(), model.graph(), model.parameters(), model.executor(), optimizer, batches, 5, 0};
   return make_importance<B>(name)->evaluate(context);
 }
 
@@ -49,7 +54,8 @@ TEST_CASE("importance per weight is the paper's, divided by a tensor's size") {
   const auto whole = evaluate_metric<B>(model, optimizer, batches, "paper"),
              per_weight = evaluate_metric<B>(model, optimizer, batches, "paper-per-weight");
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    CHECK(per_weight[i] * static_cast<double>(model.graph().parameters()[i].size()) == doctest::Approx(whole[i]).epsilon(1e-12));
+    CHECK(per_weight[i] * static_cast<double>(model.graph().parameters()[i].size()) ==
+          doctest::Approx(whole[i]).epsilon(1e-12));
   }
 }
 
@@ -60,7 +66,8 @@ TEST_CASE("every metric leaves weights and optimizer state bit-identical, and co
     auto model = tiny_model(backend, name);
     const std::vector<Batch> batches = {testing::random_batch(96, {8, 13}, 1), testing::random_batch(96, {5}, 2)};
     AdamW<B> optimizer(backend, {.learning_rate = 1e-2});
-    const Selection half = select_where(model.graph(), [](const Parameter& p) { return p.name.find("layers.1") != std::string::npos; });
+    const Selection half =
+        select_where(model.graph(), [](const Parameter& p) { return p.name.find("layers.1") != std::string::npos; });
     optimizer.select(model.graph(), half);
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
       if (half.contains(id)) optimizer.step(id, model.parameters()[id], model.parameters()[id], 1e-2);
@@ -94,7 +101,8 @@ TEST_CASE("every metric leaves weights and optimizer state bit-identical, and co
   CHECK_THROWS_AS(make_importance<B>("best"), UsageError);
 }
 
-TEST_CASE("the paper's metric tends to the loss increase from undoing one tensor's update as the learning rate goes to 0") {
+TEST_CASE(
+    "the paper's metric tends to the loss increase from undoing one tensor's update as the learning rate goes to 0") {
   using B = EigenBackend<double>;
   B backend(2);
   auto model = tiny_model(backend, "llama-mha-untied");
@@ -108,10 +116,12 @@ TEST_CASE("the paper's metric tends to the loss increase from undoing one tensor
     TransientGradients<B> move(backend, model.graph(), [&](ParameterId id, Matrix<double> gradient) {
       optimizer.candidate(id, model.parameters()[id].matrix(), gradient, learning_rate);
     });
-    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) before.push_back(model.parameters()[id].download());
-    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0], 1.0 / static_cast<double>(batches[0].labelled()),
-                         &move);
-    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) after.push_back(model.parameters()[id].download());
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id)
+      before.push_back(model.parameters()[id].download());
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0],
+                         1.0 / static_cast<double>(batches[0].labelled()), &move);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id)
+      after.push_back(model.parameters()[id].download());
     const double loss = loss_of(model, batches[0]);
     double error = 0, scale = 0;
     for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id) {

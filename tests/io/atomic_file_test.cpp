@@ -33,7 +33,8 @@ TEST_CASE("targets that cannot be written are SaveErrors that name them") {
   TemporaryFolder folder;
   CHECK(has(error_of<SaveError>([&] { atomic_write_file(folder / "absent/a", "x"); }), "absent/a"));
   folder.write("sub/file", "kept");
-  CHECK(has(error_of<SaveError>([&] { atomic_write_file(folder / "sub", "x"); }), "sub"));  // a folder is in the way: found at the rename
+  CHECK(has(error_of<SaveError>([&] { atomic_write_file(folder / "sub", "x"); }),
+            "sub"));  // a folder is in the way: found at the rename
   CHECK(read_file(folder / "sub/file") == "kept");
   CHECK(folder.entries() == 1);
 }

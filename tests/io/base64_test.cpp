@@ -16,7 +16,8 @@ TEST_CASE("RFC 4648's test vectors") {
 }
 
 TEST_CASE("what is no base64 is nothing") {
-  for (const char* text : {"Z", "Zg", "Zg=", "Zg===", "=Zg=", "Zm9v\n", "Zm-v", "Zm_v", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg=="}) {
+  for (const char* text :
+       {"Z", "Zg", "Zg=", "Zg===", "=Zg=", "Zm9v\n", "Zm-v", "Zm_v", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg=="}) {
     CAPTURE(text);
     CHECK_FALSE(decode_base64(text).has_value());
   }

@@ -40,7 +40,8 @@ TEST_CASE("several files by their index") {
   TemporaryFolder folder;
   write_one(folder / "a.safetensors", "x", 1);
   write_one(folder / "b.safetensors", "y", 2);
-  folder.write("model.safetensors.index.json", R"({"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors"}})");
+  folder.write("model.safetensors.index.json",
+               R"({"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors"}})");
   const Checkpoint checkpoint(folder.path());
   CHECK(checkpoint.files().size() == 2);
   CHECK(checkpoint.names() == std::vector<std::string>{"x", "y"});
@@ -53,8 +54,9 @@ TEST_CASE("an index cannot make us read elsewhere") {
   TemporaryFolder folder;
   write_one(folder / "secret.safetensors", "x", 1);
   const TemporaryFolder model;
-  for (const std::string& name : {"../" + folder.path().filename().string() + "/secret.safetensors", (folder / "secret.safetensors").string(),
-                                  std::string(".."), std::string("."), std::string(""), std::string("sub\\\\x"), std::string("a\\u0000b")}) {
+  for (const std::string& name :
+       {"../" + folder.path().filename().string() + "/secret.safetensors", (folder / "secret.safetensors").string(),
+        std::string(".."), std::string("."), std::string(""), std::string("sub\\\\x"), std::string("a\\u0000b")}) {
     model.write("model.safetensors.index.json", R"({"weight_map": {"x": ")" + name + "\"}}");
     CAPTURE(name);
     CHECK(has(load_error(model), "expected the name of a file in the same folder"));

@@ -25,14 +25,19 @@ TEST_CASE("fields are read as the types they have") {
 }
 
 TEST_CASE("wrong types and ranges are ConfigErrors that name file and field") {
-  const auto config = reader(R"({"i": -3, "zero": 0, "d": 1.5, "s": "relu", "big": 18446744073709551615, "l": [1, "x"], "t": 5000000000})");
-  for (const auto& what : {error_of<ConfigError>([&] { config.get<Extent>("s"); }), error_of<ConfigError>([&] { config.get<bool>("s"); }),
-                           error_of<ConfigError>([&] { config.get<std::string>("i"); }), error_of<ConfigError>([&] { config.get<Extent>("d"); }),
-                           error_of<ConfigError>([&] { config.get<Extent>("big"); }), error_of<ConfigError>([&] { config.get<Index>("t"); }),
-                           error_of<ConfigError>([&] { config.get<std::vector<int>>("l"); }),
-                           error_of<ConfigError>([&] { config.get<int>("absent"); }), error_of<ConfigError>([&] { config.positive("i"); }),
-                           error_of<ConfigError>([&] { config.positive("zero"); }), error_of<ConfigError>([&] { config.positive("t"); }),
-                           error_of<ConfigError>([&] { config.get_or<bool>("d", true); }), error_of<ConfigError>([&] { config.section("i"); })}) {
+  const auto config = reader(
+      R"({"i": -3, "zero": 0, "d": 1.5, "s": "relu", "big": 18446744073709551615, "l": [1, "x"], "t": 5000000000})");
+  for (const auto& what :
+       {error_of<ConfigError>([&] { config.get<Extent>("s"); }), error_of<ConfigError>([&] { config.get<bool>("s"); }),
+        error_of<ConfigError>([&] { config.get<std::string>("i"); }),
+        error_of<ConfigError>([&] { config.get<Extent>("d"); }),
+        error_of<ConfigError>([&] { config.get<Extent>("big"); }),
+        error_of<ConfigError>([&] { config.get<Index>("t"); }),
+        error_of<ConfigError>([&] { config.get<std::vector<int>>("l"); }),
+        error_of<ConfigError>([&] { config.get<int>("absent"); }), error_of<ConfigError>([&] { config.positive("i"); }),
+        error_of<ConfigError>([&] { config.positive("zero"); }), error_of<ConfigError>([&] { config.positive("t"); }),
+        error_of<ConfigError>([&] { config.get_or<bool>("d", true); }),
+        error_of<ConfigError>([&] { config.section("i"); })}) {
     CAPTURE(what);
     CHECK(has(what, "config.json, field \""));
   }
@@ -41,11 +46,13 @@ TEST_CASE("wrong types and ranges are ConfigErrors that name file and field") {
 }
 
 TEST_CASE("fields that change the mathematics are honoured or refused, never ignored") {
-  const auto config = reader(R"({"attention_bias": false, "head_dim": null, "rope_scaling": {"factor": 2}, "hidden_act": "silu", "extra": 1})");
+  const auto config = reader(
+      R"({"attention_bias": false, "head_dim": null, "rope_scaling": {"factor": 2}, "hidden_act": "silu", "extra": 1})");
   config.expect_value("attention_bias", false);
   config.expect_value("absent", 3);
   config.refuse("head_dim", "...");
-  CHECK(has(error_of<ConfigError>([&] { config.refuse("rope_scaling", "scaled rotary embeddings are not supported"); }), "scaled rotary"));
+  CHECK(has(error_of<ConfigError>([&] { config.refuse("rope_scaling", "scaled rotary embeddings are not supported"); }),
+            "scaled rotary"));
   const auto what = error_of<ConfigError>([&] { config.expect_value("hidden_act", "gelu"); });
   CHECK(has(what, "expected \"gelu\", got \"silu\""));
   CHECK(config.unread() == std::vector<std::string>{"extra"});

@@ -7,7 +7,8 @@
 using namespace greentrainer;
 
 TEST_CASE("every object has the line of its brace") {
-  const std::string text = "\n{\"b\": [{\"text\": \"{ \\\" { \\\\\"},\n\n  {\"nested\":\n {}}], \"a\":\n\n{\"x\": 1}, \"empty\": {}}";
+  const std::string text =
+      "\n{\"b\": [{\"text\": \"{ \\\" { \\\\\"},\n\n  {\"nested\":\n {}}], \"a\":\n\n{\"x\": 1}, \"empty\": {}}";
   const auto root = parse_json<OrderedJson>(text, "test");
   const JsonObjectLines lines(text, root);
   CHECK(lines.line_of(root) == 2);

@@ -21,7 +21,8 @@ TEST_CASE("parse_json refuses keys that are there twice, at any depth, but not i
   CHECK(parse_json(R"([{"a": {"a": 1}}, {"a": 2}])", "x")[1]["a"] == 2);
   std::string many = "[{}";
   for (int i = 1; i < 500000; ++i) many += ",{}";
-  CHECK(parse_json(many + "]", "x").size() == 500000);  // at once: a minute, were all looked through again at the end of each
+  CHECK(parse_json(many + "]", "x").size() ==
+        500000);  // at once: a minute, were all looked through again at the end of each
 }
 
 TEST_CASE("parse_json refuses deep nesting before it builds anything") {

@@ -10,9 +10,12 @@ using namespace greentrainer;
 using namespace greentrainer::testing;
 
 TEST_CASE("the fields of a message, in order; a repeated field comes again") {
-  // Field 1: 150 (the example of protobuf.dev), field 2: "testing", field 3: -1 as int32, field 4: 1.0f, field 5: 64 bits, field 1 again.
+  // Field 1: 150 (the example of protobuf.dev), field 2: "testing", field 3: -1 as int32, field 4: 1.0f, field 5: 64
+  // bits, field 1 again.
   const std::string bytes(
-      "\x08\x96\x01\x12\x07testing\x18\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x25\x00\x00\x80\x3F\x29\x01\x02\x03\x04\x05\x06\x07\x08\x08\x01", 39);
+      "\x08\x96\x01\x12\x07testing\x18\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x25\x00\x00\x80\x3F\x29\x01\x02\x03\x04"
+      "\x05\x06\x07\x08\x08\x01",
+      39);
   ProtobufReader message(bytes, "file");
   REQUIRE(message.next());
   CHECK(message.number() == 1);

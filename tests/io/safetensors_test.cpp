@@ -35,9 +35,11 @@ std::string load_error(const std::string& bytes) {
 
 TEST_CASE("a file written byte by byte is read as it stands") {
   TemporaryFolder folder;
-  // Spaces after the header, tensors listed in another order than they lie, data that is not aligned, an integer tensor, an empty one.
-  const std::string header = R"({"b":{"dtype":"F32","shape":[1,2],"data_offsets":[3,11]},"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]},)"
-                             R"("none":{"dtype":"F16","shape":[0,5],"data_offsets":[11,11]},"__metadata__":{"format":"pt"}}  )";
+  // Spaces after the header, tensors listed in another order than they lie, data that is not aligned, an integer
+  // tensor, an empty one.
+  const std::string header =
+      R"({"b":{"dtype":"F32","shape":[1,2],"data_offsets":[3,11]},"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]},)"
+      R"("none":{"dtype":"F16","shape":[0,5],"data_offsets":[11,11]},"__metadata__":{"format":"pt"}}  )";
   const float values[] = {1.5F, -3.0F};
   std::string data(3, '\1');
   data.append(reinterpret_cast<const char*>(values), sizeof values);
@@ -57,17 +59,21 @@ TEST_CASE("a file written byte by byte is read as it stands") {
   CHECK(read == std::vector<double>{1.5, -3.0});
 
   std::vector<float> wrong(3);
-  CHECK(has(error_of<ShapeError>([&] { file.read_as("b", std::span(wrong)); }), "tensor b: expected 3 elements, got 2 of shape (1, 2)"));
-  CHECK(has(error_of<LoadError>([&] { file.read_as("a", std::span(wrong)); }), "tensor a: expected F64, F32, F16 or BF16, got BOOL"));
+  CHECK(has(error_of<ShapeError>([&] { file.read_as("b", std::span(wrong)); }),
+            "tensor b: expected 3 elements, got 2 of shape (1, 2)"));
+  CHECK(has(error_of<LoadError>([&] { file.read_as("a", std::span(wrong)); }),
+            "tensor a: expected F64, F32, F16 or BF16, got BOOL"));
   CHECK(has(error_of<LoadError>([&] { file.info("absent"); }), "tensor absent"));
 }
 
 TEST_CASE("scalars, empty files of tensors, and types of the future") {
   TemporaryFolder folder;
   CHECK(SafetensorsFile(folder.write("none", file_of("{}", 0))).tensors().empty());
-  const SafetensorsFile scalar(folder.write("scalar", file_of(R"({"x":{"dtype":"F16","shape":[],"data_offsets":[0,2]}})", 2)));
+  const SafetensorsFile scalar(
+      folder.write("scalar", file_of(R"({"x":{"dtype":"F16","shape":[],"data_offsets":[0,2]}})", 2)));
   CHECK(scalar.info("x").elements() == 1);
-  const SafetensorsFile future(folder.write("future", file_of(R"({"x":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}})", 4)));
+  const SafetensorsFile future(
+      folder.write("future", file_of(R"({"x":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}})", 4)));
   std::vector<float> eight(8);
   CHECK_THROWS_AS(future.read_as("x", std::span(eight)), LoadError);
 }
@@ -87,10 +93,14 @@ TEST_CASE("headers that are not what they should be") {
   for (const char* header :
        {"[]", " {}", "{", "{\"x\":", "{\"x\": 1}", "{\"x\": []}", "{\"x\": {}}",                          // structure
         R"({"x":{"dtype":"F32","shape":[1]}})", R"({"x":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})",  // fields
-        R"({"x":{"dtype":"F32","shape":{},"data_offsets":[0,4]}})", R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})",
-        R"({"x":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0]}})",
-        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})", R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}})",
-        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":["0","4"]}})", R"({"__metadata__":[]})", R"({"__metadata__":{"a":1}})", "{\"\xff\": 1}"}) {
+        R"({"x":{"dtype":"F32","shape":{},"data_offsets":[0,4]}})",
+        R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})",
+        R"({"x":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})",
+        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0]}})",
+        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})",
+        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}})",
+        R"({"x":{"dtype":"F32","shape":[1],"data_offsets":["0","4"]}})", R"({"__metadata__":[]})",
+        R"({"__metadata__":{"a":1}})", "{\"\xff\": 1}"}) {
     CAPTURE(header);
     CHECK_FALSE(load_error(file_of(header, 4)).empty());
   }
@@ -110,7 +120,10 @@ TEST_CASE("offsets beyond the end, backwards, overlapping, with gaps, or not all
   CHECK(has(load_error(one("[1,5]", 5)), "expected its data to begin at byte 0"));
   const auto two = [](const char* second, std::size_t data) {
     return file_of(
-        std::string(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":)") + second + "}}", data);
+        std::string(
+            R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":)") +
+            second + "}}",
+        data);
   };
   CHECK(has(load_error(two("[0,4]", 4)), "tensor y"));  // overlap
   CHECK(has(load_error(two("[2,6]", 6)), "tensor y"));
@@ -129,8 +142,11 @@ TEST_CASE("shapes whose product overflows") {
 }
 
 TEST_CASE("a name twice") {
-  CHECK(has(load_error(file_of(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4)),
-            "\"x\" twice"));
+  CHECK(has(
+      load_error(file_of(
+          R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+          4)),
+      "\"x\" twice"));
 }
 
 TEST_CASE("every truncation of a good file is an error, never a crash") {
@@ -139,5 +155,6 @@ TEST_CASE("every truncation of a good file is an error, never a crash") {
       12);
   TemporaryFolder folder;
   CHECK_NOTHROW(SafetensorsFile(folder.write("good", good)));
-  for (std::size_t size = 0; size < good.size(); ++size) CHECK_THROWS_AS(SafetensorsFile(folder.write("cut", good.substr(0, size))), LoadError);
+  for (std::size_t size = 0; size < good.size(); ++size)
+    CHECK_THROWS_AS(SafetensorsFile(folder.write("cut", good.substr(0, size))), LoadError);
 }

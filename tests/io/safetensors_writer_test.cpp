@@ -15,9 +15,10 @@ TEST_CASE("what is written is read back: order, shapes, types, numbers, metadata
   const std::vector<std::byte> flags(3, std::byte{1});
   TensorInfo mask{"mask", "BOOL", std::nullopt, {3}, {}, 0, 3};
   const auto path = folder / "model.safetensors";
-  write_safetensors(
-      path, {TensorToWrite::values_of("z.weight", DType::bfloat16, {2, 3}, std::span<const float>(weights)), TensorToWrite::copy_of(mask, flags),
-             TensorToWrite::values_of("scale", DType::float64, {}, std::span<const double>(scale))});
+  write_safetensors(path,
+                    {TensorToWrite::values_of("z.weight", DType::bfloat16, {2, 3}, std::span<const float>(weights)),
+                     TensorToWrite::copy_of(mask, flags),
+                     TensorToWrite::values_of("scale", DType::float64, {}, std::span<const double>(scale))});
   const SafetensorsFile file(path);
   REQUIRE(file.tensors().size() == 3);
   CHECK(file.tensors()[0].name == "z.weight");
@@ -41,9 +42,11 @@ TEST_CASE("what is written is read back: order, shapes, types, numbers, metadata
 
 TEST_CASE("copying every tensor of a file gives the same bytes for each") {
   TemporaryFolder folder;
-  const SafetensorsFile source(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k/model.safetensors");
+  const SafetensorsFile source(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                               "examples/data/stories260k/model.safetensors");
   std::vector<TensorToWrite> tensors;
-  for (const auto& tensor : source.tensors()) tensors.push_back(TensorToWrite::copy_of(tensor, source.raw(tensor.name)));
+  for (const auto& tensor : source.tensors())
+    tensors.push_back(TensorToWrite::copy_of(tensor, source.raw(tensor.name)));
   write_safetensors(folder / "copy", tensors);
   const SafetensorsFile copy(folder / "copy");
   REQUIRE(copy.tensors().size() == source.tensors().size());
@@ -71,7 +74,9 @@ TEST_CASE("an error while writing leaves the file that was there") {
   CHECK_THROWS_AS(write_safetensors(path, {tensor("a", {-3})}), SaveError);
   CHECK_THROWS_AS(write_safetensors(path, {tensor("__metadata__", {3})}), SaveError);
   CHECK_THROWS_AS(write_safetensors(path, {{"a", "F3", {3}, [](const ByteSink&) {}}}), SaveError);
-  CHECK_THROWS_AS(write_safetensors(path, {{"a", "F32", {3}, [](const ByteSink&) { throw NumericalError("test", "a NaN"); }}}), NumericalError);
+  CHECK_THROWS_AS(
+      write_safetensors(path, {{"a", "F32", {3}, [](const ByteSink&) { throw NumericalError("test", "a NaN"); }}}),
+      NumericalError);
   CHECK(read_file(path) == "precious");
   CHECK(folder.entries() == 1);
 }

@@ -12,7 +12,8 @@
 
 #include <doctest/doctest.h>
 
-// The layers of the library, and a scanner that reports every #include whose arrow points the wrong way. A new folder gets a row here.
+// The layers of the library, and a scanner that reports every #include whose arrow points the wrong way. A new folder
+// gets a row here.
 
 namespace {
 
@@ -49,8 +50,8 @@ const std::map<std::string, Layer> layers = {
 };
 
 // Backends that may include another one's files. These three wrap any backend by the same forwarding of every kernel.
-const std::set<std::pair<std::string, std::string>> shared_between_backends = {{"backends/opaque", "backends/counting"},
-                                                                               {"backends/comparing", "backends/counting"}};
+const std::set<std::pair<std::string, std::string>> shared_between_backends = {
+    {"backends/opaque", "backends/counting"}, {"backends/comparing", "backends/counting"}};
 
 std::set<std::string> everything_left_of(const std::string& layer) {
   std::set<std::string> all;
@@ -62,7 +63,8 @@ std::set<std::string> everything_left_of(const std::string& layer) {
 }
 
 bool starts_with_any(const std::string& text, const std::vector<std::string>& prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) { return text.starts_with(prefix); });
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return text.starts_with(prefix); });
 }
 
 /// "include/greentrainer/ops/x.hpp" -> "ops"; empty for a path that belongs to no layer.
@@ -77,7 +79,9 @@ std::string layer_of(const std::string& path) {
 }
 
 /// "backends/eigen/include/greentrainer/x.hpp" -> "backends/eigen".
-std::string backend_of(const std::string& path) { return path.substr(0, path.find('/', std::string("backends/").size())); }
+std::string backend_of(const std::string& path) {
+  return path.substr(0, path.find('/', std::string("backends/").size()));
+}
 
 struct Include {
   std::string spelled;
@@ -88,7 +92,8 @@ std::vector<Include> includes_of(const std::string& text) {
   std::vector<Include> found;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    line.erase(std::remove_if(line.begin(), line.end(), [](unsigned char c) { return std::isspace(c) != 0; }), line.end());
+    line.erase(std::remove_if(line.begin(), line.end(), [](unsigned char c) { return std::isspace(c) != 0; }),
+               line.end());
     const std::string directive = "#include";
     if (!line.starts_with(directive) || line.size() < directive.size() + 2) continue;
     const char open = line[directive.size()];
@@ -102,7 +107,8 @@ std::vector<Include> includes_of(const std::string& text) {
 /// The path of the file an #include means, or an empty one if it is not ours.
 std::string resolve(const Files& files, const std::string& from, const Include& include) {
   if (include.quoted) {
-    const std::string beside = (std::filesystem::path(from).parent_path() / include.spelled).lexically_normal().generic_string();
+    const std::string beside =
+        (std::filesystem::path(from).parent_path() / include.spelled).lexically_normal().generic_string();
     if (files.contains(beside)) return beside;
   }
   if (files.contains("include/" + include.spelled)) return "include/" + include.spelled;
@@ -117,14 +123,15 @@ std::string resolve(const Files& files, const std::string& from, const Include& 
 std::string foreign_fault(const std::string& layer, const Include& include) {
   if (include.quoted || include.spelled.starts_with("greentrainer/")) return "no such file";
   if (layer == "backends") return "";
-  if (starts_with_any(include.spelled, {"Eigen/", "cuda", "cublas", "hip/"})) return "this library is for backends alone";
+  if (starts_with_any(include.spelled, {"Eigen/", "cuda", "cublas", "hip/"}))
+    return "this library is for backends alone";
   const bool standard = include.spelled.find_first_of("/.") == std::string::npos;  // as in <vector>
   if (layers.at(layer).standard_library_alone && !standard) return layer + "/ needs the standard library alone";
   return "";
 }
 
-void find_cycles(const std::map<std::string, std::vector<std::string>>& edges, const std::string& path, std::map<std::string, int>& state,
-                 std::vector<std::string>& trail, std::vector<std::string>& faults) {
+void find_cycles(const std::map<std::string, std::vector<std::string>>& edges, const std::string& path,
+                 std::map<std::string, int>& state, std::vector<std::string>& trail, std::vector<std::string>& faults) {
   state[path] = 1;
   trail.push_back(path);
   for (const std::string& next : edges.at(path)) {
@@ -189,7 +196,8 @@ Files repository() {
     if (!std::filesystem::exists(root / folder)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / folder)) {
       const std::string extension = entry.path().extension().string();
-      if (extension == ".hpp" || extension == ".h" || extension == ".cpp" || extension == ".cu" || extension == ".cuh") {
+      if (extension == ".hpp" || extension == ".h" || extension == ".cpp" || extension == ".cu" ||
+          extension == ".cuh") {
         files[entry.path().lexically_relative(root).generic_string()] = read(entry.path());
       }
     }
@@ -232,23 +240,25 @@ TEST_CASE("a wrong arrow planted in the repository is found") {
   files.at("include/greentrainer/core/types.hpp") += "\n#include \"greentrainer/concepts/backend.hpp\"\n";
   const auto faults = wrong_arrows(files);
   CHECK(faults.size() > before);
-  CHECK(std::any_of(faults.begin(), faults.end(), [](const std::string& fault) { return fault.ends_with("core must not include concepts"); }));
+  CHECK(std::any_of(faults.begin(), faults.end(),
+                    [](const std::string& fault) { return fault.ends_with("core must not include concepts"); }));
 }
 
 TEST_CASE("the planted tree is right as it stands") { CHECK(wrong_arrows(empty_tree()).empty()); }
 
 TEST_CASE("arrows to the left are allowed") {
-  const std::vector<std::pair<std::string, std::string>> arrows = {{"concepts", "core"},   {"ops", "core"},
-                                                                   {"graph", "ops"},       {"select", "core"},
-                                                                   {"select", "graph"},    {"select", "cost"},
-                                                                   {"executor", "ops"},    {"blocks", "graph"},
-                                                                   {"models", "executor"}, {"models", "io"},
-                                                                   {"importance", "cost"}, {"importance", "optim"},
-                                                                   {"train", "models"},    {"train", "data"},
-                                                                   {"report", "select"},   {"tokenizers", "io"},
-                                                                   {"data", "tokenizers"}, {"metrics", "tokenizers"},
-                                                                   {"data", "core"},       {"train", "train"},
-                                                                   {"generate", "train"},  {"pretrained", "tokenizers"}};
+  const std::vector<std::pair<std::string, std::string>> arrows = {
+      {"concepts", "core"},   {"ops", "core"},
+      {"graph", "ops"},       {"select", "core"},
+      {"select", "graph"},    {"select", "cost"},
+      {"executor", "ops"},    {"blocks", "graph"},
+      {"models", "executor"}, {"models", "io"},
+      {"importance", "cost"}, {"importance", "optim"},
+      {"train", "models"},    {"train", "data"},
+      {"report", "select"},   {"tokenizers", "io"},
+      {"data", "tokenizers"}, {"metrics", "tokenizers"},
+      {"data", "core"},       {"train", "train"},
+      {"generate", "train"},  {"pretrained", "tokenizers"}};
   for (const auto& [from, to] : arrows) {
     CAPTURE(from);
     CAPTURE(to);
@@ -271,15 +281,16 @@ TEST_CASE("arrows to the right, or to the side, are found") {
   for (const auto& [from, to] : arrows) {
     CAPTURE(from);
     CAPTURE(to);
-    const auto faults = faults_with("include/greentrainer/" + from + "/x.hpp", "#include \"greentrainer/" + to + "/x.hpp\"");
+    const auto faults =
+        faults_with("include/greentrainer/" + from + "/x.hpp", "#include \"greentrainer/" + to + "/x.hpp\"");
     REQUIRE(!faults.empty());
     CHECK(faults[0].ends_with(from + " must not include " + to));
   }
 }
 
 TEST_CASE("a wrong arrow is found however it is spelled") {
-  for (const char* line :
-       {"#include <greentrainer/graph/x.hpp>", "  #  include   \"greentrainer/graph/x.hpp\"  // why", "#include \"../graph/x.hpp\""}) {
+  for (const char* line : {"#include <greentrainer/graph/x.hpp>", "  #  include   \"greentrainer/graph/x.hpp\"  // why",
+                           "#include \"../graph/x.hpp\""}) {
     CAPTURE(line);
     CHECK(faults_with("include/greentrainer/core/x.hpp", line).size() == 1);
   }

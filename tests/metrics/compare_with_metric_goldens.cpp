@@ -15,8 +15,8 @@ int main(int argc, char** argv) {
   try {
     bool equal = true;
     const auto report = [&](const char* what, const GoldenComparison& comparison) {
-      std::cout << what << ": " << comparison.lines << " lines, " << comparison.differences << " differences, the largest " << comparison.largest
-                << '\n';
+      std::cout << what << ": " << comparison.lines << " lines, " << comparison.differences
+                << " differences, the largest " << comparison.largest << '\n';
       if (!comparison.first.empty()) std::cout << "  " << comparison.first << '\n';
       equal = equal && comparison.lines > 0 && comparison.differences == 0;
     };

@@ -42,12 +42,14 @@ GoldenComparison compare_lines(const std::filesystem::path& path, Compare compar
 inline GoldenComparison compare_rouge(const std::filesystem::path& folder) {
   return compare_lines(folder / "rouge.jsonl", [](const std::string& line) {
     const Json golden = parse_json(line, "rouge.jsonl");
-    const auto scores = rouge_scores(golden.at("references").get<std::vector<std::string>>(), golden.at("prediction").get_ref<const std::string&>(),
-                                     golden.at("stem").get<bool>());
+    const auto scores =
+        rouge_scores(golden.at("references").get<std::vector<std::string>>(),
+                     golden.at("prediction").get_ref<const std::string&>(), golden.at("stem").get<bool>());
     double difference = 0;
     const auto compare = [&](const char* kind, const RougeScore& score) {
       const Json& expected = golden.at(kind);
-      for (const auto& [i, value] : {std::pair(0, score.precision), std::pair(1, score.recall), std::pair(2, score.f)}) {
+      for (const auto& [i, value] :
+           {std::pair(0, score.precision), std::pair(1, score.recall), std::pair(2, score.f)}) {
         difference = std::max(difference, std::abs(expected.at(static_cast<std::size_t>(i)).get<double>() - value));
       }
     };
@@ -62,8 +64,10 @@ inline GoldenComparison compare_rouge(const std::filesystem::path& folder) {
 inline GoldenComparison compare_squad(const std::filesystem::path& folder) {
   return compare_lines(folder / "squad.jsonl", [](const std::string& line) {
     const Json golden = parse_json(line, "squad.jsonl");
-    const auto score = answer_score(golden.at("references").get<std::vector<std::string>>(), golden.at("prediction").get_ref<const std::string&>());
-    return std::max(std::abs(golden.at("exact_match").get<double>() - score.exact_match), std::abs(golden.at("f1").get<double>() - score.f1));
+    const auto score = answer_score(golden.at("references").get<std::vector<std::string>>(),
+                                    golden.at("prediction").get_ref<const std::string&>());
+    return std::max(std::abs(golden.at("exact_match").get<double>() - score.exact_match),
+                    std::abs(golden.at("f1").get<double>() - score.f1));
   });
 }
 
@@ -77,7 +81,10 @@ inline GoldenComparison compare_stems(const std::filesystem::path& folder) {
 inline GoldenComparison compare_lower_case(const std::filesystem::path& folder) {
   return compare_lines(folder / "lower.jsonl", [](const std::string& line) {
     const Json golden = parse_json(line, "lower.jsonl");
-    return lower_case(golden.at("text").get_ref<const std::string&>()) == golden.at("lower").get_ref<const std::string&>() ? 0.0 : 1.0;
+    return lower_case(golden.at("text").get_ref<const std::string&>()) ==
+                   golden.at("lower").get_ref<const std::string&>()
+               ? 0.0
+               : 1.0;
   });
 }
 

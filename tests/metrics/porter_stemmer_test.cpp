@@ -8,8 +8,11 @@
 
 using namespace greentrainer;
 
-TEST_CASE("stems are nltk's, letter by letter: the rules' own examples, words that only look as if a rule applied, and words of real text") {
-  const auto comparison = testing::compare_stems(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
+TEST_CASE(
+    "stems are nltk's, letter by letter: the rules' own examples, words that only look as if a rule applied, and words "
+    "of real text") {
+  const auto comparison =
+      testing::compare_stems(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
   CHECK(comparison.lines >= 300);
   CAPTURE(comparison.first);
   CHECK(comparison.differences == 0);

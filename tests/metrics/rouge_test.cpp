@@ -9,7 +9,8 @@
 using namespace greentrainer;
 
 TEST_CASE("scores are those of rouge-score: with and without stems, one or several references, lines as sentences") {
-  const auto comparison = testing::compare_rouge(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
+  const auto comparison =
+      testing::compare_rouge(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
   CHECK(comparison.lines >= 200);
   CAPTURE(comparison.first);
   CHECK(comparison.differences == 0);
@@ -43,7 +44,8 @@ TEST_CASE("each kind of score is that of its own best reference") {
 }
 
 TEST_CASE("nothing to compare scores nothing") {
-  for (const auto& [reference, prediction] : {std::pair("", ""), std::pair("", "a"), std::pair("a", ""), std::pair("...", "\n\n")}) {
+  for (const auto& [reference, prediction] :
+       {std::pair("", ""), std::pair("", "a"), std::pair("a", ""), std::pair("...", "\n\n")}) {
     const RougeScores scores = rouge_scores(reference, prediction);
     for (const RougeScore& score : {scores.rouge1, scores.rouge2, scores.rouge_l, scores.rouge_lsum}) {
       CHECK(score.precision == 0);

@@ -22,16 +22,20 @@ Batch batch_of(const std::vector<Example>& examples) {
 }
 
 template <class B, class OptimizerOptions>
-void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& prefix, OptimizerOptions optimizer, bool adaptive) {
+void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& prefix, OptimizerOptions optimizer,
+                     bool adaptive) {
   auto model = load_pretrained(golden.folder, backend);
   Trainer trainer{model, select_all(model.graph()), optimizer};
-  const auto report =
-      trainer.fit(golden.examples,
-                  {.steps = 10, .batch_size = 3, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .shuffle = false, .evaluate = false});
+  const auto report = trainer.fit(golden.examples, {.steps = 10,
+                                                    .batch_size = 3,
+                                                    .schedule = {.kind = LearningRateSchedule::Kind::constant},
+                                                    .shuffle = false,
+                                                    .evaluate = false});
   REQUIRE(report.history.size() == 10);
   for (std::size_t s = 0; s < 10; ++s) {
     CAPTURE(s);
-    CHECK(report.history[s].loss == doctest::Approx(golden.json["optimizers"][prefix]["losses"][s].get<double>()).epsilon(1e-5));
+    CHECK(report.history[s].loss ==
+          doctest::Approx(golden.json["optimizers"][prefix]["losses"][s].get<double>()).epsilon(1e-5));
   }
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const std::string& name = model.graph().parameter(id).name;
@@ -40,7 +44,8 @@ void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& p
     std::vector<bool> noise = zero_gradients(golden, name, weights.size());
     if (!adaptive) noise.assign(weights.size(), false);  // AdamW divides rounding noise by its own size
     const auto compared = only(noise, false, weights);
-    if (!compared.empty()) CHECK(relative_difference(compared, only(noise, false, golden.tensor(prefix + "." + name))) < 1e-5);
+    if (!compared.empty())
+      CHECK(relative_difference(compared, only(noise, false, golden.tensor(prefix + "." + name))) < 1e-5);
   }
 }
 
@@ -79,7 +84,8 @@ TEST_CASE_TEMPLATE_DEFINE("tiny models agree with transformers", B, agree) {
       const std::vector<bool> zero = zero_gradients(golden, parameter, gradient.size());
       for (const auto g : only(zero, true, gradient)) CHECK(std::abs(g) < 1e-7);
       const auto compared = only(zero, false, gradient);
-      if (!compared.empty()) CHECK(relative_difference(compared, only(zero, false, golden.tensor("grad." + parameter))) < 1e-4);
+      if (!compared.empty())
+        CHECK(relative_difference(compared, only(zero, false, golden.tensor("grad." + parameter))) < 1e-4);
     }
     CHECK(evaluate(model, golden.examples).loss == doctest::Approx(expected_loss).epsilon(1e-6));
 

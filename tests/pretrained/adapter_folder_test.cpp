@@ -1,4 +1,5 @@
-// Adapters are saved and loaded whole, merge into weights that do without them, and are refused by file and field or tensor where they are not sound.
+// Adapters are saved and loaded whole, merge into weights that do without them, and are refused by file and field or
+// tensor where they are not sound.
 
 #include <functional>
 
@@ -25,7 +26,8 @@ std::vector<float> logits_of(Model<B>& model, const GoldenAdapter& golden) {
 /// A copy of a golden adapter that a test may damage, and what loading it then says.
 struct Copy {
   explicit Copy(const std::string& name) : golden(name) {
-    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) std::filesystem::copy(golden.folder / file, folder / file);
+    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+      std::filesystem::copy(golden.folder / file, folder / file);
   }
   void change_config(const std::function<void(Json&)>& change) const {
     Json config = read_json_file(folder / "adapter_config.json");
@@ -35,7 +37,8 @@ struct Copy {
   void change_tensors(const std::function<void(std::vector<TensorToWrite>&)>& change) const {
     const SafetensorsFile original(golden.folder / "adapter_model.safetensors");
     std::vector<TensorToWrite> tensors;
-    for (const auto& info : original.tensors()) tensors.push_back(TensorToWrite::copy_of(info, original.raw(info.name)));
+    for (const auto& info : original.tensors())
+      tensors.push_back(TensorToWrite::copy_of(info, original.raw(info.name)));
     change(tensors);
     write_safetensors(folder / "adapter_model.safetensors", tensors);
   }
@@ -73,16 +76,18 @@ TEST_CASE("a saved adapter comes back to the bit, and holds what peft's holds") 
     auto again = load_pretrained_with_adapter(golden.base, scratch / name, backend);
     CHECK(logits_of(again, golden) == logits_of(model, golden));
 
-    const SafetensorsFile theirs(golden.folder / "adapter_model.safetensors"), ours(scratch / name / "adapter_model.safetensors");
+    const SafetensorsFile theirs(golden.folder / "adapter_model.safetensors"),
+        ours(scratch / name / "adapter_model.safetensors");
     CHECK(ours.tensors().size() == theirs.tensors().size());
     for (const TensorInfo& info : theirs.tensors()) {
       CAPTURE(info.name);
       REQUIRE(ours.contains(info.name));
       CHECK(ours.info(info.name).shape == info.shape);
-      if (name != "t5-two-layers-prefix") CHECK(std::ranges::equal(ours.raw(info.name), theirs.raw(info.name)));  // of which half is read by nobody
+      if (name != "t5-two-layers-prefix")
+        CHECK(std::ranges::equal(ours.raw(info.name), theirs.raw(info.name)));  // of which half is read by nobody
     }
-    for (const char* field :
-         {"peft_type", "task_type", "r", "lora_alpha", "num_virtual_tokens", "num_layers", "token_dim", "num_transformer_submodules"}) {
+    for (const char* field : {"peft_type", "task_type", "r", "lora_alpha", "num_virtual_tokens", "num_layers",
+                              "token_dim", "num_transformer_submodules"}) {
       CAPTURE(field);
       CHECK(read_json_file(scratch / name / "adapter_config.json").value(field, Json()) ==
             read_json_file(golden.folder / "adapter_config.json").value(field, Json()));
@@ -90,7 +95,8 @@ TEST_CASE("a saved adapter comes back to the bit, and holds what peft's holds") 
   }
 }
 
-TEST_CASE("merged weights compute without the adapter what they computed with it; other tensors are copied byte by byte") {
+TEST_CASE(
+    "merged weights compute without the adapter what they computed with it; other tensors are copied byte by byte") {
   B backend(2);
   const testing::TemporaryFolder scratch;
   for (const std::string name : {"opt-post-lora", "llama-gqa-tied-lora", "bloom-lora", "t5-untied-gated-lora"}) {
@@ -115,7 +121,9 @@ TEST_CASE("merged weights compute without the adapter what they computed with it
   CHECK_FALSE(std::filesystem::exists(scratch / "prefix"));
 }
 
-TEST_CASE("new LoRA matrices change nothing, are the same for a seed, and lie within peft's bounds; names that match nothing are refused") {
+TEST_CASE(
+    "new LoRA matrices change nothing, are the same for a seed, and lie within peft's bounds; names that match nothing "
+    "are refused") {
   B backend(1);
   const GoldenAdapter golden("llama-gqa-tied-lora");
   auto plain = load_pretrained(golden.base, backend);
@@ -182,12 +190,15 @@ TEST_CASE("adapters that are not sound are refused by file and field or tensor")
   SUBCASE("a name with wildcards") {
     const Copy copy("bloom-lora");
     copy.change_tensors([](auto& tensors) { tensors.front().name = "base_model.model.*.lora_A.weight"; });
-    has(copy.error(), {"adapter_model.safetensors", "base_model.model.*.lora_A.weight", "expected the name of a layer, got a pattern"});
+    has(copy.error(), {"adapter_model.safetensors", "base_model.model.*.lora_A.weight",
+                       "expected the name of a layer, got a pattern"});
   }
   SUBCASE("half of a pair, and a tensor too many") {
     const Copy copy("bloom-lora");
     copy.change_tensors([](auto& tensors) {
-      std::erase_if(tensors, [](const auto& t) { return t.name.find("h.1.") != t.name.npos && t.name.ends_with("lora_B.weight"); });
+      std::erase_if(tensors, [](const auto& t) {
+        return t.name.find("h.1.") != t.name.npos && t.name.ends_with("lora_B.weight");
+      });
     });
     has(copy.error(), {"h.1.self_attention.query_key_value.lora_B.weight", "got none"});
     copy.change_tensors([](auto& tensors) {

@@ -16,11 +16,13 @@ namespace {
 
 /// A tensor of an adapter's golden file for a parameter of ours: of a prefix's table, an entry.
 template <class P>
-std::vector<double> expected_values(const GoldenAdapter& golden, const TensorGraph<P>& graph, ParameterId id, const std::string& what) {
+std::vector<double> expected_values(const GoldenAdapter& golden, const TensorGraph<P>& graph, ParameterId id,
+                                    const std::string& what) {
   const Parameter& p = graph.parameter(id);
   if (golden.has(what + p.name)) return golden.tensor(what + p.name);
   const std::vector<double> table = golden.tensor(what + "prompt_embeddings");
-  const Extent entry = std::stoll(p.name.substr(std::string("prompt_embeddings.").size())), cols = static_cast<Extent>(table.size()) / p.rows();
+  const Extent entry = std::stoll(p.name.substr(std::string("prompt_embeddings.").size())),
+               cols = static_cast<Extent>(table.size()) / p.rows();
   std::vector<double> values;
   for (Extent r = 0; r < p.rows(); ++r) {
     const auto first = table.begin() + r * cols + entry * p.cols();
@@ -31,7 +33,8 @@ std::vector<double> expected_values(const GoldenAdapter& golden, const TensorGra
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("adapters agree with peft", B, EigenBackend<float>, EigenBackend<double>, OpaqueBackend<EigenBackend<float>>) {
+TEST_CASE_TEMPLATE("adapters agree with peft", B, EigenBackend<float>, EigenBackend<double>,
+                   OpaqueBackend<EigenBackend<float>>) {
   B backend;
   for (const std::string& name : testing::golden_adapter_names()) {
     CAPTURE(name);
@@ -63,16 +66,20 @@ TEST_CASE_TEMPLATE("adapters agree with peft", B, EigenBackend<float>, EigenBack
     }
 
     Trainer trainer{model, adapters, AdamWOptions{.learning_rate = 1e-3, .weight_decay = 0.01}};
-    const auto report =
-        trainer.fit(golden.examples,
-                    {.steps = 10, .batch_size = 3, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .shuffle = false, .evaluate = false});
+    const auto report = trainer.fit(golden.examples, {.steps = 10,
+                                                      .batch_size = 3,
+                                                      .schedule = {.kind = LearningRateSchedule::Kind::constant},
+                                                      .shuffle = false,
+                                                      .evaluate = false});
     for (std::size_t s = 0; s < 10; ++s) {
-      CHECK(report.history[s].loss == doctest::Approx(golden.json["optimizers"]["adamw10"]["losses"][s].get<double>()).epsilon(1e-5));
+      CHECK(report.history[s].loss ==
+            doctest::Approx(golden.json["optimizers"]["adamw10"]["losses"][s].get<double>()).epsilon(1e-5));
     }
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
       if (!adapters.contains(id)) continue;
       CAPTURE(model.graph().parameter(id).name);
-      CHECK(relative_difference(model.parameters()[id].download(), expected_values(golden, model.graph(), id, "adamw10.")) < 1e-5);
+      CHECK(relative_difference(model.parameters()[id].download(),
+                                expected_values(golden, model.graph(), id, "adamw10.")) < 1e-5);
     }
   }
 }

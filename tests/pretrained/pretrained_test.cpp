@@ -20,7 +20,9 @@ const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
 
 /// A copy of a golden model's folder that a test may damage.
 struct Copy {
-  explicit Copy(const std::string& name) : folder(scratch.path() / name) { std::filesystem::copy(root / "tests/golden/models" / name, folder); }
+  explicit Copy(const std::string& name) : folder(scratch.path() / name) {
+    std::filesystem::copy(root / "tests/golden/models" / name, folder);
+  }
   testing::TemporaryFolder scratch;
   std::filesystem::path folder;
 };
@@ -39,15 +41,18 @@ void rewrite(const std::filesystem::path& folder, const std::function<void(std::
   const SafetensorsFile original(folder / "model.safetensors");
   std::vector<std::vector<std::byte>> bytes;
   std::vector<TensorToWrite> tensors;
-  for (const auto& info : original.tensors()) bytes.emplace_back(original.raw(info.name).begin(), original.raw(info.name).end());
-  for (std::size_t i = 0; i < bytes.size(); ++i) tensors.push_back(TensorToWrite::copy_of(original.tensors()[i], bytes[i]));
+  for (const auto& info : original.tensors())
+    bytes.emplace_back(original.raw(info.name).begin(), original.raw(info.name).end());
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    tensors.push_back(TensorToWrite::copy_of(original.tensors()[i], bytes[i]));
   change(tensors);
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("stories260K: the published greedy text, token by token", B, EigenBackend<float>, OpaqueBackend<EigenBackend<float>>) {
+TEST_CASE_TEMPLATE("stories260K: the published greedy text, token by token", B, EigenBackend<float>,
+                   OpaqueBackend<EigenBackend<float>>) {
   B backend(2);
   auto model = load_pretrained(root / "examples/data/stories260k", backend);
   const auto golden = read_json_file(root / "tests/golden/models/stories260k-greedy.json");
@@ -56,7 +61,8 @@ TEST_CASE_TEMPLATE("stories260K: the published greedy text, token by token", B, 
   ids.erase(ids.begin());
   const GenerateOptions options{.max_new_tokens = static_cast<Extent>(ids.size())};
   CHECK(generate(model, prompts, options).front().ids == ids);
-  CHECK(generate_text(model, std::vector<std::string>{""}, options).front() == golden.at("text").template get<std::string>());
+  CHECK(generate_text(model, std::vector<std::string>{""}, options).front() ==
+        golden.at("text").template get<std::string>());
 }
 
 TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone differs; element types can be chosen") {
@@ -76,7 +82,8 @@ TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone dif
   save_pretrained(model, out);  // replaces the folder
   const SafetensorsFile again(out / "model.safetensors");
   for (const auto& info : before.tensors()) {
-    CHECK(std::ranges::equal(before.raw(info.name), again.raw(info.name)) == (info.name != "model.layers.1.mlp.up_proj.weight"));
+    CHECK(std::ranges::equal(before.raw(info.name), again.raw(info.name)) ==
+          (info.name != "model.layers.1.mlp.up_proj.weight"));
   }
   save_pretrained(model, out, DType::bfloat16);
   CHECK(SafetensorsFile(out / "model.safetensors").info("model.norm.weight").dtype == DType::bfloat16);
@@ -86,12 +93,13 @@ TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone dif
 
   weights[0] = 1e5F;
   model.parameters()[changed].upload(weights);
-  CHECK_THROWS_WITH_AS(save_pretrained(model, out, DType::float16), doctest::Contains("expected weights that float16 can hold, got 100000"),
-                       NumericalError);
+  CHECK_THROWS_WITH_AS(save_pretrained(model, out, DType::float16),
+                       doctest::Contains("expected weights that float16 can hold, got 100000"), NumericalError);
   weights[0] = NAN;
   model.parameters()[changed].upload(weights);
   CHECK_THROWS_AS(save_pretrained(model, out), NumericalError);
-  CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] == half.parameters()[changed].download()[5]);  // what was there still is
+  CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] ==
+        half.parameters()[changed].download()[5]);  // what was there still is
 }
 
 TEST_CASE("what a link in a model folder leads to is not carried away, unless it is the model's") {
@@ -117,7 +125,8 @@ TEST_CASE("what a link in a model folder leads to is not carried away, unless it
 
 TEST_CASE("names with and without the model's prefix; tensors that repeat others") {
   EigenBackend<float> backend(1);
-  const auto shared_with = [&](const std::filesystem::path& folder, const std::string& name, const std::string& added, std::byte change) {
+  const auto shared_with = [&](const std::filesystem::path& folder, const std::string& name, const std::string& added,
+                               std::byte change) {
     std::vector<std::byte> bytes;
     rewrite(folder, [&](auto& tensors) {
       const SafetensorsFile file(folder / "model.safetensors");
@@ -137,9 +146,11 @@ TEST_CASE("names with and without the model's prefix; tensors that repeat others
     auto model = load_pretrained(copy.folder, backend);
     CHECK(model.parameters()[3].download() == expected);
     save_pretrained(model, copy.scratch.path() / "out");
-    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors").contains("h.0.self_attention.query_key_value.bias"));  // as it came
+    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors")
+              .contains("h.0.self_attention.query_key_value.bias"));  // as it came
     CHECK(shared_with(copy.folder, "word_embeddings.weight", "lm_head.weight", std::byte{0}).empty());
-    CHECK(testing::has(shared_with(copy.folder, "h.0.mlp.dense_h_to_4h.bias", "h.0.mlp.extra", std::byte{0}), "h.0.mlp.extra"));
+    CHECK(testing::has(shared_with(copy.folder, "h.0.mlp.dense_h_to_4h.bias", "h.0.mlp.extra", std::byte{0}),
+                       "h.0.mlp.extra"));
   }
   SUBCASE("T5") {
     Copy copy("t5-tied-relu");
@@ -147,7 +158,8 @@ TEST_CASE("names with and without the model's prefix; tensors that repeat others
     CHECK(shared_with(copy.folder, "shared.weight", "lm_head.weight", std::byte{0}).empty());
     auto model = load_pretrained(copy.folder, backend);
     save_pretrained(model, copy.scratch.path() / "out");
-    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors").tensors().size() == model.graph().parameters().size());
+    CHECK(SafetensorsFile(copy.scratch.path() / "out/model.safetensors").tensors().size() ==
+          model.graph().parameters().size());
     const std::string error = shared_with(copy.folder, "shared.weight", "decoder.embed_tokens.weight", std::byte{1});
     CHECK(testing::has(error, "tensor decoder.embed_tokens.weight: expected the weights of shared.weight"));
   }
@@ -188,7 +200,8 @@ TEST_CASE("damaged and foreign checkpoints are refused by file and tensor") {
     const std::vector<float> bad(32, NAN);
     rewrite(copy.folder, [&](auto& tensors) {
       for (auto& t : tensors) {
-        if (t.name.ends_with("layers.1.fc2.bias")) t = TensorToWrite::values_of(t.name, DType::float32, t.shape, std::span<const float>(bad));
+        if (t.name.ends_with("layers.1.fc2.bias"))
+          t = TensorToWrite::values_of(t.name, DType::float32, t.shape, std::span<const float>(bad));
       }
     });
     has(error_of(copy.folder), {"model.safetensors", "layers.1.fc2.bias", "finite"});

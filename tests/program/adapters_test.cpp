@@ -1,4 +1,5 @@
-// The methods that add to a model: LoRA, merged and for peft, a prefix, and LoRA's matrices as candidates; what each writes is read back.
+// The methods that add to a model: LoRA, merged and for peft, a prefix, and LoRA's matrices as candidates; what each
+// writes is read back.
 
 #include <doctest/doctest.h>
 
@@ -11,11 +12,12 @@ using namespace greentrainer::testing;
 namespace {
 
 struct Run {
-  explicit Run(std::string model_) : model(std::move(model_)), data(folder.write("train.jsonl", golden_rows(model)).string()) {}
+  explicit Run(std::string model_)
+      : model(std::move(model_)), data(folder.write("train.jsonl", golden_rows(model)).string()) {}
 
   Outcome finetune(std::vector<std::string> more) const {
-    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model(model), "--train", data, "--batch-size", "2", "--learning-rate", "0.01",
-                               "--epochs", "8", "--output", output});
+    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model(model), "--train", data, "--batch-size",
+                               "2", "--learning-rate", "0.01", "--epochs", "8", "--output", output});
     return run_program(std::move(more));
   }
   Json report(std::vector<std::string> more) const {
@@ -47,7 +49,10 @@ TEST_CASE("LoRA and prefixes: what was learned is what the output computes") {
   };
   const std::vector<Case> cases = {
       {"opt-pre", {"--method", "lora"}, 8, false},
-      {"opt-pre", {"--method", "lora", "--adapter-output", "peft", "--lora-r", "2", "--lora-targets", "*.layers.1.*,fc1"}, 14, true},
+      {"opt-pre",
+       {"--method", "lora", "--adapter-output", "peft", "--lora-r", "2", "--lora-targets", "*.layers.1.*,fc1"},
+       14,
+       true},
       {"opt-pre", {"--method", "prefix"}, 4, true},
       {"llama-gqa-tied", {"--method", "prefix", "--prefix-tokens", "3"}, 4, true},
       {"bloom", {"--method", "lora", "--adapter-output", "merged", "--lora-dropout", "0"}, 4, false},
@@ -83,7 +88,8 @@ TEST_CASE("GreenTrainer with LoRA's matrices keeps the budget of the model alone
   const Run plain("llama-gqa-tied");
   CHECK(plain.report({"--rho", "0.65"})["flops"]["full"] == report["flops"]["full"]);
   CHECK(run.loss() == doctest::Approx(report["loss_after"].get<double>()).epsilon(1e-5));
-  const SafetensorsFile before(golden_model("llama-gqa-tied") + "/model.safetensors"), after(run.output + "/model.safetensors");
+  const SafetensorsFile before(golden_model("llama-gqa-tied") + "/model.safetensors"),
+      after(run.output + "/model.safetensors");
   CHECK(after.tensors().size() == before.tensors().size());
 }
 

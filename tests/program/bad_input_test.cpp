@@ -1,4 +1,5 @@
-// Files that cannot be used: exit status 1, one line naming file and tensor or line, nothing written, an older output unharmed.
+// Files that cannot be used: exit status 1, one line naming file and tensor or line, nothing written, an older output
+// unharmed.
 
 #include <cstring>
 #include <limits>
@@ -33,8 +34,9 @@ struct Spoilt {
 
   void check(const std::vector<std::string>& named, std::vector<std::string> more = {}) const {
     const auto entries = folder.entries();
-    more.insert(more.begin(), {"finetune", "--json", "--model", (folder / "model").string(), "--train", (folder / "train.jsonl").string(), "--output",
-                               (folder / "tuned").string(), "--steps", "2"});
+    more.insert(more.begin(),
+                {"finetune", "--json", "--model", (folder / "model").string(), "--train",
+                 (folder / "train.jsonl").string(), "--output", (folder / "tuned").string(), "--steps", "2"});
     if (std::find(more.begin(), more.end(), "--method") == more.end()) more.insert(more.end(), {"--rho", "0.7"});
     const auto outcome = run_program(more);
     CAPTURE(outcome.err);
@@ -101,7 +103,8 @@ TEST_CASE("configurations that cannot be used") {
     spoilt.check({"config.json", "model_type", "mamba"});
   }
   SUBCASE("a field that changes the mathematics") {
-    spoilt.edit("model/config.json", "\"model_type\": \"opt\"", "\"model_type\": \"opt\", \"quantization_config\": {\"bits\": 4}");
+    spoilt.edit("model/config.json", "\"model_type\": \"opt\"",
+                "\"model_type\": \"opt\", \"quantization_config\": {\"bits\": 4}");
     spoilt.check({"config.json", "quantization_config"});
   }
   SUBCASE("a norm's epsilon below 0") {
@@ -186,12 +189,14 @@ TEST_CASE("runs that cannot be finished") {
 TEST_CASE("outputs that must not be written") {
   const Spoilt spoilt;
   const auto finetune = [&](const std::string& output) {
-    return run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "train.jsonl").string(), "--output",
-                        output, "--steps", "1", "--method", "full"});
+    return run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train",
+                        (spoilt.folder / "train.jsonl").string(), "--output", output, "--steps", "1", "--method",
+                        "full"});
   };
   spoilt.folder.write("photos/cat.jpg", "cat");
-  const std::vector<std::string> outputs = {(spoilt.folder / "photos").string(), (spoilt.folder / "train.jsonl").string(),
-                                            (spoilt.folder / "model").string(), (spoilt.folder / "train.jsonl/x").string(), "/proc/greentrainer/x"};
+  const std::vector<std::string> outputs = {
+      (spoilt.folder / "photos").string(), (spoilt.folder / "train.jsonl").string(), (spoilt.folder / "model").string(),
+      (spoilt.folder / "train.jsonl/x").string(), "/proc/greentrainer/x"};
   const auto entries = spoilt.folder.entries();
   for (const auto& output : outputs) {
     CAPTURE(output);
@@ -206,9 +211,9 @@ TEST_CASE("outputs that must not be written") {
 
   // An input inside the folder that would be replaced.
   spoilt.folder.write("tuned/data.jsonl", golden_rows("opt-pre"));
-  const auto outcome =
-      run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train", (spoilt.folder / "tuned/data.jsonl").string(), "--output",
-                   (spoilt.folder / "tuned").string(), "--method", "full"});
+  const auto outcome = run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train",
+                                    (spoilt.folder / "tuned/data.jsonl").string(), "--output",
+                                    (spoilt.folder / "tuned").string(), "--method", "full"});
   CHECK(outcome.status == 1);
   CHECK(has(outcome.err, "data.jsonl"));
   CHECK(contents(spoilt.folder / "tuned/data.jsonl") == golden_rows("opt-pre"));

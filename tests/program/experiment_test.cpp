@@ -18,10 +18,12 @@ struct Experiment {
   }
   void write(const std::string& more, const std::string& rho = "0.6", const std::string& common = "") const {
     folder.write("compare.toml",
-                 "name = \"Tiny <model>\"\nnote = \"random weights\"\noutput = \"" + (folder / "results").string() + "\"\nseeds = [3, 4]\n" + more +
-                     "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") + "\"\ntrain = \"" + rows() +
-                     "\"\nsteps = 3\nbatch-size = 2\nlearning-rate = 1e-3\n" + common + "[evaluate]\ndata = \"" + rows() +
-                     "\"\n[[method]]\nname = \"untouched\"\nmethod = \"none\"\n[[method]]\nname = \"full\"\nmethod = \"full\"\nlearning-rate = 2e-3\n"
+                 "name = \"Tiny <model>\"\nnote = \"random weights\"\noutput = \"" + (folder / "results").string() +
+                     "\"\nseeds = [3, 4]\n" + more + "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") +
+                     "\"\ntrain = \"" + rows() + "\"\nsteps = 3\nbatch-size = 2\nlearning-rate = 1e-3\n" + common +
+                     "[evaluate]\ndata = \"" + rows() +
+                     "\"\n[[method]]\nname = \"untouched\"\nmethod = \"none\"\n[[method]]\nname = \"full\"\nmethod = "
+                     "\"full\"\nlearning-rate = 2e-3\n"
                      "[[method]]\nname = \"Green\"\nmethod = \"green\"\nreselect-every = \"2s\"\nrho = " +
                      rho + "\n");
   }
@@ -80,16 +82,17 @@ TEST_CASE("a learning rate at which importances mean little is diagnosed") {
   CHECK(report["methods"][2]["negative_importance"]["mean"].get<double>() > 0.25);
   const std::string diagnoses = report["diagnoses"].dump();
   CHECK(diagnoses.find("Green: ") != std::string::npos);
-  CHECK(diagnoses.find("of the tensors have a negative importance: a step of all tensors at once overshoots") != std::string::npos);
+  CHECK(diagnoses.find("of the tensors have a negative importance: a step of all tensors at once overshoots") !=
+        std::string::npos);
 }
 
 TEST_CASE("an experiment's commands, run by hand, give the same loss") {
   const Experiment experiment;
   REQUIRE(experiment.run().status == 0);
   const std::string tuned = (experiment.folder / "by-hand").string();
-  const Outcome training =
-      run_program({"finetune", "--model", golden_model("llama-gqa-tied"), "--train", experiment.rows(), "--steps", "3", "--batch-size", "2",
-                   "--method", "full", "--learning-rate", "2e-3", "--seed", "4", "--output", tuned, "--json"});
+  const Outcome training = run_program({"finetune", "--model", golden_model("llama-gqa-tied"), "--train",
+                                        experiment.rows(), "--steps", "3", "--batch-size", "2", "--method", "full",
+                                        "--learning-rate", "2e-3", "--seed", "4", "--output", tuned, "--json"});
   REQUIRE_MESSAGE(training.status == 0, training.err);
   const Json by_hand = run_program({"evaluate", "--model", tuned, "--data", experiment.rows(), "--json"}).json();
   CHECK(by_hand["loss"] == read_json_file(experiment.folder / "results/cells/full-seed4/evaluate.json")["loss"]);
@@ -111,7 +114,8 @@ TEST_CASE("an experiment goes on where it was stopped, and never mixes results o
   experiment.write("", "0.7");
   const Outcome other = experiment.run();
   CHECK(other.status == 1);
-  CHECK(other.err.find("green-seed3: expected results of the commands that the file asks for now") != std::string::npos);
+  CHECK(other.err.find("green-seed3: expected results of the commands that the file asks for now") !=
+        std::string::npos);
 }
 
 TEST_CASE("what stands in [finetune] is every method's that does not say otherwise") {
@@ -121,11 +125,13 @@ TEST_CASE("what stands in [finetune] is every method's that does not say otherwi
   CHECK(outcome.status == 2);  // rho is not for method full
   CHECK(outcome.err.find("[[method]] full, --rho: expected not to be given with --method full") != std::string::npos);
 
-  experiment.folder.write("green.toml",
-                          "name = \"Greens\"\noutput = \"" + (experiment.folder / "greens").string() + "\"\nseeds = [1]\nreference = \"own\"\n" +
-                              "[finetune]\nmodel = \"" + golden_model("llama-gqa-tied") + "\"\ntrain = \"" + experiment.rows() +
-                              "\"\nepochs = 9\nrho = 0.8\nno-shuffle = true\n[evaluate]\ndata = \"" + experiment.rows() +
-                              "\"\n[[method]]\nname = \"common\"\nsteps = 2\n[[method]]\nname = \"own\"\nsteps = 2\nrho = 0.6\nno-shuffle = false\n");
+  experiment.folder.write("green.toml", "name = \"Greens\"\noutput = \"" + (experiment.folder / "greens").string() +
+                                            "\"\nseeds = [1]\nreference = \"own\"\n" + "[finetune]\nmodel = \"" +
+                                            golden_model("llama-gqa-tied") + "\"\ntrain = \"" + experiment.rows() +
+                                            "\"\nepochs = 9\nrho = 0.8\nno-shuffle = true\n[evaluate]\ndata = \"" +
+                                            experiment.rows() +
+                                            "\"\n[[method]]\nname = \"common\"\nsteps = 2\n[[method]]\nname = "
+                                            "\"own\"\nsteps = 2\nrho = 0.6\nno-shuffle = false\n");
   const Outcome greens = run_program({"experiment", (experiment.folder / "green.toml").string(), "--json"});
   REQUIRE_MESSAGE(greens.status == 0, greens.err);
   const Json report = greens.json();
@@ -160,18 +166,23 @@ TEST_CASE("a mistake in an experiment's file is found before anything runs") {
   CHECK(outcome.status == 2);
   CHECK(outcome.err.find("[[method]] Green, --rho: expected a number") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(wrong_rho.folder / "results"));
-  CHECK(Experiment("reference = \"ful\"\n").run().err.find("key \"reference\": expected the name of a method, got ful; did you mean full?") !=
+  CHECK(Experiment("reference = \"ful\"\n")
+            .run()
+            .err.find("key \"reference\": expected the name of a method, got ful; did you mean full?") !=
         std::string::npos);
   const Experiment same_folder;
   same_folder.write("", "0.6\n[[method]]\nname = \"FULL\"\nmethod = \"full\"");
-  CHECK(same_folder.run().err.find("[[method]] FULL: expected results in a folder of its own, got full-seed3 as of full") != std::string::npos);
+  CHECK(same_folder.run().err.find(
+            "[[method]] FULL: expected results in a folder of its own, got full-seed3 as of full") !=
+        std::string::npos);
   const Experiment no_data;
   std::filesystem::remove(no_data.folder / "rows.jsonl");
   CHECK(no_data.run().err.find("expected a file or folder, got none named") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(no_data.folder / "results"));
   const Experiment deep;
   deep.folder.write("compare.toml", std::string(200000, 'a').replace(1, 100000, std::string(100000, '.')) + " = 1\n");
-  CHECK(deep.run().err.find("compare.toml, line 1: expected at most 2000 dots in a line, got more") != std::string::npos);
+  CHECK(deep.run().err.find("compare.toml, line 1: expected at most 2000 dots in a line, got more") !=
+        std::string::npos);
   CHECK(run_program({"experiment"}).err.find("FILE.toml: expected a value, got none") != std::string::npos);
 
   const Experiment wrong_score("score = \"rougeL\"\n");

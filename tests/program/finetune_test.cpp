@@ -1,4 +1,5 @@
-// greentrainer finetune and evaluate, end to end on a tiny model: the report's fields, the output, determinism, interruption.
+// greentrainer finetune and evaluate, end to end on a tiny model: the report's fields, the output, determinism,
+// interruption.
 
 #include <algorithm>
 #include <chrono>
@@ -22,8 +23,8 @@ struct Run {
   std::string output = (folder / "tuned").string();
 
   std::vector<std::string> arguments(std::vector<std::string> more) const {
-    more.insert(more.begin(),
-                {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--batch-size", "2", "--learning-rate", "0.003"});
+    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data,
+                               "--batch-size", "2", "--learning-rate", "0.003"});
     if (std::find(more.begin(), more.end(), "--output") == more.end()) more.insert(more.end(), {"--output", output});
     return more;
   }
@@ -40,13 +41,15 @@ struct Run {
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   const Run run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});
-  for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped", "rows_truncated", "ratio",
-                            "ratio_all_in", "peak_memory_bytes"}) {
+  for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped",
+                            "rows_truncated", "ratio", "ratio_all_in", "peak_memory_bytes"}) {
     CAPTURE(field);
     CHECK(report.at(field).is_number());
   }
-  for (const char* field : {"train", "importance", "optimizer", "evaluation", "full"}) CHECK(report.at("flops").at(field).get<Flops>() > 0);
-  for (const char* field : {"load", "importance", "selection", "forward", "backward", "optimizer", "evaluation", "save", "total"}) {
+  for (const char* field : {"train", "importance", "optimizer", "evaluation", "full"})
+    CHECK(report.at("flops").at(field).get<Flops>() > 0);
+  for (const char* field :
+       {"load", "importance", "selection", "forward", "backward", "optimizer", "evaluation", "save", "total"}) {
     CHECK(report.at("seconds").at(field).is_number());
   }
   CHECK((report.at("energy_joules").is_number() || report["energy_joules"] == "not measured"));
@@ -63,7 +66,8 @@ TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   CHECK(second["importance"].size() == 36);
   CHECK(second["cost"].get<Flops>() <= second["budget"].get<Flops>());
 
-  const auto before = run_program({"evaluate", "--json", "--model", golden_model("opt-pre"), "--data", run.data}).json();
+  const auto before =
+      run_program({"evaluate", "--json", "--model", golden_model("opt-pre"), "--data", run.data}).json();
   CHECK(before["loss"].get<double>() == doctest::Approx(report["loss_before"].get<double>()).epsilon(1e-6));
   const double published = read_json_file(golden_model("opt-pre") + "/golden.json")["loss"].get<double>();
   CHECK(before["loss"].get<double>() == doctest::Approx(published).epsilon(1e-6));
@@ -113,13 +117,14 @@ TEST_CASE("every method trains, and what it does not train stays as it was") {
     std::vector<std::string> options;
     std::size_t trained;
   };
-  const std::vector<Case> cases = {{{"--method", "full"}, 36},
-                                   {{"--method", "top2"}, 32},
-                                   {{"--method", "last:1"}, 16},
-                                   {{"--method", "bitfit"}, 17},
-                                   {{"--method", "layernorm"}, 10},
-                                   {{"--method", "listed", "--tensors", "*.fc1.weight,*embed_tokens*"}, 3},
-                                   {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2}};
+  const std::vector<Case> cases = {
+      {{"--method", "full"}, 36},
+      {{"--method", "top2"}, 32},
+      {{"--method", "last:1"}, 16},
+      {{"--method", "bitfit"}, 17},
+      {{"--method", "layernorm"}, 10},
+      {{"--method", "listed", "--tensors", "*.fc1.weight,*embed_tokens*"}, 3},
+      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2}};
   for (const auto& c : cases) {
     CAPTURE(c.options);
     auto options = c.options;
@@ -154,7 +159,8 @@ TEST_CASE("an interrupt ends the run after its step, and nothing is written") {
     const Run run;
     const auto output = (run.folder / "new/parents/tuned").string();
     Program program(run.arguments({"--rho", "0.6", "--steps", "1000000", "--output", output}));
-    for (int i = 0; i < 1500 && !has(program.error_so_far(), "step 1/"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 1500 && !has(program.error_so_far(), "step 1/"); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     program.signal(number);
     const auto outcome = program.wait();
     CHECK(outcome.status == 130);
@@ -170,8 +176,9 @@ TEST_CASE("BLOOM and T5 train within their budgets, and their folders are read b
     const TemporaryFolder folder;
     const auto data = folder.write("train.jsonl", golden_rows(name)).string();
     const auto output = (folder / "tuned").string();
-    const auto outcome = run_program({"finetune", "--json", "--model", golden_model(name), "--train", data, "--output", output, "--batch-size", "2",
-                                      "--rho", "0.6", "--epochs", "10", "--learning-rate", "0.003"});
+    const auto outcome =
+        run_program({"finetune", "--json", "--model", golden_model(name), "--train", data, "--output", output,
+                     "--batch-size", "2", "--rho", "0.6", "--epochs", "10", "--learning-rate", "0.003"});
     CAPTURE(outcome.err);
     REQUIRE(outcome.status == 0);
     const Json report = outcome.json();
@@ -196,8 +203,9 @@ TEST_CASE("target tokens limit an encoder-decoder's completions, and are refused
   const auto limited = evaluate({"--target-tokens", "7", "--max-tokens", "20"});
   CHECK(limited.json()["examples"].size() == 2);  // of 7, 12 and 5 tokens
   CHECK(has(limited.err, "1 of 3 rows dropped"));
-  const auto elsewhere = run_program(
-      {"evaluate", "--model", golden_model("bloom"), "--data", folder.write("bloom.jsonl", golden_rows("bloom")).string(), "--target-tokens", "7"});
+  const auto elsewhere =
+      run_program({"evaluate", "--model", golden_model("bloom"), "--data",
+                   folder.write("bloom.jsonl", golden_rows("bloom")).string(), "--target-tokens", "7"});
   CHECK(elsewhere.status == 1);
   CHECK(has(elsewhere.err, "--target-tokens: expected an encoder-decoder model, got model_type bloom"));
 }
@@ -205,9 +213,12 @@ TEST_CASE("target tokens limit an encoder-decoder's completions, and are refused
 TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") {
   const Run run;  // 3 rows
   CHECK(run.report({"--method", "full", "--train-rows", "2", "--epochs", "1"})["steps"] == 1);
-  const Json last = run.report({"--method", "full", "--train-rows", "2:9", "--validation", run.data, "--validation-rows", "1"});
+  const Json last =
+      run.report({"--method", "full", "--train-rows", "2:9", "--validation", run.data, "--validation-rows", "1"});
   CHECK(last["steps"] == 1);
-  const auto evaluation = run_program({"evaluate", "--model", golden_model("opt-pre"), "--data", run.data, "--rows", "1:2", "--json"}).json();
+  const auto evaluation =
+      run_program({"evaluate", "--model", golden_model("opt-pre"), "--data", run.data, "--rows", "1:2", "--json"})
+          .json();
   REQUIRE(evaluation["examples"].size() == 1);
   CHECK(evaluation["examples"][0]["line"] == 2);
   for (const char* rows : {"0", "-1", "2:2", "3:", "x", "1:2:3", ""}) {
@@ -216,7 +227,8 @@ TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") 
     CHECK(outcome.err.find("[finetune] --train-rows: expected a number of rows or a range such as 400:500, got") == 0);
   }
   CHECK(run_program(run.arguments({"--validation-rows", "1"}))
-            .err.find("--validation-rows: expected not to be given with training without --validation") != std::string::npos);
+            .err.find("--validation-rows: expected not to be given with training without --validation") !=
+        std::string::npos);
 }
 
 TEST_CASE("selection that knows less than the graph passes its budget; the report says so") {
@@ -230,5 +242,6 @@ TEST_CASE("selection that knows less than the graph passes its budget; the repor
   CHECK(ratio("graph") <= 0.5);
   CHECK(ratio("none") > 0.5);
   CHECK(ratio("chain") > 0.3);
-  CHECK(run_program(run.arguments({"--method", "full", "--dependencies", "none"})).err.find("--dependencies") != std::string::npos);
+  CHECK(run_program(run.arguments({"--method", "full", "--dependencies", "none"})).err.find("--dependencies") !=
+        std::string::npos);
 }

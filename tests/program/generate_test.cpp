@@ -27,11 +27,13 @@ TEST_CASE("generate goes on as published, in any batch, and says how fast") {
   const auto plain = generate({"--prompt", prompt, "--max-new-tokens", "40"});
   REQUIRE(plain.status == 0);
   CHECK(plain.out.size() > 40);
-  CHECK(published.starts_with(prompt + " " + plain.out.substr(0, plain.out.size() - 1)));  // its decoder takes off a leading space
+  CHECK(published.starts_with(prompt + " " +
+                              plain.out.substr(0, plain.out.size() - 1)));  // its decoder takes off a leading space
   CHECK(plain.err.find("40 tokens in ") != std::string::npos);
 
   const TemporaryFolder folder;
-  const std::string rows = Json{{"prompt", prompt}}.dump() + "\n\n" + Json{{"prompt", "A dog"}, {"completion", " ran."}}.dump() + "\n" +
+  const std::string rows = Json{{"prompt", prompt}}.dump() + "\n\n" +
+                           Json{{"prompt", "A dog"}, {"completion", " ran."}}.dump() + "\n" +
                            Json{{"prompt", prompt}}.dump() + "\n";
   const std::string data = folder.write("prompts.jsonl", rows).string();
   const Json report = generate({"--data", data, "--max-new-tokens", "40", "--batch-size", "2", "--json"}).json();
@@ -54,7 +56,8 @@ TEST_CASE("beams and draws") {
     REQUIRE(outcome.status == 0);
     return outcome.json()["generations"][0];
   };
-  const Json paper = json_of({"--beams", "4", "--repetition-penalty", "2.5", "--length-penalty", "1", "--early-stopping"});
+  const Json paper =
+      json_of({"--beams", "4", "--repetition-penalty", "2.5", "--length-penalty", "1", "--early-stopping"});
   CHECK(paper["score"].get<double>() < 0);
   CHECK_FALSE(json_of({}).contains("score"));
   const Json drawn = json_of({"--temperature", "1", "--seed", "5"});
@@ -67,10 +70,11 @@ TEST_CASE("evaluate --generate scores answers against completions") {
   const TemporaryFolder folder;
   const std::string prompt = "Once upon a time, there was a little girl";
   const Json said = generate({"--prompt", prompt, "--max-new-tokens", "20", "--json"}).json()["generations"][0];
-  const std::string data = folder
-                               .write("data.jsonl", Json{{"prompt", prompt}, {"completion", said["text"]}}.dump() + "\n" +
-                                                        Json{{"prompt", "A dog"}, {"completion", " qqq"}}.dump() + "\n")
-                               .string();
+  const std::string data =
+      folder
+          .write("data.jsonl", Json{{"prompt", prompt}, {"completion", said["text"]}}.dump() + "\n" +
+                                   Json{{"prompt", "A dog"}, {"completion", " qqq"}}.dump() + "\n")
+          .string();
   const std::vector<std::string> command = {"evaluate", "--model", model, "--data", data};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.begin(), command.begin(), command.end());
@@ -84,7 +88,8 @@ TEST_CASE("evaluate --generate scores answers against completions") {
   CHECK(report["generations"][0]["ids"] == said["ids"]);
   CHECK(report["generation"]["new_tokens"] == 40);
   CHECK(with({"--generate", "--max-new-tokens", "20"})
-            .out.find("rouge1 0.5000, rouge2 0.5000, rougeL 0.5000, rougeLsum 0.5000 over 2 generated texts") != std::string::npos);
+            .out.find("rouge1 0.5000, rouge2 0.5000, rougeL 0.5000, rougeLsum 0.5000 over 2 generated texts") !=
+        std::string::npos);
 
   const auto refused = [](const Outcome& outcome, int status, const char* part) {
     CAPTURE(outcome.err);
@@ -110,7 +115,9 @@ TEST_CASE("generate refuses what has no effect and what does not fit, in one lin
       {{"--prompt", "x", "--beams", "2", "--temperature", "1"}, 2, "--beams"},
       {{"--prompt", "x", "--early-stopping"}, 2, "--early-stopping: expected not to be given with --beams 1"},
       {{"--prompt", "x", "--batch-size", "2"}, 2, "--batch-size"},
-      {{"--prompt", "x", "--min-new-tokens", "9", "--max-new-tokens", "8"}, 2, "--min-new-tokens: expected at most --max-new-tokens 8"},
+      {{"--prompt", "x", "--min-new-tokens", "9", "--max-new-tokens", "8"},
+       2,
+       "--min-new-tokens: expected at most --max-new-tokens 8"},
       {{"--prompt", "x", "--top-p", "0"}, 2, "--top-p"},
       {{"--prompt", "x", "--beam", "2"}, 2, "did you mean --beams?"},
       {{"--prompt", "x", "--max-new-tokens", "600"}, 1, "prompt 0: expected at most 512 tokens"},

@@ -31,12 +31,14 @@ std::int64_t sum(const Json& list, const char* field) {
 TEST_CASE("tensors and operators add up to the backward pass") {
   for (const auto& name : golden_names()) {
     CAPTURE(name);
-    const auto report = plan({"--model", golden_model(name), "--batch-size", "2", "--tokens", "12", "--labelled-tokens", "5"});
+    const auto report =
+        plan({"--model", golden_model(name), "--batch-size", "2", "--tokens", "12", "--labelled-tokens", "5"});
     CHECK(report["cost_model"] == "exact");
     CHECK(report["unit"] == "FLOPs");
-    CHECK(report["total"].get<std::int64_t>() == report["forward"].get<std::int64_t>() + report["backward"].get<std::int64_t>());
-    CHECK(report["backward"] ==
-          sum(report["tensors"], "grad_input") + sum(report["tensors"], "grad_weight") + sum(report["operators"], "grad_input"));
+    CHECK(report["total"].get<std::int64_t>() ==
+          report["forward"].get<std::int64_t>() + report["backward"].get<std::int64_t>());
+    CHECK(report["backward"] == sum(report["tensors"], "grad_input") + sum(report["tensors"], "grad_weight") +
+                                    sum(report["operators"], "grad_input"));
     CHECK(!report.contains("selection"));
     std::int64_t bytes = 0;
     for (const char* purpose : {"weights", "gradients", "optimizer", "activations", "workspace"})
@@ -48,9 +50,11 @@ TEST_CASE("tensors and operators add up to the backward pass") {
     // Every tensor of the checkpoint, in a shape it has there.
     const SafetensorsFile file(golden_model(name) + "/model.safetensors");
     CHECK(report["tensors"].size() == file.tensors().size());
-    for (const auto& tensor : report["tensors"]) CHECK(tensor["shape"] == file.info(tensor["name"].get<std::string>()).shape);
+    for (const auto& tensor : report["tensors"])
+      CHECK(tensor["shape"] == file.info(tensor["name"].get<std::string>()).shape);
 
-    const auto all = plan({"--model", golden_model(name), "--batch-size", "2", "--tokens", "12", "--labelled-tokens", "5", "--tensors", "*"});
+    const auto all = plan({"--model", golden_model(name), "--batch-size", "2", "--tokens", "12", "--labelled-tokens",
+                           "5", "--tensors", "*"});
     CHECK(all["selection"].size() == report["tensors"].size());
     CHECK(all["selection_cost"] == report["backward"]);
     CHECK(all["ratio"] == 1.0);
@@ -62,7 +66,8 @@ TEST_CASE("an exact selection keeps the ratio, and never chooses what is worth n
   const auto report = plan({"--model", golden_model("opt-pre")});
   Json importance = Json::object();
   double value = 0.5;
-  for (const auto& tensor : report["tensors"]) importance[tensor["name"].get<std::string>()] = value = std::fmod(value * 7.3, 1.0);
+  for (const auto& tensor : report["tensors"])
+    importance[tensor["name"].get<std::string>()] = value = std::fmod(value * 7.3, 1.0);
   const std::string left_out = report["tensors"][10]["name"];
   importance.erase(left_out);
   const auto file = folder.write("importance.json", importance.dump()).string();
@@ -81,15 +86,16 @@ TEST_CASE("an exact selection keeps the ratio, and never chooses what is worth n
     CHECK(listed["selection_cost"] == chosen["selection_cost"]);
   }
 
-  const auto impossible = run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.1", "--importance", file});
+  const auto impossible =
+      run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.1", "--importance", file});
   CHECK(impossible.status == 1);
   CHECK(has(impossible.err, "--rho: expected at least 0.3"));
   for (const auto& [bad, named] : std::vector<std::pair<std::string, std::string>>{
            {R"({"model.decoder.layers.0.fc1.wieght": 1})", "did you mean model.decoder.layers.0.fc1.weight?"},
            {R"({"model.decoder.layers.0.fc1.weight": null})", "finite"},
            {"{\"" + std::string(2000000, 'a') + "\": 1}", "expected the name of a tensor, got an unknown one"}}) {
-    const auto outcome =
-        run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.5", "--importance", folder.write("bad.json", bad).string()});
+    const auto outcome = run_program({"plan", "--model", golden_model("opt-pre"), "--rho", "0.5", "--importance",
+                                      folder.write("bad.json", bad).string()});
     CAPTURE(outcome.err);
     CHECK(outcome.status == 1);
     CHECK(outcome.err.size() < 3000);
@@ -100,42 +106,51 @@ TEST_CASE("an exact selection keeps the ratio, and never chooses what is worth n
 
 TEST_CASE("an encoder-decoder is priced by source and target") {
   const auto cost = [](const char* tokens, const char* target) {
-    const auto report = plan({"--model", golden_model("t5-untied-gated"), "--batch-size", "2", "--tokens", tokens, "--target-tokens", target});
+    const auto report = plan({"--model", golden_model("t5-untied-gated"), "--batch-size", "2", "--tokens", tokens,
+                              "--target-tokens", target});
     return report["total"].get<std::int64_t>();
   };
   CHECK(cost("40", "8") > cost("20", "8"));
   CHECK(cost("40", "16") > cost("40", "8"));
-  // Twice the keys and values of cross-attention come with twice the source, whatever the target: decoder and head alone do not double.
+  // Twice the keys and values of cross-attention come with twice the source, whatever the target: decoder and head
+  // alone do not double.
   CHECK(cost("40", "8") < 2 * cost("20", "8"));
 
-  const auto report =
-      plan({"--model", golden_model("t5-untied-gated"), "--tokens", "40", "--target-tokens", "8", "--tensors", "*.EncDecAttention.k.weight"});
+  const auto report = plan({"--model", golden_model("t5-untied-gated"), "--tokens", "40", "--target-tokens", "8",
+                            "--tensors", "*.EncDecAttention.k.weight"});
   for (const auto& tensor : report["tensors"]) {
-    if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.k.weight") CHECK(tensor["grad_weight"] == 4 * 40 * 2 * 18 * 16);
-    if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.q.weight") CHECK(tensor["grad_weight"] == 4 * 8 * 2 * 18 * 16);
+    if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.k.weight")
+      CHECK(tensor["grad_weight"] == 4 * 40 * 2 * 18 * 16);
+    if (tensor["name"] == "decoder.block.1.layer.1.EncDecAttention.q.weight")
+      CHECK(tensor["grad_weight"] == 4 * 8 * 2 * 18 * 16);
   }
-  const auto labelled = run_program({"plan", "--model", golden_model("t5-untied-gated"), "--target-tokens", "8", "--labelled-tokens", "9"});
+  const auto labelled = run_program(
+      {"plan", "--model", golden_model("t5-untied-gated"), "--target-tokens", "8", "--labelled-tokens", "9"});
   CHECK(labelled.status == 2);
   CHECK(has(labelled.err, "--labelled-tokens: expected at most --target-tokens, 8, got 9"));
 }
 
 TEST_CASE("the paper's totals") {
-  // G multiply-adds for a batch of 4 x 512 tokens (T5: 512 in, 64 out): forward, activation gradients, weight gradients. Computed from arXiv
-  // 2309.13192's published rules.
+  // G multiply-adds for a batch of 4 x 512 tokens (T5: 512 in, 64 out): forward, activation gradients, weight
+  // gradients. Computed from arXiv 2309.13192's published rules.
   struct Row {
     std::string model;
     std::size_t tensors;
     double forward, grad_input, grad_weight;
   };
-  const std::vector<Row> rows = {
-      {"opt-125m", 196, 272.598831, 291.711222, 253.264996},       {"opt-350m", 388, 723.388469, 774.369182, 671.768693},
-      {"opt-1.3b", 388, 2789.161832, 2891.121164, 2685.971663},    {"opt-2.7b", 516, 5591.530476, 5761.468989, 5419.510254},
-      {"bloomz-560m", 293, 1196.813189, 1247.792857, 1145.423528}, {"bloomz-3b", 365, 6310.304154, 6469.619548, 6149.554831},
-      {"flan-t5-base", 282, 231.347454, 253.390946, 209.349771},   {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
+  const std::vector<Row> rows = {{"opt-125m", 196, 272.598831, 291.711222, 253.264996},
+                                 {"opt-350m", 388, 723.388469, 774.369182, 671.768693},
+                                 {"opt-1.3b", 388, 2789.161832, 2891.121164, 2685.971663},
+                                 {"opt-2.7b", 516, 5591.530476, 5761.468989, 5419.510254},
+                                 {"bloomz-560m", 293, 1196.813189, 1247.792857, 1145.423528},
+                                 {"bloomz-3b", 365, 6310.304154, 6469.619548, 6149.554831},
+                                 {"flan-t5-base", 282, 231.347454, 253.390946, 209.349771},
+                                 {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
   const double tolerance = 1e-5;
   for (const auto& row : rows) {
     CAPTURE(row.model);
-    const auto report = plan({"--model", source_path("tests/golden/configs/" + row.model).string(), "--cost-model", "paper"});
+    const auto report =
+        plan({"--model", source_path("tests/golden/configs/" + row.model).string(), "--cost-model", "paper"});
     CHECK(report["unit"] == "multiply-adds");
     CHECK(report["operators"].empty());
     CHECK(report["tensors"].size() == row.tensors);
@@ -155,7 +170,8 @@ TEST_CASE("the paper's selector on the paper's chain") {
   for (const auto& tensor : report["tensors"]) importance[tensor["name"].get<std::string>()] = 1;
   const auto file = folder.write("importance.json", importance.dump()).string();
   const auto paper = plan({"--model", model, "--cost-model", "paper", "--rho", "0.5", "--importance", file});
-  const auto exact = plan({"--model", model, "--cost-model", "paper", "--selector", "exact", "--rho", "0.5", "--importance", file});
+  const auto exact =
+      plan({"--model", model, "--cost-model", "paper", "--selector", "exact", "--rho", "0.5", "--importance", file});
   CHECK(exact["ratio"].get<double>() <= 0.5);
   CHECK(paper["ratio"].get<double>() < 0.55);  // costs rounded down: it may spend a little more than asked
   CHECK(exact["selection"].size() > 0);
@@ -185,7 +201,8 @@ TEST_CASE("what cannot be planned is an error in one line, notes or not") {
   // More operations than 63 bits hold.
   const std::vector<std::string> batch = {"--tokens", "1048576", "--batch-size", "1048576"};
   CHECK(has(error(batch), "fewer than 9e18 operations"));
-  CHECK(has(error({"--tokens", "1048576", "--batch-size", "1048576", "--cost-model", "paper"}), "fewer than 9e18 operations"));
+  CHECK(has(error({"--tokens", "1048576", "--batch-size", "1048576", "--cost-model", "paper"}),
+            "fewer than 9e18 operations"));
   auto giant = read_json_file<OrderedJson>(golden_model("llama-mha-untied") + "/config.json");
   giant["hidden_size"] = giant["intermediate_size"] = 1 << 20;
   giant["num_attention_heads"] = giant["num_key_value_heads"] = giant["head_dim"] = 1 << 10;
@@ -195,5 +212,6 @@ TEST_CASE("what cannot be planned is an error in one line, notes or not") {
   CHECK(has(error(batch, (folder / "giant").string()), "fewer than 9e18 operations"));
   giant["head_dim"] = 1 << 20;
   folder.write("giant/config.json", giant.dump());
-  CHECK(has(error({}, (folder / "giant").string()), "num_attention_heads\": expected at most 1048576 columns with head_dim = 1048576"));
+  CHECK(has(error({}, (folder / "giant").string()),
+            "num_attention_heads\": expected at most 1048576 columns with head_dim = 1048576"));
 }

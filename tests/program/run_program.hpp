@@ -27,7 +27,9 @@ inline std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-inline std::filesystem::path source_path(const std::string& name) { return std::filesystem::path(GREENTRAINER_SOURCE_DIR) / name; }
+inline std::filesystem::path source_path(const std::string& name) {
+  return std::filesystem::path(GREENTRAINER_SOURCE_DIR) / name;
+}
 inline std::string golden_model(const std::string& name) { return source_path("tests/golden/models/" + name).string(); }
 
 /// What a run of the program gave.
@@ -54,7 +56,9 @@ class Program {
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const int error = posix_spawn(&process_, GREENTRAINER_PROGRAM, &actions, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw std::runtime_error(std::string(GREENTRAINER_PROGRAM) + ": expected the program to be built (target greentrainer_program)");
+    if (error != 0)
+      throw std::runtime_error(std::string(GREENTRAINER_PROGRAM) +
+                               ": expected the program to be built (target greentrainer_program)");
   }
 
   std::string error_so_far() const { return contents(err_); }

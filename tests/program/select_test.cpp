@@ -12,7 +12,9 @@ namespace {
 constexpr const char* sample =
     R"({"grad_input": [0,2,1,4,0], "grad_weight": [5,1,7,3,1], "importance": [1,3,10,5,3], "budget": 14.4, "method": "exact"})";
 
-std::string with(std::string problem, const std::string& from, const std::string& to) { return problem.replace(problem.find(from), from.size(), to); }
+std::string with(std::string problem, const std::string& from, const std::string& to) {
+  return problem.replace(problem.find(from), from.size(), to);
+}
 
 Outcome select(const std::string& problem) {
   const TemporaryFolder folder;

@@ -1,4 +1,5 @@
-// What the program says to mistyped options, configuration files and values: exit status 2 and one line with the way out.
+// What the program says to mistyped options, configuration files and values: exit status 2 and one line with the way
+// out.
 
 #include <doctest/doctest.h>
 
@@ -47,7 +48,8 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--method", "listed"}, "--tensors"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--epochs", "1", "--steps", "2"}, "--steps"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "2"}, "2e or 100s"},
-      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "9223372036854775807e"}, "2e or 100s"},
+      {{"finetune", "--model", model, "--train", "x", "--output", "y", "--reselect-every", "9223372036854775807e"},
+       "2e or 100s"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--importance", "grad"}, "--importance"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--momentum", "0.9"}, "--momentum"},
       {{"evaluate", "--model", model, "--data", "x", "--backend", "egen"}, "did you mean eigen?"}};
@@ -63,7 +65,8 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
 }
 
 TEST_CASE("a backend without a device exits with 77") {
-  const auto outcome = run_program({"evaluate", "--model", golden_model("opt-pre"), "--data", "x", "--backend", "cuda"});
+  const auto outcome =
+      run_program({"evaluate", "--model", golden_model("opt-pre"), "--data", "x", "--backend", "cuda"});
   CHECK(outcome.status == 77);
   CHECK((has(outcome.err, "cuda") || has(outcome.err, "CUDA")));
 }
@@ -78,12 +81,16 @@ TEST_CASE("a configuration file holds any option, and a flag wins over it") {
   const auto tokens_8 = run_program({"plan", "--json", "--model", model, "--tokens", "8", "--tensors", "*fc1*,*.bias"});
   REQUIRE(tokens_8.status == 0);
   CHECK(plan("tokens = 8\njson = true\ntensors = ['*fc1*', '*.bias']\n").out == tokens_8.out);
-  CHECK(plan("tokens = 9\nlearning-rate = 1e-3\n[plan]\ntokens = 8\njson = true\ntensors = '*fc1*,*.bias'\n[finetune]\nrho = 0.4\n").out ==
-        tokens_8.out);
-  CHECK(plan("tokens = 99\njson = true\ntensors = 'x'\n", {"--tokens", "8", "--tensors", "*fc1*", "--tensors", "*.bias"}).out == tokens_8.out);
+  CHECK(plan("tokens = 9\nlearning-rate = 1e-3\n[plan]\ntokens = 8\njson = true\ntensors = "
+             "'*fc1*,*.bias'\n[finetune]\nrho = 0.4\n")
+            .out == tokens_8.out);
+  CHECK(
+      plan("tokens = 99\njson = true\ntensors = 'x'\n", {"--tokens", "8", "--tensors", "*fc1*", "--tensors", "*.bias"})
+          .out == tokens_8.out);
   CHECK(plan("tokens = 8\njson = true\nrho = 0.5\nimportance = 'x'\n", {"--tensors", "*fc1*,*.bias"}).out ==
         tokens_8.out);  // of two that exclude each other
-  CHECK(has(plan("rho = 0.5\nimportance = 'x'\ntensors = 'y'\n").err, "--rho: expected one of --rho and --tensors, got both"));
+  CHECK(has(plan("rho = 0.5\nimportance = 'x'\ntensors = 'y'\n").err,
+            "--rho: expected one of --rho and --tensors, got both"));
   const auto for_people = plan("json = true\n", {"--json=false"});
   CHECK(for_people.status == 0);
   CHECK(has(for_people.out, "smallest feasible --rho"));

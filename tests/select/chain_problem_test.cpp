@@ -81,7 +81,8 @@ TEST_CASE("chains of real costs in any unit never exceed the budget") {
     for (int k = 0; k < 300; ++k) {
       const gt::ChainProblem chain = random_chain(random, 1 + k % 11, unit, false);
       const double steps = 5 + k % 50;
-      const gt::ChainSelection result = gt::select_on_chain(gt::ExactSelector{.budget_steps = static_cast<std::int64_t>(steps)}, chain);
+      const gt::ChainSelection result =
+          gt::select_on_chain(gt::ExactSelector{.budget_steps = static_cast<std::int64_t>(steps)}, chain);
       CAPTURE(unit);
       CAPTURE(k);
       REQUIRE(result.cost <= chain.budget);
@@ -100,8 +101,8 @@ TEST_CASE("a budget beyond everything takes all that is worth anything") {
 }
 
 TEST_CASE("chains that are not") {
-  CHECK_THROWS_WITH_AS(gt::to_selection_problem({{1}, {1, 1}, {1, 1}, 1}), "[chain_problem] grad_input: expected 2 entries as in grad_weight, got 1",
-                       gt::ConfigError);
+  CHECK_THROWS_WITH_AS(gt::to_selection_problem({{1}, {1, 1}, {1, 1}, 1}),
+                       "[chain_problem] grad_input: expected 2 entries as in grad_weight, got 1", gt::ConfigError);
   CHECK_THROWS_AS(gt::to_selection_problem({{1, 1}, {1, 1}, {1}, 1}), gt::ConfigError);
   CHECK_THROWS_AS(gt::to_selection_problem({{1}, {-1}, {1}, 1}), gt::ConfigError);
   CHECK_THROWS_AS(gt::to_selection_problem({{1}, {1}, {std::nan("")}, 1}), gt::ConfigError);

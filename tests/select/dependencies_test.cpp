@@ -1,4 +1,5 @@
-// What selection is told of the gradients that tensors need: the graph, the paper's chain, nothing; and what each costs in truth.
+// What selection is told of the gradients that tensors need: the graph, the paper's chain, nothing; and what each costs
+// in truth.
 
 #include "greentrainer/select/dependencies.hpp"
 
@@ -23,9 +24,9 @@ namespace {
 struct Costs {};  // the operators' own
 
 struct TinyLlama {
-  TensorGraph<Costs> graph =
-      Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/llama-gqa-tied/config.json"))
-          .graph<Costs>();
+  TensorGraph<Costs> graph = Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
+                                                                 "tests/golden/models/llama-gqa-tied/config.json"))
+                                 .graph<Costs>();
   Workload workload = uniform_workload(4, 64, 16);
   SelectionProblem problem{gradient_dag_of(graph, ExactCost<Costs>{}, workload), 0};
 
@@ -37,7 +38,8 @@ struct TinyLlama {
       if (graph.op(id).name != name) continue;
       const auto& parts = graph.op(id).op->parts();
       for (std::size_t p = 0; p < parts.size(); ++p) {
-        if (parts[p].kind != GradPart::Kind::parameter) sum += evaluate(ExactCost<Costs>{}.part(graph, id, static_cast<int>(p)), workload);
+        if (parts[p].kind != GradPart::Kind::parameter)
+          sum += evaluate(ExactCost<Costs>{}.part(graph, id, static_cast<int>(p)), workload);
       }
     }
     return sum;
@@ -61,8 +63,10 @@ TEST_CASE("a chain has the graph's prices, each with the tensor that the paper h
   const auto node = [&](const std::string& name) { return chain.dag.nodes[count - 1 - llama.parameter(name)].cost; };
   const std::string layer = "model.layers.1.";
   CHECK(llama.grad_input(layer + "self_attn") > 0);
-  CHECK(node(layer + "self_attn.v_proj.weight") == llama.grad_input(layer + "self_attn.v_proj") + llama.grad_input(layer + "self_attn"));
-  CHECK(node(layer + "self_attn.q_proj.weight") == llama.grad_input(layer + "self_attn.q_proj") + llama.grad_input(layer + "self_attn.q_rotary"));
+  CHECK(node(layer + "self_attn.v_proj.weight") ==
+        llama.grad_input(layer + "self_attn.v_proj") + llama.grad_input(layer + "self_attn"));
+  CHECK(node(layer + "self_attn.q_proj.weight") ==
+        llama.grad_input(layer + "self_attn.q_proj") + llama.grad_input(layer + "self_attn.q_rotary"));
   CHECK(node("model.embed_tokens.weight") == 0);
   CHECK(node("model.norm.weight") > llama.grad_input("model.norm"));  // and the tied output head
   for (std::size_t i = 0; i < count; ++i) {

@@ -1,5 +1,5 @@
-// Selection on T5's own gradient graph: encoder behind every cross-attention, embedding in both stacks, relative positions shared by the blocks of
-// each.
+// Selection on T5's own gradient graph: encoder behind every cross-attention, embedding in both stacks, relative
+// positions shared by the blocks of each.
 
 #include <algorithm>
 #include <chrono>
@@ -87,7 +87,8 @@ TEST_CASE("FLAN-T5: proved optimal at 10,000 budget steps, the budget kept and s
     CAPTURE(config);
     SelectionProblem problem{dag_of(config, uniform_workload(4, 64, 64, 512)), 0};
     CounterRandom random(2, "importance");
-    for (auto& item : problem.dag.items) item.importance = std::exp(1.5 * random.normal()) * (random.uniform() < 0.1 ? -1 : 1);
+    for (auto& item : problem.dag.items)
+      item.importance = std::exp(1.5 * random.normal()) * (random.uniform() < 0.1 ? -1 : 1);
     for (const double share : {0.1, 0.25, 0.5, 0.75, 0.9}) {
       CAPTURE(share);
       problem.budget = static_cast<std::int64_t>(share * static_cast<double>(everything(problem.dag)));

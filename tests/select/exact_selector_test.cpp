@@ -103,7 +103,8 @@ TEST_CASE("the comparison with exhaustive search notices planted faults") {
   // The deepest item pays for a gradient that nobody needs.
   CHECK(faults(600, [&](gt::SelectionProblem p) {
           const gt::GradientDag true_dag = p.dag;
-          if (!p.dag.items.empty() && !p.dag.nodes.empty()) p.dag.items.back().needs.push_back(static_cast<int>(p.dag.nodes.size()) - 1);
+          if (!p.dag.items.empty() && !p.dag.nodes.empty())
+            p.dag.items.back().needs.push_back(static_cast<int>(p.dag.nodes.size()) - 1);
           return gt::make_result(true_dag, exact.select(p).mask, true);
         }) > 5);
   // Shared nodes paid for by each item anew.
@@ -160,8 +161,11 @@ TEST_CASE("a DAG whose numbering interleaves many branches is decided branch by 
   constexpr int branches = 20;
   for (int depth = 0; depth < 3; ++depth) {
     for (int branch = 0; branch < branches; ++branch) {
-      problem.dag.nodes.push_back({gtt::pick(random, 1, 9), depth == 0 ? std::vector<int>{} : std::vector<int>{(depth - 1) * branches + branch}});
-      problem.dag.items.push_back({gtt::pick(random, 1, 9), static_cast<double>(gtt::pick(random, 1, 20)), {depth * branches + branch}});
+      problem.dag.nodes.push_back({gtt::pick(random, 1, 9), depth == 0
+                                                                ? std::vector<int>{}
+                                                                : std::vector<int>{(depth - 1) * branches + branch}});
+      problem.dag.items.push_back(
+          {gtt::pick(random, 1, 9), static_cast<double>(gtt::pick(random, 1, 20)), {depth * branches + branch}});
     }
   }
   problem.budget = gtt::total_cost(problem.dag) / 2;
@@ -176,7 +180,8 @@ TEST_CASE("a DAG whose numbering interleaves many branches is decided branch by 
     for (int depth = 0; depth < 3; ++depth) {
       const auto number = static_cast<std::size_t>(depth * branches + branch);
       const int next = static_cast<int>(sorted.dag.nodes.size());
-      sorted.dag.nodes.push_back({problem.dag.nodes[number].cost, depth == 0 ? std::vector<int>{} : std::vector<int>{next - 1}});
+      sorted.dag.nodes.push_back(
+          {problem.dag.nodes[number].cost, depth == 0 ? std::vector<int>{} : std::vector<int>{next - 1}});
       sorted.dag.items.push_back({problem.dag.items[number].cost, problem.dag.items[number].importance, {next}});
     }
   }
@@ -188,9 +193,13 @@ TEST_CASE("whole models: the budget is kept, nothing that fits is left out, and 
     gtt::RealDagBuilder builder(static_cast<unsigned>(model) + 1);
     if (model < 2) gtt::add_decoder(builder, {}, 12, gtt::NormStyle::pre, model == 1);
     if (model == 2) gtt::add_decoder(builder, {.model = 1024, .feed_forward = 4096}, 24, gtt::NormStyle::post);
-    if (model == 3) gtt::add_encoder_decoder(builder, {.tokens = 577, .squares = 71001}, 6, 6, gtt::NormStyle::pre, true);
-    if (model == 4) gtt::add_encoder_decoder(builder, {.tokens = 577, .squares = 71001}, 12, 12, gtt::NormStyle::post, false);
-    if (model == 5) gtt::add_decoder(builder, {.tokens = 1733, .model = 2560, .feed_forward = 10240, .squares = 351721}, 32, gtt::NormStyle::pre);
+    if (model == 3)
+      gtt::add_encoder_decoder(builder, {.tokens = 577, .squares = 71001}, 6, 6, gtt::NormStyle::pre, true);
+    if (model == 4)
+      gtt::add_encoder_decoder(builder, {.tokens = 577, .squares = 71001}, 12, 12, gtt::NormStyle::post, false);
+    if (model == 5)
+      gtt::add_decoder(builder, {.tokens = 1733, .model = 2560, .feed_forward = 10240, .squares = 351721}, 32,
+                       gtt::NormStyle::pre);
     const std::int64_t total = gtt::total_cost(builder.dag);
     for (const double rho : {0.1, 0.3, 0.5, 0.8, 1.0}) {
       gt::SelectionProblem problem{builder.dag, static_cast<std::int64_t>(rho * static_cast<double>(total))};
@@ -210,7 +219,8 @@ TEST_CASE("whole models: the budget is kept, nothing that fits is left out, and 
         more[i] = true;
         CHECK(gt::cost_of(problem.dag, more) > problem.budget);
       }
-      if (result.cost == 0) continue;  // as just shown, nothing fits: the output head's gradient alone is beyond a tenth of the work
+      if (result.cost == 0)
+        continue;  // as just shown, nothing fits: the output head's gradient alone is beyond a tenth of the work
       const double could_be_spent = static_cast<double>(std::min(problem.budget, gt::cost_of(problem.dag, wanted)));
       CHECK(static_cast<double>(result.cost) >= 0.97 * could_be_spent);
     }
@@ -239,7 +249,8 @@ TEST_CASE("edge cases of selection problems") {
   problem.budget = 5;
   CHECK(exact.select(problem).mask == std::vector<bool>{true, true, false, false});
 
-  CHECK_THROWS_WITH_AS(exact.select({problem.dag, -1}), "[selection_problem] budget: expected 0 or more, got -1", gt::ConfigError);
+  CHECK_THROWS_WITH_AS(exact.select({problem.dag, -1}), "[selection_problem] budget: expected 0 or more, got -1",
+                       gt::ConfigError);
   CHECK_THROWS_AS(gt::ExactSelector{.budget_steps = 0}.select(problem), gt::ConfigError);
   gt::SelectionProblem bad = problem;
   bad.dag.nodes[0].needs = {1};  // not before it
@@ -249,7 +260,8 @@ TEST_CASE("edge cases of selection problems") {
   CHECK_THROWS_AS(exact.select(bad), gt::ConfigError);
   bad = problem;
   bad.dag.items[1].importance = std::nan("");
-  CHECK_THROWS_WITH_AS(exact.select(bad), "[gradient_dag] item 1: expected a finite importance, got nan", gt::ConfigError);
+  CHECK_THROWS_WITH_AS(exact.select(bad), "[gradient_dag] item 1: expected a finite importance, got nan",
+                       gt::ConfigError);
   bad = problem;
   bad.dag.nodes[0].cost = -1;
   CHECK_THROWS_AS(exact.select(bad), gt::ConfigError);

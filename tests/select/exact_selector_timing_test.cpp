@@ -28,11 +28,13 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The textbook's knapsack over the weight gradients alone, as if passing the gradient were free: what no selection of this resolution can be spared.
+/// The textbook's knapsack over the weight gradients alone, as if passing the gradient were free: what no selection of
+/// this resolution can be spared.
 double knapsack(const gt::ChainProblem& chain, std::size_t steps) {
   std::vector<double> row(steps + 1);
   for (std::size_t k = 0; k < chain.importance.size(); ++k) {
-    const auto shift = static_cast<std::size_t>(std::ceil(chain.grad_weight[k] / chain.budget * static_cast<double>(steps)));
+    const auto shift =
+        static_cast<std::size_t>(std::ceil(chain.grad_weight[k] / chain.budget * static_cast<double>(steps)));
     for (std::size_t t = steps; t >= shift; --t) row[t] = std::max(row[t], row[t - shift] + chain.importance[k]);
   }
   return row[steps];
@@ -41,11 +43,14 @@ double knapsack(const gt::ChainProblem& chain, std::size_t steps) {
 }  // namespace
 
 // Not milliseconds, which are the machine's: benchmarks/selector_benchmark.cpp has those.
-TEST_CASE("a chain of 516 tensors is selected from in less time than ten knapsacks over its tensors, at 10,000 budget steps") {
+TEST_CASE(
+    "a chain of 516 tensors is selected from in less time than ten knapsacks over its tensors, at 10,000 budget "
+    "steps") {
 #if !defined(__OPTIMIZE__) || defined(GREENTRAINER_TEST_INSTRUMENTED)
   GREENTRAINER_SKIP("built without optimisation or with a sanitizer: times mean nothing");
 #else
-  // Passing the gradient is cheap here, so that nearly all depths stay within the budget: more work than a real model is.
+  // Passing the gradient is cheap here, so that nearly all depths stay within the budget: more work than a real model
+  // is.
   std::mt19937 random(3);
   std::uniform_real_distribution<double> cost(0, 1e9);
   for (const double rho : {0.1, 0.5, 0.9}) {
@@ -60,7 +65,8 @@ TEST_CASE("a chain of 516 tensors is selected from in less time than ten knapsac
     chain.budget = rho * total;
     double selector = std::numeric_limits<double>::infinity();
     double plain = selector;
-    for (int repetition = 0; repetition < 10; ++repetition) {  // in turn, so that whatever slows the machine down slows both
+    for (int repetition = 0; repetition < 10;
+         ++repetition) {  // in turn, so that whatever slows the machine down slows both
       auto start = std::chrono::steady_clock::now();
       const gt::ChainSelection result = gt::select_on_chain(gt::ExactSelector{.budget_steps = 10000}, chain);
       selector = std::min(selector, milliseconds_since(start));

@@ -48,7 +48,8 @@ class ExhaustiveSelection {
   double best(std::int64_t budget, double surcharge = 0) const {
     double best = 0;
     for (const Subset& subset : subsets_) {
-      if (static_cast<double>(subset.cost) + surcharge * subset.size <= static_cast<double>(budget)) best = std::max(best, subset.importance);
+      if (static_cast<double>(subset.cost) + surcharge * subset.size <= static_cast<double>(budget))
+        best = std::max(best, subset.importance);
     }
     return best;
   }
@@ -69,7 +70,8 @@ class ExhaustiveSelection {
 };
 
 /// What is wrong with a result, empty if nothing: the checks that every selector's result must pass on a small problem.
-inline std::string fault(const SelectionProblem& problem, const ExhaustiveSelection& all, const SelectionResult& result, bool best_expected) {
+inline std::string fault(const SelectionProblem& problem, const ExhaustiveSelection& all, const SelectionResult& result,
+                         bool best_expected) {
   if (result.mask.size() != problem.dag.items.size()) return "mask of the wrong length";
   const auto& chosen = all.of(result.mask);
   if (chosen.cost != result.cost) return "reports another cost than it has";

@@ -40,5 +40,7 @@ TEST_CASE("masks of the wrong length and broken DAGs are named") {
   CHECK_THROWS_WITH_AS(gt::closure(dag, {true}), "[gradient_dag] mask: expected 4 entries, got 1", gt::ConfigError);
   CHECK_THROWS_AS(gt::importance_of(dag, {true}), gt::ConfigError);
   dag.nodes[1].needs = {1};
-  CHECK_THROWS_WITH_AS(gt::validate(dag), "[gradient_dag] node 1: expected needs in [0, 1), got 1; a node's needs come before it", gt::ConfigError);
+  CHECK_THROWS_WITH_AS(gt::validate(dag),
+                       "[gradient_dag] node 1: expected needs in [0, 1), got 1; a node's needs come before it",
+                       gt::ConfigError);
 }

@@ -7,7 +7,8 @@
 
 #include "greentrainer/select/selection_problem.hpp"
 
-// Gradient DAGs as networks have them, for tests and benchmarks: nodes in backward order, with either small random or real costs.
+// Gradient DAGs as networks have them, for tests and benchmarks: nodes in backward order, with either small random or
+// real costs.
 namespace greentrainer::testing {
 
 /// Builds a DAG; how costs and importances come about is the subject of the derived class.
@@ -31,7 +32,8 @@ class DagBuilder {
   virtual double importance() = 0;
 };
 
-/// Costs 0 .. largest and importances -2 .. 20, all whole, whatever the operator: for comparison with exhaustive search.
+/// Costs 0 .. largest and importances -2 .. 20, all whole, whatever the operator: for comparison with exhaustive
+/// search.
 class SmallDagBuilder : public DagBuilder {
  public:
   SmallDagBuilder(std::mt19937& random, int largest) : random_(random), cost_(0, largest), importance_(-2, 20) {}
@@ -64,7 +66,8 @@ class RealDagBuilder : public DagBuilder {
   std::mt19937 random_;
 };
 
-/// Tokens T, model width D, feed-forward width F, vocabulary V, sum of squared lengths S (FLOPs below: 2 a multiply-add).
+/// Tokens T, model width D, feed-forward width F, vocabulary V, sum of squared lengths S (FLOPs below: 2 a
+/// multiply-add).
 struct Widths {
   double tokens = 2048;
   double model = 768;
@@ -79,7 +82,8 @@ struct Widths {
 /// What the gradient of the residual stream needs so far.
 using Stream = std::vector<int>;
 
-/// Two sub-layer styles: with the norm on the branch (its gradient comes last), or on the stream after the sum (its gradient comes first).
+/// Two sub-layer styles: with the norm on the branch (its gradient comes last), or on the stream after the sum (its
+/// gradient comes first).
 enum class NormStyle { pre, post };
 
 namespace build {
@@ -163,9 +167,10 @@ inline void add_decoder(DagBuilder& b, const Widths& w, int layers, NormStyle st
   b.item(w.linear(w.model, w.vocabulary) + w.tokens * w.model, stream);  // tied: one item, both uses
 }
 
-/// An encoder-decoder: the encoder gets its gradient through every cross-attention. `shared_bias` adds T5's relative position bias, one item that
-/// needs the scores of all self-attentions of its stack.
-inline void add_encoder_decoder(DagBuilder& b, const Widths& w, int encoder_layers, int decoder_layers, NormStyle style, bool shared_bias) {
+/// An encoder-decoder: the encoder gets its gradient through every cross-attention. `shared_bias` adds T5's relative
+/// position bias, one item that needs the scores of all self-attentions of its stack.
+inline void add_encoder_decoder(DagBuilder& b, const Widths& w, int encoder_layers, int decoder_layers, NormStyle style,
+                                bool shared_bias) {
   Stream memory;
   Stream stream = build::pre_norm(b, w, {b.node(w.linear(w.model, w.vocabulary), {})});
   std::vector<int> scores;

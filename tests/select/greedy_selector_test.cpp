@@ -33,7 +33,8 @@ TEST_CASE("importance per FLOP keeps the budget, never beats exhaustive search a
   for (int k = 0; k < 2000; ++k) {
     gtt::SmallDagBuilder builder(random, 9);
     gtt::add_small_shape(builder, k % gtt::shapes, random);
-    const gt::SelectionProblem problem{builder.dag, gtt::pick(random, 0, static_cast<int>(gtt::total_cost(builder.dag)))};
+    const gt::SelectionProblem problem{builder.dag,
+                                       gtt::pick(random, 0, static_cast<int>(gtt::total_cost(builder.dag)))};
     const gtt::ExhaustiveSelection all(problem.dag);
     const gt::SelectionResult result = gt::ImportancePerFlopSelector{}.select(problem);
     CAPTURE(k);

@@ -19,7 +19,8 @@ namespace {
 using Costs = std::vector<std::int64_t>;
 
 /// The published recursion, line by line as in its description: masks in every cell, the loop over p innermost.
-std::vector<bool> literal(const Costs& t_dy, const Costs& t_dw, const std::vector<double>& importance, std::int64_t limit) {
+std::vector<bool> literal(const Costs& t_dy, const Costs& t_dw, const std::vector<double>& importance,
+                          std::int64_t limit) {
   const std::size_t n = t_dw.size();
   std::int64_t above = 0;
   std::size_t last = n - 1;
@@ -33,7 +34,8 @@ std::vector<bool> literal(const Costs& t_dy, const Costs& t_dw, const std::vecto
   const auto width = static_cast<std::size_t>(limit) + 1;
   std::vector<std::vector<double>> value(last + 1, std::vector<double>(width, 0.0));
   std::vector<std::vector<bool>> selected(last + 1, std::vector<bool>(width, false));
-  std::vector<std::vector<std::vector<bool>>> mask(last + 1, std::vector<std::vector<bool>>(width, std::vector<bool>(n, false)));
+  std::vector<std::vector<std::vector<bool>>> mask(last + 1,
+                                                   std::vector<std::vector<bool>>(width, std::vector<bool>(n, false)));
   for (std::size_t t = 0; t < width; ++t) selected[0][t] = true;
   for (std::size_t k = 0; k <= last; ++k) selected[k][0] = true;
   double best = -std::numeric_limits<double>::infinity();
@@ -148,8 +150,10 @@ TEST_CASE("the paper's quantisation is floor(cost * T_q / total), its budget flo
 
 TEST_CASE("the paper's selector refuses what it has no memory for") {
   const std::size_t n = 600;
-  const gt::ChainProblem chain{
-      .grad_input = std::vector<double>(n, 0), .grad_weight = std::vector<double>(n, 1.5), .importance = std::vector<double>(n, 1), .budget = 400};
+  const gt::ChainProblem chain{.grad_input = std::vector<double>(n, 0),
+                               .grad_weight = std::vector<double>(n, 1.5),
+                               .importance = std::vector<double>(n, 1),
+                               .budget = 400};
   CHECK_THROWS_WITH_AS(gt::PaperSelector{.budget_steps = 1 << 20}.select(chain),
                        doctest::Contains("budget_steps: expected at most 223696 for 600 tensors"), gt::ConfigError);
 }

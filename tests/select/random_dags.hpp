@@ -9,11 +9,14 @@
 
 namespace greentrainer::testing {
 
-inline int pick(std::mt19937& random, int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
+inline int pick(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
 
 inline constexpr int shapes = 6;
 
-/// A DAG of at most 12 items of one of the shapes: chain, siblings, residual pre-norm blocks, post-norm blocks, encoder-decoder, anything.
+/// A DAG of at most 12 items of one of the shapes: chain, siblings, residual pre-norm blocks, post-norm blocks,
+/// encoder-decoder, anything.
 inline void add_small_shape(DagBuilder& b, int shape, std::mt19937& random) {
   constexpr int most_items = 12;
   Stream stream;
@@ -37,7 +40,8 @@ inline void add_small_shape(DagBuilder& b, int shape, std::mt19937& random) {
   } else if (shape == 2 || shape == 3) {
     const NormStyle style = shape == 2 ? NormStyle::pre : NormStyle::post;
     for (int k = pick(random, 1, 2); k > 0; --k) {
-      stream = pick(random, 0, 1) == 0 ? build::attention(b, {}, style, stream) : build::feed_forward(b, {}, style, stream, pick(random, 0, 1) == 0);
+      stream = pick(random, 0, 1) == 0 ? build::attention(b, {}, style, stream)
+                                       : build::feed_forward(b, {}, style, stream, pick(random, 0, 1) == 0);
     }
     b.item(1, stream);
   } else if (shape == 4) {

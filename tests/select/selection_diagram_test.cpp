@@ -28,7 +28,8 @@ gtd::ReducedProblem reduced(gt::GradientDag dag) {
 }
 
 std::size_t vertices(const gtd::ReducedProblem& problem) {
-  const auto diagram = gtd::SelectionDiagram::build(problem, gtd::backward_order(problem, true), 1, unlimited, unlimited);
+  const auto diagram =
+      gtd::SelectionDiagram::build(problem, gtd::backward_order(problem, true), 1, unlimited, unlimited);
   return diagram ? diagram->vertices.size() : 0;
 }
 
@@ -77,7 +78,8 @@ TEST_CASE("a chain has one vertex a class, so that selection is the walk with on
   const auto problem = chain(100);
   const auto diagram = gtd::SelectionDiagram::build(problem, gtd::backward_order(problem, true), 1, unlimited, 1);
   REQUIRE(diagram);
-  CHECK(std::all_of(diagram->vertices.begin(), diagram->vertices.end(), [](const auto& vertex) { return vertex.edges.size() <= 1 && vertex.ends; }));
+  CHECK(std::all_of(diagram->vertices.begin(), diagram->vertices.end(),
+                    [](const auto& vertex) { return vertex.edges.size() <= 1 && vertex.ends; }));
 }
 
 TEST_CASE("diagrams grow linearly with the number of layers, for every architecture: stages are found") {

@@ -12,10 +12,12 @@
 
 namespace greentrainer::testing {
 
-/// The tiny models under tests/golden/models with what PyTorch and transformers made of them in double precision (tests/golden/README.md).
+/// The tiny models under tests/golden/models with what PyTorch and transformers made of them in double precision
+/// (tests/golden/README.md).
 inline const std::vector<std::string>& golden_names() {
-  static const std::vector<std::string> names = {"opt-pre",    "opt-post",     "llama-gqa-tied",  "llama-mha-untied", "bloom",
-                                                 "bloom-post", "t5-tied-relu", "t5-untied-gated", "t5-tied-gated"};
+  static const std::vector<std::string> names = {"opt-pre",          "opt-post",        "llama-gqa-tied",
+                                                 "llama-mha-untied", "bloom",           "bloom-post",
+                                                 "t5-tied-relu",     "t5-untied-gated", "t5-tied-gated"};
   return names;
 }
 
@@ -62,8 +64,9 @@ double relative_difference(const std::vector<T>& a, const std::vector<U>& b) {
   return relative_difference(std::span<const T>(a), std::span<const U>(b));
 }
 
-/// The elements, of a parameter of `size`, whose gradient is zero by mathematics and rounding noise in practice: biases of keys, which softmax does
-/// not see. OPT has them by themselves; of BLOOM's fused bias they are the second third in each head.
+/// The elements, of a parameter of `size`, whose gradient is zero by mathematics and rounding noise in practice: biases
+/// of keys, which softmax does not see. OPT has them by themselves; of BLOOM's fused bias they are the second third in
+/// each head.
 inline std::vector<bool> zero_gradients(const GoldenModel& golden, const std::string& parameter, std::size_t size) {
   std::vector<bool> zero(size, parameter.ends_with("k_proj.bias"));
   if (!parameter.ends_with("query_key_value.bias")) return zero;

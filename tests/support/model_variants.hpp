@@ -14,7 +14,8 @@ struct ModelVariant {
   GraphOptions options = {};
 };
 
-/// The tiny models as they are, and each family with adapters: beside every linear layer, in front of keys, and both, with elements dropped.
+/// The tiny models as they are, and each family with adapters: beside every linear layer, in front of keys, and both,
+/// with elements dropped.
 inline std::vector<ModelVariant> model_variants() {
   std::vector<ModelVariant> all;
   for (const std::string& name : golden_names()) all.push_back({name});

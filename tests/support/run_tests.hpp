@@ -35,7 +35,8 @@ DOCTEST_REGISTER_LISTENER("count_cases", 1, CountCases);
 
 }  // namespace
 
-/// Exit status 0: all passed; 77: nothing failed, but a case was skipped; anything else: failed, or no case matched the filters.
+/// Exit status 0: all passed; 77: nothing failed, but a case was skipped; anything else: failed, or no case matched the
+/// filters.
 inline int run_tests(int argc, char** argv) {
   doctest::Context context(argc, argv);
   const int failed = context.run();

@@ -8,8 +8,8 @@ inline int skipped_cases = 0;
 
 }  // namespace greentrainer::testing
 
-/// Leaves a test case whose device or data is not there, and says why. Its file is then reported as skipped, not as passed, so keep such cases
-/// in a file of their own.
+/// Leaves a test case whose device or data is not there, and says why. Its file is then reported as skipped, not as
+/// passed, so keep such cases in a file of their own.
 #define GREENTRAINER_SKIP(...)              \
   do {                                      \
     ++greentrainer::testing::skipped_cases; \

@@ -10,7 +10,8 @@
 namespace greentrainer::testing {
 
 /// Sequences of random tokens; the first third of each carries no loss.
-inline Batch random_batch(Extent vocabulary, const std::vector<Extent>& lengths, std::uint64_t seed, Extent source_length = 0) {
+inline Batch random_batch(Extent vocabulary, const std::vector<Extent>& lengths, std::uint64_t seed,
+                          Extent source_length = 0) {
   CounterRandom random(seed, "batch");
   Batch batch;
   const auto id = [&] { return static_cast<Index>(random.below(static_cast<std::uint32_t>(vocabulary))); };
@@ -48,8 +49,8 @@ void randomize(Model<B>& model, std::uint64_t seed) {
   }
 }
 
-/// A one-layer encoder and two decoder layers with self-attention, cross-attention and a gated feed-forward: the shape of T5, of which the graph must
-/// need no change. The embedding is shared by both streams and the head.
+/// A one-layer encoder and two decoder layers with self-attention, cross-attention and a gated feed-forward: the shape
+/// of T5, of which the graph must need no change. The embedding is shared by both streams and the head.
 template <class P>
 TensorGraph<P> encoder_decoder_graph(Extent vocabulary, Extent width, Extent heads) {
   TensorGraph<P> graph;
@@ -78,13 +79,15 @@ TensorGraph<P> encoder_decoder_graph(Extent vocabulary, Extent width, Extent hea
     const ValueId q = b.linear(name + ".q", h, width, false);
     const ValueId k = b.linear(name + ".k", source, width, false);
     const ValueId v = b.linear(name + ".v", source, width, false);
-    return b.add(name + ".residual", x, b.linear(name + ".o", b.attention(name, q, k, v, width / heads, 0.5, causal), width, false));
+    return b.add(name + ".residual", x,
+                 b.linear(name + ".o", b.attention(name, q, k, v, width / heads, 0.5, causal), width, false));
   };
   const auto feed_forward = [&](const std::string& name, ValueId x) {
     const ValueId h = b.rms_norm(name + ".norm", x, epsilon);
     const ValueId gate = b.linear(name + ".wi_0", h, width, false);
     const ValueId up = b.linear(name + ".wi_1", h, width, false);
-    return b.add(name + ".residual", x, b.linear(name + ".wo", b.gate(name + ".act", gate, up, Activation::gelu_tanh), width, false));
+    return b.add(name + ".residual", x,
+                 b.linear(name + ".wo", b.gate(name + ".act", gate, up, Activation::gelu_tanh), width, false));
   };
   ValueId e = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
   e = feed_forward("encoder.0.ff", attend("encoder.0.self", e, -1, false));

@@ -13,7 +13,8 @@ namespace greentrainer::testing {
 /// A tiny model of tests/golden/models with random weights, the same on every backend.
 template <Backend B>
 Model<B> tiny_model(B& backend, const std::string& name) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name / "config.json");
+  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
+                                              name / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
     randomize(model, 11);
@@ -38,7 +39,8 @@ inline std::vector<Example> counting_examples(std::size_t count) {
 template <Backend B>
 std::vector<std::vector<typename B::Scalar>> weights_of(const Model<B>& model) {
   std::vector<std::vector<typename B::Scalar>> all;
-  for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) all.push_back(model.parameters()[id].download());
+  for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id)
+    all.push_back(model.parameters()[id].download());
   return all;
 }
 

@@ -12,7 +12,8 @@ using namespace greentrainer;
 using Counting = CountingBackend<ReferenceBackend<double>>;
 
 TEST_CASE("a tensor owns its memory: freed with it, moved along, never copied") {
-  static_assert(!std::is_copy_constructible_v<Tensor<Counting>> && std::is_nothrow_move_constructible_v<Tensor<Counting>>);
+  static_assert(!std::is_copy_constructible_v<Tensor<Counting>> &&
+                std::is_nothrow_move_constructible_v<Tensor<Counting>>);
   Counting backend;
   {
     Tensor<Counting> a(backend, 3, 5);

@@ -1,4 +1,5 @@
-// Tokenizer folders as a stranger might hand them over: whatever is wrong is a LoadError that names the file and the entry.
+// Tokenizer folders as a stranger might hand them over: whatever is wrong is a LoadError that names the file and the
+// entry.
 
 #include <limits>
 #include <string>
@@ -17,7 +18,8 @@ namespace {
 
 /// The error of a folder that holds these bytes as `file`.
 std::string error_with(const TemporaryFolder& folder, std::string_view file, std::string_view bytes) {
-  std::filesystem::remove(folder / file);  // file systems flush what is cut to nothing and written anew: thousands of times slower
+  std::filesystem::remove(
+      folder / file);  // file systems flush what is cut to nothing and written anew: thousands of times slower
   folder.write(file, bytes);
   return error_of<LoadError>([&] { load_tokenizer(folder.path()); });
 }
@@ -112,25 +114,26 @@ TEST_CASE("BPE: vocabulary, merges and options") {
 }
 
 TEST_CASE("Unigram: pieces, scores and the unknown token") {
-  check_bad_fields(small_unigram_json(), {
-                                             {"/model/vocab", R"({"a": 0})", "vocab"},
-                                             {"/model/vocab/3", R"("a")", "vocab[3]"},
-                                             {"/model/vocab/3", R"(["a"])", "vocab[3]"},
-                                             {"/model/vocab/3", R"(["a", 0, 1])", "vocab[3]"},
-                                             {"/model/vocab/3", R"(["a", "0"])", "vocab[3]"},
-                                             {"/model/vocab/3", R"([0, 0])", "vocab[3]"},
-                                             {"/model/vocab/3", R"(["a", null])", "vocab[3]"},
-                                             {"/model/vocab/3", R"(["", 0])", "piece 3"},
-                                             {"/model/vocab/3", R"(["b", 0])", "\"b\""},
-                                             {"/model/vocab/3", R"([")" + std::string(1025, 'a') + R"(", 0])", "piece 3"},
-                                             {"/model/vocab", "[]", "unk_id"},
-                                             {"/model/unk_id", "6", "unk_id"},
-                                             {"/model/unk_id", "-1", "unk_id"},
-                                             {"/model/unk_id", "18446744073709551615", "unk_id"},
-                                             {"/model/unk_id", R"("0")", "unk_id"},
-                                             {"/model/byte_fallback", "1", "byte_fallback"},
-                                             {"/model/surprise", "1", "surprise"},
-                                         });
+  check_bad_fields(small_unigram_json(),
+                   {
+                       {"/model/vocab", R"({"a": 0})", "vocab"},
+                       {"/model/vocab/3", R"("a")", "vocab[3]"},
+                       {"/model/vocab/3", R"(["a"])", "vocab[3]"},
+                       {"/model/vocab/3", R"(["a", 0, 1])", "vocab[3]"},
+                       {"/model/vocab/3", R"(["a", "0"])", "vocab[3]"},
+                       {"/model/vocab/3", R"([0, 0])", "vocab[3]"},
+                       {"/model/vocab/3", R"(["a", null])", "vocab[3]"},
+                       {"/model/vocab/3", R"(["", 0])", "piece 3"},
+                       {"/model/vocab/3", R"(["b", 0])", "\"b\""},
+                       {"/model/vocab/3", R"([")" + std::string(1025, 'a') + R"(", 0])", "piece 3"},
+                       {"/model/vocab", "[]", "unk_id"},
+                       {"/model/unk_id", "6", "unk_id"},
+                       {"/model/unk_id", "-1", "unk_id"},
+                       {"/model/unk_id", "18446744073709551615", "unk_id"},
+                       {"/model/unk_id", R"("0")", "unk_id"},
+                       {"/model/byte_fallback", "1", "byte_fallback"},
+                       {"/model/surprise", "1", "surprise"},
+                   });
 }
 
 TEST_CASE("parts around the model that are unknown, or known and wrong") {
@@ -139,67 +142,72 @@ TEST_CASE("parts around the model that are unknown, or known and wrong") {
   const auto split = [](const std::string& pattern) {
     return R"({"type": "Split", "behavior": "Isolated", "pattern": {"Regex": ")" + pattern + R"("}})";
   };
-  check_bad_fields(small_bpe_json(), {
-                                         {"/normalizer", R"({"type": "NFKC"})", "normalizer"},
-                                         {"/normalizer", R"("NFC")", "normalizer"},
-                                         {"/normalizer", R"({"kind": "NFC"})", "\"type\""},
-                                         {"/normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})", "normalizer.pattern"},
-                                         {"/normalizer", R"({"type": "Replace", "pattern": {"Regex": "a("}, "content": "x"})", "a("},
-                                         {"/normalizer", R"({"type": "Strip", "strip_left": 1})", "strip_left"},
-                                         {"/normalizer", R"({"type": "Sequence", "normalizers": {"type": "Strip"}})", "normalizers"},
-                                         {"/pre_tokenizer", R"({"type": "BertPreTokenizer"})", "BertPreTokenizer"},
-                                         {"/pre_tokenizer", R"({"type": "WhitespaceSplit", "surprise": 1})", "surprise"},
-                                         {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "ab"})", "replacement"},
-                                         {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "often"})", "often"},
-                                         {"/pre_tokenizer/pretokenizers/0/behavior", R"("Nowhere")", "pretokenizers[0]"},
-                                         {"/pre_tokenizer", deep, "nested"},
-                                         {"/pre_tokenizer", split("[a"), "[a"},
-                                         {"/pre_tokenizer", split("(a"), "(a"},
-                                         {"/pre_tokenizer", split("a{2,1}"), "a{2,1}"},
-                                         {"/pre_tokenizer", split("(((a{999}){999}){999})"), "regular expression"},
-                                         {"/pre_tokenizer", split("[a[^b]]"), "within brackets"},
-                                         {"/pre_tokenizer", split("[a&&b]"), "&&"},
-                                         {"/pre_tokenizer", split("[]a]"), "first character"},
-                                         {"/pre_tokenizer", split("(?x)a b"), "flags"},
-                                         {"/pre_tokenizer", split("\\\\w+"), "\\w"},
-                                         {"/pre_tokenizer", split(std::string(10001, 'a')), "10000"},
-                                         {"/decoder", R"({"type": "WordPiece"})", "WordPiece"},
-                                         {"/decoder", R"({"type": "Strip", "content": "", "start": 1, "stop": 0})", "content"},
-                                         {"/decoder", R"({"type": "Strip", "content": " ", "start": -1, "stop": 0})", "start"},
-                                         {"/post_processor", R"({"type": "Unknown"})", "Unknown"},
-                                         {"/post_processor/single", "[]", "sequence A"},
-                                         {"/post_processor/single/1/Sequence/id", R"("B")", "single[1]"},
-                                         {"/post_processor/special_tokens", "{}", "<s>"},
-                                         {"/post_processor/special_tokens/<s>/ids", "[4, 4]", "one id"},
-                                         {"/post_processor/special_tokens/<s>/ids", "[-1]", "-1"},
-                                         {"/post_processor/special_tokens/<s>/ids", "[2]", "\"<s>\""},
-                                         {"/post_processor", R"({"type": "RobertaProcessing", "cls": "<s>", "sep": ["<s>", 4]})", "cls"},
-                                     });
-  check_bad_fields(small_unigram_json(), {
-                                             {"/normalizer/normalizers/0/precompiled_charsmap", R"("AAA")", "base64"},
-                                             {"/normalizer/normalizers/0/precompiled_charsmap", R"("")", "normalizers[0].precompiled_charsmap"},
-                                             {"/normalizer/normalizers/0/precompiled_charsmap", R"("AAAAAA==")", "trie"},
-                                             {"/normalizer/normalizers/0/precompiled_charsmap", "null", "precompiled_charsmap"},
-                                             {"/normalizer/normalizers/1/type", R"("Lowercase")", "normalizers[1]"},
-                                         });
+  check_bad_fields(
+      small_bpe_json(),
+      {
+          {"/normalizer", R"({"type": "NFKC"})", "normalizer"},
+          {"/normalizer", R"("NFC")", "normalizer"},
+          {"/normalizer", R"({"kind": "NFC"})", "\"type\""},
+          {"/normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})", "normalizer.pattern"},
+          {"/normalizer", R"({"type": "Replace", "pattern": {"Regex": "a("}, "content": "x"})", "a("},
+          {"/normalizer", R"({"type": "Strip", "strip_left": 1})", "strip_left"},
+          {"/normalizer", R"({"type": "Sequence", "normalizers": {"type": "Strip"}})", "normalizers"},
+          {"/pre_tokenizer", R"({"type": "BertPreTokenizer"})", "BertPreTokenizer"},
+          {"/pre_tokenizer", R"({"type": "WhitespaceSplit", "surprise": 1})", "surprise"},
+          {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "ab"})", "replacement"},
+          {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "often"})", "often"},
+          {"/pre_tokenizer/pretokenizers/0/behavior", R"("Nowhere")", "pretokenizers[0]"},
+          {"/pre_tokenizer", deep, "nested"},
+          {"/pre_tokenizer", split("[a"), "[a"},
+          {"/pre_tokenizer", split("(a"), "(a"},
+          {"/pre_tokenizer", split("a{2,1}"), "a{2,1}"},
+          {"/pre_tokenizer", split("(((a{999}){999}){999})"), "regular expression"},
+          {"/pre_tokenizer", split("[a[^b]]"), "within brackets"},
+          {"/pre_tokenizer", split("[a&&b]"), "&&"},
+          {"/pre_tokenizer", split("[]a]"), "first character"},
+          {"/pre_tokenizer", split("(?x)a b"), "flags"},
+          {"/pre_tokenizer", split("\\\\w+"), "\\w"},
+          {"/pre_tokenizer", split(std::string(10001, 'a')), "10000"},
+          {"/decoder", R"({"type": "WordPiece"})", "WordPiece"},
+          {"/decoder", R"({"type": "Strip", "content": "", "start": 1, "stop": 0})", "content"},
+          {"/decoder", R"({"type": "Strip", "content": " ", "start": -1, "stop": 0})", "start"},
+          {"/post_processor", R"({"type": "Unknown"})", "Unknown"},
+          {"/post_processor/single", "[]", "sequence A"},
+          {"/post_processor/single/1/Sequence/id", R"("B")", "single[1]"},
+          {"/post_processor/special_tokens", "{}", "<s>"},
+          {"/post_processor/special_tokens/<s>/ids", "[4, 4]", "one id"},
+          {"/post_processor/special_tokens/<s>/ids", "[-1]", "-1"},
+          {"/post_processor/special_tokens/<s>/ids", "[2]", "\"<s>\""},
+          {"/post_processor", R"({"type": "RobertaProcessing", "cls": "<s>", "sep": ["<s>", 4]})", "cls"},
+      });
+  check_bad_fields(
+      small_unigram_json(),
+      {
+          {"/normalizer/normalizers/0/precompiled_charsmap", R"("AAA")", "base64"},
+          {"/normalizer/normalizers/0/precompiled_charsmap", R"("")", "normalizers[0].precompiled_charsmap"},
+          {"/normalizer/normalizers/0/precompiled_charsmap", R"("AAAAAA==")", "trie"},
+          {"/normalizer/normalizers/0/precompiled_charsmap", "null", "precompiled_charsmap"},
+          {"/normalizer/normalizers/1/type", R"("Lowercase")", "normalizers[1]"},
+      });
 }
 
 TEST_CASE("added tokens") {
-  check_bad_fields(small_bpe_json(), {
-                                         {"/added_tokens", R"({"<s>": 4})", "added_tokens"},
-                                         {"/added_tokens/0", R"("<s>")", "added_tokens[0]"},
-                                         {"/added_tokens/0/id", "0", "<s>"},  // "a" has it
-                                         {"/added_tokens/0/id", "-1", "<s>"},
-                                         {"/added_tokens/0/id", "100000000", "<s>"},
-                                         {"/added_tokens/0/content", R"("")", "added_tokens[0]"},
-                                         {"/added_tokens/0/content", "5", "content"},
-                                         {"/added_tokens/0/content", "\"" + std::string(1025, 's') + "\"", "added_tokens[0]"},
-                                         {"/added_tokens/1", R"({"id": 3, "content": "a"})", "\"a\""},  // which is 0
-                                         {"/added_tokens/0/single_word", "true", "single_word"},
-                                         {"/added_tokens/0/special", R"("yes")", "special"},
-                                         {"/added_tokens/1", R"({"id": 4, "content": "<t>"})", "<t>"},
-                                         {"/added_tokens/1", R"({"id": 5, "content": "<s>"})", "<s>"},
-                                     });
+  check_bad_fields(small_bpe_json(),
+                   {
+                       {"/added_tokens", R"({"<s>": 4})", "added_tokens"},
+                       {"/added_tokens/0", R"("<s>")", "added_tokens[0]"},
+                       {"/added_tokens/0/id", "0", "<s>"},  // "a" has it
+                       {"/added_tokens/0/id", "-1", "<s>"},
+                       {"/added_tokens/0/id", "100000000", "<s>"},
+                       {"/added_tokens/0/content", R"("")", "added_tokens[0]"},
+                       {"/added_tokens/0/content", "5", "content"},
+                       {"/added_tokens/0/content", "\"" + std::string(1025, 's') + "\"", "added_tokens[0]"},
+                       {"/added_tokens/1", R"({"id": 3, "content": "a"})", "\"a\""},  // which is 0
+                       {"/added_tokens/0/single_word", "true", "single_word"},
+                       {"/added_tokens/0/special", R"("yes")", "special"},
+                       {"/added_tokens/1", R"({"id": 4, "content": "<t>"})", "<t>"},
+                       {"/added_tokens/1", R"({"id": 5, "content": "<s>"})", "<s>"},
+                   });
 }
 
 TEST_CASE("JSON that is cut off, is none, or holds what a number cannot") {
@@ -233,43 +241,44 @@ TEST_CASE("files that are far too large are not read to their end") {
 
 TEST_CASE("spiece.model: a damaged or foreign file") {
   const std::string unknown = piece_field("<unk>", 0, 2);
-  check_bad_bytes("spiece.model", {
-                                      {"", "unknown"},
-                                      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "damaged"},
-                                      {std::string("\0", 1), "field number"},
-                                      {key(1, 3), "wire type 3"},
-                                      {key(1, 7), "wire type 7"},
-                                      {key(std::uint64_t{1} << 40, 0), "field number"},
-                                      {std::string(9, '\xFF') + '\x02', "64 bits"},
-                                      {std::string(11, '\x80'), "64 bits"},
-                                      {key(1, 2) + varint(1000) + "short", "1000 bytes"},
-                                      {key(1, 2) + varint(~std::uint64_t{0}) + "short", "18446744073709551615 bytes"},
-                                      {key(1, 5) + "abc", "4 bytes"},
-                                      {integer_field(1, 1), "pieces[0]"},
-                                      {unknown + bytes_field(1, integer_field(1, 5)), "pieces[1]"},
-                                      {unknown + bytes_field(1, bytes_field(1, "a") + integer_field(2, 5)), "score"},
-                                      {unknown + bytes_field(1, bytes_field(1, "a") + bytes_field(3, "x")), "type"},
-                                      {unknown + piece_field("", 0), "pieces[1]"},
-                                      {unknown + bytes_field(1, float_field(2, 1)), "pieces[1]"},
-                                      {unknown + piece_field("\xC3\x28", 0), "UTF-8"},
-                                      {unknown + piece_field("a", 0, 9), "1 to 6"},
-                                      {unknown + piece_field("a", 0, ~std::uint64_t{0}), "1 to 6"},
-                                      {unknown + piece_field("a", 0, std::uint64_t{1} << 40), "32 bits"},
-                                      {unknown + piece_field("a", 0, 2), "unknown"},
-                                      {piece_field("a", 0), "unknown"},
-                                      {unknown + piece_field("a", std::numeric_limits<float>::quiet_NaN()), "finite"},
-                                      {unknown + piece_field("a", -std::numeric_limits<float>::infinity()), "finite"},
-                                      {unknown + piece_field("a", 0) + piece_field("a", 1), "\"a\""},
-                                      {unknown + piece_field(std::string(1025, 'a'), 0), "piece 1"},
-                                      {small_pieces() + trainer_spec(integer_field(3, 2)), "model_type"},
-                                      {small_pieces() + trainer_spec(integer_field(35, 2)), "byte_fallback"},
-                                      {small_pieces() + trainer_spec(integer_field(24, 1)), "treat_whitespace_as_suffix"},
-                                      {small_pieces() + trainer_spec(key(3, 0)), "trainer_spec"},
-                                      {small_pieces() + normalizer_spec(integer_field(3, 0)), "add_dummy_prefix"},
-                                      {small_pieces() + normalizer_spec(integer_field(4, 0)), "remove_extra_whitespaces"},
-                                      {small_pieces() + normalizer_spec(integer_field(5, 0)), "escape_whitespaces"},
-                                      {small_pieces() + normalizer_spec(bytes_field(2, "abc")), "precompiled_charsmap"},
-                                  });
+  check_bad_bytes("spiece.model",
+                  {
+                      {"", "unknown"},
+                      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "damaged"},
+                      {std::string("\0", 1), "field number"},
+                      {key(1, 3), "wire type 3"},
+                      {key(1, 7), "wire type 7"},
+                      {key(std::uint64_t{1} << 40, 0), "field number"},
+                      {std::string(9, '\xFF') + '\x02', "64 bits"},
+                      {std::string(11, '\x80'), "64 bits"},
+                      {key(1, 2) + varint(1000) + "short", "1000 bytes"},
+                      {key(1, 2) + varint(~std::uint64_t{0}) + "short", "18446744073709551615 bytes"},
+                      {key(1, 5) + "abc", "4 bytes"},
+                      {integer_field(1, 1), "pieces[0]"},
+                      {unknown + bytes_field(1, integer_field(1, 5)), "pieces[1]"},
+                      {unknown + bytes_field(1, bytes_field(1, "a") + integer_field(2, 5)), "score"},
+                      {unknown + bytes_field(1, bytes_field(1, "a") + bytes_field(3, "x")), "type"},
+                      {unknown + piece_field("", 0), "pieces[1]"},
+                      {unknown + bytes_field(1, float_field(2, 1)), "pieces[1]"},
+                      {unknown + piece_field("\xC3\x28", 0), "UTF-8"},
+                      {unknown + piece_field("a", 0, 9), "1 to 6"},
+                      {unknown + piece_field("a", 0, ~std::uint64_t{0}), "1 to 6"},
+                      {unknown + piece_field("a", 0, std::uint64_t{1} << 40), "32 bits"},
+                      {unknown + piece_field("a", 0, 2), "unknown"},
+                      {piece_field("a", 0), "unknown"},
+                      {unknown + piece_field("a", std::numeric_limits<float>::quiet_NaN()), "finite"},
+                      {unknown + piece_field("a", -std::numeric_limits<float>::infinity()), "finite"},
+                      {unknown + piece_field("a", 0) + piece_field("a", 1), "\"a\""},
+                      {unknown + piece_field(std::string(1025, 'a'), 0), "piece 1"},
+                      {small_pieces() + trainer_spec(integer_field(3, 2)), "model_type"},
+                      {small_pieces() + trainer_spec(integer_field(35, 2)), "byte_fallback"},
+                      {small_pieces() + trainer_spec(integer_field(24, 1)), "treat_whitespace_as_suffix"},
+                      {small_pieces() + trainer_spec(key(3, 0)), "trainer_spec"},
+                      {small_pieces() + normalizer_spec(integer_field(3, 0)), "add_dummy_prefix"},
+                      {small_pieces() + normalizer_spec(integer_field(4, 0)), "remove_extra_whitespaces"},
+                      {small_pieces() + normalizer_spec(integer_field(5, 0)), "escape_whitespaces"},
+                      {small_pieces() + normalizer_spec(bytes_field(2, "abc")), "precompiled_charsmap"},
+                  });
 }
 
 TEST_CASE("spiece.model cut off anywhere loads as what is left of it, or not at all") {
@@ -291,22 +300,24 @@ TEST_CASE("normalisation rules whose places lie outside") {
     units[at] = unit;
     return bad(charsmap(units, std::string_view("a\0", 2)));
   };
-  check_bad_bytes("spiece.model", {
-                                      {bad(std::string("\4\0\0", 3)), "precompiled_charsmap"},
-                                      {bad(little_endian(0)), "trie"},
-                                      {bad(little_endian(6) + "abcdef"), "trie"},
-                                      {bad(little_endian(0xFFFFFFFCU) + "abcd"), "trie"},
-                                      {bad(charsmap({trie_unit(0, false, 0)}, "")), "unit 0"},                         // children need 256 units
-                                      {with_unit(0, trie_unit(0, false, 512)), "unit 0"},                              // outside
-                                      {with_unit(0, trie_unit(0, false, 0x3FFFFF) | 0x200U), "unit 0"},                // times 256
-                                      {with_unit(256 ^ 'A', trie_unit('A', true, 1024)), "unit 321"},                  // of "A"
-                                      {bad(charsmap(one_key_trie(2), std::string_view("a\0", 2))), "below 2, got 2"},  // a value outside
-                                      {bad(charsmap(one_key_trie(0x7FFFFFFF), std::string_view("a\0", 2))), "got 2147483647"},
-                                      {bad(charsmap(one_key_trie(1), std::string_view("\xC3\xA9\0", 3))), "within"},  // within a character
-                                      {bad(charsmap(one_key_trie(0), "a")), "zero byte"},
-                                      {bad(charsmap(one_key_trie(0), std::string(2000, 'a') + '\0')), "zero byte"},
-                                      {bad(charsmap(one_key_trie(0), std::string_view("\xFF\0", 2))), "UTF-8"},
-                                  });
+  check_bad_bytes(
+      "spiece.model",
+      {
+          {bad(std::string("\4\0\0", 3)), "precompiled_charsmap"},
+          {bad(little_endian(0)), "trie"},
+          {bad(little_endian(6) + "abcdef"), "trie"},
+          {bad(little_endian(0xFFFFFFFCU) + "abcd"), "trie"},
+          {bad(charsmap({trie_unit(0, false, 0)}, "")), "unit 0"},                         // children need 256 units
+          {with_unit(0, trie_unit(0, false, 512)), "unit 0"},                              // outside
+          {with_unit(0, trie_unit(0, false, 0x3FFFFF) | 0x200U), "unit 0"},                // times 256
+          {with_unit(256 ^ 'A', trie_unit('A', true, 1024)), "unit 321"},                  // of "A"
+          {bad(charsmap(one_key_trie(2), std::string_view("a\0", 2))), "below 2, got 2"},  // a value outside
+          {bad(charsmap(one_key_trie(0x7FFFFFFF), std::string_view("a\0", 2))), "got 2147483647"},
+          {bad(charsmap(one_key_trie(1), std::string_view("\xC3\xA9\0", 3))), "within"},  // within a character
+          {bad(charsmap(one_key_trie(0), "a")), "zero byte"},
+          {bad(charsmap(one_key_trie(0), std::string(2000, 'a') + '\0')), "zero byte"},
+          {bad(charsmap(one_key_trie(0), std::string_view("\xFF\0", 2))), "UTF-8"},
+      });
   // The trie leads back to its own beginning, and "A" to itself: no key, no end, and no harm.
   const TemporaryFolder folder;
   auto units = one_key_trie(0);
@@ -340,7 +351,8 @@ TEST_CASE("special tokens and settings") {
   check("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "<t>"}}})", "\"x\"");
   check("tokenizer_config.json", R"({"added_tokens_decoder": {"99999999999999999999": {"content": "<t>"}}})", "999999");
   check("tokenizer_config.json", R"({"added_tokens_decoder": {"0": {"content": "<t>"}}})", "<t>");
-  check("tokenizer_config.json", R"({"added_tokens_decoder": {"5": {"content": "<t>"}, "6": {"content": "<t>"}}})", "<t>");
+  check("tokenizer_config.json", R"({"added_tokens_decoder": {"5": {"content": "<t>"}, "6": {"content": "<t>"}}})",
+        "<t>");
   check("special_tokens_map.json", R"({"bos_token": "<bos>"})", "<bos>");
   check("added_tokens.json", R"({"<t>": -5})", "<t>");
   check("added_tokens.json", R"({"<t>": 2})", "<t>");

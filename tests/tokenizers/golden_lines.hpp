@@ -10,7 +10,8 @@
 
 namespace greentrainer::testing {
 
-/// Checks a folder's tokenizer against the golden ids, and what they decode to, of tests/golden/tokenizers/<name>.jsonl.
+/// Checks a folder's tokenizer against the golden ids, and what they decode to, of
+/// tests/golden/tokenizers/<name>.jsonl.
 inline void compare_with_golden_lines(const std::filesystem::path& folder, const std::string& name) {
   const auto tokenizer = load_tokenizer(folder);
   std::ifstream file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers" / (name + ".jsonl"));

@@ -1,5 +1,5 @@
-// No difference from Hugging Face tokenizers (tests/golden/README.md). The whole comparison, over tens of thousands of lines, is
-// compare_with_goldens.cpp's.
+// No difference from Hugging Face tokenizers (tests/golden/README.md). The whole comparison, over tens of thousands of
+// lines, is compare_with_goldens.cpp's.
 
 #include <doctest/doctest.h>
 
@@ -17,7 +17,9 @@ const std::filesystem::path tokenizers = root / "tests/golden/tokenizers";
 
 }  // namespace
 
-TEST_CASE("the embedded model's SentencePiece-style BPE") { compare_with_golden_lines(root / "examples/data/stories260k", "stories260k"); }
+TEST_CASE("the embedded model's SentencePiece-style BPE") {
+  compare_with_golden_lines(root / "examples/data/stories260k", "stories260k");
+}
 
 TEST_CASE("byte-level BPE with SmolLM2's pre-tokeniser, from tokenizer.json") {
   compare_with_golden_lines(tokenizers / "byte-bpe", "byte-bpe-digits");
@@ -32,7 +34,9 @@ TEST_CASE("byte-level BPE from vocab.json and merges.txt") {
   compare_with_golden_lines(folder.path(), "byte-bpe");
 }
 
-TEST_CASE("BLOOM's byte-level BPE: a pattern with brackets within brackets") { compare_with_golden_lines(tokenizers / "bloom", "bloom"); }
+TEST_CASE("BLOOM's byte-level BPE: a pattern with brackets within brackets") {
+  compare_with_golden_lines(tokenizers / "bloom", "bloom");
+}
 
 TEST_CASE("T5's Unigram, from tokenizer.json") { compare_with_golden_lines(tokenizers / "unigram", "unigram"); }
 

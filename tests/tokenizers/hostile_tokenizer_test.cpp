@@ -43,20 +43,25 @@ std::string encode_error(const Tokenizer& tokenizer, std::string_view input) {
 TEST_CASE("steps that double a text end before they fill the memory") {
   constexpr int steps = 24;  // 16 MiB of one byte
   const std::string twice = replace_step("a", "aa");
-  CHECK(has(encode_error(*with_part("normalizer", repeated("normalizers", twice, steps)), "a"), "normalizer: expected at most 64 times"));
+  CHECK(has(encode_error(*with_part("normalizer", repeated("normalizers", twice, steps)), "a"),
+            "normalizer: expected at most 64 times"));
   const std::string names = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})";
-  CHECK(has(encode_error(*with_part("pre_tokenizer", repeated("pretokenizers", names, steps)), "\xC3\xA9"), "pre_tokenizer: expected at most 64"));
+  CHECK(has(encode_error(*with_part("pre_tokenizer", repeated("pretokenizers", names, steps)), "\xC3\xA9"),
+            "pre_tokenizer: expected at most 64"));
   const auto decoding = with_part("decoder", repeated("decoders", twice, steps));
-  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>{0}, false); }), "decoder: expected at most 64 times"));
+  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>{0}, false); }),
+            "decoder: expected at most 64 times"));
 }
 
 TEST_CASE("a single step that makes a thousand times as much of a text ends too") {
   const std::string long_text(1000, 'b');
   const auto normalizing = with_part("normalizer", Json::parse(replace_step("a", long_text)));
-  CHECK(has(encode_error(*normalizing, std::string(2000, 'a')), "Replace: expected at most 64 times the text's 2000 bytes"));
+  CHECK(has(encode_error(*normalizing, std::string(2000, 'a')),
+            "Replace: expected at most 64 times the text's 2000 bytes"));
   CHECK(normalizing->encode("a").size() == long_text.size());  // short texts may grow
   const auto decoding = with_part("decoder", Json::parse(replace_step("a", long_text)));
-  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>(2000, 0), false); }), "decoder: expected at most 64 times"));
+  CHECK(has(error_of<DataError>([&] { decoding->decode(std::vector<Index>(2000, 0), false); }),
+            "decoder: expected at most 64 times"));
 }
 
 TEST_CASE("added tokens of every file are short, also as the normalizer leaves them") {

@@ -1,5 +1,5 @@
-// Valid tokenizer files, damaged at random: each either loads, and then encodes and decodes, or is a LoadError. Nothing else is thrown and nothing
-// hangs; built with -fsanitize=address,undefined, nothing else goes wrong either.
+// Valid tokenizer files, damaged at random: each either loads, and then encodes and decodes, or is a LoadError. Nothing
+// else is thrown and nothing hangs; built with -fsanitize=address,undefined, nothing else goes wrong either.
 
 #include <algorithm>
 #include <array>
@@ -94,7 +94,8 @@ Outcome damage(const std::string& valid, const char* file, int rounds) {
       const auto tokenizer = load_tokenizer(folder.path());
       ++outcome.loaded;
       for (const char* input :
-           {"", "ab Aab, x", "<s>a\xC3\xA9 \xE2\x96\x81\xF0\x9F\x98\x80\r\n e\xCC\x81  aaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "<extra_id_0> <unk></s>"}) {
+           {"", "ab Aab, x", "<s>a\xC3\xA9 \xE2\x96\x81\xF0\x9F\x98\x80\r\n e\xCC\x81  aaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+            "<extra_id_0> <unk></s>"}) {
         try {
           const auto ids = tokenizer->encode_sequence(input);
           for (const Index id : ids) REQUIRE((id >= 0 && id < tokenizer->vocab_size()));
@@ -119,11 +120,14 @@ void check_both_happen(const Outcome& outcome) {
 
 TEST_CASE("a damaged tokenizer.json with BPE") { check_both_happen(damage(small_bpe_json(), "tokenizer.json", 2000)); }
 
-TEST_CASE("a damaged tokenizer.json with Unigram") { check_both_happen(damage(small_unigram_json(), "tokenizer.json", 2000)); }
+TEST_CASE("a damaged tokenizer.json with Unigram") {
+  check_both_happen(damage(small_unigram_json(), "tokenizer.json", 2000));
+}
 
 TEST_CASE("a damaged spiece.model") {
   check_both_happen(damage(small_spiece_model(), "spiece.model", 2000));
-  const auto trained = read_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers/unigram/spiece.model");
+  const auto trained =
+      read_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers/unigram/spiece.model");
   check_both_happen(damage(trained, "spiece.model", 100));
 }
 

@@ -14,7 +14,8 @@ using greentrainer::testing::TemporaryFolder;
 
 TEST_CASE("GPT-2's and OPT's published vocabularies") {
   const std::filesystem::path shared = GREENTRAINER_SHARED;
-  if (!std::filesystem::exists(shared / "data/tokenizers/gpt2/vocab.json")) GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers");
+  if (!std::filesystem::exists(shared / "data/tokenizers/gpt2/vocab.json"))
+    GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers");
   compare_with_golden_lines(shared / "data/tokenizers/gpt2", "gpt2");
   compare_with_golden_lines(shared / "data/tokenizers/opt", "opt");
 
@@ -36,7 +37,8 @@ TEST_CASE("GPT-2's and OPT's published vocabularies") {
 
 TEST_CASE("T5's published tokenizer, from tokenizer.json and from spiece.model") {
   const std::filesystem::path published = std::filesystem::path(GREENTRAINER_SHARED) / "data/tokenizers/t5";
-  if (!std::filesystem::exists(published / "spiece.model")) GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers/t5");
+  if (!std::filesystem::exists(published / "spiece.model"))
+    GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers/t5");
   const TemporaryFolder folder;
   std::filesystem::copy_file(published / "spiece.model", folder / "spiece.model");
   for (const auto& path : {published, folder.path()}) {

@@ -41,8 +41,8 @@ TEST_CASE("white space is Unicode's White_Space, within brackets and without") {
 }
 
 TEST_CASE("what PCRE2 reads otherwise, or not at all, names the pattern and where it is from") {
-  for (const char* pattern : {"[a[^b]]", "[a-[b]]", "[[a]-b]", "[]a]", "[^]a]", "[a&&b]", "[a", "[a[b]", "[[:alpha]", "\\h", "\\w", "\\b", "[\\S]",
-                              "(?m)a", "(", "a{3,2}", "\\C"}) {
+  for (const char* pattern : {"[a[^b]]", "[a-[b]]", "[[a]-b]", "[]a]", "[^]a]", "[a&&b]", "[a", "[a[b]", "[[:alpha]",
+                              "\\h", "\\w", "\\b", "[\\S]", "(?m)a", "(", "a{3,2}", "\\C"}) {
     CAPTURE(pattern);
     const auto error = error_of<LoadError>([&] { Regex(pattern, "tokenizer.json, part"); });
     CHECK(has(error, "tokenizer.json, part: expected"));
@@ -55,30 +55,36 @@ TEST_CASE("a pattern that takes too long on a text is the text's error") {
   CHECK_THROWS_AS(exponential.for_each_match(std::string(60, 'a'), [](std::size_t, std::size_t) {}), DataError);
 }
 
-TEST_CASE("a pattern that takes too many steps on a text altogether is the text's error, though none from a single place") {
+TEST_CASE(
+    "a pattern that takes too many steps on a text altogether is the text's error, though none from a single place") {
   std::string words;
   for (int i = 0; i < 100; ++i) words += std::string(21, 'a') + ' ';
-  for (const auto& [pattern, subject] : {std::pair{"(?:a|a)+b|a", words}, std::pair{"(?:a|a){12}b|a", std::string(100000, 'a')}}) {
+  for (const auto& [pattern, subject] :
+       {std::pair{"(?:a|a)+b|a", words}, std::pair{"(?:a|a){12}b|a", std::string(100000, 'a')}}) {
     CAPTURE(pattern);
     CHECK_THROWS_AS(Regex(pattern, "test").for_each_match(subject, [](std::size_t, std::size_t) {}), DataError);
   }
 }
 
 TEST_CASE("places that take many steps change no match, whether something matches there or not") {
-  const std::string runs = "xy" + std::string(15, 'a') + "\u0434c" + std::string(16, 'a') + "b\u0434c" + std::string(3, 'a') + "c";
+  const std::string runs =
+      "xy" + std::string(15, 'a') + "\u0434c" + std::string(16, 'a') + "b\u0434c" + std::string(3, 'a') + "c";
   CHECK(matches("(?:a|a)+b|c", runs) == Texts{"c", std::string(16, 'a') + "b", "c", "c"});
   CHECK(matches("(?:a|a)+b", runs) == Texts{std::string(16, 'a') + "b"});
   CHECK(matches("(?:a|a)+c", std::string(16, 'a')).empty());
 }
 
 TEST_CASE("real patterns go over long runs of characters") {
-  const std::string pattern = R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";  // Llama 3's
+  const std::string pattern =
+      R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";  // Llama 3's
   for (const char* run : {" ", "\u3000", "\n", "a", "\u0434", "-", "7", "' ", "\U0001F600"}) {
     std::string subject;
     while (subject.size() < 100000) subject += run;
     CAPTURE(run);
     std::size_t matched = 0;
-    Regex(pattern, "test").for_each_match(subject + "x", [&](std::size_t begin, std::size_t end) { matched += end - begin; });
+    Regex(pattern, "test").for_each_match(subject + "x", [&](std::size_t begin, std::size_t end) {
+      matched += end - begin;
+    });
     CHECK(matched == subject.size() + 1);
   }
   std::string columns;

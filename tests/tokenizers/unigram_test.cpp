@@ -24,7 +24,8 @@ double best_score(const std::vector<Unigram::Piece>& pieces, double unknown, con
   if (text.empty()) return 0;
   double best = unknown + best_score(pieces, unknown, text.substr(1));
   for (const auto& [piece, score] : pieces) {
-    if (piece.size() == 1 && text[0] == piece[0]) best = score + best_score(pieces, unknown, text.substr(1));  // known: not unknown as well
+    if (piece.size() == 1 && text[0] == piece[0])
+      best = score + best_score(pieces, unknown, text.substr(1));  // known: not unknown as well
   }
   for (const auto& [piece, score] : pieces) {
     if (text.starts_with(piece)) best = std::max(best, score + best_score(pieces, unknown, text.substr(piece.size())));
@@ -39,7 +40,8 @@ TEST_CASE("the cut has the highest score of all cuts, for random vocabularies an
     CounterRandom random(0, "unigram", round);
     const auto word = [&](std::uint32_t longest) {
       std::string letters;
-      for (std::uint32_t length = 1 + random.below(longest); length > 0; --length) letters += static_cast<char>('a' + random.below(3));
+      for (std::uint32_t length = 1 + random.below(longest); length > 0; --length)
+        letters += static_cast<char>('a' + random.below(3));
       return letters;
     };
     std::vector<Unigram::Piece> pieces = {{"?", -1}};

@@ -28,8 +28,12 @@ inline std::string little_endian(std::uint32_t value) {
 
 inline std::string key(std::uint64_t number, unsigned wire_type) { return varint(number << 3 | wire_type); }
 inline std::string integer_field(std::uint64_t number, std::uint64_t value) { return key(number, 0) + varint(value); }
-inline std::string bytes_field(std::uint64_t number, std::string_view value) { return key(number, 2) + varint(value.size()) + std::string(value); }
-inline std::string float_field(std::uint64_t number, float value) { return key(number, 5) + little_endian(std::bit_cast<std::uint32_t>(value)); }
+inline std::string bytes_field(std::uint64_t number, std::string_view value) {
+  return key(number, 2) + varint(value.size()) + std::string(value);
+}
+inline std::string float_field(std::uint64_t number, float value) {
+  return key(number, 5) + little_endian(std::bit_cast<std::uint32_t>(value));
+}
 
 // --- SentencePiece: ModelProto and its parts ---
 
@@ -42,14 +46,17 @@ inline std::string normalizer_spec(std::string_view fields) { return bytes_field
 
 /// Specials as T5 has them, SentencePiece's space, "a", "b" and "ab".
 inline std::string small_pieces() {
-  return piece_field("<pad>", 0, 3) + piece_field("</s>", 0, 3) + piece_field("<unk>", 0, 2) + piece_field("\xE2\x96\x81", -1) +
-         piece_field("a", -2) + piece_field("b", -3) + piece_field("ab", -4);
+  return piece_field("<pad>", 0, 3) + piece_field("</s>", 0, 3) + piece_field("<unk>", 0, 2) +
+         piece_field("\xE2\x96\x81", -1) + piece_field("a", -2) + piece_field("b", -3) + piece_field("ab", -4);
 }
 
 // --- Normalisation rules: a double-array trie and its replacements ---
 
-/// The unit of a state: the byte that leads to it, whether a key ends there, and the distance to the block of its children.
-inline std::uint32_t trie_unit(std::uint32_t label, bool ends_key, std::uint32_t offset) { return label | (ends_key ? 0x100U : 0U) | offset << 10; }
+/// The unit of a state: the byte that leads to it, whether a key ends there, and the distance to the block of its
+/// children.
+inline std::uint32_t trie_unit(std::uint32_t label, bool ends_key, std::uint32_t offset) {
+  return label | (ends_key ? 0x100U : 0U) | offset << 10;
+}
 
 inline std::string charsmap(const std::vector<std::uint32_t>& units, std::string_view replacements) {
   std::string bytes = little_endian(static_cast<std::uint32_t>(4 * units.size()));
@@ -79,7 +86,8 @@ inline std::string base64(std::string_view bytes) {
   std::string result;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    for (std::size_t j = 0; j < 3; ++j)
+      bits = bits << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
     for (std::size_t j = 0; j < 4; ++j) result += i + j <= bytes.size() ? digits[bits >> (18 - 6 * j) & 63U] : '=';
   }
   return result;

@@ -1,4 +1,5 @@
-// Adapters are trained as anything else: alone, or as candidates under the FLOPs budget of the model without them; dropout is part of training alone.
+// Adapters are trained as anything else: alone, or as candidates under the FLOPs budget of the model without them;
+// dropout is part of training alone.
 
 #include <doctest/doctest.h>
 
@@ -16,14 +17,17 @@ namespace {
 
 template <Backend B>
 PretrainedModel<B> golden_model(B& backend, const std::string& name, const GraphOptions& options) {
-  return load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend, options, 1);
+  return load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend,
+                         options, 1);
 }
 
 const FitOptions two_epochs{.epochs = 2, .batch_size = 4};
 
 }  // namespace
 
-TEST_CASE("LoRA and prefixes learn, move nothing else, and cost what is executed, as a share of the plain model's full fine-tuning") {
+TEST_CASE(
+    "LoRA and prefixes learn, move nothing else, and cost what is executed, as a share of the plain model's full "
+    "fine-tuning") {
   using B = CountingBackend<EigenBackend<float>>;
   const auto examples = counting_examples(24);
   for (const char* name : {"opt-pre", "llama-gqa-tied", "bloom"}) {
@@ -34,8 +38,8 @@ TEST_CASE("LoRA and prefixes learn, move nothing else, and cost what is executed
     const auto of_full = full.fit(examples, two_epochs);
     CHECK(of_full.ratio() == 1);
 
-    for (const GraphOptions& options :
-         {GraphOptions{.lora = LoraOptions{.rank = 4, .alpha = 16, .dropout = 0.1}}, GraphOptions{.prefix_tokens = 5}}) {
+    for (const GraphOptions& options : {GraphOptions{.lora = LoraOptions{.rank = 4, .alpha = 16, .dropout = 0.1}},
+                                        GraphOptions{.prefix_tokens = 5}}) {
       CAPTURE(options.prefix_tokens);
       auto model = golden_model(backend, name, options);
       const auto before = weights_of(model);
@@ -61,7 +65,8 @@ TEST_CASE("LoRA's matrices are candidates beside the model's tensors, under the 
   const auto examples = counting_examples(24);
   EigenBackend<float> backend(2);
   auto model = golden_model(backend, "llama-gqa-tied", {.lora = LoraOptions{.rank = 4}});
-  Trainer trainer{model, GreenOptions{.flops_ratio = 0.65, .reselect_every = {3, Interval::Unit::steps}}, AdamWOptions{.learning_rate = 3e-3}};
+  Trainer trainer{model, GreenOptions{.flops_ratio = 0.65, .reselect_every = {3, Interval::Unit::steps}},
+                  AdamWOptions{.learning_rate = 3e-3}};
   const auto report = trainer.fit(examples, two_epochs);
   CHECK(report.ratio() <= 0.65);
   CHECK(report.loss_after < report.loss_before);
@@ -69,7 +74,8 @@ TEST_CASE("LoRA's matrices are candidates beside the model's tensors, under the 
   for (const auto& selection : report.selections) {
     CHECK(selection.cost <= selection.budget);
     CHECK(selection.importance.size() == model.graph().parameters().size());
-    for (const std::string& name : selection.names) (name.find("lora_") == name.npos ? other_chosen : adapter_chosen) = true;
+    for (const std::string& name : selection.names)
+      (name.find("lora_") == name.npos ? other_chosen : adapter_chosen) = true;
   }
   CHECK(adapter_chosen);
   CHECK(other_chosen);
@@ -79,9 +85,11 @@ TEST_CASE("dropout changes training and nothing else, and is the same for a seed
   const auto examples = counting_examples(12);
   const auto run = [&](double dropout, int threads, std::uint64_t seed, TrainingReport& report) {
     EigenBackend<float> backend(threads);
-    auto model = golden_model(backend, "opt-pre", {.lora = LoraOptions{.rank = 4, .dropout = dropout}, .dropout = dropout});
+    auto model =
+        golden_model(backend, "opt-pre", {.lora = LoraOptions{.rank = 4, .dropout = dropout}, .dropout = dropout});
     Trainer trainer{model, select_all(model.graph()), AdamWOptions{.learning_rate = 1e-3}};
-    report = trainer.fit(examples, {.epochs = 2, .batch_size = 3, .gradient_accumulation = 2, .shuffle = false, .seed = seed});
+    report = trainer.fit(examples,
+                         {.epochs = 2, .batch_size = 3, .gradient_accumulation = 2, .shuffle = false, .seed = seed});
     return weights_of(model);
   };
   TrainingReport without, with, again, other;

@@ -27,7 +27,8 @@ struct Fixture {
       for (Index& id : all) id = static_cast<Index>(random.below(50));
       return all;
     };
-    for (std::size_t i = 0; i < 11; ++i) examples.push_back(encoder_decoder_example(ids(3 + i % 4), ids(2 + i % 5), TargetShift{}));
+    for (std::size_t i = 0; i < 11; ++i)
+      examples.push_back(encoder_decoder_example(ids(3 + i % 4), ids(2 + i % 5), TargetShift{}));
   }
 };
 
@@ -43,12 +44,14 @@ TEST_CASE("the loss is the mean over all labelled tokens, the same for any batch
     CHECK(all.examples[i].tokens == static_cast<Extent>(2 + i % 5));
     sum += all.examples[i].loss * static_cast<double>(all.examples[i].tokens);
     tokens += all.examples[i].tokens;
-    CHECK(evaluate(f.model, std::span<const Example>(&f.examples[i], 1)).loss == doctest::Approx(all.examples[i].loss).epsilon(1e-6));
+    CHECK(evaluate(f.model, std::span<const Example>(&f.examples[i], 1)).loss ==
+          doctest::Approx(all.examples[i].loss).epsilon(1e-6));
   }
   CHECK(all.tokens == tokens);
   CHECK(all.loss == doctest::Approx(sum / static_cast<double>(tokens)).epsilon(1e-6));
   CHECK(all.perplexity() == doctest::Approx(std::exp(all.loss)));
-  for (const Extent batch_size : {1, 3, 11}) CHECK(evaluate(f.model, f.examples, batch_size).loss == doctest::Approx(all.loss).epsilon(1e-6));
+  for (const Extent batch_size : {1, 3, 11})
+    CHECK(evaluate(f.model, f.examples, batch_size).loss == doctest::Approx(all.loss).epsilon(1e-6));
 }
 
 TEST_CASE("nothing to evaluate is an error") {
@@ -71,7 +74,8 @@ TEST_CASE("asked to stop, an evaluation ends with what it has seen, and so does 
   for (const int after : {1, 4}) {  // in the first evaluation, of two passes; in the last one, behind two steps
     CAPTURE(after);
     asked = 0;
-    const TrainingReport report = trainer.fit(f.examples, {.steps = 2, .batch_size = 4, .should_stop = [&] { return ++asked > after; }});
+    const TrainingReport report =
+        trainer.fit(f.examples, {.steps = 2, .batch_size = 4, .should_stop = [&] { return ++asked > after; }});
     CHECK(report.stopped);
     CHECK(report.steps == (after == 1 ? 0 : 2));
   }

@@ -1,4 +1,5 @@
-// Selector, cost model and importance metric of a trainer are the user's to replace, and what they must keep is checked.
+// Selector, cost model and importance metric of a trainer are the user's to replace, and what they must keep is
+// checked.
 
 #include <numeric>
 #include <sstream>
@@ -22,7 +23,9 @@ using B = EigenBackend<float>;
 struct BytesMoved {
   static constexpr std::string_view unit() { return "bytes"; }
 
-  LinearCost forward(const TensorGraph<B>& graph, OperatorId id) const { return values(graph, id) + per(Measure::steps, 4 * weights(graph, id)); }
+  LinearCost forward(const TensorGraph<B>& graph, OperatorId id) const {
+    return values(graph, id) + per(Measure::steps, 4 * weights(graph, id));
+  }
   LinearCost part(const TensorGraph<B>& graph, OperatorId id, int part) const {
     const bool of_weight = graph.op(id).op->parts()[static_cast<std::size_t>(part)].kind == GradPart::Kind::parameter;
     return values(graph, id) + per(Measure::steps, of_weight ? 4 * weights(graph, id) : 0);
@@ -80,7 +83,8 @@ TEST_CASE("a trainer takes another selector, cost model and metric, and keeps th
     CAPTURE(rho);
     B backend(2);
     auto model = tiny_model(backend, "llama-gqa-tied");
-    Trainer trainer{model, GreenOptions{.flops_ratio = rho, .reselect_every = {2, Interval::Unit::steps}}, AdamWOptions{.learning_rate = 1e-3}};
+    Trainer trainer{model, GreenOptions{.flops_ratio = rho, .reselect_every = {2, Interval::Unit::steps}},
+                    AdamWOptions{.learning_rate = 1e-3}};
     trainer.use_cost_model(BytesMoved{});
     trainer.use_importance(std::make_unique<LaterIsBetter>());
     const auto report = trainer.fit(examples, {.epochs = 1, .batch_size = 4});
@@ -96,7 +100,8 @@ TEST_CASE("a trainer takes another selector, cost model and metric, and keeps th
     std::iota(importance.begin(), importance.end(), 1.0);
     const BatchSampler sampler(examples.size(), 4, FitOptions{}.seed, true);
     Workload first_two;
-    for (const Extent step : {0, 1}) first_two += workload_of(collate(std::span<const Example>(examples), sampler.batch_indices(step)));
+    for (const Extent step : {0, 1})
+      first_two += workload_of(collate(std::span<const Example>(examples), sampler.batch_indices(step)));
     const BudgetedSelection expected = select_within_ratio(model.graph(), BytesMoved{}, first_two, importance, rho);
     CHECK(report.selections.front().names == names_of(model.graph(), expected.selection));
     CHECK(report.selections.front().budget == expected.budget);
@@ -125,25 +130,30 @@ TEST_CASE("what a replacement gives is checked, and what it overspends is said")
 
   Trainer trainer{model, half, adamw};
   trainer.use_importance(std::make_unique<LaterIsBetter>(1));
-  CHECK_THROWS_WITH_AS(trainer.fit(examples, {.batch_size = 4}), doctest::Contains("importance: expected one entry for each of "), ConfigError);
+  CHECK_THROWS_WITH_AS(trainer.fit(examples, {.batch_size = 4}),
+                       doctest::Contains("importance: expected one entry for each of "), ConfigError);
   trainer.use_importance(std::make_unique<LaterIsBetter>());
   trainer.use_selector([](const SelectionProblem&) { return SelectionResult{}; });
-  CHECK_THROWS_WITH_AS(trainer.fit(examples, {.batch_size = 4}), doctest::Contains("mask of the selector: expected one entry for each of "),
-                       ConfigError);
+  CHECK_THROWS_WITH_AS(trainer.fit(examples, {.batch_size = 4}),
+                       doctest::Contains("mask of the selector: expected one entry for each of "), ConfigError);
 
-  trainer.use_selector([&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true), false); });
+  trainer.use_selector(
+      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true), false); });
   std::string printed = text_of(trainer);
   CHECK(printed.find("after step 0 the selector spent ") != std::string::npos);
   CHECK(printed.find("loss") == std::string::npos);  // none was evaluated
-  trainer.use_selector([&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, false), false); });
+  trainer.use_selector(
+      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, false), false); });
   printed = text_of(trainer);
   CHECK(printed.find("selected tensors 0: nothing is trained") != std::string::npos);
   CHECK(printed.find("the selector spent") == std::string::npos);
 
-  CHECK_THROWS_WITH_AS(trainer.use_importance(nullptr), "[Trainer] use_importance: expected something to use, got nothing", ConfigError);
+  CHECK_THROWS_WITH_AS(trainer.use_importance(nullptr),
+                       "[Trainer] use_importance: expected something to use, got nothing", ConfigError);
   CHECK_THROWS_AS(trainer.use_selector(SelectFunction{}), ConfigError);
   Trainer fixed{model, select_all(model.graph()), adamw};
-  CHECK_THROWS_WITH_AS(fixed.use_selector(OneTensor{}), doctest::Contains("use_selector: expected a trainer that chooses"), ConfigError);
+  CHECK_THROWS_WITH_AS(fixed.use_selector(OneTensor{}),
+                       doctest::Contains("use_selector: expected a trainer that chooses"), ConfigError);
   CHECK_THROWS_AS(fixed.use_importance(std::make_unique<LaterIsBetter>()), ConfigError);
   CHECK_THROWS_AS(fixed.use_cost_model(BytesMoved{}), ConfigError);
 }

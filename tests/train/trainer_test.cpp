@@ -16,7 +16,8 @@ using greentrainer::testing::counting_examples;
 using greentrainer::testing::tiny_model;
 using greentrainer::testing::weights_of;
 
-TEST_CASE_TEMPLATE("GreenTrainer keeps the FLOPs budget and learns", B, EigenBackend<float>, OpaqueBackend<EigenBackend<float>>) {
+TEST_CASE_TEMPLATE("GreenTrainer keeps the FLOPs budget and learns", B, EigenBackend<float>,
+                   OpaqueBackend<EigenBackend<float>>) {
   const auto examples = counting_examples(40);
   for (const char* name : {"opt-pre", "opt-post", "llama-gqa-tied"}) {
     for (const double rho : {0.45, 0.6}) {
@@ -24,7 +25,8 @@ TEST_CASE_TEMPLATE("GreenTrainer keeps the FLOPs budget and learns", B, EigenBac
       CAPTURE(rho);
       B backend(2);
       auto model = tiny_model(backend, name);
-      Trainer trainer{model, GreenOptions{.flops_ratio = rho, .reselect_every = {3, Interval::Unit::steps}}, AdamWOptions{.learning_rate = 3e-3}};
+      Trainer trainer{model, GreenOptions{.flops_ratio = rho, .reselect_every = {3, Interval::Unit::steps}},
+                      AdamWOptions{.learning_rate = 3e-3}};
       const auto report = trainer.fit(examples, {.epochs = 2, .batch_size = 4});
       CHECK(report.steps == 20);
       CHECK(report.selections.size() == 7);
@@ -45,10 +47,13 @@ TEST_CASE("executed FLOPs of a whole run are those reported") {
   B backend(2);
   auto model = tiny_model(backend, "llama-mha-untied");
   const auto examples = counting_examples(10);
-  Trainer trainer{model, GreenOptions{.flops_ratio = 0.5, .reselect_every = {2, Interval::Unit::steps}}, AdamWOptions{.learning_rate = 1e-3}};
+  Trainer trainer{model, GreenOptions{.flops_ratio = 0.5, .reselect_every = {2, Interval::Unit::steps}},
+                  AdamWOptions{.learning_rate = 1e-3}};
   backend.reset();
-  const auto report = trainer.fit(examples, {.epochs = 2, .batch_size = 2, .gradient_accumulation = 2, .clip_norm = 1e-3});
-  CHECK(backend.flops() == report.flops.train + report.flops.importance + report.flops.optimizer + report.flops.evaluation);
+  const auto report =
+      trainer.fit(examples, {.epochs = 2, .batch_size = 2, .gradient_accumulation = 2, .clip_norm = 1e-3});
+  CHECK(backend.flops() ==
+        report.flops.train + report.flops.importance + report.flops.optimizer + report.flops.evaluation);
 }
 
 TEST_CASE("same seed, same bits, for any number of threads; another seed, others") {
@@ -138,13 +143,15 @@ TEST_CASE("clipping bounds the common norm as PyTorch does, and a diverging run 
   auto model = tiny_model(backend, "opt-pre");
   const auto before = weights_of(model);
   Trainer trainer{model, select_all(model.graph()), SgdOptions{.learning_rate = 1}};
-  const auto report = trainer.fit(counting_examples(4),
-                                  {.steps = 1, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .clip_norm = 1e-3, .evaluate = false});
+  const auto report = trainer.fit(
+      counting_examples(4),
+      {.steps = 1, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .clip_norm = 1e-3, .evaluate = false});
   CHECK(report.history[0].gradient_norm > 1e-3);
   const auto after = weights_of(model);
   double moved = 0;
   for (std::size_t p = 0; p < before.size(); ++p) {
-    for (std::size_t i = 0; i < before[p].size(); ++i) moved += (after[p][i] - before[p][i]) * (after[p][i] - before[p][i]);
+    for (std::size_t i = 0; i < before[p].size(); ++i)
+      moved += (after[p][i] - before[p][i]) * (after[p][i] - before[p][i]);
   }
   CHECK(std::sqrt(moved) == doctest::Approx(1e-3).epsilon(1e-3));
 
@@ -158,6 +165,7 @@ TEST_CASE("token ids and lengths are checked before they reach a kernel") {
   Trainer trainer{model, select_all(model.graph()), AdamWOptions{}};
   CHECK_THROWS_AS(trainer.fit(std::vector<Example>{{{1, 96}, {1, 2}, {}}}, {}), DataError);
   CHECK_THROWS_AS(trainer.fit(std::vector<Example>{{{1, -1}, {1, 2}, {}}}, {}), DataError);
-  CHECK_THROWS_AS(trainer.fit(std::vector<Example>{{std::vector<Index>(200, 1), std::vector<Index>(200, 1), {}}}, {}), DataError);
+  CHECK_THROWS_AS(trainer.fit(std::vector<Example>{{std::vector<Index>(200, 1), std::vector<Index>(200, 1), {}}}, {}),
+                  DataError);
   CHECK_THROWS_AS(trainer.fit(std::vector<Example>{}, {}), DataError);
 }

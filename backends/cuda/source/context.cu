@@ -13,7 +13,8 @@ constexpr int least_compute_capability = 8;  // bfloat16, and what the library i
 
 std::string text_of_bytes(Bytes bytes) {
   std::ostringstream out;
-  out << std::fixed << std::setprecision(2) << static_cast<double>(bytes) / static_cast<double>(Bytes{1} << 30) << " GiB";
+  out << std::fixed << std::setprecision(2) << static_cast<double>(bytes) / static_cast<double>(Bytes{1} << 30)
+      << " GiB";
   return out.str();
 }
 
@@ -24,15 +25,18 @@ std::string choose(int device) {
   const std::string missing = text("device ", device, ": expected ");
   const std::string advice = "; run this where there is one, or use another backend";
   if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
-    throw MissingDevice("CudaBackend", text(missing, "a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
+    throw MissingDevice("CudaBackend",
+                        text(missing, "a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
   }
   GREENTRAINER_CUDA_CHECK(status);
-  if (device < 0 || device >= count) throw MissingDevice("CudaBackend", text(missing, "one of the ", count, " CUDA devices here, got none", advice));
+  if (device < 0 || device >= count)
+    throw MissingDevice("CudaBackend", text(missing, "one of the ", count, " CUDA devices here, got none", advice));
   cudaDeviceProp properties{};
   GREENTRAINER_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   if (properties.major < least_compute_capability) {
-    throw MissingDevice("CudaBackend", text(missing, "compute capability ", least_compute_capability, ".0 or more, got ", properties.major, ".",
-                                            properties.minor, " (", properties.name, ")", advice));
+    throw MissingDevice("CudaBackend",
+                        text(missing, "compute capability ", least_compute_capability, ".0 or more, got ",
+                             properties.major, ".", properties.minor, " (", properties.name, ")", advice));
   }
   GREENTRAINER_CUDA_CHECK(cudaSetDevice(device));
   return properties.name;
@@ -91,14 +95,15 @@ class DeviceMemory final : public MemorySource {
   Bytes taken_ = 0;
 };
 
-/// A cuBLAS handle on a stream. The workspace is ours: with one that cuBLAS manages itself, results may depend on what ran before.
+/// A cuBLAS handle on a stream. The workspace is ours: with one that cuBLAS manages itself, results may depend on what
+/// ran before.
 class CublasOwner {
  public:
   CublasOwner(Stream stream, CachingAllocator& memory) {
     void* workspace = memory.allocate(workspace_bytes);
     if (workspace == nullptr) {
-      throw BackendError("CudaBackend",
-                         text("cuBLAS workspace: expected ", text_of_bytes(workspace_bytes), " of device memory, got none; is the device in use?"));
+      throw BackendError("CudaBackend", text("cuBLAS workspace: expected ", text_of_bytes(workspace_bytes),
+                                             " of device memory, got none; is the device in use?"));
     }
     cublasHandle_t handle = nullptr;
     GREENTRAINER_CUDA_CHECK(cublasCreate(&handle));
@@ -165,11 +170,12 @@ void* Context::allocate(Bytes bytes) {
   void* memory = parts_->memory.allocate(bytes);
   if (memory != nullptr) return memory;
   const MemoryStatistics& now = parts_->memory.statistics();
-  throw BackendError("CudaBackend::allocate",
-                     text("memory of device ", parts_->device, " (", parts_->device_name, "): asked for ", bytes, " bytes (", text_of_bytes(bytes),
-                          "), while of ", text_of_bytes(parts_->source.total()), " ", text_of_bytes(now.in_use), " are in use here and ",
-                          text_of_bytes(parts_->source.free() + now.reserved - now.in_use),
-                          " free; lower the batch size, the tokens of a batch or the FLOPs ratio, or use floats instead of doubles"));
+  throw BackendError(
+      "CudaBackend::allocate",
+      text("memory of device ", parts_->device, " (", parts_->device_name, "): asked for ", bytes, " bytes (",
+           text_of_bytes(bytes), "), while of ", text_of_bytes(parts_->source.total()), " ", text_of_bytes(now.in_use),
+           " are in use here and ", text_of_bytes(parts_->source.free() + now.reserved - now.in_use),
+           " free; lower the batch size, the tokens of a batch or the FLOPs ratio, or use floats instead of doubles"));
 }
 void Context::deallocate(void* memory, Bytes) noexcept { parts_->memory.deallocate(memory); }
 
@@ -182,15 +188,17 @@ void Context::copy_to_host(void* to, const void* from, Bytes bytes) {
   parts_->staging.download(static_cast<char*>(to), static_cast<const char*>(from), bytes);
 }
 void Context::copy(void* to, const void* from, Bytes bytes) {
-  if (bytes > 0) GREENTRAINER_CUDA_CHECK(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream()));
+  if (bytes > 0)
+    GREENTRAINER_CUDA_CHECK(
+        cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream()));
 }
 void Context::zero(void* to, Bytes bytes) {
   if (bytes > 0) GREENTRAINER_CUDA_CHECK(cudaMemsetAsync(to, 0, static_cast<std::size_t>(bytes), stream()));
 }
 void Context::zero_rows(void* to, Bytes stride, Bytes width, Extent rows) {
   if (rows == 0 || width == 0) return;
-  GREENTRAINER_CUDA_CHECK(
-      cudaMemset2DAsync(to, static_cast<std::size_t>(stride), 0, static_cast<std::size_t>(width), static_cast<std::size_t>(rows), stream()));
+  GREENTRAINER_CUDA_CHECK(cudaMemset2DAsync(to, static_cast<std::size_t>(stride), 0, static_cast<std::size_t>(width),
+                                            static_cast<std::size_t>(rows), stream()));
 }
 void Context::synchronize() { GREENTRAINER_CUDA_CHECK(cudaStreamSynchronize(stream())); }
 

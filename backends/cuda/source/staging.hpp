@@ -8,8 +8,9 @@
 
 namespace greentrainer::cuda {
 
-/// Pinned host memory that copies between host and device go through, so that an upload does not wait for the device: the caller's bytes are taken
-/// at once, and a chunk is used again when the copies out of it are done. Chunks come to life when they are first needed.
+/// Pinned host memory that copies between host and device go through, so that an upload does not wait for the device:
+/// the caller's bytes are taken at once, and a chunk is used again when the copies out of it are done. Chunks come to
+/// life when they are first needed.
 class Staging {
  public:
   explicit Staging(Stream stream) : stream_(stream) {}
@@ -29,7 +30,8 @@ class Staging {
       const Bytes count = std::min(bytes, chunk_bytes - used_);
       char* const place = ready(current_).host + used_;
       std::memcpy(place, from, static_cast<std::size_t>(count));
-      GREENTRAINER_CUDA_CHECK(cudaMemcpyAsync(to, place, static_cast<std::size_t>(count), cudaMemcpyHostToDevice, stream_));
+      GREENTRAINER_CUDA_CHECK(
+          cudaMemcpyAsync(to, place, static_cast<std::size_t>(count), cudaMemcpyHostToDevice, stream_));
       used_ = std::min(chunk_bytes, (used_ + count + 63) / 64 * 64);
       from += count;
       to += count;
@@ -37,8 +39,8 @@ class Staging {
     }
   }
 
-  /// Returns when all bytes are there. The device writes the next chunk while the host empties one; uploads out of the same chunks come before on
-  /// the stream, so nothing has to be waited for at first.
+  /// Returns when all bytes are there. The device writes the next chunk while the host empties one; uploads out of the
+  /// same chunks come before on the stream, so nothing has to be waited for at first.
   void download(char* to, const char* from, Bytes bytes) {
     if (bytes == 0) return;  // nothing is waited for
     Bytes received = 0;
@@ -47,7 +49,8 @@ class Staging {
       if (sent < bytes && sent - received < 2 * chunk_bytes) {
         const Bytes count = std::min(bytes - sent, chunk_bytes);
         Chunk& chunk = ready(sent_chunk);
-        GREENTRAINER_CUDA_CHECK(cudaMemcpyAsync(chunk.host, from + sent, static_cast<std::size_t>(count), cudaMemcpyDeviceToHost, stream_));
+        GREENTRAINER_CUDA_CHECK(
+            cudaMemcpyAsync(chunk.host, from + sent, static_cast<std::size_t>(count), cudaMemcpyDeviceToHost, stream_));
         GREENTRAINER_CUDA_CHECK(cudaEventRecord(chunk.done, stream_));
         sent += count;
         sent_chunk = 1 - sent_chunk;

@@ -10,7 +10,8 @@ namespace greentrainer::program {
 template <class Run>
 int with_cuda(const BackendChoice&, Run&&) {
   throw MissingDevice("greentrainer",
-                      "--backend: expected a backend that this program was built with (eigen), got cuda; build it where the CUDA Toolkit is");
+                      "--backend: expected a backend that this program was built with (eigen), got cuda; build it "
+                      "where the CUDA Toolkit is");
 }
 
 }  // namespace greentrainer::program

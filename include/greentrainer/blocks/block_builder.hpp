@@ -26,9 +26,10 @@
 
 namespace greentrainer {
 
-/// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias". Parameters are declared on the
-/// graph beforehand, in checkpoint order, which need not be the order of the forward pass. What GraphOptions ask for is built in, with parameters
-/// that are declared on the way; finish() is to be called last.
+/// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias".
+/// Parameters are declared on the graph beforehand, in checkpoint order, which need not be the order of the forward
+/// pass. What GraphOptions ask for is built in, with parameters that are declared on the way; finish() is to be called
+/// last.
 template <class P>
 class BlockBuilder {
  public:
@@ -45,41 +46,49 @@ class BlockBuilder {
   void finish() const {
     for (std::size_t t = 0; t < target_met_.size(); ++t) {
       if (target_met_[t]) continue;
-      throw ConfigError("lora", text("targets: expected names or globs of linear layers, got ", options_.lora->targets[t],
-                                     ", which matches none; e.g. ", last_linear_));
+      throw ConfigError("lora", text("targets: expected names or globs of linear layers, got ",
+                                     options_.lora->targets[t], ", which matches none; e.g. ", last_linear_));
     }
     graph_->finish();
   }
 
   ValueId linear(const std::string& name, ValueId x, Extent out, bool bias) {
     const ValueShape shape = shape_of(x);
-    const ValueId y = graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = out, .bias = bias}, name, {x}, weight_and_bias(name, bias))[0];
+    const ValueId y = graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = out, .bias = bias}, name, {x},
+                                  weight_and_bias(name, bias))[0];
     return is_lora_target(name) ? add_lora(name, x, y) : y;
   }
   ValueId layer_norm(const std::string& name, ValueId x, double epsilon) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(LayerNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x}, weight_and_bias(name, true))[0];
+    return graph_->add(LayerNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x},
+                       weight_and_bias(name, true))[0];
   }
   ValueId rms_norm(const std::string& name, ValueId x, double epsilon) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(RmsNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x}, weight_and_bias(name, false))[0];
+    return graph_->add(RmsNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x},
+                       weight_and_bias(name, false))[0];
   }
   ValueId embedding(const std::string& name, Rows rows, Embedding::Source source, Extent offset = 0) {
     const ParameterId table = named(name + ".weight");
     const Parameter& p = graph_->parameter(table);
-    return graph_->add(Embedding{.rows = rows, .source = source, .entries = p.rows(), .width = p.cols(), .offset = offset}, name, {}, {table})[0];
+    return graph_->add(
+        Embedding{.rows = rows, .source = source, .entries = p.rows(), .width = p.cols(), .offset = offset}, name, {},
+        {table})[0];
   }
   ValueId add(const std::string& name, ValueId a, ValueId b) {
     const ValueShape shape = shape_of(a);
     return graph_->add(Add{.rows = shape.rows, .width = shape.cols}, name, {a, b})[0];
   }
   /// The residual connection of a block: x + branch.
-  ValueId residual(const std::string& name, ValueId x, ValueId branch) { return add(name, x, dropout(name + ".dropout", branch, options_.dropout)); }
+  ValueId residual(const std::string& name, ValueId x, ValueId branch) {
+    return add(name, x, dropout(name + ".dropout", branch, options_.dropout));
+  }
   /// x itself where nothing is to be dropped.
   ValueId dropout(const std::string& name, ValueId x, double probability) {
     if (probability == 0) return x;
     const ValueShape shape = shape_of(x);
-    return graph_->add(Dropout{.rows = shape.rows, .width = shape.cols, .probability = probability, .purpose = name}, name, {x})[0];
+    return graph_->add(Dropout{.rows = shape.rows, .width = shape.cols, .probability = probability, .purpose = name},
+                       name, {x})[0];
   }
   ValueId activate(const std::string& name, ValueId x, Activation function) {
     const ValueShape shape = shape_of(x);
@@ -87,19 +96,22 @@ class BlockBuilder {
   }
   ValueId gate(const std::string& name, ValueId gate, ValueId up, Activation function) {
     const ValueShape shape = shape_of(gate);
-    return graph_->add(GatedActivation{.rows = shape.rows, .width = shape.cols, .function = function}, name, {gate, up})[0];
+    return graph_->add(GatedActivation{.rows = shape.rows, .width = shape.cols, .function = function}, name,
+                       {gate, up})[0];
   }
   ValueId rotary(const std::string& name, ValueId x, Extent head_dim, double theta) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / head_dim, .head_dim = head_dim, .theta = theta}, name, {x})[0];
+    return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / head_dim, .head_dim = head_dim, .theta = theta},
+                       name, {x})[0];
   }
-  ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal) {
+  ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
+                    bool causal) {
     std::tie(k, v) = keys_and_values(name, k, v, causal);
     return graph_->add(attention_of(q, k, head_dim, scale, causal), name, {q, k, v})[0];
   }
   /// With the relative position bias of a parameter, given by its full name, which several attentions may read.
-  ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale, bool causal, RelativeBias relative,
-                    const std::string& table) {
+  ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
+                    bool causal, RelativeBias relative, const std::string& table) {
     std::tie(k, v) = keys_and_values(name, k, v, causal);
     Attention attention = attention_of(q, k, head_dim, scale, causal);
     attention.relative = relative;
@@ -110,9 +122,12 @@ class BlockBuilder {
     const ValueShape shape = shape_of(qkv);
     const Extent heads = shape.cols / (3 * head_dim);
     if (options_.prefix_tokens == 0) {
-      return graph_->add(FusedAttention{.rows = shape.rows, .heads = heads, .head_dim = head_dim, .scale = scale, .alibi = alibi}, name, {qkv})[0];
+      return graph_->add(
+          FusedAttention{.rows = shape.rows, .heads = heads, .head_dim = head_dim, .scale = scale, .alibi = alibi},
+          name, {qkv})[0];
     }
-    const auto split = graph_->add(SplitHeads{.rows = shape.rows, .heads = heads, .head_dim = head_dim}, name + ".split_heads", {qkv});
+    const auto split =
+        graph_->add(SplitHeads{.rows = shape.rows, .heads = heads, .head_dim = head_dim}, name + ".split_heads", {qkv});
     const auto [k, v] = keys_and_values(name, split[1], split[2], true);
     Attention attention = attention_of(split[0], k, head_dim, scale, true);
     attention.alibi = alibi;
@@ -122,10 +137,13 @@ class BlockBuilder {
     const ValueShape shape = shape_of(x);
     return graph_->add(Scale{.rows = shape.rows, .width = shape.cols, .factor = factor}, name, {x})[0];
   }
-  ValueId gather_labelled(const std::string& name, ValueId x) { return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0]; }
+  ValueId gather_labelled(const std::string& name, ValueId x) {
+    return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0];
+  }
   void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight) {
     const ParameterId id = named(weight);
-    graph_->add(CrossEntropyHead{.width = shape_of(x).cols, .vocabulary = graph_->parameter(id).rows()}, name, {x}, {id});
+    graph_->add(CrossEntropyHead{.width = shape_of(x).cols, .vocabulary = graph_->parameter(id).rows()}, name, {x},
+                {id});
   }
 
  private:
@@ -161,10 +179,12 @@ class BlockBuilder {
     ValueId low = dropout(name + ".lora_dropout", x, lora.dropout);
     low = graph_->add(Linear{.rows = from.rows, .in = from.cols, .out = lora.rank}, name + ".lora_A", {low}, {a})[0];
     if (lora.scale() != 1) low = scale(name + ".lora_scale", low, lora.scale());
-    return add(name + ".lora", y, graph_->add(Linear{.rows = to.rows, .in = lora.rank, .out = to.cols}, name + ".lora_B", {low}, {b})[0]);
+    return add(name + ".lora", y,
+               graph_->add(Linear{.rows = to.rows, .in = lora.rank, .out = to.cols}, name + ".lora_B", {low}, {b})[0]);
   }
 
-  /// With the prefix of the next decoder layer in front: of causal attention, which is that of the tokens to themselves.
+  /// With the prefix of the next decoder layer in front: of causal attention, which is that of the tokens to
+  /// themselves.
   std::pair<ValueId, ValueId> keys_and_values(const std::string& name, ValueId k, ValueId v, bool causal) {
     if (options_.prefix_tokens == 0 || !causal) return {k, v};
     const Extent entry = places_.prefix_entry(prefixed_layers_++);
@@ -174,8 +194,10 @@ class BlockBuilder {
   ValueId add_prefix(const std::string& name, ValueId x, Extent entry) {
     const ValueShape shape = shape_of(x);
     auto table = graph_->find(prefix_parameter(entry));
-    if (!table) table = graph_->parameter(prefix_parameter(entry), {options_.prefix_tokens, shape.cols}, FirstValues::normal);
-    return graph_->add(Prefix{.rows = shape.rows, .width = shape.cols, .length = options_.prefix_tokens}, name, {x}, {*table})[0];
+    if (!table)
+      table = graph_->parameter(prefix_parameter(entry), {options_.prefix_tokens, shape.cols}, FirstValues::normal);
+    return graph_->add(Prefix{.rows = shape.rows, .width = shape.cols, .length = options_.prefix_tokens}, name, {x},
+                       {*table})[0];
   }
   ParameterId named(const std::string& name) const {
     const auto id = graph_->find(name);

@@ -10,7 +10,8 @@
 
 namespace greentrainer {
 
-/// Low-rank matrices A (rank, in) and B (out, rank) beside linear layers (LoRA, arXiv 2106.09685): y = W x + b + scale * B (A dropout(x)).
+/// Low-rank matrices A (rank, in) and B (out, rank) beside linear layers (LoRA, arXiv 2106.09685): y = W x + b + scale
+/// * B (A dropout(x)).
 struct LoraOptions {
   Extent rank = 8;
   double alpha = 32;
@@ -21,11 +22,14 @@ struct LoraOptions {
   double scale() const { return alpha / static_cast<double>(rank); }
 };
 
-/// What a model's graph has beside what its config.json says. Adapters are ordinary operators and parameters, named as the library peft names them.
+/// What a model's graph has beside what its config.json says. Adapters are ordinary operators and parameters, named as
+/// the library peft names them.
 struct GraphOptions {
   std::optional<LoraOptions> lora = {};
-  Extent prefix_tokens = 0;  ///< learned keys and values in front of each sequence's own, so many a layer (prefix tuning, arXiv 2101.00190)
-  double dropout = 0;        ///< of each attention's and feed-forward's output, before it is added to the residual stream, in training
+  Extent prefix_tokens = 0;  ///< learned keys and values in front of each sequence's own, so many a layer (prefix
+                             ///< tuning, arXiv 2101.00190)
+  double dropout =
+      0;  ///< of each attention's and feed-forward's output, before it is added to the residual stream, in training
 
   bool has_adapters() const { return lora || prefix_tokens > 0; }
 };
@@ -36,14 +40,16 @@ struct AdapterPlaces {
   Extent decoder_layers = 0;
   bool encoder_decoder = false;
 
-  /// Which keys of peft's table of a prefix a decoder layer reads; its values are the entry behind. Where there is an encoder, peft makes two copies
-  /// of the table, cuts them into fours for self- and cross-attention, and drops the latter: so layers share entries, and trained ones are only right
-  /// that way.
+  /// Which keys of peft's table of a prefix a decoder layer reads; its values are the entry behind. Where there is an
+  /// encoder, peft makes two copies of the table, cuts them into fours for self- and cross-attention, and drops the
+  /// latter: so layers share entries, and trained ones are only right that way.
   Extent prefix_entry(Extent layer) const { return encoder_decoder ? 4 * layer % (2 * decoder_layers) : 2 * layer; }
 };
 
 /// The name of a layer's A or B in peft's files.
-inline std::string lora_parameter(const std::string& layer, char which) { return text("base_model.model.", layer, ".lora_", which, ".weight"); }
+inline std::string lora_parameter(const std::string& layer, char which) {
+  return text("base_model.model.", layer, ".lora_", which, ".weight");
+}
 /// In peft's files all entries are one tensor, "prompt_embeddings", side by side.
 inline std::string prefix_parameter(Extent entry) { return text("prompt_embeddings.", entry); }
 
@@ -51,17 +57,20 @@ inline std::string prefix_parameter(Extent entry) { return text("prompt_embeddin
 inline void check_graph_options(const GraphOptions& options) {
   const Extent most = Extent{1} << 16;
   const auto within = [most](const char* what, Extent value, Extent least) {
-    if (value < least || value > most) throw ConfigError("adapters", text(what, ": expected ", least, " to ", most, ", got ", value));
+    if (value < least || value > most)
+      throw ConfigError("adapters", text(what, ": expected ", least, " to ", most, ", got ", value));
   };
   const auto probability = [](const char* what, double value) {
-    if (!(value >= 0) || value >= 1) throw ConfigError("adapters", text(what, ": expected at least 0 and less than 1, got ", value));
+    if (!(value >= 0) || value >= 1)
+      throw ConfigError("adapters", text(what, ": expected at least 0 and less than 1, got ", value));
   };
   within("prefix tokens", options.prefix_tokens, 0);
   probability("dropout", options.dropout);
   if (!options.lora) return;
   within("LoRA rank", options.lora->rank, 1);
   probability("LoRA dropout", options.lora->dropout);
-  if (!std::isfinite(options.lora->alpha)) throw ConfigError("adapters", text("LoRA alpha: expected a number, got ", options.lora->alpha));
+  if (!std::isfinite(options.lora->alpha))
+    throw ConfigError("adapters", text("LoRA alpha: expected a number, got ", options.lora->alpha));
 }
 
 }  // namespace greentrainer

@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// Memory of a backend. Addresses it hands out are for its own kernels: the host never dereferences them. Work is ordered as
-/// called; `synchronize` waits for it. `copy_to_host` returns when the bytes have arrived.
+/// Memory of a backend. Addresses it hands out are for its own kernels: the host never dereferences them. Work is
+/// ordered as called; `synchronize` waits for it. `copy_to_host` returns when the bytes have arrived.
 template <class B>
 concept BackendMemory = requires(B b, void* to, const void* from, Bytes bytes) {
   { b.allocate(bytes) } -> std::same_as<void*>;  // throws BackendError: how much was asked for, how much there is
@@ -23,20 +23,23 @@ concept BackendMemory = requires(B b, void* to, const void* from, Bytes bytes) {
   b.synchronize();
 };
 
-/// Whether matrices may hold T. A backend of a number type of its own (one that counts its operations, say) specialises it.
+/// Whether matrices may hold T. A backend of a number type of its own (one that counts its operations, say) specialises
+/// it.
 template <class T>
 inline constexpr bool is_element = std::floating_point<T>;
 
 /// Matrix products and kernels. Names are operator_part; shapes in comments: R rows, C columns, n elements.
-/// FLOPs are those of the textbook algorithm in backends/reference: + - * / and each elementary function count one, comparisons none;
-/// an element-wise kernel that accumulates adds one an element. A matrix product counts 2mnk either way.
-/// Results are a function of the arguments alone: not of the number of threads, nor of which optional outputs were asked for.
-/// Outputs do not overlap inputs, except where "in place" is said to be allowed: then y may be x itself, never a part of it.
+/// FLOPs are those of the textbook algorithm in backends/reference: + - * / and each elementary function count one,
+/// comparisons none; an element-wise kernel that accumulates adds one an element. A matrix product counts 2mnk either
+/// way. Results are a function of the arguments alone: not of the number of threads, nor of which optional outputs were
+/// asked for. Outputs do not overlap inputs, except where "in place" is said to be allowed: then y may be x itself,
+/// never a part of it.
 template <class B, class T = typename B::Scalar>
 concept BackendKernels = is_element<T> &&
-    requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index, Extent n, double number,
-             double* result, Write write, Transpose transpose, const AttentionShape& attention, Activation activation, Rotation rotation,
-             const DropoutMask& dropout, const AdamWStep& adamw, const SgdStep& sgd) {
+    requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index,
+             Extent n, double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
+             Activation activation, Rotation rotation, const DropoutMask& dropout, const AdamWStep& adamw,
+             const SgdStep& sgd) {
   // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
   b.matmul(x, transpose, z, transpose, y, write);
   // y (R, C) += vector (C) in every row.                                             RC
@@ -48,7 +51,8 @@ concept BackendKernels = is_element<T> &&
   b.embedding_forward(x, index, y);
   // y[index[r]] += x[r]: y is the table's gradient (V, C); rows are added in order.   RC
   b.embedding_grad_weight(x, index, y);
-  // The same two for unique, ascending row numbers: y[r] = x[index[r]]; and y = 0, y[index[r]] = x[r], or with accumulate y[index[r]] += x[r] (RC). 0
+  // The same two for unique, ascending row numbers: y[r] = x[index[r]]; and y = 0, y[index[r]] = x[r], or with
+  // accumulate y[index[r]] += x[r] (RC). 0
   b.gather_rows(x, index, y);
   b.scatter_rows(x, index, y, write);
 
@@ -65,13 +69,14 @@ concept BackendKernels = is_element<T> &&
   // (grad_output, x, stats, grad_weight (C)): accumulates.                           3RC
   b.rms_norm_grad_weight(x, z, z, out);
 
-  // Half-split rotary embedding of each head (Hugging Face's layout): pairs (i, i + head_dim / 2) turn by positions[r] * theta^(-2i / head_dim).
-  // (x, positions (R), head_dim, theta, rotation, y); in place allowed.              3RC
+  // Half-split rotary embedding of each head (Hugging Face's layout): pairs (i, i + head_dim / 2) turn by positions[r]
+  // * theta^(-2i / head_dim). (x, positions (R), head_dim, theta, rotation, y); in place allowed.              3RC
   b.rotary(x, index, n, number, rotation, y);
 
   // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC
   b.activation_forward(activation, x, y);
-  // (kind, grad_output, saved, grad_input): saved is the *output* for relu, the input for the others; in place (grad_input = grad_output) allowed.
+  // (kind, grad_output, saved, grad_input): saved is the *output* for relu, the input for the others; in place
+  // (grad_input = grad_output) allowed.
   //                                                 relu 0, gelu 11RC, gelu_tanh 19RC, silu 8RC
   b.activation_grad(activation, x, z, y);
   // y = f(gate) * up; in place (y = gate or y = up) allowed.                         forward + RC
@@ -87,25 +92,30 @@ concept BackendKernels = is_element<T> &&
   b.accumulate(x, y);
   // y = x.                                                                           0
   b.copy_matrix(x, y);
-  // y = mask.scale() * x where the mask does not drop, else 0; or y += that. Its gradient is the same of grad_output. Random bits count nothing, the
-  // product for every element; in place (y = x, overwriting) allowed.                RC, + RC
+  // y = mask.scale() * x where the mask does not drop, else 0; or y += that. Its gradient is the same of grad_output.
+  // Random bits count nothing, the product for every element; in place (y = x, overwriting) allowed.                RC,
+  // + RC
   b.dropout(x, dropout, y, write);
 
   // Softmax attention without a (tokens x tokens) matrix in memory.
-  // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query rows, heads) receives the
-  // log-sum-exp of each row's scores.
-  //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3)), with alibi + 2P heads, with relative + P heads
-  // A query without keys gets output and statistic 0. P counts the pairs that see each other; what a backend computes beside them is not counted.
+  // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query
+  // rows, heads) receives the log-sum-exp of each row's scores.
+  //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3)), with alibi + 2P heads, with
+  //                       relative + P heads
+  // A query without keys gets output and statistic 0. P counts the pairs that see each other; what a backend computes
+  // beside them is not counted.
   b.attention_forward(attention, x, x, x, x, y, y);
-  // (shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias): gradients whose data is null
-  // are not formed, nor what only they need. grad_bias (buckets, heads) accumulates; the others are overwritten in the rows of sequences and the
-  // columns of heads, and untouched elsewhere. Without grad_queries, grad_keys and grad_bias, values and output are not read and may be null.
+  // (shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias):
+  // gradients whose data is null are not formed, nor what only they need. grad_bias (buckets, heads) accumulates; the
+  // others are overwritten in the rows of sequences and the columns of heads, and untouched elsewhere. Without
+  // grad_queries, grad_keys and grad_bias, values and output are not read and may be null.
   //     heads * (probabilities P (2 head_dim + 3), with alibi + 2P, with relative + P; grad_values P 2 head_dim;
-  //              with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim; for queries and keys P 2 head_dim each, for bias P)
+  //              with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim; for queries and keys P 2 head_dim each,
+  //              for bias P)
   b.attention_grad(attention, x, x, x, x, x, x, x, y, y, y, y);
 
-  // Rows of logits x = y (R, V) and labels (R): result[0] += sum of the rows' losses (double, in the backend's memory), and row losses to
-  // `out` (R) unless null.                                                           R (3V + 3)
+  // Rows of logits x = y (R, V) and labels (R): result[0] += sum of the rows' losses (double, in the backend's memory),
+  // and row losses to `out` (R) unless null.                                                           R (3V + 3)
   b.cross_entropy_forward(x, index, out, result);
   // y (R, V): logits on entry, scale * (softmax - one-hot) on return.                R (6V + 3)
   b.cross_entropy_grad(y, index, number);
@@ -125,16 +135,16 @@ concept BackendKernels = is_element<T> &&
   b.scale(n, out, number);
 };
 
-/// What a backend offers: an element type, memory, products and kernels. A backend object is explicit, movable or not, and owns its threads or
-/// streams. backends/README.md walks through writing one.
+/// What a backend offers: an element type, memory, products and kernels. A backend object is explicit, movable or not,
+/// and owns its threads or streams. backends/README.md walks through writing one.
 template <class B>
 concept Backend = BackendMemory<B> && BackendKernels<B> && requires(const B b) {
   typename B::Scalar;
   { b.name() } -> std::convertible_to<std::string>;
 };
 
-/// To be asserted beside a backend: the compiler then names there what is missing or has other arguments, with the page to read, rather than where
-/// the backend is first used.
+/// To be asserted beside a backend: the compiler then names there what is missing or has other arguments, with the page
+/// to read, rather than where the backend is first used.
 template <class B>
 consteval bool check_backend() {
   static_assert(

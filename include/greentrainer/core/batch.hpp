@@ -8,15 +8,16 @@
 namespace greentrainer {
 
 /// One training example: tokens in, and for every token the id that should come next (ignore_label: no loss there).
-/// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill `source_ids`; their input_ids are the
-/// target behind the id that decoding starts with.
+/// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill
+/// `source_ids`; their input_ids are the target behind the id that decoding starts with.
 struct Example {
   std::vector<Index> input_ids;
   std::vector<Index> labels;
   std::vector<Index> source_ids;
 };
 
-/// What an encoder-decoder's target is shifted with: the id that decoding starts with, and the one that stands where a target has no label.
+/// What an encoder-decoder's target is shifted with: the id that decoding starts with, and the one that stands where a
+/// target has no label.
 struct TargetShift {
   Index start = 0;
   Index pad = 0;

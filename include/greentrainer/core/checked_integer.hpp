@@ -6,8 +6,8 @@
 
 namespace greentrainer {
 
-/// A whole number whose sums and products throw ConfigError where 63 bits do not hold them: costs of batches and models that nobody has, but that a
-/// file or an option may ask for.
+/// A whole number whose sums and products throw ConfigError where 63 bits do not hold them: costs of batches and models
+/// that nobody has, but that a file or an option may ask for.
 class CheckedInteger {
  public:
   constexpr CheckedInteger(std::int64_t value) : value_(value) {}
@@ -28,7 +28,9 @@ class CheckedInteger {
 
  private:
   [[noreturn]] static void overflow() {
-    throw ConfigError("cost", "batch and model: expected fewer than 9e18 operations, got more; use fewer sequences or tokens, or a smaller model");
+    throw ConfigError("cost",
+                      "batch and model: expected fewer than 9e18 operations, got more; use fewer sequences or tokens, "
+                      "or a smaller model");
   }
 
   std::int64_t value_;

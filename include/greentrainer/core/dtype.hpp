@@ -42,7 +42,9 @@ inline DType parse_dtype(std::string_view name) {
   throw ConfigError("parse_dtype", text("element type: expected float64, float32, float16 or bfloat16, got ", name));
 }
 
-constexpr float bfloat16_to_float(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+constexpr float bfloat16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
 
 /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
 constexpr std::uint16_t float_to_bfloat16(float value) {

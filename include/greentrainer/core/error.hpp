@@ -49,7 +49,8 @@ class ConfigError : public Error {
   using Error::Error;
 };
 
-/// An option or configuration key that does not exist. A ConfigError of its own so that programs can exit with "bad usage".
+/// An option or configuration key that does not exist. A ConfigError of its own so that programs can exit with "bad
+/// usage".
 class UsageError : public ConfigError {
  public:
   using ConfigError::ConfigError;

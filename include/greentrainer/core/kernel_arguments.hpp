@@ -9,7 +9,8 @@
 
 namespace greentrainer {
 
-/// Sequences as a kernel sees them: sequence s holds the rows [begins[s], ends[s]). Rows in between belong to none: room of a key-value cache.
+/// Sequences as a kernel sees them: sequence s holds the rows [begins[s], ends[s]). Rows in between belong to none:
+/// room of a key-value cache.
 struct SequenceView {
   const Index* begins = nullptr;  ///< `count` entries each, in the backend's memory
   const Index* ends = nullptr;
@@ -17,13 +18,16 @@ struct SequenceView {
   Extent max_length = 0;  ///< at least that of the longest sequence, known to the host
 
   /// Sequences laid end to end: `offsets` has count + 1 entries.
-  static constexpr SequenceView packed(const Index* offsets, Extent count, Extent max_length) { return {offsets, offsets + 1, count, max_length}; }
+  static constexpr SequenceView packed(const Index* offsets, Extent count, Extent max_length) {
+    return {offsets, offsets + 1, count, max_length};
+  }
 };
 
-/// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to the query's own position.
-/// Where there are more keys than queries, causal ones end together: the first keys are those of a cache. Queries (query rows, ...), keys and values
-/// (key rows, ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows, heads * head_dim). Query head h reads
-/// key and value head h / (heads / kv_heads). The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j +
+/// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to
+/// the query's own position. Where there are more keys than queries, causal ones end together: the first keys are those
+/// of a cache. Queries (query rows, ...), keys and values (key rows, ...) have head h in head_dim columns from h *
+/// head_stride on; the output is dense, (query rows, heads * head_dim). Query head h reads key and value head h /
+/// (heads / kv_heads). The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j +
 /// bias[relative_bucket(j - the query's position)][h]; the last two terms only if asked for.
 struct AttentionShape {
   Extent heads = 0;
@@ -62,8 +66,8 @@ constexpr std::string_view name_of(Activation kind) {
   return "?";
 }
 
-/// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32 bits of that number in the
-/// stream are below `threshold`. Nothing is kept from forward to backward: both ask again.
+/// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32
+/// bits of that number in the stream are below `threshold`. Nothing is kept from forward to backward: both ask again.
 struct DropoutMask {
   RandomStream stream;
   double probability = 0;  ///< of dropping, at least 0 and below 1; 0 drops nothing and draws nothing
@@ -91,8 +95,8 @@ struct AdamWStep {
   Extent step = 1;
 };
 
-/// Scalars of one SGD update, as torch.optim.SGD defines them (no dampening, no Nesterov). The first step of a tensor sets its velocity to the
-/// gradient.
+/// Scalars of one SGD update, as torch.optim.SGD defines them (no dampening, no Nesterov). The first step of a tensor
+/// sets its velocity to the gradient.
 struct SgdStep {
   double learning_rate = 0;
   double momentum = 0;

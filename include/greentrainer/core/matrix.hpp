@@ -17,7 +17,8 @@ struct Matrix {
 
   Matrix() = default;
   Matrix(T* data_, Extent rows_, Extent cols_) : data(data_), rows(rows_), cols(cols_), stride(cols_) {}
-  Matrix(T* data_, Extent rows_, Extent cols_, Extent stride_) : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
+  Matrix(T* data_, Extent rows_, Extent cols_, Extent stride_)
+      : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
 
   /// A matrix that may be written can be read.
   template <class U>

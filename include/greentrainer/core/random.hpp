@@ -10,8 +10,10 @@
 
 namespace greentrainer {
 
-/// One block of Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function of counter and key.
-constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
+/// One block of Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function
+/// of counter and key.
+constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                                  std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53U} * counter[0];
     const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * counter[2];
@@ -23,8 +25,8 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   return counter;
 }
 
-/// Random bits by number, as many as are asked for: a pure function of (seed, purpose, step), so that threads and devices draw any part of them
-/// alone. Purposes are short texts such as "shuffle" or "dropout".
+/// Random bits by number, as many as are asked for: a pure function of (seed, purpose, step), so that threads and
+/// devices draw any part of them alone. Purposes are short texts such as "shuffle" or "dropout".
 struct RandomStream {
   std::array<std::uint32_t, 2> key{};
   std::array<std::uint32_t, 2> high{};
@@ -36,7 +38,8 @@ struct RandomStream {
 
   /// Numbers 4 * index to 4 * index + 3, of 32 uniform bits each.
   constexpr std::array<std::uint32_t, 4> block(std::uint64_t index) const {
-    return philox4x32({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), high[0], high[1]}, key);
+    return philox4x32({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), high[0], high[1]},
+                      key);
   }
 
  private:
@@ -47,7 +50,8 @@ struct RandomStream {
   }
 };
 
-/// Random numbers in the order of a RandomStream: drawing for one purpose never disturbs another, and a run can be resumed at any step.
+/// Random numbers in the order of a RandomStream: drawing for one purpose never disturbs another, and a run can be
+/// resumed at any step.
 class CounterRandom {
  public:
   CounterRandom(std::uint64_t seed, std::string_view purpose, std::uint64_t step = 0) : stream_(seed, purpose, step) {}

@@ -4,7 +4,8 @@
 
 namespace greentrainer {
 
-/// Version of the library, by the rules of Semantic Versioning. CMake refuses to configure when its project version differs.
+/// Version of the library, by the rules of Semantic Versioning. CMake refuses to configure when its project version
+/// differs.
 inline constexpr int version_major = 0;
 inline constexpr int version_minor = 1;
 inline constexpr int version_patch = 0;

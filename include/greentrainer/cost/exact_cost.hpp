@@ -6,8 +6,10 @@
 
 namespace greentrainer {
 
-/// FLOPs as the policy's backend executes them: the operators' own counts, unless the policy says otherwise. A policy may have
-///   `static LinearCost adjust_cost(std::string_view operator_kind, std::string_view part, LinearCost)`  (part "forward" for the forward pass).
+/// FLOPs as the policy's backend executes them: the operators' own counts, unless the policy says otherwise. A policy
+/// may have
+///   `static LinearCost adjust_cost(std::string_view operator_kind, std::string_view part, LinearCost)`  (part
+///   "forward" for the forward pass).
 /// Prices in another unit (bytes, seconds) are another cost model.
 template <class P>
 struct ExactCost {
@@ -26,7 +28,8 @@ struct ExactCost {
   }
 
  private:
-  static LinearCost adjust([[maybe_unused]] std::string_view kind, [[maybe_unused]] std::string_view part, LinearCost cost) {
+  static LinearCost adjust([[maybe_unused]] std::string_view kind, [[maybe_unused]] std::string_view part,
+                           LinearCost cost) {
     if constexpr (requires { P::adjust_cost(kind, part, cost); })
       return P::adjust_cost(kind, part, cost);
     else

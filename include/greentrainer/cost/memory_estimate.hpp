@@ -32,10 +32,11 @@ Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Byt
   return MemoryLayout::aligned(most * element_size);
 }
 
-/// Peak of training the selection on batches of this workload. `optimizer_bytes_per_element`: of state (AdamW: two elements).
+/// Peak of training the selection on batches of this workload. `optimizer_bytes_per_element`: of state (AdamW: two
+/// elements).
 template <class P>
-MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload, Bytes element_size,
-                               Bytes optimizer_bytes_per_element) {
+MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
+                               Bytes element_size, Bytes optimizer_bytes_per_element) {
   const auto lifetimes = make_lifetimes(graph, make_backward_plan(graph, selection));
   const Bytes selected = parameter_bytes(graph, selection, element_size);
   return {.weights = parameter_bytes(graph, select_all(graph), element_size),
@@ -45,12 +46,13 @@ MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& sel
           .workspace = workspace_bytes(graph, workload, element_size)};
 }
 
-/// Peak of the importance phase, in which all candidates' gradients are formed but never held together: a full backward pass, `gradient_elements`
-/// (TransientGradients::elements, and the metric's scratch_elements) of gradients, a saved copy of the candidates if the metric moves them, and the
-/// optimizer state of the selection.
+/// Peak of the importance phase, in which all candidates' gradients are formed but never held together: a full backward
+/// pass, `gradient_elements` (TransientGradients::elements, and the metric's scratch_elements) of gradients, a saved
+/// copy of the candidates if the metric moves them, and the optimizer state of the selection.
 template <class P>
-MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload, Bytes element_size,
-                                 Bytes optimizer_bytes_per_element, Extent gradient_elements, bool saves_weights) {
+MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
+                                 Bytes element_size, Bytes optimizer_bytes_per_element, Extent gradient_elements,
+                                 bool saves_weights) {
   MemoryEstimate estimate = training_memory(graph, select_all(graph), workload, element_size, 0);
   estimate.optimizer = parameter_bytes(graph, selection, element_size) / element_size * optimizer_bytes_per_element;
   estimate.copies = saves_weights ? estimate.weights : 0;

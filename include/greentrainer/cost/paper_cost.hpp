@@ -11,8 +11,8 @@
 
 namespace greentrainer {
 
-/// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator (t_dy), its weight gradient
-/// (t_dw).
+/// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator
+/// (t_dy), its weight gradient (t_dw).
 struct PaperTensorCost {
   std::string name;
   std::int64_t forward = 0;
@@ -20,7 +20,8 @@ struct PaperTensorCost {
   std::int64_t grad_weight = 0;
 };
 
-/// A model's tensors in checkpoint order, as the published code prices them: a chain in which the gradient passes the tensors from last to first.
+/// A model's tensors in checkpoint order, as the published code prices them: a chain in which the gradient passes the
+/// tensors from last to first.
 struct PaperCost {
   std::vector<PaperTensorCost> tensors;
 
@@ -36,11 +37,13 @@ struct PaperCost {
   }
 };
 
-/// Prices decoder-only models by the published rules, for B padded sequences of N tokens. Tensors are added in checkpoint order.
-/// Kept as published, oddities included (priced on the position table, N^2 without causality, attention on the value's bias).
+/// Prices decoder-only models by the published rules, for B padded sequences of N tokens. Tensors are added in
+/// checkpoint order. Kept as published, oddities included (priced on the position table, N^2 without causality,
+/// attention on the value's bias).
 class PaperDecoderCost {
  public:
-  PaperDecoderCost(Extent batch, Extent tokens, Extent vocabulary) : batch_(batch), tokens_(tokens), vocabulary_(vocabulary) {}
+  PaperDecoderCost(Extent batch, Extent tokens, Extent vocabulary)
+      : batch_(batch), tokens_(tokens), vocabulary_(vocabulary) {}
 
   /// Token embedding of its own width D', tied to the output head.
   void token_embedding(std::string name, Extent width) {
@@ -60,7 +63,9 @@ class PaperDecoderCost {
     const CheckedInteger pairs = rows() * tokens_ * width;
     add(std::move(name), rows() * out + pairs * 2, pairs * 4, rows() * out);
   }
-  void norm_weight(std::string name, Extent width) { add(std::move(name), rows() * width, rows() * width, rows() * width); }
+  void norm_weight(std::string name, Extent width) {
+    add(std::move(name), rows() * width, rows() * width, rows() * width);
+  }
   void norm_bias(std::string name, Extent width) { add(std::move(name), rows() * width, 0, 0); }
 
   /// The last tensor also passes the gradient through the output head of this width.
@@ -81,22 +86,27 @@ class PaperDecoderCost {
   PaperCost cost_;
 };
 
-/// Prices encoder-decoder models (T5) by the published rules, for B padded sources of N_i tokens and targets of N_o. Tensors are added in checkpoint
-/// order. `tokens` are those of the stack that a tensor belongs to, so that cross-attention's keys and values have the target's. Kept as published.
+/// Prices encoder-decoder models (T5) by the published rules, for B padded sources of N_i tokens and targets of N_o.
+/// Tensors are added in checkpoint order. `tokens` are those of the stack that a tensor belongs to, so that
+/// cross-attention's keys and values have the target's. Kept as published.
 class PaperEncoderDecoderCost {
  public:
   PaperEncoderDecoderCost(Extent batch, Extent source_tokens, Extent target_tokens, Extent vocabulary)
       : batch_(batch), source_tokens_(source_tokens), target_tokens_(target_tokens), vocabulary_(vocabulary) {}
 
   void shared_embedding(std::string name, Extent width) {
-    add(std::move(name), CheckedInteger(batch_) * (source_tokens_ + target_tokens_) * width, 0, CheckedInteger(2) * width * vocabulary_);
+    add(std::move(name), CheckedInteger(batch_) * (source_tokens_ + target_tokens_) * width, 0,
+        CheckedInteger(2) * width * vocabulary_);
   }
   /// A tensor the published code has no rule for.
   void unpriced(std::string name) { add(std::move(name), 0, 0, 0); }
-  void weight(std::string name, Extent tokens, Extent out, Extent in) { value_weight(std::move(name), tokens, 0, out, in); }
+  void weight(std::string name, Extent tokens, Extent out, Extent in) {
+    value_weight(std::move(name), tokens, 0, out, in);
+  }
   /// The value's projection carries the attention over `pairs` of tokens a sequence.
   void value_weight(std::string name, Extent tokens, Extent pairs, Extent out, Extent in) {
-    const CheckedInteger product = CheckedInteger(batch_) * tokens * out * in, attention = CheckedInteger(batch_) * pairs * in;
+    const CheckedInteger product = CheckedInteger(batch_) * tokens * out * in,
+                         attention = CheckedInteger(batch_) * pairs * in;
     add(std::move(name), product + attention * 2, product + attention * 4, product);
   }
   void norm_weight(std::string name, Extent tokens, Extent width) { weight(std::move(name), tokens, 1, width); }

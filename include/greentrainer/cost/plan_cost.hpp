@@ -9,7 +9,8 @@ namespace greentrainer {
 template <class P, CostModel<TensorGraph<P>> C>
 LinearCost forward_cost(const TensorGraph<P>& graph, const C& cost) {
   LinearCost total;
-  for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id) total += cost.forward(graph, id);
+  for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id)
+    total += cost.forward(graph, id);
   return total;
 }
 

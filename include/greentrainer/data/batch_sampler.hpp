@@ -13,8 +13,8 @@
 
 namespace greentrainer {
 
-/// Which examples each step sees: every example once an epoch, in an order that depends on seed and epoch alone. A pure function of the step, so a
-/// run can be resumed anywhere. The last batch of an epoch may be smaller.
+/// Which examples each step sees: every example once an epoch, in an order that depends on seed and epoch alone. A pure
+/// function of the step, so a run can be resumed anywhere. The last batch of an epoch may be smaller.
 class BatchSampler {
  public:
   /// Throws DataError without examples, ConfigError for a batch size below 1.
@@ -30,7 +30,8 @@ class BatchSampler {
   std::vector<std::size_t> batch_indices(Extent step) const {
     std::vector<std::size_t> order(static_cast<std::size_t>(examples_));
     std::iota(order.begin(), order.end(), std::size_t{0});
-    if (shuffle_) CounterRandom(seed_, "shuffle", static_cast<std::uint64_t>(step / steps_per_epoch())).shuffle(std::span(order));
+    if (shuffle_)
+      CounterRandom(seed_, "shuffle", static_cast<std::uint64_t>(step / steps_per_epoch())).shuffle(std::span(order));
     const Extent first = step % steps_per_epoch() * batch_size_;
     const Extent last = std::min(examples_, first + batch_size_);
     return {order.begin() + first, order.begin() + last};

@@ -8,14 +8,15 @@ namespace greentrainer {
 
 /// A chat format. ChatML: <|im_start|>role\ncontent<|im_end|>\n for every message.
 struct ChatMl {
-  std::optional<std::string> default_system = {};  ///< what the system says where a conversation does not begin with a system message
+  std::optional<std::string> default_system =
+      {};  ///< what the system says where a conversation does not begin with a system message
 };
 
 namespace detail {
 
-/// A Jinja template with one spelling for what can be spelled in several ways: within tags no white space, single quotes, line breaks as
-/// themselves, literals that are added up as one; between tags without what transformers' trim_blocks and lstrip_blocks take away. Empty for
-/// templates with quotes within literals.
+/// A Jinja template with one spelling for what can be spelled in several ways: within tags no white space, single
+/// quotes, line breaks as themselves, literals that are added up as one; between tags without what transformers'
+/// trim_blocks and lstrip_blocks take away. Empty for templates with quotes within literals.
 inline std::string canonical_template(std::string_view jinja) {
   std::string result;
   bool in_tag = false;
@@ -55,7 +56,8 @@ inline std::string canonical_template(std::string_view jinja) {
       const std::size_t indent = result.find_last_not_of(" \t") + 1;  // npos + 1 is 0
       const std::string_view before = std::string_view(result).substr(0, indent);
       // Spaces before a block go where nothing else stands on its line.
-      if (c == '{' && rest[1] == '%' && (before.empty() || before.ends_with('\n') || before.ends_with("%}"))) result.resize(indent);
+      if (c == '{' && rest[1] == '%' && (before.empty() || before.ends_with('\n') || before.ends_with("%}")))
+        result.resize(indent);
       result += rest.substr(0, 2);
       in_tag = true;
       ++i;
@@ -81,8 +83,8 @@ inline bool consume(std::string_view& text, std::string_view prefix) {
 
 }  // namespace detail
 
-/// The ChatML that a folder's chat template writes; nothing where it is any template but plain ChatML, or ChatML with a default system message
-/// as SmolLM2's: what a template does beyond that cannot be seen without a Jinja interpreter.
+/// The ChatML that a folder's chat template writes; nothing where it is any template but plain ChatML, or ChatML with a
+/// default system message as SmolLM2's: what a template does beyond that cannot be seen without a Jinja interpreter.
 inline std::optional<ChatMl> parse_chatml(std::string_view jinja) {
   using detail::consume;
   const std::string canonical = detail::canonical_template(jinja);
@@ -95,11 +97,13 @@ inline std::optional<ChatMl> parse_chatml(std::string_view jinja) {
     auto said = rest.substr(0, end);
     rest.remove_prefix(said.size());
     constexpr std::string_view end_mark = "<|im_end|>\n";
-    if (!said.ends_with(end_mark) || said.find('\\') != std::string_view::npos || !consume(rest, "'}}{%endif%}")) return std::nullopt;
+    if (!said.ends_with(end_mark) || said.find('\\') != std::string_view::npos || !consume(rest, "'}}{%endif%}"))
+      return std::nullopt;
     said.remove_suffix(end_mark.size());
     result.default_system = said;
   }
-  if (!consume(rest, "{{'<|im_start|>'+message['role']+'\n'+message['content']+'<|im_end|>\n'}}{%endfor%}")) return std::nullopt;
+  if (!consume(rest, "{{'<|im_start|>'+message['role']+'\n'+message['content']+'<|im_end|>\n'}}{%endfor%}"))
+    return std::nullopt;
   consume(rest, "{%ifadd_generation_prompt%}{{'<|im_start|>assistant\n'}}{%endif%}");
   if (!rest.empty()) return std::nullopt;
   return result;

@@ -9,16 +9,17 @@
 
 namespace greentrainer {
 
-/// Packs the examples of these numbers into one batch. Labels are shifted here: the row of token t predicts the label of token t + 1 of the same
-/// example; rows without one carry no loss. A sequence's last token predicts nothing; as in transformers, a decoder alone reads it all the same, the
-/// decoder of an encoder-decoder does not. Throws DataError for an example whose labels do not match its tokens.
+/// Packs the examples of these numbers into one batch. Labels are shifted here: the row of token t predicts the label
+/// of token t + 1 of the same example; rows without one carry no loss. A sequence's last token predicts nothing; as in
+/// transformers, a decoder alone reads it all the same, the decoder of an encoder-decoder does not. Throws DataError
+/// for an example whose labels do not match its tokens.
 inline Batch collate(std::span<const Example> examples, std::span<const std::size_t> indices) {
   Batch batch;
   for (const std::size_t i : indices) {
     const Example& example = examples[i];
     if (example.labels.size() != example.input_ids.size() || example.input_ids.empty()) {
-      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ", example.input_ids.size(),
-                                      " tokens and ", example.labels.size(), " labels"));
+      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ",
+                                      example.input_ids.size(), " tokens and ", example.labels.size(), " labels"));
     }
     const auto length = static_cast<Index>(example.input_ids.size());
     const Index read = example.source_ids.empty() ? length : std::max(1, length - 1);

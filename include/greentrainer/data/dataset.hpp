@@ -14,10 +14,10 @@
 namespace greentrainer {
 
 struct DataOptions {
-  Extent max_tokens = 512;                   ///< of an example, BOS and EOS included
-  std::string dataset = {};                  ///< a data set's own form, see dataset_forms; empty: JSON lines, by the fields of each row
-  RowRange rows = {};                        ///< all
-  Extent vocabulary = 0;                     ///< ids must be below this; 0: the tokenizer's size
+  Extent max_tokens = 512;   ///< of an example, BOS and EOS included
+  std::string dataset = {};  ///< a data set's own form, see dataset_forms; empty: JSON lines, by the fields of each row
+  RowRange rows = {};        ///< all
+  Extent vocabulary = 0;     ///< ids must be below this; 0: the tokenizer's size
   std::optional<TargetOptions> target = {};  ///< for encoder-decoder models; max_tokens is then their source's
 };
 
@@ -26,14 +26,16 @@ struct Dataset {
   std::vector<Example> examples;
   std::vector<Extent> lines;  ///< of the file, from 1, for each example
   Extent rows = 0;
-  Extent rows_dropped = 0;  ///< without a labelled token that could be predicted, or with a completion that does not fit
+  Extent rows_dropped =
+      0;  ///< without a labelled token that could be predicted, or with a completion that does not fit
   Extent rows_truncated = 0;
 
-  /// Adds what became of the row on this line; nothing, or an example without a label that could be predicted, is counted as dropped.
+  /// Adds what became of the row on this line; nothing, or an example without a label that could be predicted, is
+  /// counted as dropped.
   void add(std::optional<Example> example, Extent line, bool truncated) {
     ++rows;
-    const bool labelled =
-        example && std::any_of(example->labels.begin() + 1, example->labels.end(), [](Index label) { return label != ignore_label; });
+    const bool labelled = example && std::any_of(example->labels.begin() + 1, example->labels.end(),
+                                                 [](Index label) { return label != ignore_label; });
     if (!labelled) {
       ++rows_dropped;
       return;
@@ -48,7 +50,8 @@ struct Dataset {
 inline void check_ids(const std::vector<Index>& ids, Extent vocabulary) {
   for (const Index id : ids) {
     if (id < 0 || (vocabulary > 0 && id >= vocabulary)) {
-      throw DataError("data", text("token id: expected 0 to ", vocabulary - 1, ", got ", id, "; does the tokenizer belong to this model?"));
+      throw DataError("data", text("token id: expected 0 to ", vocabulary - 1, ", got ", id,
+                                   "; does the tokenizer belong to this model?"));
     }
   }
 }

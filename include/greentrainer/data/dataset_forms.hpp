@@ -26,7 +26,8 @@ inline constexpr std::array dataset_forms = {
     DatasetForm{"squad", DatasetTask::answer, "SQuAD 1.1, JSON", forms::squad},
     DatasetForm{"xquad", DatasetTask::answer, "XQuAD, JSON as SQuAD's", forms::squad},
     DatasetForm{"piqa", DatasetTask::choice, "PIQA, JSON lines", forms::piqa},
-    DatasetForm{"uci_sentiment", DatasetTask::choice, "UCI's Sentiment Labelled Sentences, tab-separated", forms::uci_sentiment},
+    DatasetForm{"uci_sentiment", DatasetTask::choice, "UCI's Sentiment Labelled Sentences, tab-separated",
+                forms::uci_sentiment},
 };
 
 /// Throws UsageError for an unknown name.
@@ -39,8 +40,10 @@ inline const DatasetForm& dataset_form(std::string_view name) {
   throw UsageError("dataset", text("--dataset: expected one of ", known, ", got ", name));
 }
 
-/// Rows of a data set's file. Throws UsageError for an unknown name, LoadError if it cannot be read, DataError naming file and line of a bad row.
-inline std::vector<DatasetRow> read_dataset(const std::filesystem::path& path, std::string_view name, const RowRange& range) {
+/// Rows of a data set's file. Throws UsageError for an unknown name, LoadError if it cannot be read, DataError naming
+/// file and line of a bad row.
+inline std::vector<DatasetRow> read_dataset(const std::filesystem::path& path, std::string_view name,
+                                            const RowRange& range) {
   std::vector<DatasetRow> rows = dataset_form(name).read(path);
   range.keep(rows);
   return rows;

@@ -33,7 +33,8 @@ class SharedText {
 
 /// One row of a data set as text.
 struct DatasetRow {
-  /// A part of the prompt. Where the prompt is too long, parts lose their ends from the first part on, so that what tells the model what to do stays.
+  /// A part of the prompt. Where the prompt is too long, parts lose their ends from the first part on, so that what
+  /// tells the model what to do stays.
   struct Part {
     SharedText text;
     std::size_t kept = 0;    ///< bytes at the text's end that stay when it is cut
@@ -61,7 +62,13 @@ struct DatasetForm {
 
 /// A prompt and what is to follow it, neither changed.
 inline DatasetRow completion_row(const std::string& prompt, const std::string& completion) {
-  return {.line = 0, .prompt = {{.text = prompt}}, .lead = "", .source = {}, .references = {completion}, .candidates = {}, .answer = 0};
+  return {.line = 0,
+          .prompt = {{.text = prompt}},
+          .lead = "",
+          .source = {},
+          .references = {completion},
+          .candidates = {},
+          .answer = 0};
 }
 
 /// The paper's prompts for summaries: `{source} TL;DR: {summary}`, and for encoder-decoders `summarize: {source}`.
@@ -76,15 +83,24 @@ inline DatasetRow summary_row(const std::string& source, std::vector<std::string
           .answer = 0};
 }
 
-/// The paper's prompts for questions: `name:{text}</s>` for each part, and `name:` for what is to be answered. `</s>` is the model's EOS.
-inline DatasetRow question_row(std::vector<DatasetRow::Part> fields, const std::string& asked, std::vector<std::string> references) {
+/// The paper's prompts for questions: `name:{text}</s>` for each part, and `name:` for what is to be answered. `</s>`
+/// is the model's EOS.
+inline DatasetRow question_row(std::vector<DatasetRow::Part> fields, const std::string& asked,
+                               std::vector<std::string> references) {
   for (DatasetRow::Part& field : fields) field.separated = true;
   fields.push_back({.text = asked + ":"});
-  return {.line = 0, .prompt = std::move(fields), .lead = "", .source = {}, .references = std::move(references), .candidates = {}, .answer = 0};
+  return {.line = 0,
+          .prompt = std::move(fields),
+          .lead = "",
+          .source = {},
+          .references = std::move(references),
+          .candidates = {},
+          .answer = 0};
 }
 
 /// A question whose answer is one of `labels`.
-inline DatasetRow choice_row(std::vector<DatasetRow::Part> fields, const std::string& asked, std::vector<std::string> labels, std::size_t answer) {
+inline DatasetRow choice_row(std::vector<DatasetRow::Part> fields, const std::string& asked,
+                             std::vector<std::string> labels, std::size_t answer) {
   DatasetRow row = question_row(std::move(fields), asked, {labels[answer]});
   row.candidates = std::move(labels);
   row.answer = answer;

@@ -23,22 +23,25 @@ J parse_row(std::string_view line) {
   }
 }
 
-/// Fields of a row of data. J is Json or OrderedJson. All throw DataError, `[data] field "x": expected ..., got ...`, without file and line: who
-/// reads the file adds those.
+/// Fields of a row of data. J is Json or OrderedJson. All throw DataError, `[data] field "x": expected ..., got ...`,
+/// without file and line: who reads the file adds those.
 namespace json_fields {
 
 template <class J>
 const J& field(const J& row, const char* key, const char* expected) {
-  if (!row.is_object()) throw DataError("data", greentrainer::text("row: expected a JSON object, got ", row.type_name()));
+  if (!row.is_object())
+    throw DataError("data", greentrainer::text("row: expected a JSON object, got ", row.type_name()));
   const auto found = row.find(key);
-  if (found == row.end()) throw DataError("data", greentrainer::text("field \"", key, "\": expected ", expected, ", got nothing"));
+  if (found == row.end())
+    throw DataError("data", greentrainer::text("field \"", key, "\": expected ", expected, ", got nothing"));
   return *found;
 }
 
 template <class J>
 const std::string& text(const J& row, const char* key) {
   const J& found = field(row, key, "a text");
-  if (!found.is_string()) throw DataError("data", greentrainer::text("field \"", key, "\": expected a text, got ", found.type_name()));
+  if (!found.is_string())
+    throw DataError("data", greentrainer::text("field \"", key, "\": expected a text, got ", found.type_name()));
   return found.template get_ref<const std::string&>();
 }
 
@@ -47,11 +50,13 @@ template <class J>
 std::vector<std::string> texts(const J& row, const char* key) {
   const J& found = field(row, key, "a list of texts");
   if (!found.is_array() || found.empty())
-    throw DataError("data",
-                    greentrainer::text("field \"", key, "\": expected a list of texts, got ", found.empty() ? "an empty one" : found.type_name()));
+    throw DataError("data", greentrainer::text("field \"", key, "\": expected a list of texts, got ",
+                                               found.empty() ? "an empty one" : found.type_name()));
   std::vector<std::string> list;
   for (const J& item : found) {
-    if (!item.is_string()) throw DataError("data", greentrainer::text("field \"", key, "\": expected texts in the list, got ", item.type_name()));
+    if (!item.is_string())
+      throw DataError("data",
+                      greentrainer::text("field \"", key, "\": expected texts in the list, got ", item.type_name()));
     list.push_back(item.template get<std::string>());
   }
   return list;
@@ -61,9 +66,13 @@ std::vector<std::string> texts(const J& row, const char* key) {
 template <class J>
 const J& objects(const J& row, const char* key) {
   const J& found = field(row, key, "a list of objects");
-  if (!found.is_array()) throw DataError("data", greentrainer::text("field \"", key, "\": expected a list of objects, got ", found.type_name()));
+  if (!found.is_array())
+    throw DataError("data",
+                    greentrainer::text("field \"", key, "\": expected a list of objects, got ", found.type_name()));
   for (const J& item : found) {
-    if (!item.is_object()) throw DataError("data", greentrainer::text("field \"", key, "\": expected objects in the list, got ", item.type_name()));
+    if (!item.is_object())
+      throw DataError("data",
+                      greentrainer::text("field \"", key, "\": expected objects in the list, got ", item.type_name()));
   }
   return found;
 }

@@ -12,8 +12,8 @@
 
 namespace greentrainer {
 
-/// Rows of a file that is one JSON array of objects, or has one JSON object on each line. `read(object)` makes a DatasetRow of each; its DataErrors
-/// get file and line. Throws DataError also for anything that is no such file.
+/// Rows of a file that is one JSON array of objects, or has one JSON object on each line. `read(object)` makes a
+/// DatasetRow of each; its DataErrors get file and line. Throws DataError also for anything that is no such file.
 template <class Read>
 std::vector<DatasetRow> read_json_rows(const std::filesystem::path& path, Read read) {
   const std::string contents = read_data_file(path);
@@ -28,12 +28,14 @@ std::vector<DatasetRow> read_json_rows(const std::filesystem::path& path, Read r
     const JsonObjectLines lines(contents, array);
     for (const OrderedJson& object : array) {
       if (!object.is_object())
-        throw DataError("load_dataset", text(path.string(), ": expected a list of objects, got ", object.type_name(), " in it"));
+        throw DataError("load_dataset",
+                        text(path.string(), ": expected a list of objects, got ", object.type_name(), " in it"));
       with_line("load_dataset", path, lines.line_of(object), [&] { add(object, lines.line_of(object)); });
     }
     return rows;
   }
-  for_each_line("load_dataset", path, contents, [&](std::string_view line, Extent number) { add(parse_row<OrderedJson>(line), number); });
+  for_each_line("load_dataset", path, contents,
+                [&](std::string_view line, Extent number) { add(parse_row<OrderedJson>(line), number); });
   return rows;
 }
 

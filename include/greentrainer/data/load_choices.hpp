@@ -14,9 +14,10 @@ namespace greentrainer {
 /// Questions with a few answers to choose from.
 struct Choices {
   struct Row {
-    std::vector<Example> candidates;  ///< the same prompt with each candidate, which alone carries loss; no EOS behind it
-    std::size_t answer = 0;           ///< which of them is right
-    Extent line = 0;                  ///< of the file, from 1
+    std::vector<Example>
+        candidates;          ///< the same prompt with each candidate, which alone carries loss; no EOS behind it
+    std::size_t answer = 0;  ///< which of them is right
+    Extent line = 0;         ///< of the file, from 1
   };
   std::vector<Row> rows;
   Extent rows_truncated = 0;
@@ -26,7 +27,8 @@ struct Choices {
 inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options) {
   const DatasetForm& form = dataset_form(options.dataset);
   if (form.task != DatasetTask::choice) {
-    throw UsageError("load_choices", text("--dataset: expected one whose rows have labels to choose from, got ", form.name));
+    throw UsageError("load_choices",
+                     text("--dataset: expected one whose rows have labels to choose from, got ", form.name));
   }
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
   const Extent vocabulary = options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size();
@@ -36,13 +38,15 @@ inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& 
     std::size_t longest = 0;
     for (const std::string& candidate : row.candidates) {
       answers.push_back(encoder.answer(row, candidate, false));
-      if (answers.back().empty()) throw DataError("data", text("candidate \"", candidate, "\": expected tokens, got none"));
+      if (answers.back().empty())
+        throw DataError("data", text("candidate \"", candidate, "\": expected tokens, got none"));
       longest = std::max(longest, answers.back().size());
     }
     const PromptEncoder::Prompt prompt = encoder.prompt(row, static_cast<Extent>(longest));
     const Extent needed = static_cast<Extent>(prompt.ids.size() + longest);
     if (!options.target && (prompt.ids.empty() || needed > options.max_tokens)) {
-      throw DataError("data", text("candidates: expected a prompt and at most ", options.max_tokens, " tokens with it, got ", needed));
+      throw DataError("data", text("candidates: expected a prompt and at most ", options.max_tokens,
+                                   " tokens with it, got ", needed));
     }
     check_ids(prompt.ids, vocabulary);
     for (const std::vector<Index>& answer : answers) {

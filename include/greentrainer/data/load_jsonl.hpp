@@ -9,9 +9,11 @@
 
 namespace greentrainer {
 
-/// Reads a file of one JSON object a line, or, with `options.dataset`, one in that data set's own form. Throws LoadError if it cannot be read,
-/// DataError naming file and line of the first bad row, or if no row is left to train on, UsageError for a data set that is not known.
-inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* tokenizer, const DataOptions& options = {}) {
+/// Reads a file of one JSON object a line, or, with `options.dataset`, one in that data set's own form. Throws
+/// LoadError if it cannot be read, DataError naming file and line of the first bad row, or if no row is left to train
+/// on, UsageError for a data set that is not known.
+inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                          const DataOptions& options = {}) {
   const RowEncoder encoder(tokenizer, options);
   Dataset dataset;
   if (!options.dataset.empty()) {
@@ -24,13 +26,15 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
   }
   if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
   if (dataset.examples.empty()) {
-    throw DataError("load_jsonl", text(path.string(), ": expected at least one row with labelled tokens that fit into ", options.max_tokens,
-                                       ", got none among ", dataset.rows, " rows; allow more tokens, or look at the labels"));
+    throw DataError("load_jsonl", text(path.string(), ": expected at least one row with labelled tokens that fit into ",
+                                       options.max_tokens, ", got none among ", dataset.rows,
+                                       " rows; allow more tokens, or look at the labels"));
   }
   return dataset;
 }
 
-inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options = {}) {
+inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer,
+                          const DataOptions& options = {}) {
   return load_jsonl(path, &tokenizer, options);
 }
 

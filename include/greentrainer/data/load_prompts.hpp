@@ -13,15 +13,17 @@ namespace greentrainer {
 
 /// Prompts to answer, and what is right.
 struct Prompts {
-  std::vector<std::vector<Index>> ids;               ///< what a decoder-only model goes on with, or an encoder-decoder's source
-  std::vector<std::vector<std::string>> references;  ///< right answers; none where a row of JSON lines has no completion
-  std::vector<Extent> lines;                         ///< of the file, from 1
+  std::vector<std::vector<Index>> ids;  ///< what a decoder-only model goes on with, or an encoder-decoder's source
+  std::vector<std::vector<std::string>>
+      references;             ///< right answers; none where a row of JSON lines has no completion
+  std::vector<Extent> lines;  ///< of the file, from 1
   Extent rows_truncated = 0;
 };
 
-/// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of that data set. Throws as
-/// load_jsonl.
-inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset, const RowRange& range = {}) {
+/// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of
+/// that data set. Throws as load_jsonl.
+inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset,
+                                         const RowRange& range = {}) {
   if (!dataset.empty()) return read_dataset(path, dataset, range);
   std::vector<DatasetRow> rows;
   for_each_line("load_prompts", path, read_data_file(path), range, [&](std::string_view line, Extent number) {
@@ -36,9 +38,10 @@ inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, cons
   return rows;
 }
 
-/// Reads prompts for generation. Each has at most `options.max_tokens` less `new_tokens` tokens; an encoder-decoder's has max_tokens. Throws as
-/// load_jsonl, and DataError for a file without a row.
-inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options, Extent new_tokens) {
+/// Reads prompts for generation. Each has at most `options.max_tokens` less `new_tokens` tokens; an encoder-decoder's
+/// has max_tokens. Throws as load_jsonl, and DataError for a file without a row.
+inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
+                            Extent new_tokens) {
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
   Prompts prompts;
   for (DatasetRow& row : read_rows(path, options.dataset, options.rows)) {

@@ -15,9 +15,9 @@
 
 namespace greentrainer {
 
-/// Token ids of prompts and answers. Both are tokenised apart and joined, with BOS in front where the model's sequences have it. A prompt that is too
-/// long loses the ends of its parts, the first part's first; BOS, EOS and answers are never cut. For an encoder-decoder the prompt is what its
-/// encoder reads, with EOS behind it.
+/// Token ids of prompts and answers. Both are tokenised apart and joined, with BOS in front where the model's sequences
+/// have it. A prompt that is too long loses the ends of its parts, the first part's first; BOS, EOS and answers are
+/// never cut. For an encoder-decoder the prompt is what its encoder reads, with EOS behind it.
 class PromptEncoder {
  public:
   struct Prompt {
@@ -29,10 +29,12 @@ class PromptEncoder {
   PromptEncoder(const Tokenizer& tokenizer, Extent max_tokens, std::optional<TargetOptions> target = {})
       : tokenizer_(&tokenizer), max_tokens_(max_tokens), target_(std::move(target)) {}
 
-  /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not need.
+  /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not
+  /// need.
   Prompt prompt(const DatasetRow& row, Extent reserved) const {
     const bool own_source = target_ && !row.source.empty();
-    return fit(own_source ? row.source : row.prompt, std::max<Extent>(0, target_ ? max_tokens_ : max_tokens_ - reserved));
+    return fit(own_source ? row.source : row.prompt,
+               std::max<Extent>(0, target_ ? max_tokens_ : max_tokens_ - reserved));
   }
 
   /// The ids of an answer to the row, EOS behind it if it is `closed`.
@@ -45,7 +47,8 @@ class PromptEncoder {
   /// An example with loss on the answer alone.
   Example joined(const Prompt& prompt, const std::vector<Index>& answer) const {
     if (target_) return encoder_decoder_example(prompt.ids, answer, target_->shift);
-    Example example{.input_ids = prompt.ids, .labels = std::vector<Index>(prompt.ids.size(), ignore_label), .source_ids = {}};
+    Example example{
+        .input_ids = prompt.ids, .labels = std::vector<Index>(prompt.ids.size(), ignore_label), .source_ids = {}};
     example.input_ids.insert(example.input_ids.end(), answer.begin(), answer.end());
     example.labels.insert(example.labels.end(), answer.begin(), answer.end());
     return example;

@@ -12,15 +12,17 @@
 
 namespace greentrainer {
 
-/// Turns rows of JSON into examples. Prompt and completion are tokenised apart and joined; the model's BOS goes in front where it has one, its EOS
-/// behind the completion. An example that is too long loses the end of its prompt (as in the paper's code), never a token of its completion; a plain
-/// text loses its end. Rows that are left without a label are dropped and counted.
-/// For an encoder-decoder, prompt and completion, or input_ids and labels, are source and target, each with its own EOS and limit.
+/// Turns rows of JSON into examples. Prompt and completion are tokenised apart and joined; the model's BOS goes in
+/// front where it has one, its EOS behind the completion. An example that is too long loses the end of its prompt (as
+/// in the paper's code), never a token of its completion; a plain text loses its end. Rows that are left without a
+/// label are dropped and counted. For an encoder-decoder, prompt and completion, or input_ids and labels, are source
+/// and target, each with its own EOS and limit.
 class RowEncoder {
  public:
   /// `tokenizer` may be null for rows of input_ids and labels.
   RowEncoder(const Tokenizer* tokenizer, DataOptions options) : tokenizer_(tokenizer), options_(std::move(options)) {
-    if (options_.max_tokens < 2) throw ConfigError("load_jsonl", text("--max-tokens: expected at least 2, got ", options_.max_tokens));
+    if (options_.max_tokens < 2)
+      throw ConfigError("load_jsonl", text("--max-tokens: expected at least 2, got ", options_.max_tokens));
     if (tokenizer_ == nullptr) return;
     if (options_.vocabulary == 0) options_.vocabulary = tokenizer_->vocab_size();
     prompts_.emplace(*tokenizer_, options_.max_tokens, options_.target);
@@ -60,7 +62,8 @@ class RowEncoder {
   }
 
   void require_tokenizer() const {
-    if (tokenizer_ == nullptr) throw DataError("data", "row: expected input_ids and labels, since the model folder has no tokenizer, got text");
+    if (tokenizer_ == nullptr)
+      throw DataError("data", "row: expected input_ids and labels, since the model folder has no tokenizer, got text");
   }
   [[noreturn]] static void refuse_missing_source() {
     throw DataError("data", "row: expected a prompt beside the completion for an encoder-decoder model, got none");
@@ -79,7 +82,8 @@ class RowEncoder {
 
     Extent excess = -options_.max_tokens;
     for (const Part& part : parts) excess += static_cast<Extent>(part.ids.size());
-    const bool has_prompt = std::any_of(parts.begin() + static_cast<std::ptrdiff_t>(fixed), parts.end(), [](const Part& p) { return !p.labelled; });
+    const bool has_prompt = std::any_of(parts.begin() + static_cast<std::ptrdiff_t>(fixed), parts.end(),
+                                        [](const Part& p) { return !p.labelled; });
     if (excess > 0) {
       truncated = true;
       const auto cut = [&](Part& part) {
@@ -107,10 +111,12 @@ class RowEncoder {
   std::optional<Example> encoded_example(const Json& row, bool& truncated) const {
     Example example{ids_of(row, "input_ids"), ids_of(row, "labels"), {}};
     if (options_.target) {
-      return source_and_target::example(std::move(example.input_ids), example.labels, options_.max_tokens, *options_.target, truncated);
+      return source_and_target::example(std::move(example.input_ids), example.labels, options_.max_tokens,
+                                        *options_.target, truncated);
     }
     if (example.input_ids.size() != example.labels.size()) {
-      throw DataError("data", text("labels: expected ", example.input_ids.size(), " as in input_ids, got ", example.labels.size()));
+      throw DataError(
+          "data", text("labels: expected ", example.input_ids.size(), " as in input_ids, got ", example.labels.size()));
     }
     if (example.input_ids.empty()) return std::nullopt;
     for (const Index label : example.labels) {
@@ -131,9 +137,12 @@ class RowEncoder {
       throw DataError("data", text("field \"", key, "\": expected a list of integers, got something else"));
     std::vector<Index> ids;
     for (const Json& item : *found) {
-      const bool fits = item.is_number_integer() && item.get<std::int64_t>() >= ignore_label && item.get<std::int64_t>() <= INT32_MAX &&
+      const bool fits = item.is_number_integer() && item.get<std::int64_t>() >= ignore_label &&
+                        item.get<std::int64_t>() <= INT32_MAX &&
                         !(item.is_number_unsigned() && item.get<std::uint64_t>() > INT32_MAX);
-      if (!fits) throw DataError("data", text("field \"", key, "\": expected token ids, got ", item.dump(-1, ' ', true).substr(0, 40)));
+      if (!fits)
+        throw DataError("data",
+                        text("field \"", key, "\": expected token ids, got ", item.dump(-1, ' ', true).substr(0, 40)));
       ids.push_back(item.get<Index>());
     }
     return ids;

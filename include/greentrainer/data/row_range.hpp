@@ -20,7 +20,8 @@ struct RowRange {
   void keep(std::vector<Row>& rows) const {
     const auto count = static_cast<Extent>(rows.size());
     rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(std::min(last, count)), rows.end());
-    rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(std::min(first, static_cast<Extent>(rows.size()))));
+    rows.erase(rows.begin(),
+               rows.begin() + static_cast<std::ptrdiff_t>(std::min(first, static_cast<Extent>(rows.size()))));
   }
 };
 

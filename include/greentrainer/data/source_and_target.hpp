@@ -17,8 +17,8 @@ struct TargetOptions {
 namespace source_and_target {
 
 /// The example of ids. The source loses its end beyond `max_tokens`; a target that is too long makes nothing.
-inline std::optional<Example> example(std::vector<Index> source, const std::vector<Index>& labels, Extent max_tokens, const TargetOptions& target,
-                                      bool& truncated) {
+inline std::optional<Example> example(std::vector<Index> source, const std::vector<Index>& labels, Extent max_tokens,
+                                      const TargetOptions& target, bool& truncated) {
   if (source.empty() || labels.empty() || static_cast<Extent>(labels.size()) > target.max_tokens) return std::nullopt;
   if (static_cast<Extent>(source.size()) > max_tokens) {
     truncated = true;

@@ -36,16 +36,20 @@ class ActivationArena {
 
     blocks_.clear();
     for (std::size_t s = 0; s < lifetimes.storages.size(); ++s) {
-      blocks_.push_back({memory_.data() + layout.offsets[s] / element, Lifetimes::elements(lifetimes.storages[s], workload) * element});
+      blocks_.push_back({memory_.data() + layout.offsets[s] / element,
+                         Lifetimes::elements(lifetimes.storages[s], workload) * element});
     }
     const std::size_t count = graph.values().size();
     values_.assign(count, {});
     gradients_.assign(count, {});
     for (std::size_t v = 0; v < count; ++v) {
       const auto& shape = graph.values()[v].shape;
-      const auto at = [&](int storage) { return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, shape.row_count(workload), shape.cols); };
+      const auto at = [&](int storage) {
+        return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, shape.row_count(workload), shape.cols);
+      };
       values_[v] = at(lifetimes.value_storage[v]);
-      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0) gradients_[v] = at(lifetimes.gradient_storage[v]);
+      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0)
+        gradients_[v] = at(lifetimes.gradient_storage[v]);
     }
   }
 

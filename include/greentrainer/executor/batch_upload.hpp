@@ -11,7 +11,8 @@ namespace greentrainer {
 /// Tokens of the longest sequence.
 inline Extent longest_sequence(const PackedTokens& tokens) {
   Extent longest = 0;
-  for (std::size_t s = 0; s + 1 < tokens.offsets.size(); ++s) longest = std::max<Extent>(longest, tokens.offsets[s + 1] - tokens.offsets[s]);
+  for (std::size_t s = 0; s + 1 < tokens.offsets.size(); ++s)
+    longest = std::max<Extent>(longest, tokens.offsets[s + 1] - tokens.offsets[s]);
   return longest;
 }
 
@@ -28,7 +29,8 @@ inline std::vector<Index> positions_behind_prefix(std::span<const Index> positio
   return behind;
 }
 
-/// Brings batches to the backend. With a `prefix`, the decoder's keys and positions leave room for so many rows in front of each sequence.
+/// Brings batches to the backend. With a `prefix`, the decoder's keys and positions leave room for so many rows in
+/// front of each sequence.
 template <Backend B>
 class BatchUpload {
  public:

@@ -24,8 +24,9 @@ Schedule make_schedule(const TensorGraph<P>& graph, const Selection& selection) 
   return schedule;
 }
 
-/// Runs forward passes, and the backward passes that plans describe, over packed batches. Activations live in one block that grows to the
-/// largest batch, so a step allocates nothing afterwards. Not thread-safe; the backend brings its own threads.
+/// Runs forward passes, and the backward passes that plans describe, over packed batches. Activations live in one block
+/// that grows to the largest batch, so a step allocates nothing afterwards. Not thread-safe; the backend brings its own
+/// threads.
 template <Backend B>
 class Executor {
  public:
@@ -52,18 +53,19 @@ class Executor {
         arena_(backend),
         loss_sum_(backend, 1, 1),
         seconds_(graph.operators().size()) {
-    for (std::size_t p = 0; p < parameters.size(); ++p) parameter_matrices_.push_back(parameters[static_cast<ParameterId>(p)].matrix());
+    for (std::size_t p = 0; p < parameters.size(); ++p)
+      parameter_matrices_.push_back(parameters[static_cast<ParameterId>(p)].matrix());
     remaining_uses_.resize(parameters.size());
   }
 
   /// Fills memory with NaN as soon as the schedule says that it is dead: a value that is freed too early then shows.
   void poison_dead_memory(bool on) { poison_ = on; }
 
-  /// Runs one pass; returns the sum of the labelled rows' losses. `gradient_scale` goes into the gradients (1 / labelled tokens of the global batch).
-  /// `row_losses` and `logits`, if given, are filled: (labelled) and (labelled, vocabulary), in the backend's memory. Without `dropout`, nothing is
-  /// dropped.
-  double run(const Schedule& schedule, const Batch& batch, double gradient_scale = 1, GradientSink<B>* sink = nullptr, T* row_losses = nullptr,
-             Matrix<T> logits = {}, const DropoutSeed* dropout = nullptr) {
+  /// Runs one pass; returns the sum of the labelled rows' losses. `gradient_scale` goes into the gradients (1 /
+  /// labelled tokens of the global batch). `row_losses` and `logits`, if given, are filled: (labelled) and (labelled,
+  /// vocabulary), in the backend's memory. Without `dropout`, nothing is dropped.
+  double run(const Schedule& schedule, const Batch& batch, double gradient_scale = 1, GradientSink<B>* sink = nullptr,
+             T* row_losses = nullptr, Matrix<T> logits = {}, const DropoutSeed* dropout = nullptr) {
     dropout_ = dropout;
     const DeviceBatch device = upload_(batch);
     const Workload workload = workload_of(batch);
@@ -98,7 +100,8 @@ class Executor {
     return sum;
   }
 
-  /// Gives the activations' memory back: the next pass takes what it needs. For a plan that needs less than the one before.
+  /// Gives the activations' memory back: the next pass takes what it needs. For a plan that needs less than the one
+  /// before.
   void release_memory() { arena_.release(); }
 
   const Observed& observed() const { return observed_; }
@@ -119,7 +122,8 @@ class Executor {
       born_[static_cast<std::size_t>(storages[s].born)].push_back(arena_.blocks()[s]);
       dying_[static_cast<std::size_t>(storages[s].dies)].push_back(arena_.blocks()[s]);
     }
-    for (std::size_t p = 0; p < remaining_uses_.size(); ++p) remaining_uses_[p] = static_cast<int>(graph_->uses(static_cast<ParameterId>(p)).size());
+    for (std::size_t p = 0; p < remaining_uses_.size(); ++p)
+      remaining_uses_[p] = static_cast<int>(graph_->uses(static_cast<ParameterId>(p)).size());
     live_bytes_ = 0;
     observed_ = {.arena_bytes = arena_.bytes()};
   }
@@ -138,7 +142,8 @@ class Executor {
   }
 
   template <class Source>
-  std::span<const Matrix<T>> collect(std::vector<Matrix<T>>& into, const std::vector<int>& ids, const Source& from, BitSet wanted = ~BitSet{0}) {
+  std::span<const Matrix<T>> collect(std::vector<Matrix<T>>& into, const std::vector<int>& ids, const Source& from,
+                                     BitSet wanted = ~BitSet{0}) {
     into.clear();
     for (std::size_t i = 0; i < ids.size(); ++i) {
       into.push_back(((wanted >> i) & 1U) != 0 ? from[static_cast<std::size_t>(ids[i])] : Matrix<T>{});
@@ -174,20 +179,22 @@ class Executor {
       parameter_gradients[index] = sink.gradient(node.parameters[index]);
     }
     writes_.clear();
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) writes_.push_back(graph_->contribution(step.op, static_cast<int>(i)));
-    BackwardCall<B> call{.backend = *backend_,
-                         .batch = batch,
-                         .loss = loss,
-                         .parts = step.parts,
-                         .inputs = collect(scratch_[0], node.inputs, arena_.values(), loss_op ? ~BitSet{0} : step.keeps_inputs),
-                         .outputs = collect(scratch_[1], node.outputs, arena_.values(), step.keeps_outputs),
-                         .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
-                         .grad_outputs = collect(scratch_[3], node.outputs, arena_.gradients(), step.grad_outputs),
-                         .grad_inputs = collect(scratch_[4], node.inputs, arena_.gradients(), step.grad_inputs),
-                         .writes = writes_,
-                         .grad_parameters = parameter_gradients,
-                         .workspace = arena_.workspace(),
-                         .dropout = dropout_};
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      writes_.push_back(graph_->contribution(step.op, static_cast<int>(i)));
+    BackwardCall<B> call{
+        .backend = *backend_,
+        .batch = batch,
+        .loss = loss,
+        .parts = step.parts,
+        .inputs = collect(scratch_[0], node.inputs, arena_.values(), loss_op ? ~BitSet{0} : step.keeps_inputs),
+        .outputs = collect(scratch_[1], node.outputs, arena_.values(), step.keeps_outputs),
+        .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
+        .grad_outputs = collect(scratch_[3], node.outputs, arena_.gradients(), step.grad_outputs),
+        .grad_inputs = collect(scratch_[4], node.inputs, arena_.gradients(), step.grad_inputs),
+        .writes = writes_,
+        .grad_parameters = parameter_gradients,
+        .workspace = arena_.workspace(),
+        .dropout = dropout_};
     loss.forward_seconds = 0;
     node.op->backward(call);
     auto& seconds = seconds_[static_cast<std::size_t>(step.op)];

@@ -7,7 +7,8 @@
 
 namespace greentrainer {
 
-/// Index arrays on their way to a backend: gathered on the host, brought over with one copy into memory that grows to the largest block.
+/// Index arrays on their way to a backend: gathered on the host, brought over with one copy into memory that grows to
+/// the largest block.
 template <Backend B>
 class IndexBlock {
  public:
@@ -21,7 +22,8 @@ class IndexBlock {
     return at;
   }
   void upload() {
-    if (device_.size() < static_cast<Extent>(host_.size())) device_ = Tensor<B, Index>(*backend_, 1, static_cast<Extent>(host_.size()));
+    if (device_.size() < static_cast<Extent>(host_.size()))
+      device_ = Tensor<B, Index>(*backend_, 1, static_cast<Extent>(host_.size()));
     device_.upload(host_);
   }
   /// Valid until the next upload.

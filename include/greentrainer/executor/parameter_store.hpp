@@ -31,7 +31,8 @@ class ParameterStore {
   std::vector<Tensor<B>> tensors_;
 };
 
-/// Where weight gradients go. The executor asks for a parameter's gradient when it is first added to, and says when its last contribution is in.
+/// Where weight gradients go. The executor asks for a parameter's gradient when it is first added to, and says when its
+/// last contribution is in.
 template <Backend B>
 class GradientSink {
  public:

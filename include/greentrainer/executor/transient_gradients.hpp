@@ -8,8 +8,8 @@
 
 namespace greentrainer {
 
-/// Gradients that are looked at one tensor at a time and never held together: each is handed to a function when complete, and its memory is used
-/// again. Parameters with several uses keep a place of their own until the last.
+/// Gradients that are looked at one tensor at a time and never held together: each is handed to a function when
+/// complete, and its memory is used again. Parameters with several uses keep a place of their own until the last.
 template <Backend B>
 class TransientGradients final : public GradientSink<B> {
  public:
@@ -27,13 +27,15 @@ class TransientGradients final : public GradientSink<B> {
     next_ = shared_end_;
   }
 
-  /// Elements that the block needs: all parameters with several uses, and the other parameters of the operator with the most.
+  /// Elements that the block needs: all parameters with several uses, and the other parameters of the operator with the
+  /// most.
   template <class P>
   static Extent elements(const TensorGraph<P>& graph) {
     Extent widest = 0;
     for (const auto& node : graph.operators()) {
       Extent own = 0;
-      for (const ParameterId id : node.parameters) own += graph.uses(id).size() > 1 ? 0 : padded(graph.parameter(id).size());
+      for (const ParameterId id : node.parameters)
+        own += graph.uses(id).size() > 1 ? 0 : padded(graph.parameter(id).size());
       widest = std::max(widest, own);
     }
     return shared_elements(graph) + widest;

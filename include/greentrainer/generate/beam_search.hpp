@@ -12,13 +12,17 @@
 
 namespace greentrainer {
 
-/// Beam search for one prompt, step by step as transformers' generate does it: which continuations are looked at, which of them count as finished,
-/// and when to stop. It is fed the logits behind its beams and says which tokens they go on with; it knows no model.
+/// Beam search for one prompt, step by step as transformers' generate does it: which continuations are looked at, which
+/// of them count as finished, and when to stop. It is fed the logits behind its beams and says which tokens they go on
+/// with; it knows no model.
 class BeamSearch {
  public:
   /// `context`: what the decoder has read. The number of the prompt plays no part: nothing is drawn.
   BeamSearch(std::vector<Index> context, const GenerateOptions& options, std::size_t = 0)
-      : options_(&options), prompt_(context.size()), width_(static_cast<std::size_t>(options.beams)), beams_{Beam{std::move(context), 0, 0}} {}
+      : options_(&options),
+        prompt_(context.size()),
+        width_(static_cast<std::size_t>(options.beams)),
+        beams_{Beam{std::move(context), 0, 0}} {}
 
   /// Takes the logits, (sequences, vocabulary).
   template <class T>
@@ -42,7 +46,8 @@ class BeamSearch {
     }
     beams_ = std::move(next);
     // As in transformers, the best beam is taken to keep its score per token.
-    const bool hopeless = finished_.size() == width_ && !beams_.empty() && beams_.front().score / length <= finished_.back().score;
+    const bool hopeless =
+        finished_.size() == width_ && !beams_.empty() && beams_.front().score / length <= finished_.back().score;
     done_ = beams_.empty() || hopeless || (options_->early_stopping && finished_.size() == width_);
   }
 
@@ -70,7 +75,8 @@ class BeamSearch {
     }
   };
 
-  /// The best continuations of all beams together, the best first: as many that `width_` of them go on even if every beam's best ones end it.
+  /// The best continuations of all beams together, the best first: as many that `width_` of them go on even if every
+  /// beam's best ones end it.
   template <class T>
   std::vector<Candidate> best_continuations(std::span<const T> logits) {
     const std::size_t wanted = std::max<std::size_t>(2, 1 + options_->eos_ids.size()) * width_;
@@ -96,8 +102,11 @@ class BeamSearch {
 
   /// Keeps the best `width_` finished beams, the best first; of equal ones the earlier.
   void finish(Beam beam, bool ended, double score) {
-    Generated generated{.ids = {beam.context.begin() + static_cast<std::ptrdiff_t>(prompt_), beam.context.end()}, .ended = ended, .score = score};
-    const auto place = std::upper_bound(finished_.begin(), finished_.end(), score, [](double s, const Generated& g) { return s > g.score; });
+    Generated generated{.ids = {beam.context.begin() + static_cast<std::ptrdiff_t>(prompt_), beam.context.end()},
+                        .ended = ended,
+                        .score = score};
+    const auto place = std::upper_bound(finished_.begin(), finished_.end(), score,
+                                        [](double s, const Generated& g) { return s > g.score; });
     finished_.insert(place, std::move(generated));
     if (finished_.size() > width_) finished_.pop_back();
   }

@@ -14,9 +14,10 @@
 
 namespace greentrainer {
 
-/// Runs the forward operators of a graph token by token: prompts as a whole, then for each sequence one token more a step, of which attention reads
-/// the earlier ones from a cache. What depends on a source alone (an encoder, the keys and values of cross-attention) runs once for it. Sequences
-/// live in slots; prompt p has the slots from p * slots_a_prompt on, which share its source. Not thread-safe.
+/// Runs the forward operators of a graph token by token: prompts as a whole, then for each sequence one token more a
+/// step, of which attention reads the earlier ones from a cache. What depends on a source alone (an encoder, the keys
+/// and values of cross-attention) runs once for it. Sequences live in slots; prompt p has the slots from p *
+/// slots_a_prompt on, which share its source. Not thread-safe.
 template <Backend B>
 class DecodingExecutor {
  public:
@@ -46,8 +47,8 @@ class DecodingExecutor {
     }
   }
 
-  /// Starts over: runs the prompts and, for an encoder-decoder, their sources. Every slot of a prompt then holds it. Returns the logits of each
-  /// prompt's last token, (prompts, vocabulary) on the host, until the next call.
+  /// Starts over: runs the prompts and, for an encoder-decoder, their sources. Every slot of a prompt then holds it.
+  /// Returns the logits of each prompt's last token, (prompts, vocabulary) on the host, until the next call.
   const std::vector<T>& start(const PackedTokens& prompts, const PackedTokens& sources, Room room) {
     Batch batch{.decoder = prompts, .encoder = sources, .label_rows = {}, .labels = {}};
     std::vector<Extent> lengths;
@@ -65,7 +66,8 @@ class DecodingExecutor {
     lay_out(workload);
     for (std::size_t i = 0; i < from_source_.size(); ++i) {
       const Extent width = graph_->value(plan_.from_source[i]).shape.cols;
-      if (from_source_[i].size() < sources.tokens() * width) from_source_[i] = Tensor<B>(*backend_, 1, sources.tokens() * width);
+      if (from_source_[i].size() < sources.tokens() * width)
+        from_source_[i] = Tensor<B>(*backend_, 1, sources.tokens() * width);
     }
     place_source_values(sources.tokens());
 
@@ -77,7 +79,8 @@ class DecodingExecutor {
     indices_.upload();
     DeviceBatch device;
     device.decoder = packed_tokens(decoder, prompts.sequences(), prompts.tokens(), longest_sequence(prompts));
-    device.decoder.keys = SequenceView::packed(indices_[key_offsets], prompts.sequences(), prefix_ + longest_sequence(prompts));
+    device.decoder.keys =
+        SequenceView::packed(indices_[key_offsets], prompts.sequences(), prefix_ + longest_sequence(prompts));
     device.decoder.offsets = prompts.offsets;
     device.decoder.prefix = prefix_;
     device.encoder = packed_tokens(encoder, sources.sequences(), sources.tokens(), longest_source_);
@@ -87,21 +90,25 @@ class DecodingExecutor {
       run(id, device, {});
       for (const ValueId v : graph_->op(id).outputs) {
         const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
-        if (cached != DecodingPlan::nothing) cache_.store_prompts(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)]);
+        if (cached != DecodingPlan::nothing)
+          cache_.store_prompts(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)]);
       }
     }
     return logits_on_host(device.labelled);
   }
 
-  /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back. Returns the logits behind these
-  /// tokens, (slots, vocabulary) on the host, until the next call. Throws ShapeError where there is no room left.
+  /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back.
+  /// Returns the logits behind these tokens, (slots, vocabulary) on the host, until the next call. Throws ShapeError
+  /// where there is no room left.
   const std::vector<T>& step(std::span<const Index> slots, std::span<const Index> ids) {
     if (slots.size() != ids.size() || cache_.new_rows_left() < 1) {
-      throw ShapeError("DecodingExecutor::step", text("tokens: expected one for each of ", slots.size(), " slots and room for it, got ", ids.size(),
-                                                      " tokens and room for ", cache_.new_rows_left()));
+      throw ShapeError("DecodingExecutor::step",
+                       text("tokens: expected one for each of ", slots.size(), " slots and room for it, got ",
+                            ids.size(), " tokens and room for ", cache_.new_rows_left()));
     }
     const auto rows = static_cast<Extent>(slots.size());
-    std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends, row_of_slot(static_cast<std::size_t>(cache_.slots()), 0);
+    std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends,
+                                  row_of_slot(static_cast<std::size_t>(cache_.slots()), 0);
     Extent longest = 0;
     cache_.add_row();
     for (const Index slot : slots) {
@@ -121,13 +128,18 @@ class DecodingExecutor {
 
     indices_.clear();
     const Place decoder = place(ids, positions, offsets);
-    const std::size_t cache_begins = indices_.place(begins), cache_ends = indices_.place(ends), rows_of_slots = indices_.place(row_of_slot);
+    const std::size_t cache_begins = indices_.place(begins), cache_ends = indices_.place(ends),
+                      rows_of_slots = indices_.place(row_of_slot);
     const std::size_t encoder_begins = indices_.place(source_begins), encoder_ends = indices_.place(source_ends);
     indices_.upload();
     DeviceBatch device;
     device.decoder = packed_tokens(decoder, rows, rows, 1);
-    device.decoder.keys = {.begins = indices_[cache_begins], .ends = indices_[cache_ends], .count = rows, .max_length = longest};
-    device.encoder.sequences = {.begins = indices_[encoder_begins], .ends = indices_[encoder_ends], .count = rows, .max_length = longest_source_};
+    device.decoder.keys = {
+        .begins = indices_[cache_begins], .ends = indices_[cache_ends], .count = rows, .max_length = longest};
+    device.encoder.sequences = {.begins = indices_[encoder_begins],
+                                .ends = indices_[encoder_ends],
+                                .count = rows,
+                                .max_length = longest_source_};
     device.encoder.keys = device.encoder.sequences;
     device.label_rows = indices_[decoder.offsets];  // 0, 1, ...: the head runs on every row
     device.labelled = rows;
@@ -137,7 +149,8 @@ class DecodingExecutor {
       for (const ValueId v : node.outputs) {
         const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
         if (cached == DecodingPlan::nothing) continue;
-        cache_.store_new_rows(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)], indices_[rows_of_slots]);
+        cache_.store_new_rows(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)],
+                              indices_[rows_of_slots]);
       }
     }
     return logits_on_host(rows);
@@ -162,14 +175,17 @@ class DecodingExecutor {
   }
   DeviceTokens packed_tokens(const Place& p, Extent sequences, Extent tokens, Extent longest) const {
     const auto view = SequenceView::packed(indices_[p.offsets], sequences, longest);
-    return {.ids = indices_[p.ids], .positions = indices_[p.positions], .sequences = view, .keys = view, .tokens = tokens};
+    return {
+        .ids = indices_[p.ids], .positions = indices_[p.positions], .sequences = view, .keys = view, .tokens = tokens};
   }
 
-  /// Of a step of so many rows, with as many pairs as the last one can have: steps of equally many rows then share a layout.
+  /// Of a step of so many rows, with as many pairs as the last one can have: steps of equally many rows then share a
+  /// layout.
   Workload step_workload(Extent rows) const {
     Workload workload;
     workload[Measure::steps] = 1;
-    for (const Measure m : {Measure::decoder_sequences, Measure::decoder_tokens, Measure::labelled_tokens}) workload[m] = rows;
+    for (const Measure m : {Measure::decoder_sequences, Measure::decoder_tokens, Measure::labelled_tokens})
+      workload[m] = rows;
     workload[Measure::decoder_pairs] = rows * cache_.room();
     workload[Measure::cross_pairs] = rows * longest_source_;
     return workload;
@@ -195,7 +211,8 @@ class DecodingExecutor {
     caches_.assign(node.inputs.size(), {});
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (((remembered >> i) & 1U) == 0) continue;
-      caches_[i] = cache_.rows(static_cast<std::size_t>(plan_.cache_of_value[static_cast<std::size_t>(node.inputs[i])]));
+      caches_[i] =
+          cache_.rows(static_cast<std::size_t>(plan_.cache_of_value[static_cast<std::size_t>(node.inputs[i])]));
     }
     return caches_;
   }
@@ -204,7 +221,8 @@ class DecodingExecutor {
     const auto& node = graph_->op(id);
     LossTarget<T> target;
     if (node.op->is_loss()) target.logits = logits(batch.labelled);
-    const auto collect = [](std::vector<Matrix<T>>& into, const std::vector<int>& ids, const std::vector<Matrix<T>>& from) {
+    const auto collect = [](std::vector<Matrix<T>>& into, const std::vector<int>& ids,
+                            const std::vector<Matrix<T>>& from) {
       into.clear();
       for (const int i : ids) into.push_back(from[static_cast<std::size_t>(i)]);
       return std::span<const Matrix<T>>(into);
@@ -227,7 +245,8 @@ class DecodingExecutor {
   const std::vector<T>& logits_on_host(Extent rows) {
     const Matrix<T> computed = logits(rows);
     host_logits_.resize(static_cast<std::size_t>(computed.size()));
-    if (rows > 0) backend_->copy_to_host(host_logits_.data(), computed.data, computed.size() * static_cast<Bytes>(sizeof(T)));
+    if (rows > 0)
+      backend_->copy_to_host(host_logits_.data(), computed.data, computed.size() * static_cast<Bytes>(sizeof(T)));
     return host_logits_;
   }
 

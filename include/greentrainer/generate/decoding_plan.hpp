@@ -10,10 +10,11 @@ namespace greentrainer {
 struct DecodingPlan {
   static constexpr int nothing = -1;
 
-  std::vector<OperatorId> every_token;  ///< operators whose rows are the decoder's, in order; the others run once for a source
-  std::vector<ValueId> cached;          ///< decoder values of which later tokens read the rows of earlier ones: keys and values
-  std::vector<ValueId> from_source;     ///< encoder values that operators in `every_token` read
-  std::vector<int> cache_of_value;      ///< for each value: where it stands in `cached`, or `nothing`
+  std::vector<OperatorId>
+      every_token;              ///< operators whose rows are the decoder's, in order; the others run once for a source
+  std::vector<ValueId> cached;  ///< decoder values of which later tokens read the rows of earlier ones: keys and values
+  std::vector<ValueId> from_source;  ///< encoder values that operators in `every_token` read
+  std::vector<int> cache_of_value;   ///< for each value: where it stands in `cached`, or `nothing`
 };
 
 /// Throws ConfigError if an operator remembers a value that does not have the decoder's rows. O(operators).
@@ -34,7 +35,8 @@ DecodingPlan make_decoding_plan(const TensorGraph<P>& graph) {
       if (((remembered >> i) & 1U) != 0) {
         if (rows_of(v) != Rows::decoder_tokens) {
           throw ConfigError("make_decoding_plan",
-                            text(node.name, ", input ", i, ": expected the rows of the decoder's tokens, since it is remembered, got others"));
+                            text(node.name, ", input ", i,
+                                 ": expected the rows of the decoder's tokens, since it is remembered, got others"));
         }
         if (plan.cache_of_value[index] != DecodingPlan::nothing) continue;
         plan.cache_of_value[index] = static_cast<int>(plan.cached.size());

@@ -14,18 +14,20 @@ namespace greentrainer {
 /// Called with the number of each prompt and what was generated for it, as soon as that is known.
 using OnGenerated = std::function<void(std::size_t, const Generated&)>;
 
-/// Generates text with a model: token ids for token ids. Works on `batch_size` prompts at a time, of any lengths and without padding; a prompt that
-/// is done costs nothing from then on. Keeps its memory from call to call. The model must outlive it.
+/// Generates text with a model: token ids for token ids. Works on `batch_size` prompts at a time, of any lengths and
+/// without padding; a prompt that is done costs nothing from then on. Keeps its memory from call to call. The model
+/// must outlive it.
 template <Backend B>
 class Generator {
  public:
   /// Throws ConfigError for options that are out of range or contradict each other.
-  Generator(Model<B>& model, GenerateOptions options) : facts_(&model.facts()), options_(std::move(options)), executor_(model) {
+  Generator(Model<B>& model, GenerateOptions options)
+      : facts_(&model.facts()), options_(std::move(options)), executor_(model) {
     check_options(options_, facts_->vocabulary);
   }
 
-  /// Prompts are what a decoder-only model goes on with, or an encoder-decoder's sources. Throws DataError for prompts that the model cannot read,
-  /// and NumericalError for weights that give no numbers.
+  /// Prompts are what a decoder-only model goes on with, or an encoder-decoder's sources. Throws DataError for prompts
+  /// that the model cannot read, and NumericalError for weights that give no numbers.
   std::vector<Generated> operator()(std::span<const std::vector<Index>> prompts, const OnGenerated& on_generated = {}) {
     for (std::size_t p = 0; p < prompts.size(); ++p) check_prompt(prompts[p], p);
     std::vector<Generated> results(prompts.size());
@@ -66,8 +68,10 @@ class Generator {
       const std::vector<Index> context = facts_->target_shift ? std::vector{facts_->target_shift->start} : prompt;
       open.push_back({number, Search(context, options_, number), slot, {slot}});
     }
-    const typename DecodingExecutor<B>::Room room{.slots_a_prompt = options_.beams, .steps = options_.max_new_tokens - 1};
-    const auto* logits = facts_->target_shift ? &executor_.start(started, given, room) : &executor_.start(given, {}, room);
+    const typename DecodingExecutor<B>::Room room{.slots_a_prompt = options_.beams,
+                                                  .steps = options_.max_new_tokens - 1};
+    const auto* logits =
+        facts_->target_shift ? &executor_.start(started, given, room) : &executor_.start(given, {}, room);
     while (true) {
       const auto vocabulary = static_cast<std::size_t>(facts_->vocabulary);
       std::size_t row = 0;
@@ -93,8 +97,8 @@ class Generator {
     }
   }
 
-  /// A sequence that goes on in several ways stays where it is with the first of them; for the others it is copied to slots whose sequences do not go
-  /// on.
+  /// A sequence that goes on in several ways stays where it is with the first of them; for the others it is copied to
+  /// slots whose sequences do not go on.
   template <class Search>
   void assign_slots(Open<Search>& prompt) {
     constexpr Index none = -1;
@@ -124,8 +128,9 @@ class Generator {
     const Extent beside = facts_->target_shift ? 0 : options_.max_new_tokens - 1,
                  read = std::max(static_cast<Extent>(prompt.size()) + beside, options_.max_new_tokens);
     if (read > facts_->max_positions) {
-      throw DataError("generate", text(where, ": expected at most ", facts_->max_positions, " tokens, the model's positions, got ", prompt.size(),
-                                       " and ", options_.max_new_tokens, " new ones; shorten the prompt or generate less"));
+      throw DataError("generate", text(where, ": expected at most ", facts_->max_positions,
+                                       " tokens, the model's positions, got ", prompt.size(), " and ",
+                                       options_.max_new_tokens, " new ones; shorten the prompt or generate less"));
     }
     for (const Index id : prompt) {
       if (id < 0 || id >= facts_->vocabulary)
@@ -140,7 +145,8 @@ class Generator {
 
 /// The same in one call.
 template <Backend B>
-std::vector<Generated> generate(Model<B>& model, std::span<const std::vector<Index>> prompts, const GenerateOptions& options = {}) {
+std::vector<Generated> generate(Model<B>& model, std::span<const std::vector<Index>> prompts,
+                                const GenerateOptions& options = {}) {
   return Generator<B>(model, options)(prompts);
 }
 

@@ -10,18 +10,20 @@
 
 namespace greentrainer {
 
-/// How text is generated. Names and meanings are those of transformers' generate; "context" is what a sequence holds so far, a decoder-only model's
-/// prompt included.
+/// How text is generated. Names and meanings are those of transformers' generate; "context" is what a sequence holds so
+/// far, a decoder-only model's prompt included.
 struct GenerateOptions {
   Extent max_new_tokens = 64;
   Extent min_new_tokens = 0;        ///< no end before so many
   std::vector<Index> eos_ids = {};  ///< any of them ends a sequence
-  double repetition_penalty = 1;    ///< on tokens of the context: positive scores are divided by it, negative ones multiplied
+  double repetition_penalty =
+      1;  ///< on tokens of the context: positive scores are divided by it, negative ones multiplied
   Extent no_repeat_ngram_size = 0;  ///< no run of so many tokens twice in the context; 0: off
 
-  Extent beams = 1;             ///< more than 1: beam search
-  double length_penalty = 1;    ///< a finished beam's log-probability is divided by its number of tokens to this power
-  bool early_stopping = false;  ///< stop as soon as there are as many finished beams as beams, rather than when no better one is in sight
+  Extent beams = 1;           ///< more than 1: beam search
+  double length_penalty = 1;  ///< a finished beam's log-probability is divided by its number of tokens to this power
+  bool early_stopping =
+      false;  ///< stop as soon as there are as many finished beams as beams, rather than when no better one is in sight
 
   double temperature = 0;  ///< 0: always the most probable token; else draw from softmax(scores / temperature)
   Extent top_k = 0;        ///< draw from the so many best; 0: from all
@@ -43,7 +45,8 @@ inline void check_options(const GenerateOptions& o, Extent vocabulary) {
   };
   const auto positive = [](double x) { return std::isfinite(x) && x > 0; };
   expect(o.max_new_tokens >= 1, "max_new_tokens", "at least 1", o.max_new_tokens);
-  expect(o.min_new_tokens >= 0 && o.min_new_tokens <= o.max_new_tokens, "min_new_tokens", "0 to max_new_tokens", o.min_new_tokens);
+  expect(o.min_new_tokens >= 0 && o.min_new_tokens <= o.max_new_tokens, "min_new_tokens", "0 to max_new_tokens",
+         o.min_new_tokens);
   expect(positive(o.repetition_penalty), "repetition_penalty", "a positive number", o.repetition_penalty);
   expect(o.no_repeat_ngram_size >= 0, "no_repeat_ngram_size", "at least 0", o.no_repeat_ngram_size);
   expect(o.beams >= 1 && o.beams <= vocabulary / 2, "beams", "1 to half of the vocabulary", o.beams);

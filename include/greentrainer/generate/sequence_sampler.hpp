@@ -11,13 +11,16 @@
 
 namespace greentrainer {
 
-/// Generates one sequence token by token: the most probable one each time, or one drawn. Like BeamSearch, it is fed the logits behind its sequences
-/// and says which tokens these go on with; it knows no model.
+/// Generates one sequence token by token: the most probable one each time, or one drawn. Like BeamSearch, it is fed the
+/// logits behind its sequences and says which tokens these go on with; it knows no model.
 class SequenceSampler {
  public:
   /// `context`: what the decoder has read. `number`: of the prompt; draws for one do not depend on the others.
   SequenceSampler(std::vector<Index> context, const GenerateOptions& options, std::size_t number)
-      : options_(&options), context_(std::move(context)), prompt_(context_.size()), random_(options.seed, "sampling", number) {}
+      : options_(&options),
+        context_(std::move(context)),
+        prompt_(context_.size()),
+        random_(options.seed, "sampling", number) {}
 
   /// Takes the logits, (1, vocabulary).
   template <class T>
@@ -26,7 +29,8 @@ class SequenceSampler {
     process_scores(scores_, context_, new_tokens(), *options_);
     if (std::ranges::all_of(scores_, [](double score) { return score == banned_score; })) {
       throw ConfigError("generate",
-                        text("token ", new_tokens() + 1, ": expected one that may follow, got none; min-new-tokens and no-repeat-ngram-size",
+                        text("token ", new_tokens() + 1,
+                             ": expected one that may follow, got none; min-new-tokens and no-repeat-ngram-size",
                              " with these end-of-sequence ids rule all of them out"));
     }
     if (options_->temperature > 0) shape_distribution(scores_, *options_);
@@ -36,7 +40,9 @@ class SequenceSampler {
   }
 
   bool done() const { return ended_ || new_tokens() == options_->max_new_tokens; }
-  Generated result() const { return {.ids = {context_.begin() + static_cast<std::ptrdiff_t>(prompt_), context_.end()}, .ended = ended_}; }
+  Generated result() const {
+    return {.ids = {context_.begin() + static_cast<std::ptrdiff_t>(prompt_), context_.end()}, .ended = ended_};
+  }
 
   /// Sequences that go on: one, with this token, from itself.
   std::size_t sequences() const { return 1; }

@@ -20,9 +20,10 @@ struct TextScores {
   std::vector<double> mean;
 };
 
-/// Summaries by the F-measures of ROUGE with stemming, answers by exact match and F1; of several references the best counts. Throws DataError unless
-/// every text has a reference, UsageError for tasks whose answers are not texts.
-inline TextScores score_texts(DatasetTask task, std::span<const std::string> texts, std::span<const std::vector<std::string>> references) {
+/// Summaries by the F-measures of ROUGE with stemming, answers by exact match and F1; of several references the best
+/// counts. Throws DataError unless every text has a reference, UsageError for tasks whose answers are not texts.
+inline TextScores score_texts(DatasetTask task, std::span<const std::string> texts,
+                              std::span<const std::vector<std::string>> references) {
   if (task == DatasetTask::choice)
     throw UsageError("score_texts", "data set: expected one whose answers are texts, got one of labels to choose from");
   TextScores scores;
@@ -32,7 +33,8 @@ inline TextScores score_texts(DatasetTask task, std::span<const std::string> tex
     scores.names = {"exact_match", "f1"};
   scores.mean.assign(scores.names.size(), 0);
   if (texts.empty() || texts.size() != references.size()) {
-    throw DataError("score_texts", text("references: expected some, and one set for each of ", texts.size(), " texts, got ", references.size()));
+    throw DataError("score_texts", text("references: expected some, and one set for each of ", texts.size(),
+                                        " texts, got ", references.size()));
   }
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (task == DatasetTask::summary) {
@@ -42,7 +44,8 @@ inline TextScores score_texts(DatasetTask task, std::span<const std::string> tex
       const AnswerScore answer = answer_score(references[i], texts[i]);
       scores.of_text.push_back({answer.exact_match, answer.f1});
     }
-    for (std::size_t s = 0; s < scores.mean.size(); ++s) scores.mean[s] += scores.of_text.back()[s] / static_cast<double>(texts.size());
+    for (std::size_t s = 0; s < scores.mean.size(); ++s)
+      scores.mean[s] += scores.of_text.back()[s] / static_cast<double>(texts.size());
   }
   return scores;
 }

@@ -12,7 +12,8 @@
 
 namespace greentrainer {
 
-// Scores of the next token, (vocabulary), and what is done to them before one is chosen. A token that is out of the question has banned_score.
+// Scores of the next token, (vocabulary), and what is done to them before one is chosen. A token that is out of the
+// question has banned_score.
 
 inline constexpr double banned_score = -std::numeric_limits<double>::infinity();
 
@@ -25,7 +26,8 @@ void scores_from_logits(std::span<const T> logits, std::vector<double>& scores) 
   }
 }
 
-/// The same as log-probabilities. The exponentials are those of the logits' type: beyond its precision there is nothing to be had.
+/// The same as log-probabilities. The exponentials are those of the logits' type: beyond its precision there is nothing
+/// to be had.
 template <class T>
 void log_probabilities_from_logits(std::span<const T> logits, std::vector<double>& scores) {
   scores_from_logits(logits, scores);
@@ -53,12 +55,15 @@ inline void ban_repeated_ngrams(std::span<double> scores, std::span<const Index>
   if (n == 0 || context.size() < n) return;
   const auto start = context.last(n - 1);
   for (std::size_t i = 0; i + n <= context.size(); ++i) {
-    if (std::ranges::equal(context.subspan(i, n - 1), start)) scores[static_cast<std::size_t>(context[i + n - 1])] = banned_score;
+    if (std::ranges::equal(context.subspan(i, n - 1), start))
+      scores[static_cast<std::size_t>(context[i + n - 1])] = banned_score;
   }
 }
 
-/// What the options do to the scores of any way of generating. `new_tokens`: how many of the context are not the prompt's.
-inline void process_scores(std::span<double> scores, std::span<const Index> context, Extent new_tokens, const GenerateOptions& options) {
+/// What the options do to the scores of any way of generating. `new_tokens`: how many of the context are not the
+/// prompt's.
+inline void process_scores(std::span<double> scores, std::span<const Index> context, Extent new_tokens,
+                           const GenerateOptions& options) {
   if (options.repetition_penalty != 1) penalize_repetition(scores, context, options.repetition_penalty);
   ban_repeated_ngrams(scores, context, options.no_repeat_ngram_size);
   if (new_tokens < options.min_new_tokens) {
@@ -103,7 +108,8 @@ inline void shape_distribution(std::span<double> scores, const GenerateOptions& 
   keep_top_p(scores, options.top_p);
 }
 
-/// The token on which `uniform`, in [0, 1), falls when the probabilities softmax(scores) are laid end to end. Requires one that is not banned.
+/// The token on which `uniform`, in [0, 1), falls when the probabilities softmax(scores) are laid end to end. Requires
+/// one that is not banned.
 inline Index draw(std::span<const double> scores, double uniform) {
   const double max = *std::max_element(scores.begin(), scores.end());
   double sum = 0;

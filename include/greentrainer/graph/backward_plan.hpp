@@ -8,8 +8,8 @@
 
 namespace greentrainer {
 
-/// What the backward pass of a selection computes, in which order, and what it reads of the forward pass. The executor runs it, cost models
-/// add it up, memory estimates walk its lifetimes: nothing else decides what is computed or kept.
+/// What the backward pass of a selection computes, in which order, and what it reads of the forward pass. The executor
+/// runs it, cost models add it up, memory estimates walk its lifetimes: nothing else decides what is computed or kept.
 struct BackwardPlan {
   struct Step {
     OperatorId op = -1;
@@ -29,12 +29,13 @@ struct BackwardPlan {
   bool empty() const { return steps.empty(); }
 };
 
-/// An operator takes part if one of its parameters is selected or a gradient must come out below it; it then computes just the parts
-/// these need. O(operators).
+/// An operator takes part if one of its parameters is selected or a gradient must come out below it; it then computes
+/// just the parts these need. O(operators).
 template <class P>
 BackwardPlan make_backward_plan(const TensorGraph<P>& graph, const Selection& selection) {
   if (selection.mask().size() != graph.parameters().size()) {
-    throw ConfigError("make_backward_plan", text("selection: expected ", graph.parameters().size(), " parameters, got ", selection.mask().size()));
+    throw ConfigError("make_backward_plan", text("selection: expected ", graph.parameters().size(), " parameters, got ",
+                                                 selection.mask().size()));
   }
   BackwardPlan plan;
   plan.value_has_grad.assign(graph.values().size(), false);
@@ -49,7 +50,8 @@ BackwardPlan make_backward_plan(const TensorGraph<P>& graph, const Selection& se
       const auto index = static_cast<std::size_t>(part.index);
       bool wanted = ((step.parts >> p) & 1U) != 0;
       if (part.kind == GradPart::Kind::parameter) wanted = selection.contains(node.parameters[index]);
-      if (part.kind == GradPart::Kind::input) wanted = plan.value_has_grad[static_cast<std::size_t>(node.inputs[index])];
+      if (part.kind == GradPart::Kind::input)
+        wanted = plan.value_has_grad[static_cast<std::size_t>(node.inputs[index])];
       if (!wanted) continue;
       step.parts |= bit(static_cast<int>(p)) | part.after;
       step.keeps_inputs |= part.keeps_inputs;

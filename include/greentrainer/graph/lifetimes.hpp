@@ -10,7 +10,8 @@
 namespace greentrainer {
 
 /// When each value and each gradient of a pass comes to life and dies, and which of them share memory.
-/// Time counts operators: operator o runs forward at time o; with n operators its backward runs at 2 (n - 1) - o. The loss does both at n - 1.
+/// Time counts operators: operator o runs forward at time o; with n operators its backward runs at 2 (n - 1) - o. The
+/// loss does both at n - 1.
 struct Lifetimes {
   static constexpr int nothing = -1;
 
@@ -25,10 +26,12 @@ struct Lifetimes {
   std::vector<Storage> storages;
   std::vector<int> value_storage;     ///< of each value
   std::vector<int> gradient_storage;  ///< of each value's gradient, or `nothing`
-  int turning_point = 0;              ///< time of the loss: what outlives the time before it is kept for the backward pass
+  int turning_point = 0;  ///< time of the loss: what outlives the time before it is kept for the backward pass
 
   /// Elements of a storage for a workload.
-  static Extent elements(const Storage& storage, const Workload& workload) { return storage.shape.cols * storage.shape.row_count(workload); }
+  static Extent elements(const Storage& storage, const Workload& workload) {
+    return storage.shape.cols * storage.shape.row_count(workload);
+  }
 
   /// Elements of forward values that are still needed when the forward pass is over and the loss is not yet computed.
   Extent kept_elements(const Workload& workload) const {
@@ -40,8 +43,9 @@ struct Lifetimes {
   }
 };
 
-/// Derives lifetimes from a plan. Values are written in place where the operator allows it and nobody reads the old one again; the gradient of a
-/// residual connection shares the memory of what it passes on, unless one branch would overwrite it before the other has read it.
+/// Derives lifetimes from a plan. Values are written in place where the operator allows it and nobody reads the old one
+/// again; the gradient of a residual connection shares the memory of what it passes on, unless one branch would
+/// overwrite it before the other has read it.
 template <class P>
 class LifetimeAnalysis {
  public:
@@ -114,7 +118,9 @@ class LifetimeAnalysis {
       const int now = backward_time(step.op);
       for (std::size_t i = 0; i < node.inputs.size(); ++i) {
         const ValueId v = node.inputs[i];
-        if (((step.grad_inputs >> i) & 1U) == 0 || graph_.contribution(step.op, static_cast<int>(i)) == Write::accumulate) continue;
+        if (((step.grad_inputs >> i) & 1U) == 0 ||
+            graph_.contribution(step.op, static_cast<int>(i)) == Write::accumulate)
+          continue;
         int storage = Lifetimes::nothing;
         if (step.passes || step.in_place) {
           const ValueId y = node.outputs.front();
@@ -137,8 +143,8 @@ class LifetimeAnalysis {
   /// The gradient of v is read when v's producer runs backward.
   int read_time(ValueId v) const { return backward_time(graph_.value(v).producer); }
 
-  /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own. `first_write`: when v's is first
-  /// changed.
+  /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own.
+  /// `first_write`: when v's is first changed.
   bool can_share(ValueId v, ValueId y, int storage, int first_write) const {
     const auto writes_after = [&](ValueId w, int from, int until) {  // does w receive contributions in [from, until]?
       for (const auto& [op, input] : graph_.value(w).uses) {

@@ -58,7 +58,8 @@ Selection select_adapters(const TensorGraph<P>& graph) {
   return select_where(graph, [](const Parameter& p) { return p.is_adapter(); });
 }
 
-/// Whether `name` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in practice, never exponential.
+/// Whether `name` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in practice,
+/// never exponential.
 inline bool matches_glob(std::string_view pattern, std::string_view name) {
   std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
   while (n < name.size()) {
@@ -91,7 +92,8 @@ Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::stri
       matched = true;
     }
     if (!matched) {
-      throw ConfigError("select_listed", text("tensors: expected names or globs of the model's tensors, got ", pattern, ", which matches none; e.g. ",
+      throw ConfigError("select_listed", text("tensors: expected names or globs of the model's tensors, got ", pattern,
+                                              ", which matches none; e.g. ",
                                               graph.parameters().empty() ? "" : graph.parameters().front().name));
     }
   }

@@ -19,8 +19,8 @@ using ValueId = int;
 using OperatorId = int;
 using ParameterId = int;
 
-/// Where a parameter's first values come from: the model's checkpoint or, for one that is added to the model, zero, U(-b, b) with b = 1 /
-/// sqrt(columns), or the standard normal distribution.
+/// Where a parameter's first values come from: the model's checkpoint or, for one that is added to the model, zero,
+/// U(-b, b) with b = 1 / sqrt(columns), or the standard normal distribution.
 enum class FirstValues { checkpoint, zero, uniform, normal };
 
 /// A trainable tensor by the name it has in the checkpoint. Shape (out, in) or (n).
@@ -36,9 +36,10 @@ struct Parameter {
   Extent size() const { return rows() * cols(); }
 };
 
-/// A model as a directed acyclic graph: operators in the order of the forward pass, the values between them, and the named parameters they read.
-/// Structure only: no weights, no numbers of a batch. P is the policy, a Backend or anything that only knows costs.
-/// Parameters are numbered in the order they are declared, which is the checkpoint's. The last operator computes the loss.
+/// A model as a directed acyclic graph: operators in the order of the forward pass, the values between them, and the
+/// named parameters they read. Structure only: no weights, no numbers of a batch. P is the policy, a Backend or
+/// anything that only knows costs. Parameters are numbered in the order they are declared, which is the checkpoint's.
+/// The last operator computes the loss.
 template <class P>
 class TensorGraph {
  public:
@@ -64,16 +65,19 @@ class TensorGraph {
   /// Declares a parameter. Throws ConfigError if the name is taken.
   ParameterId parameter(std::string name, ParameterShape shape, FirstValues first_values = FirstValues::checkpoint) {
     const auto id = static_cast<ParameterId>(parameters_.size());
-    if (!by_name_.emplace(name, id).second) throw ConfigError("TensorGraph", text(name, ": expected a new parameter name, got one that is declared"));
+    if (!by_name_.emplace(name, id).second)
+      throw ConfigError("TensorGraph", text(name, ": expected a new parameter name, got one that is declared"));
     parameters_.push_back({std::move(name), std::move(shape), first_values});
     uses_.emplace_back();
     return id;
   }
 
-  /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has another shape than it expects,
-  /// ConfigError if its gradient parts name inputs, outputs, parameters or parts that are not there.
+  /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has
+  /// another shape than it expects, ConfigError if its gradient parts name inputs, outputs, parameters or parts that
+  /// are not there.
   template <class Op>
-  std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs, std::vector<ParameterId> parameters = {}) {
+  std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs,
+                           std::vector<ParameterId> parameters = {}) {
     auto erased = std::make_shared<ErasedOperator<Op, P>>(std::move(op));
     check_shapes(*erased, name, inputs, parameters);
     check_parts(*erased, name);
@@ -93,18 +97,25 @@ class TensorGraph {
     return outputs;
   }
 
-  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError, also for a parameter that no gradient can
-  /// reach: what is not trained stays outside of the graph.
+  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError, also for a
+  /// parameter that no gradient can reach: what is not trained stays outside of the graph.
   void finish() const {
-    if (operators_.empty() || !operators_.back().op->is_loss()) throw ConfigError("TensorGraph", "graph: expected the last operator to be a loss");
+    if (operators_.empty() || !operators_.back().op->is_loss())
+      throw ConfigError("TensorGraph", "graph: expected the last operator to be a loss");
     for (const auto& value : values_) {
       if (!value.shape.differentiable) continue;
       const auto& producer = operators_[static_cast<std::size_t>(value.producer)];
-      if (value.uses.empty()) throw ConfigError("TensorGraph", text(producer.name, ": expected its output to reach the loss, got no use of it"));
-      for (const auto& [id, input] : value.uses) {  // the last user's gradient is the first to come, all others are added to it
+      if (value.uses.empty())
+        throw ConfigError("TensorGraph",
+                          text(producer.name, ": expected its output to reach the loss, got no use of it"));
+      for (const auto& [id, input] :
+           value.uses) {  // the last user's gradient is the first to come, all others are added to it
         const int part = input_part(id, input);
-        if (part >= 0 && contribution(id, input) == Write::accumulate && !op(id).op->parts()[static_cast<std::size_t>(part)].adds) {
-          throw ConfigError("TensorGraph", text(op(id).name, ": expected an input with no later use, since its gradient cannot be added to others"));
+        if (part >= 0 && contribution(id, input) == Write::accumulate &&
+            !op(id).op->parts()[static_cast<std::size_t>(part)].adds) {
+          throw ConfigError(
+              "TensorGraph",
+              text(op(id).name, ": expected an input with no later use, since its gradient cannot be added to others"));
         }
       }
     }
@@ -134,16 +145,18 @@ class TensorGraph {
   /// The gradient part of an operator that belongs to one of its inputs, or -1.
   int input_part(OperatorId id, int input) const {
     const auto& parts = op(id).op->parts();
-    const auto found =
-        std::find_if(parts.begin(), parts.end(), [&](const GradPart& p) { return p.kind == GradPart::Kind::input && p.index == input; });
+    const auto found = std::find_if(parts.begin(), parts.end(), [&](const GradPart& p) {
+      return p.kind == GradPart::Kind::input && p.index == input;
+    });
     return found == parts.end() ? -1 : static_cast<int>(found - parts.begin());
   }
 
-  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last user that has one writes,
-  /// earlier ones add.
+  /// Whether the gradient that an operator contributes to one of its inputs replaces or adds to what is there: the last
+  /// user that has one writes, earlier ones add.
   Write contribution(OperatorId id, int input) const {
     const auto& uses = value(op(id).inputs[static_cast<std::size_t>(input)]).uses;
-    const auto last = std::find_if(uses.rbegin(), uses.rend(), [&](const auto& use) { return input_part(use.first, use.second) >= 0; });
+    const auto last = std::find_if(uses.rbegin(), uses.rend(),
+                                   [&](const auto& use) { return input_part(use.first, use.second) >= 0; });
     return last != uses.rend() && *last == std::pair(id, input) ? Write::overwrite : Write::accumulate;
   }
 
@@ -153,16 +166,19 @@ class TensorGraph {
   void check_shapes(const AnyOperator<P>& op, const std::string& name, const std::vector<ValueId>& inputs,
                     const std::vector<ParameterId>& parameters) const {
     const auto expected = op.input_shapes();
-    if (expected.size() != inputs.size()) throw ShapeError(name, text("inputs: expected ", expected.size(), ", got ", inputs.size()));
+    if (expected.size() != inputs.size())
+      throw ShapeError(name, text("inputs: expected ", expected.size(), ", got ", inputs.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i] < 0 || inputs[i] >= static_cast<ValueId>(values_.size())) throw ShapeError(name, text("input ", i, ": no such value"));
+      if (inputs[i] < 0 || inputs[i] >= static_cast<ValueId>(values_.size()))
+        throw ShapeError(name, text("input ", i, ": no such value"));
       if (value(inputs[i]).shape != expected[i]) {
-        throw ShapeError(name, text("input ", i, ": expected width ", expected[i].cols, " and the operator's kind of rows, got width ",
-                                    value(inputs[i]).shape.cols));
+        throw ShapeError(name, text("input ", i, ": expected width ", expected[i].cols,
+                                    " and the operator's kind of rows, got width ", value(inputs[i]).shape.cols));
       }
     }
     const auto shapes = op.parameter_shapes();
-    if (shapes.size() != parameters.size()) throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
+    if (shapes.size() != parameters.size())
+      throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       if (parameters[i] < 0 || parameters[i] >= static_cast<ParameterId>(parameters_.size()))
         throw ShapeError(name, text("parameter ", i, ": no such parameter"));
@@ -178,13 +194,17 @@ class TensorGraph {
     };
     const auto all = [](std::size_t count) { return static_cast<BitSet>((std::uint64_t{1} << count) - 1); };
     const auto& parts = op.parts();
-    const std::size_t inputs = op.input_shapes().size(), outputs = op.output_shapes().size(), parameters = op.parameter_shapes().size();
+    const std::size_t inputs = op.input_shapes().size(), outputs = op.output_shapes().size(),
+                      parameters = op.parameter_shapes().size();
     if (std::max({parts.size(), inputs, outputs}) > 32)
       throw ConfigError("TensorGraph", text(name, ": expected at most 32 parts, inputs or outputs"));
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const GradPart& part = parts[p];
-      const std::size_t count = part.kind == GradPart::Kind::input ? inputs : part.kind == GradPart::Kind::parameter ? parameters : 1;
-      expect(part, part.index >= 0 && static_cast<std::size_t>(part.index) < count, "the index of an input or parameter that the operator has");
+      const std::size_t count = part.kind == GradPart::Kind::input       ? inputs
+                                : part.kind == GradPart::Kind::parameter ? parameters
+                                                                         : 1;
+      expect(part, part.index >= 0 && static_cast<std::size_t>(part.index) < count,
+             "the index of an input or parameter that the operator has");
       expect(part, (part.after & ~all(p)) == 0, "to come behind the parts that it needs");
       expect(part, (part.keeps_inputs & ~all(inputs)) == 0, "to keep inputs that the operator has");
       expect(part, (part.keeps_outputs & ~all(outputs)) == 0, "to keep outputs that the operator has");
@@ -196,21 +216,26 @@ class TensorGraph {
     std::vector<bool> has_gradient(values_.size(), false);
     for (OperatorId id = static_cast<OperatorId>(operators_.size()); id-- > 0;) {
       const Operator& node = op(id);
-      const bool reached = node.op->is_loss() || std::any_of(node.outputs.begin(), node.outputs.end(),
-                                                             [&](ValueId output) { return has_gradient[static_cast<std::size_t>(output)]; });
+      const bool reached = node.op->is_loss() ||
+                           std::any_of(node.outputs.begin(), node.outputs.end(),
+                                       [&](ValueId output) { return has_gradient[static_cast<std::size_t>(output)]; });
       for (const GradPart& part : node.op->parts()) {
         if (part.kind == GradPart::Kind::shared) continue;
         const auto index = static_cast<std::size_t>(part.index);
-        if (reached && part.kind == GradPart::Kind::input) has_gradient[static_cast<std::size_t>(node.inputs[index])] = true;
+        if (reached && part.kind == GradPart::Kind::input)
+          has_gradient[static_cast<std::size_t>(node.inputs[index])] = true;
         if (!reached && part.kind == GradPart::Kind::parameter) {
-          throw ConfigError("TensorGraph", text(parameter(node.parameters[index]).name, ": expected a gradient to reach it, got ", node.name,
-                                                " none of whose outputs has one; what is not trained stays outside of the graph"));
+          throw ConfigError(
+              "TensorGraph",
+              text(parameter(node.parameters[index]).name, ": expected a gradient to reach it, got ", node.name,
+                   " none of whose outputs has one; what is not trained stays outside of the graph"));
         }
       }
     }
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       if (!uses_[p].empty()) continue;
-      throw ConfigError("TensorGraph", text(parameters_[p].name, ": expected a use of the parameter with a gradient, got none"));
+      throw ConfigError("TensorGraph",
+                        text(parameters_[p].name, ": expected a use of the parameter with a gradient, got none"));
     }
   }
 

@@ -4,7 +4,8 @@
 
 namespace greentrainer {
 
-/// I_k = - sum(dL/dw_k * dw_k) with the gradient at the present weights: half the cost of the paper's metric, blind to how updates interact.
+/// I_k = - sum(dL/dw_k * dw_k) with the gradient at the present weights: half the cost of the paper's metric, blind to
+/// how updates interact.
 template <Backend B>
 class FirstOrderImportance final : public Importance<B> {
  public:
@@ -18,7 +19,8 @@ class FirstOrderImportance final : public Importance<B> {
       TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
         const Tensor<B>& weights = c.parameters[id];
         c.backend.copy(updated.data(), weights.data(), weights.bytes());
-        c.optimizer.candidate(id, Matrix<T>(updated.data(), weights.rows(), weights.cols()), gradient, c.optimizer.peak_learning_rate());
+        c.optimizer.candidate(id, Matrix<T>(updated.data(), weights.rows(), weights.cols()), gradient,
+                              c.optimizer.peak_learning_rate());
         c.backend.update_dot(gradient.size(), gradient.data, updated.data(), weights.data(), sums.of(id));
       });
       c.executor.run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &sink);
@@ -29,7 +31,8 @@ class FirstOrderImportance final : public Importance<B> {
   }
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
-    return full_pass_flops(graph, workload) + workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+    return full_pass_flops(graph, workload) +
+           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
   }
   /// One tensor after its update.
   Extent scratch_elements(const TensorGraph<B>& graph) const override {

@@ -15,7 +15,8 @@
 
 namespace greentrainer {
 
-/// What an importance metric may look at. Weights may be moved while it runs, and are bit-identical afterwards; optimizer state is read only.
+/// What an importance metric may look at. Weights may be moved while it runs, and are bit-identical afterwards;
+/// optimizer state is read only.
 template <Backend B>
 struct ImportanceContext {
   B& backend;
@@ -28,7 +29,8 @@ struct ImportanceContext {
   std::uint64_t step = 0;  ///< of training, for metrics that draw random numbers
 };
 
-/// Says what training each parameter is worth: the paper's I, one number a parameter, larger is better, negative is never worth it.
+/// Says what training each parameter is worth: the paper's I, one number a parameter, larger is better, negative is
+/// never worth it.
 template <Backend B>
 class Importance {
  public:
@@ -47,7 +49,8 @@ class Importance {
 template <class P>
 Flops full_pass_flops(const TensorGraph<P>& graph, const Workload& workload) {
   const ExactCost<P> cost;
-  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost), workload);
+  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost),
+                  workload);
 }
 
 template <class P>
@@ -61,7 +64,9 @@ Extent parameter_elements(const TensorGraph<P>& graph) {
 template <Backend B>
 class ParameterSums {
  public:
-  ParameterSums(B& backend, std::size_t parameters) : sums_(backend, 1, static_cast<Extent>(parameters)) { sums_.zero(); }
+  ParameterSums(B& backend, std::size_t parameters) : sums_(backend, 1, static_cast<Extent>(parameters)) {
+    sums_.zero();
+  }
   double* of(ParameterId id) { return sums_.data() + id; }
   std::vector<double> download() const { return sums_.download(); }
 

@@ -4,13 +4,15 @@
 
 namespace greentrainer {
 
-/// The paper's metric: I_k = - sum(dL/dw_k * dw_k), where dw_k is the update that the optimizer would make and dL/dw_k is taken at the updated
-/// weights: the first-order increase of the loss from undoing tensor k's update alone (arXiv 2309.13192, section 3.2).
+/// The paper's metric: I_k = - sum(dL/dw_k * dw_k), where dw_k is the update that the optimizer would make and dL/dw_k
+/// is taken at the updated weights: the first-order increase of the loss from undoing tensor k's update alone (arXiv
+/// 2309.13192, section 3.2).
 ///
-/// Two full passes a batch. In the first, every tensor is moved as soon as its gradient is complete; in the second, its gradient is multiplied with
-/// the move; no two operators' gradients are held together, and one saved copy of the weights brings all back. Updates are priced at the schedule's
-/// peak learning rate, so that importances of different rounds compare, with the tensor's own optimizer state where it has one; a tensor without is
-/// priced at its first step, from zero moments.
+/// Two full passes a batch. In the first, every tensor is moved as soon as its gradient is complete; in the second, its
+/// gradient is multiplied with the move; no two operators' gradients are held together, and one saved copy of the
+/// weights brings all back. Updates are priced at the schedule's peak learning rate, so that importances of different
+/// rounds compare, with the tensor's own optimizer state where it has one; a tensor without is priced at its first
+/// step, from zero moments.
 template <Backend B>
 class LossIncreaseImportance final : public Importance<B> {
  public:
@@ -40,7 +42,8 @@ class LossIncreaseImportance final : public Importance<B> {
   }
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
-    return 2 * full_pass_flops(graph, workload) + workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+    return 2 * full_pass_flops(graph, workload) +
+           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
   }
   bool saves_weights() const override { return true; }
 

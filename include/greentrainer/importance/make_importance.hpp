@@ -13,13 +13,15 @@
 namespace greentrainer {
 
 /// What make_importance knows.
-inline constexpr std::array importance_names = {"paper", "paper-per-weight", "first-order", "gradient-norm", "magnitude", "random"};
+inline constexpr std::array importance_names = {"paper",         "paper-per-weight", "first-order",
+                                                "gradient-norm", "magnitude",        "random"};
 
 /// The metric of a name. Throws UsageError for any that importance_names do not have.
 template <Backend B>
 std::unique_ptr<Importance<B>> make_importance(std::string_view name) {
   if (name == "paper") return std::make_unique<LossIncreaseImportance<B>>();
-  if (name == "paper-per-weight") return std::make_unique<PerWeightImportance<B>>(std::make_unique<LossIncreaseImportance<B>>());
+  if (name == "paper-per-weight")
+    return std::make_unique<PerWeightImportance<B>>(std::make_unique<LossIncreaseImportance<B>>());
   if (name == "first-order") return std::make_unique<FirstOrderImportance<B>>();
   if (name == "gradient-norm") return std::make_unique<GradientNormImportance<B>>();
   if (name == "magnitude") return std::make_unique<MagnitudeImportance<B>>();

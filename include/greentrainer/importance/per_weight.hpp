@@ -7,8 +7,8 @@
 
 namespace greentrainer {
 
-/// Another metric, divided by the number of a tensor's weights: what a weight of it is worth on average. Asks whether a metric that adds up over
-/// weights favours large tensors.
+/// Another metric, divided by the number of a tensor's weights: what a weight of it is worth on average. Asks whether a
+/// metric that adds up over weights favours large tensors.
 template <Backend B>
 class PerWeightImportance final : public Importance<B> {
  public:
@@ -16,7 +16,8 @@ class PerWeightImportance final : public Importance<B> {
 
   std::vector<double> evaluate(ImportanceContext<B>& context) const override {
     std::vector<double> importance = metric_->evaluate(context);
-    for (std::size_t i = 0; i < importance.size(); ++i) importance[i] /= static_cast<double>(context.graph.parameters()[i].size());
+    for (std::size_t i = 0; i < importance.size(); ++i)
+      importance[i] /= static_cast<double>(context.graph.parameters()[i].size());
     return importance;
   }
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {

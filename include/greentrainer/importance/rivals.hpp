@@ -16,8 +16,9 @@ class GradientNormImportance final : public Importance<B> {
     std::vector<double> importance(c.graph.parameters().size(), 0.0);
     for (const Batch& batch : c.batches) {
       ParameterSums<B> squares(c.backend, importance.size());
-      TransientGradients<B> sink(
-          c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) { c.backend.sum_of_squares(gradient.size(), gradient.data, squares.of(id)); });
+      TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
+        c.backend.sum_of_squares(gradient.size(), gradient.data, squares.of(id));
+      });
       c.executor.run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &sink);
       const std::vector<double> sums = squares.download();
       for (std::size_t i = 0; i < sums.size(); ++i) importance[i] += std::sqrt(sums[i]);
@@ -42,7 +43,9 @@ class MagnitudeImportance final : public Importance<B> {
     for (double& value : importance) value = std::sqrt(value);
     return importance;
   }
-  Flops flops(const TensorGraph<B>& graph, const Workload&, const Optimizer<B>&) const override { return 2 * parameter_elements(graph); }
+  Flops flops(const TensorGraph<B>& graph, const Workload&, const Optimizer<B>&) const override {
+    return 2 * parameter_elements(graph);
+  }
 };
 
 /// Uniform in (0, 1], from the seed and the step: what a metric must beat.

@@ -13,14 +13,16 @@ namespace greentrainer {
 
 namespace detail {
 
-/// A name beside `target` that no other writer uses: the process and a count tell them apart. Hidden, so that globs pass over it.
+/// A name beside `target` that no other writer uses: the process and a count tell them apart. Hidden, so that globs
+/// pass over it.
 inline std::filesystem::path sibling_of(const std::filesystem::path& target, std::string_view kind) {
   static std::atomic<unsigned> count{0};
   const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
   return folder / text('.', target.filename().string(), '.', kind, '-', ::getpid(), '-', count++);
 }
 
-/// Makes a rename or the contents of a folder survive a power cut. Some file systems cannot, which is no reason to fail.
+/// Makes a rename or the contents of a folder survive a power cut. Some file systems cannot, which is no reason to
+/// fail.
 inline void sync_folder(const std::filesystem::path& folder) {
   const FileDescriptor descriptor(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (descriptor) ::fsync(descriptor.get());
@@ -28,12 +30,13 @@ inline void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace detail
 
-/// Writes a file beside its target and puts it in place at `commit`. Until then, and if anything fails, the target is what it was.
-/// Without a commit the written bytes are removed.
+/// Writes a file beside its target and puts it in place at `commit`. Until then, and if anything fails, the target is
+/// what it was. Without a commit the written bytes are removed.
 class AtomicFile {
  public:
   /// Throws SaveError if nothing can be written beside `target`.
-  explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)), temporary_(detail::sibling_of(target_, "tmp")) {
+  explicit AtomicFile(std::filesystem::path target)
+      : target_(std::move(target)), temporary_(detail::sibling_of(target_, "tmp")) {
     file_ = detail::FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (!file_) fail("expected to create a file beside it");
   }

@@ -11,7 +11,8 @@
 
 namespace greentrainer {
 
-/// The weights of a Hugging Face model folder: `model.safetensors`, or the files that `model.safetensors.index.json` lists.
+/// The weights of a Hugging Face model folder: `model.safetensors`, or the files that `model.safetensors.index.json`
+/// lists.
 class Checkpoint {
  public:
   /// Opens and checks all files. Throws LoadError; for a folder with pickle files alone it says how to convert them.
@@ -62,8 +63,8 @@ class Checkpoint {
   const SafetensorsFile& file_of(std::string_view name) const {
     const auto found = where_.find(name);
     if (found == where_.end()) {
-      throw LoadError("load_checkpoint",
-                      text(folder_.string(), ": expected tensor ", name, ", got a checkpoint without it (it has ", where_.size(), " others)"));
+      throw LoadError("load_checkpoint", text(folder_.string(), ": expected tensor ", name,
+                                              ", got a checkpoint without it (it has ", where_.size(), " others)"));
     }
     return files_[found->second];
   }
@@ -73,7 +74,8 @@ class Checkpoint {
     for (const auto& tensor : files_.back().tensors()) {
       const auto [other, fresh] = where_.emplace(tensor.name, files_.size() - 1);
       if (!fresh) {
-        throw LoadError("load_checkpoint", text(files_.back().path().string(), ", tensor ", tensor.name, ": expected it in one file, got it in ",
+        throw LoadError("load_checkpoint", text(files_.back().path().string(), ", tensor ", tensor.name,
+                                                ": expected it in one file, got it in ",
                                                 files_[other->second].path().filename().string(), " too"));
       }
     }
@@ -84,25 +86,29 @@ class Checkpoint {
     const Json index = read_json_file(path);
     const auto map = index.is_object() ? index.find("weight_map") : index.end();
     if (!index.is_object() || map == index.end() || !map->is_object() || map->empty()) {
-      throw LoadError("load_checkpoint", text(path.string(), ": expected an object \"weight_map\" from tensor to file, got none"));
+      throw LoadError("load_checkpoint",
+                      text(path.string(), ": expected an object \"weight_map\" from tensor to file, got none"));
     }
     std::map<std::string, std::size_t> opened;
     for (const auto& [name, file] : map->items()) {
       const auto file_name = file.is_string() ? file.template get<std::string>() : std::string();
       if (!is_plain_name(file_name)) {
-        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected the name of a file in the same folder, got ",
-                                                file.dump(-1, ' ', true).substr(0, 80)));
+        throw LoadError("load_checkpoint",
+                        text(path.string(), ", tensor ", name, ": expected the name of a file in the same folder, got ",
+                             file.dump(-1, ' ', true).substr(0, 80)));
       }
       if (opened.emplace(file_name, files_.size()).second) open(file_name);
       if (!files_[opened.at(file_name)].contains(name)) {
-        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected it in ", file_name, ", got a file without it"));
+        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected it in ", file_name,
+                                                ", got a file without it"));
       }
     }
   }
 
   /// An index comes from strangers: it must not make us read elsewhere.
   static bool is_plain_name(const std::string& name) {
-    return !name.empty() && name != "." && name != ".." && name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+    return !name.empty() && name != "." && name != ".." &&
+           name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
   }
 
   [[noreturn]] void refuse_other_formats() const {
@@ -114,12 +120,16 @@ class Checkpoint {
           "load_checkpoint",
           text(folder, ": expected model.safetensors, got ", entry.path().filename().string(),
                ", a pickle file, which can run code when it is read; ",
-               "convert a folder you trust with: python3 -c \"from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; i='", folder,
+               "convert a folder you trust with: python3 -c \"from transformers import AutoModelForCausalLM as M, "
+               "AutoTokenizer as T; i='",
+               folder,
                "'; o=i.rstrip('/')+'-safetensors'; M.from_pretrained(i).save_pretrained(o, safe_serialization=True); ",
                "T.from_pretrained(i).save_pretrained(o)\""));
     }
-    throw LoadError("load_checkpoint",
-                    text(folder_.string(), ": expected model.safetensors or model.safetensors.index.json, got neither; is this a model folder?"));
+    throw LoadError(
+        "load_checkpoint",
+        text(folder_.string(),
+             ": expected model.safetensors or model.safetensors.index.json, got neither; is this a model folder?"));
   }
 
   std::filesystem::path folder_;

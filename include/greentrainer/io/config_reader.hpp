@@ -17,17 +17,21 @@
 
 namespace greentrainer {
 
-/// Reads the fields of a model's config.json and remembers which ones were looked at, so that a field that nobody understands can be
-/// refused instead of ignored. A field that is null counts as absent, as in transformers. Every error is a ConfigError that names file and field.
+/// Reads the fields of a model's config.json and remembers which ones were looked at, so that a field that nobody
+/// understands can be refused instead of ignored. A field that is null counts as absent, as in transformers. Every
+/// error is a ConfigError that names file and field.
 class ConfigReader {
  public:
   /// `source` is the file's name, for errors. Throws ConfigError unless `object` is a JSON object.
   ConfigReader(Json object, std::string source) : object_(std::move(object)), source_(std::move(source)) {
-    if (!object_.is_object()) throw ConfigError("config", text(source_, ": expected a JSON object, got ", object_.type_name()));
+    if (!object_.is_object())
+      throw ConfigError("config", text(source_, ": expected a JSON object, got ", object_.type_name()));
   }
 
   /// Reads a file such as config.json. Throws LoadError or ConfigError.
-  static ConfigReader from_file(const std::filesystem::path& path) { return {read_json_file(path, Bytes{16} << 20), path.string()}; }
+  static ConfigReader from_file(const std::filesystem::path& path) {
+    return {read_json_file(path, Bytes{16} << 20), path.string()};
+  }
 
   const std::string& source() const { return source_; }
 
@@ -41,13 +45,14 @@ class ConfigReader {
     return value->is_string() ? value->get<std::string>().empty() : value->is_structured() && value->empty();
   }
 
-  /// A field that must be there, as bool, an integer, a floating-point number, std::string, or std::vector of one of them. Floating-point
-  /// numbers are finite.
+  /// A field that must be there, as bool, an integer, a floating-point number, std::string, or std::vector of one of
+  /// them. Floating-point numbers are finite.
   template <class T>
   T get(std::string_view key) const {
     const Json* value = find(key);
     if (value == nullptr)
-      throw ConfigError("config", text(subject(key), "expected ", type_text<T>(), ", got nothing; is this the model's config.json?"));
+      throw ConfigError(
+          "config", text(subject(key), "expected ", type_text<T>(), ", got nothing; is this the model's config.json?"));
     return convert<T>(key, *value);
   }
 
@@ -59,7 +64,9 @@ class ConfigReader {
   }
 
   /// An integer in [1, max].
-  Extent positive(std::string_view key, Extent max = std::numeric_limits<Index>::max()) const { return in_range(key, get<Extent>(key), max); }
+  Extent positive(std::string_view key, Extent max = std::numeric_limits<Index>::max()) const {
+    return in_range(key, get<Extent>(key), max);
+  }
   Extent positive_or(std::string_view key, Extent fallback, Extent max = std::numeric_limits<Index>::max()) const {
     return has(key) ? positive(key, max) : fallback;
   }
@@ -69,13 +76,15 @@ class ConfigReader {
   void expect_value(std::string_view key, const T& allowed) const {
     const Json* value = find(key);
     if (value == nullptr || *value == Json(allowed)) return;
-    throw ConfigError("config", text(subject(key), "expected ", Json(allowed).dump(), ", got ", shown(*value), "; other values are not supported"));
+    throw ConfigError("config", text(subject(key), "expected ", Json(allowed).dump(), ", got ", shown(*value),
+                                     "; other values are not supported"));
   }
 
   /// A field whose presence (other than null) we cannot honour.
   void refuse(std::string_view key, std::string_view why) const {
     const Json* value = find(key);
-    if (value != nullptr) throw ConfigError("config", text(subject(key), "expected nothing, got ", shown(*value), "; ", why));
+    if (value != nullptr)
+      throw ConfigError("config", text(subject(key), "expected nothing, got ", shown(*value), "; ", why));
   }
 
   /// Fields that do not change the mathematics (names, dropout while it is off, settings of generation).
@@ -132,7 +141,8 @@ class ConfigReader {
     if constexpr (std::is_same_v<T, bool>) {
       if (value.is_boolean()) return value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
-      if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) return static_cast<T>(value.get<std::uint64_t>());
+      if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>()))
+        return static_cast<T>(value.get<std::uint64_t>());
       if (value.is_number_integer() && !value.is_number_unsigned() && std::in_range<T>(value.get<std::int64_t>())) {
         return static_cast<T>(value.get<std::int64_t>());
       }
@@ -151,7 +161,8 @@ class ConfigReader {
   }
 
   Extent in_range(std::string_view key, Extent value, Extent max) const {
-    if (value < 1 || value > max) throw ConfigError("config", text(subject(key), "expected an integer from 1 to ", max, ", got ", value));
+    if (value < 1 || value > max)
+      throw ConfigError("config", text(subject(key), "expected an integer from 1 to ", max, ", got ", value));
     return value;
   }
 

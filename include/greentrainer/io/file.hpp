@@ -63,17 +63,20 @@ inline std::string read_file(const std::filesystem::path& path, Bytes limit = By
   while (true) {
     const auto got = ::read(file.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw LoadError("read_file", text(path.string(), ": expected to read on, got \"", detail::errno_text(), "\""));
+    if (got < 0)
+      throw LoadError("read_file", text(path.string(), ": expected to read on, got \"", detail::errno_text(), "\""));
     if (got == 0) return contents;
     contents.append(buffer, 0, static_cast<std::size_t>(got));
     if (static_cast<Bytes>(contents.size()) > limit) {
-      throw LoadError("read_file", text(path.string(), ": expected at most ", limit, " bytes, got more; is this the right file?"));
+      throw LoadError("read_file",
+                      text(path.string(), ": expected at most ", limit, " bytes, got more; is this the right file?"));
     }
   }
 }
 
-/// A regular file mapped into memory, read only: pages come from disk when they are first looked at. Another program that cuts the file
-/// short meanwhile makes reads beyond its new end fatal (SIGBUS), as with every mapping; replacing it by a rename does no harm.
+/// A regular file mapped into memory, read only: pages come from disk when they are first looked at. Another program
+/// that cuts the file short meanwhile makes reads beyond its new end fatal (SIGBUS), as with every mapping; replacing
+/// it by a rename does no harm.
 class MappedFile {
  public:
   /// Throws LoadError if the file cannot be opened or mapped.
@@ -87,13 +90,16 @@ class MappedFile {
     if (size_ == 0) return;  // mmap refuses empty files
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (address == MAP_FAILED) {
-      throw LoadError("MappedFile", text(path_.string(), ": expected to map ", size_, " bytes, got \"", detail::errno_text(), "\""));
+      throw LoadError("MappedFile",
+                      text(path_.string(), ": expected to map ", size_, " bytes, got \"", detail::errno_text(), "\""));
     }
     data_ = static_cast<const std::byte*>(address);
   }
 
   MappedFile(MappedFile&& other) noexcept
-      : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+      : path_(std::move(other.path_)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
   MappedFile& operator=(MappedFile&& other) noexcept {
     std::swap(path_, other.path_);
     std::swap(data_, other.data_);

@@ -12,7 +12,8 @@
 
 namespace greentrainer {
 
-static_assert(std::endian::native == std::endian::little, "checkpoints are little endian; a big-endian host needs byte swaps here");
+static_assert(std::endian::native == std::endian::little,
+              "checkpoints are little endian; a big-endian host needs byte swaps here");
 
 namespace detail {
 
@@ -36,14 +37,15 @@ void encode_as(std::span<const T> values, std::span<std::byte> bytes, Convert co
 inline void check_codec_size(std::size_t bytes, std::size_t values, DType dtype) {
   const auto each = static_cast<std::size_t>(size_of(dtype));
   if (bytes / each != values || bytes % each != 0) {
-    throw ShapeError("float_codec", text(name_of(dtype), ": expected ", values, " values of ", each, " bytes, got ", bytes, " bytes"));
+    throw ShapeError("float_codec",
+                     text(name_of(dtype), ": expected ", values, " values of ", each, " bytes, got ", bytes, " bytes"));
   }
 }
 
 }  // namespace detail
 
-/// Numbers out of a checkpoint's bytes. `values` has one place for each number in `bytes`. Widening is exact, narrowing rounds to nearest.
-/// Throws ShapeError if the sizes do not fit.
+/// Numbers out of a checkpoint's bytes. `values` has one place for each number in `bytes`. Widening is exact, narrowing
+/// rounds to nearest. Throws ShapeError if the sizes do not fit.
 template <std::floating_point T>
 void decode_floats(DType dtype, std::span<const std::byte> bytes, std::span<T> values) {
   detail::check_codec_size(bytes.size(), values.size(), dtype);
@@ -55,16 +57,20 @@ void decode_floats(DType dtype, std::span<const std::byte> bytes, std::span<T> v
   }
 }
 
-/// Numbers into a checkpoint's bytes, rounded to nearest, ties to even (double to 16 bits goes through float). Throws ShapeError if the
-/// sizes do not fit.
+/// Numbers into a checkpoint's bytes, rounded to nearest, ties to even (double to 16 bits goes through float). Throws
+/// ShapeError if the sizes do not fit.
 template <std::floating_point T>
 void encode_floats(DType dtype, std::span<const T> values, std::span<std::byte> bytes) {
   detail::check_codec_size(bytes.size(), values.size(), dtype);
   switch (dtype) {
     case DType::float64: return detail::encode_as<double>(values, bytes, [](T v) { return static_cast<double>(v); });
     case DType::float32: return detail::encode_as<float>(values, bytes, [](T v) { return static_cast<float>(v); });
-    case DType::float16: return detail::encode_as<std::uint16_t>(values, bytes, [](T v) { return float_to_float16(static_cast<float>(v)); });
-    case DType::bfloat16: return detail::encode_as<std::uint16_t>(values, bytes, [](T v) { return float_to_bfloat16(static_cast<float>(v)); });
+    case DType::float16:
+      return detail::encode_as<std::uint16_t>(values, bytes,
+                                              [](T v) { return float_to_float16(static_cast<float>(v)); });
+    case DType::bfloat16:
+      return detail::encode_as<std::uint16_t>(values, bytes,
+                                              [](T v) { return float_to_bfloat16(static_cast<float>(v)); });
   }
 }
 

@@ -18,7 +18,8 @@ namespace greentrainer {
 
 using Json = nlohmann::json;
 
-/// Keeps the order of its keys, for files that are read, changed and written back. Searches keys one by one: for small objects.
+/// Keeps the order of its keys, for files that are read, changed and written back. Searches keys one by one: for small
+/// objects.
 using OrderedJson = nlohmann::ordered_json;
 
 /// Nesting beyond this is refused: no file we read comes near it, and deep nesting is how small files exhaust a stack.
@@ -47,8 +48,9 @@ inline void check_json_depth(std::string_view text, std::string_view source) {
       in_string = true;
     } else if (c == '[' || c == '{') {
       if (++depth > max_json_depth) {
-        throw LoadError("parse_json", greentrainer::text(source, ", line ", json_line_of(text, i), ": expected JSON nested at most ", max_json_depth,
-                                                         " deep, got more; is the file damaged?"));
+        throw LoadError("parse_json",
+                        greentrainer::text(source, ", line ", json_line_of(text, i), ": expected JSON nested at most ",
+                                           max_json_depth, " deep, got more; is the file damaged?"));
       }
     } else if ((c == ']' || c == '}') && depth > 0) {
       --depth;
@@ -56,8 +58,8 @@ inline void check_json_depth(std::string_view text, std::string_view source) {
   }
 }
 
-/// Passes over a text and looks at its keys alone. (A parse with a callback would do, if it did not look through all of an object or array again
-/// whenever something in it ends.)
+/// Passes over a text and looks at its keys alone. (A parse with a callback would do, if it did not look through all of
+/// an object or array again whenever something in it ends.)
 template <class J>
 class JsonKeyCheck : public nlohmann::json_sax<J> {
  public:
@@ -72,7 +74,8 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
       throw LoadError("parse_json", text(source_, ": expected every key once in an object, got \"", key, "\" twice"));
     }
     if (std::is_same_v<J, OrderedJson> && keys_.back().size() > max_ordered_json_keys) {
-      throw LoadError("parse_json", text(source_, ": expected at most ", max_ordered_json_keys, " keys in an object, got more"));
+      throw LoadError("parse_json",
+                      text(source_, ": expected at most ", max_ordered_json_keys, " keys in an object, got more"));
     }
     return true;
   }
@@ -100,8 +103,8 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
 
 }  // namespace detail
 
-/// Parses one JSON value. `source_name` says where the text is from, for errors. A repeated key in an object is an error: readers differ in
-/// which of the two they take. Throws LoadError naming source, line and byte.
+/// Parses one JSON value. `source_name` says where the text is from, for errors. A repeated key in an object is an
+/// error: readers differ in which of the two they take. Throws LoadError naming source, line and byte.
 template <class J = Json>
 J parse_json(std::string_view text, std::string_view source_name) {
   detail::check_json_depth(text, source_name);
@@ -110,11 +113,12 @@ J parse_json(std::string_view text, std::string_view source_name) {
   try {
     return J::parse(text.begin(), text.end());
   } catch (const typename J::parse_error& error) {
-    throw LoadError("parse_json",
-                    greentrainer::text(source_name, ", line ", detail::json_line_of(text, error.byte), ": expected JSON, got something else at byte ",
-                                       error.byte, "; is the file truncated or not JSON?"));
+    throw LoadError("parse_json", greentrainer::text(source_name, ", line ", detail::json_line_of(text, error.byte),
+                                                     ": expected JSON, got something else at byte ", error.byte,
+                                                     "; is the file truncated or not JSON?"));
   } catch (const typename J::exception&) {  // numbers beyond double
-    throw LoadError("parse_json", greentrainer::text(source_name, ": expected JSON with numbers in range, got one beyond it"));
+    throw LoadError("parse_json",
+                    greentrainer::text(source_name, ": expected JSON with numbers in range, got one beyond it"));
   }
 }
 

@@ -11,19 +11,22 @@
 
 namespace greentrainer {
 
-/// Walks the fields of a protocol-buffers message in the order they lie in its bytes. What a field means is the caller's to say; every
-/// length is checked against the bytes there are, and nothing is allocated for it. Source: protobuf.dev, "Encoding".
+/// Walks the fields of a protocol-buffers message in the order they lie in its bytes. What a field means is the
+/// caller's to say; every length is checked against the bytes there are, and nothing is allocated for it. Source:
+/// protobuf.dev, "Encoding".
 class ProtobufReader {
  public:
   /// `bytes`, which must outlive this, are a whole file; `source` names it in errors.
   ProtobufReader(std::string_view bytes, std::string source) : ProtobufReader(bytes, bytes, std::move(source)) {}
 
-  /// Goes to the next field; false at the end. Throws LoadError naming the byte: a field that is cut off, a number or kind that does not exist.
+  /// Goes to the next field; false at the end. Throws LoadError naming the byte: a field that is cut off, a number or
+  /// kind that does not exist.
   bool next() {
     if (at_ == bytes_.size()) return false;
     const std::uint64_t key = varint();
     number_ = key >> 3;
-    if (number_ == 0 || number_ > max_number) fail(text("expected a field number from 1 to ", max_number, ", got ", number_));
+    if (number_ == 0 || number_ > max_number)
+      fail(text("expected a field number from 1 to ", max_number, ", got ", number_));
     integer_ = 0;
     value_ = {};
     switch (kind_ = static_cast<Kind>(key & 7U)) {
@@ -32,7 +35,8 @@ class ProtobufReader {
       case Kind::fixed32: integer_ = fixed(4); return true;
       case Kind::bytes: {
         const std::uint64_t length = varint();
-        if (length > bytes_.size() - at_) fail(text("expected ", length, " bytes of field ", number_, ", got ", bytes_.size() - at_));
+        if (length > bytes_.size() - at_)
+          fail(text("expected ", length, " bytes of field ", number_, ", got ", bytes_.size() - at_));
         value_ = bytes_.substr(at_, static_cast<std::size_t>(length));
         at_ += value_.size();
         return true;
@@ -44,7 +48,8 @@ class ProtobufReader {
   /// Of the field that next() went to.
   std::uint64_t number() const { return number_; }
 
-  // Its value, by the type that its message declares. `name` is for errors: LoadError where the value is of another type.
+  // Its value, by the type that its message declares. `name` is for errors: LoadError where the value is of another
+  // type.
 
   /// Bytes and texts; whether it is UTF-8 is not looked at.
   std::string_view bytes(std::string_view name) const {
@@ -85,10 +90,16 @@ class ProtobufReader {
   }
 
  private:
-  enum class Kind : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };  // wire types; 3 and 4, groups, are of the past
+  enum class Kind : std::uint8_t {
+    varint = 0,
+    fixed64 = 1,
+    bytes = 2,
+    fixed32 = 5
+  };  // wire types; 3 and 4, groups, are of the past
   static constexpr std::uint64_t max_number = (std::uint64_t{1} << 29) - 1;
 
-  ProtobufReader(std::string_view file, std::string_view bytes, std::string source) : file_(file), bytes_(bytes), source_(std::move(source)) {}
+  ProtobufReader(std::string_view file, std::string_view bytes, std::string source)
+      : file_(file), bytes_(bytes), source_(std::move(source)) {}
 
   /// Seven bits a byte, the lowest first; the high bit says that more follow.
   std::uint64_t varint() {
@@ -105,9 +116,11 @@ class ProtobufReader {
 
   /// Little-endian.
   std::uint64_t fixed(std::size_t size) {
-    if (size > bytes_.size() - at_) fail(text("expected ", size, " bytes of field ", number_, ", got ", bytes_.size() - at_));
+    if (size > bytes_.size() - at_)
+      fail(text("expected ", size, " bytes of field ", number_, ", got ", bytes_.size() - at_));
     std::uint64_t value = 0;
-    for (std::size_t i = 0; i < size; ++i) value |= std::uint64_t{static_cast<unsigned char>(bytes_[at_ + i])} << (8 * i);
+    for (std::size_t i = 0; i < size; ++i)
+      value |= std::uint64_t{static_cast<unsigned char>(bytes_[at_ + i])} << (8 * i);
     at_ += size;
     return value;
   }

@@ -18,8 +18,9 @@
 
 namespace greentrainer {
 
-/// A safetensors file, mapped: 8 bytes with the length of a JSON header, the header, the tensors' bytes. Opening it checks everything the
-/// format promises (https://github.com/huggingface/safetensors): sizes, offsets, no overlap, no gap, nothing left over.
+/// A safetensors file, mapped: 8 bytes with the length of a JSON header, the header, the tensors' bytes. Opening it
+/// checks everything the format promises (https://github.com/huggingface/safetensors): sizes, offsets, no overlap, no
+/// gap, nothing left over.
 class SafetensorsFile {
  public:
   /// The longest header the format allows, bytes.
@@ -33,9 +34,11 @@ class SafetensorsFile {
       fail(text("expected 8 bytes with the header's length, got a file of ", bytes.size(), " bytes; is it truncated?"));
     std::memcpy(&header_size, bytes.data(), sizeof header_size);
     if (header_size > max_header)
-      fail(text("expected a header of at most ", max_header, " bytes, got ", header_size, "; is this a safetensors file?"));
+      fail(text("expected a header of at most ", max_header, " bytes, got ", header_size,
+                "; is this a safetensors file?"));
     if (header_size > bytes.size() - sizeof header_size) {
-      fail(text("expected a header of ", header_size, " bytes, got ", bytes.size() - sizeof header_size, " bytes; is the file truncated?"));
+      fail(text("expected a header of ", header_size, " bytes, got ", bytes.size() - sizeof header_size,
+                " bytes; is the file truncated?"));
     }
     const auto header = bytes.subspan(sizeof header_size, static_cast<std::size_t>(header_size));
     data_ = bytes.subspan(sizeof header_size + header.size());
@@ -59,7 +62,8 @@ class SafetensorsFile {
   /// Throws LoadError for a name that is not there.
   const TensorInfo& info(std::string_view name) const {
     const auto found = index_.find(name);
-    if (found == index_.end()) fail(text("tensor ", name, ": expected it in the file, got ", tensors_.size(), " others"));
+    if (found == index_.end())
+      fail(text("tensor ", name, ": expected it in the file, got ", tensors_.size(), " others"));
     return tensors_[found->second];
   }
 
@@ -69,24 +73,28 @@ class SafetensorsFile {
     return data_.subspan(tensor.begin, tensor.end - tensor.begin);
   }
 
-  /// The tensor's numbers, converted. `values` has one place for each element. Throws LoadError if they are not floating-point numbers,
-  /// ShapeError if `values` is of another size.
+  /// The tensor's numbers, converted. `values` has one place for each element. Throws LoadError if they are not
+  /// floating-point numbers, ShapeError if `values` is of another size.
   template <std::floating_point T>
   void read_as(std::string_view name, std::span<T> values) const {
     const auto& tensor = info(name);
     if (!tensor.dtype) fail(text("tensor ", name, ": expected F64, F32, F16 or BF16, got ", tensor.dtype_name));
     if (static_cast<Extent>(values.size()) != tensor.elements()) {
-      throw ShapeError("safetensors", text(path().string(), ", tensor ", name, ": expected ", values.size(), " elements, got ", tensor.elements(),
-                                           " of shape ", shape_text(tensor.shape)));
+      throw ShapeError("safetensors",
+                       text(path().string(), ", tensor ", name, ": expected ", values.size(), " elements, got ",
+                            tensor.elements(), " of shape ", shape_text(tensor.shape)));
     }
     decode_floats(*tensor.dtype, raw(name), values);
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const { throw LoadError("safetensors", text(path().string(), ": ", what)); }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw LoadError("safetensors", text(path().string(), ": ", what));
+  }
 
   void read_header(std::string_view header) {
-    if (header.empty() || header.front() != '{') fail("expected a header that begins with {; is this a safetensors file?");
+    if (header.empty() || header.front() != '{')
+      fail("expected a header that begins with {; is this a safetensors file?");
     const Json json = parse_json(header, path().string() + " (header)");
     for (const auto& [name, entry] : json.items()) {
       if (name == "__metadata__") {
@@ -108,13 +116,16 @@ class SafetensorsFile {
   TensorInfo read_tensor(const std::string& name, const Json& entry) const {
     const auto field = [&](const char* key) -> const Json& {
       const auto found = entry.is_object() ? entry.find(key) : entry.end();
-      if (!entry.is_object() || found == entry.end()) fail(text("tensor ", name, ": expected dtype, shape and data_offsets, got no ", key));
+      if (!entry.is_object() || found == entry.end())
+        fail(text("tensor ", name, ": expected dtype, shape and data_offsets, got no ", key));
       return *found;
     };
     const auto natural = [&](const Json& value, const char* what) {
       // Bounded by Extent so that no later arithmetic on one of them can overflow.
-      if (!value.is_number_unsigned() || value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<Extent>::max())) {
-        fail(text("tensor ", name, ": expected ", what, " of integers from 0 to 2^63 - 1, got ", value.dump(-1, ' ', true).substr(0, 40)));
+      if (!value.is_number_unsigned() ||
+          value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<Extent>::max())) {
+        fail(text("tensor ", name, ": expected ", what, " of integers from 0 to 2^63 - 1, got ",
+                  value.dump(-1, ' ', true).substr(0, 40)));
       }
       return value.get<std::uint64_t>();
     };
@@ -122,20 +133,23 @@ class SafetensorsFile {
     TensorInfo tensor;
     tensor.name = name;
     tensor.file = path();
-    if (!field("dtype").is_string()) fail(text("tensor ", name, ": expected a dtype such as \"F32\", got ", field("dtype").type_name()));
+    if (!field("dtype").is_string())
+      fail(text("tensor ", name, ": expected a dtype such as \"F32\", got ", field("dtype").type_name()));
     tensor.dtype_name = field("dtype").get<std::string>();
     tensor.dtype = dtype_from_safetensors(tensor.dtype_name);
 
-    if (!field("shape").is_array()) fail(text("tensor ", name, ": expected a shape such as [768, 768], got ", field("shape").type_name()));
+    if (!field("shape").is_array())
+      fail(text("tensor ", name, ": expected a shape such as [768, 768], got ", field("shape").type_name()));
     for (const Json& extent : field("shape")) tensor.shape.push_back(static_cast<Extent>(natural(extent, "a shape")));
 
     const Json& offsets = field("data_offsets");
-    if (!offsets.is_array() || offsets.size() != 2) fail(text("tensor ", name, ": expected data_offsets [begin, end], got something else"));
+    if (!offsets.is_array() || offsets.size() != 2)
+      fail(text("tensor ", name, ": expected data_offsets [begin, end], got something else"));
     const auto begin = natural(offsets[0], "data_offsets");
     const auto end = natural(offsets[1], "data_offsets");
     if (begin > end || end > data_.size()) {
-      fail(text("tensor ", name, ": expected data_offsets within the file's ", data_.size(), " bytes of data, got [", begin, ", ", end,
-                "]; is the file truncated?"));
+      fail(text("tensor ", name, ": expected data_offsets within the file's ", data_.size(), " bytes of data, got [",
+                begin, ", ", end, "]; is the file truncated?"));
     }
     tensor.begin = static_cast<std::size_t>(begin);
     tensor.end = static_cast<std::size_t>(end);
@@ -143,8 +157,8 @@ class SafetensorsFile {
     const auto element_size = safetensors_element_size(tensor.dtype_name);
     const auto bytes = checked_bytes(tensor.shape, element_size.value_or(1));
     if (!bytes || (element_size && *bytes != end - begin)) {
-      fail(text("tensor ", name, ": expected ", bytes ? std::to_string(*bytes) : "fewer than 2^63", " bytes for shape ", shape_text(tensor.shape),
-                " of ", tensor.dtype_name, ", got ", end - begin, " bytes"));
+      fail(text("tensor ", name, ": expected ", bytes ? std::to_string(*bytes) : "fewer than 2^63", " bytes for shape ",
+                shape_text(tensor.shape), " of ", tensor.dtype_name, ", got ", end - begin, " bytes"));
     }
     return tensor;
   }
@@ -157,11 +171,13 @@ class SafetensorsFile {
     std::size_t covered = 0;
     for (const auto& tensor : tensors_) {
       if (tensor.begin != covered) {
-        fail(text("tensor ", tensor.name, ": expected its data to begin at byte ", covered, ", where the tensor before it ends, got ", tensor.begin));
+        fail(text("tensor ", tensor.name, ": expected its data to begin at byte ", covered,
+                  ", where the tensor before it ends, got ", tensor.begin));
       }
       covered = tensor.end;
     }
-    if (covered != data_.size()) fail(text("expected ", covered, " bytes of data, got ", data_.size(), "; is the file damaged?"));
+    if (covered != data_.size())
+      fail(text("expected ", covered, " bytes of data, got ", data_.size(), "; is the file damaged?"));
   }
 
   MappedFile file_;

@@ -20,8 +20,8 @@ namespace greentrainer {
 /// Takes the next bytes of a tensor.
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 
-/// A tensor to be written: what the header says of it, and a function that hands its bytes over, in as many pieces as it likes, when its
-/// turn comes. So a checkpoint is written without ever being in memory as a whole.
+/// A tensor to be written: what the header says of it, and a function that hands its bytes over, in as many pieces as
+/// it likes, when its turn comes. So a checkpoint is written without ever being in memory as a whole.
 struct TensorToWrite {
   std::string name;
   std::string dtype_name;  ///< as safetensors spells it
@@ -36,7 +36,8 @@ struct TensorToWrite {
   /// Numbers, stored as `dtype`. `values` must live until it is written.
   template <std::floating_point T>
   static TensorToWrite values_of(std::string name, DType dtype, std::vector<Extent> shape, std::span<const T> values) {
-    return {std::move(name), std::string(safetensors_name(dtype)), std::move(shape), [dtype, values](const ByteSink& sink) {
+    return {std::move(name), std::string(safetensors_name(dtype)), std::move(shape),
+            [dtype, values](const ByteSink& sink) {
               constexpr std::size_t chunk = std::size_t{1} << 18;
               for (std::size_t i = 0; i < values.size(); i += chunk)
                 sink(encode_floats(dtype, values.subspan(i, std::min(chunk, values.size() - i))));
@@ -44,8 +45,9 @@ struct TensorToWrite {
   }
 };
 
-/// Writes a safetensors file with the tensors in the order given. The file appears at `path` only when all of it is on disk. Throws SaveError
-/// (a tensor that hands over another number of bytes than its shape says, a name twice, a disk that is full), leaving what was there.
+/// Writes a safetensors file with the tensors in the order given. The file appears at `path` only when all of it is on
+/// disk. Throws SaveError (a tensor that hands over another number of bytes than its shape says, a name twice, a disk
+/// that is full), leaving what was there.
 inline void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
   const auto fail = [&](const auto&... parts) { throw SaveError("write_safetensors", text(path.string(), parts...)); };
@@ -60,8 +62,10 @@ inline void write_safetensors(const std::filesystem::path& path, const std::vect
     const auto element_size = safetensors_element_size(tensor.dtype_name);
     if (!element_size) fail(", tensor ", tensor.name, ": expected a safetensors dtype, got ", tensor.dtype_name);
     const auto bytes = checked_bytes(tensor.shape, *element_size);
-    if (!bytes) fail(", tensor ", tensor.name, ": expected a shape that fits into memory, got ", shape_text(tensor.shape));
-    const Json entry = {{"dtype", tensor.dtype_name}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
+    if (!bytes)
+      fail(", tensor ", tensor.name, ": expected a shape that fits into memory, got ", shape_text(tensor.shape));
+    const Json entry = {
+        {"dtype", tensor.dtype_name}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
     header += (sizes.empty() ? "" : ",") + Json(tensor.name).dump() + ":" + entry.dump();
     sizes.push_back(*bytes);
     offset += *bytes;
@@ -83,8 +87,8 @@ inline void write_safetensors(const std::filesystem::path& path, const std::vect
       file.write(bytes);
     });
     if (too_many || left != 0) {
-      fail(", tensor ", tensors[i].name, ": expected ", sizes[i], " bytes for shape ", shape_text(tensors[i].shape), ", got ",
-           too_many ? std::string("more") : std::to_string(sizes[i] - left));
+      fail(", tensor ", tensors[i].name, ": expected ", sizes[i], " bytes for shape ", shape_text(tensors[i].shape),
+           ", got ", too_many ? std::string("more") : std::to_string(sizes[i] - left));
     }
   }
   file.commit();

@@ -88,7 +88,8 @@ constexpr std::optional<std::size_t> safetensors_element_size(std::string_view n
 constexpr std::optional<std::size_t> checked_bytes(const std::vector<Extent>& shape, std::size_t element_size) {
   constexpr auto max = static_cast<std::size_t>(std::numeric_limits<Extent>::max());
   std::size_t product = element_size;
-  bool empty = false;  // a zero extent makes nothing of the others, however large, but they are still checked one by one
+  bool empty =
+      false;  // a zero extent makes nothing of the others, however large, but they are still checked one by one
   for (Extent extent : shape) {
     if (extent < 0) return std::nullopt;
     if (extent == 0) {

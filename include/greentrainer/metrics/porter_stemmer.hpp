@@ -11,7 +11,8 @@ namespace greentrainer {
 
 namespace porter {
 
-/// For each letter whether it is a consonant: none of a, e, i, o, u, and no y behind a consonant. Digits count as consonants.
+/// For each letter whether it is a consonant: none of a, e, i, o, u, and no y behind a consonant. Digits count as
+/// consonants.
 inline std::vector<bool> consonants(std::string_view word) {
   std::vector<bool> flags;
   for (const char c : word) {
@@ -41,7 +42,8 @@ inline bool ends_in_double_consonant(std::string_view word) {
   return n >= 2 && word[n - 1] == word[n - 2] && consonants(word).back();
 }
 
-/// Porter's *o: consonant, vowel, consonant other than w, x, y ("hop"); and, in nltk, a word of just a vowel and a consonant.
+/// Porter's *o: consonant, vowel, consonant other than w, x, y ("hop"); and, in nltk, a word of just a vowel and a
+/// consonant.
 inline bool ends_in_short_syllable(std::string_view word) {
   const std::vector<bool> consonant = consonants(word);
   const std::size_t n = word.size();
@@ -55,7 +57,8 @@ struct Rule {
   std::string_view suffix, replacement;
 };
 
-/// Of the first rule whose suffix the word has: applies it if `condition(stem, rule)` holds. No further rule is tried either way.
+/// Of the first rule whose suffix the word has: applies it if `condition(stem, rule)` holds. No further rule is tried
+/// either way.
 template <class Condition>
 void apply_first(std::string& word, std::span<const Rule> rules, Condition condition) {
   for (const Rule& rule : rules) {
@@ -101,15 +104,19 @@ inline void step_1c(std::string& word) {
 }
 
 inline void step_2(std::string& word) {
-  constexpr std::array rules = {Rule{"ational", "ate"}, Rule{"tional", "tion"}, Rule{"enci", "ence"}, Rule{"anci", "ance"}, Rule{"izer", "ize"},
-                                Rule{"bli", "ble"},     Rule{"alli", "al"},     Rule{"entli", "ent"}, Rule{"eli", "e"},     Rule{"ousli", "ous"},
-                                Rule{"ization", "ize"}, Rule{"ation", "ate"},   Rule{"ator", "ate"},  Rule{"alism", "al"},  Rule{"iveness", "ive"},
-                                Rule{"fulness", "ful"}, Rule{"ousness", "ous"}, Rule{"aliti", "al"},  Rule{"iviti", "ive"}, Rule{"biliti", "ble"},
-                                Rule{"fulli", "ful"},   Rule{"logi", "log"}};
+  constexpr std::array rules = {
+      Rule{"ational", "ate"}, Rule{"tional", "tion"}, Rule{"enci", "ence"},   Rule{"anci", "ance"},
+      Rule{"izer", "ize"},    Rule{"bli", "ble"},     Rule{"alli", "al"},     Rule{"entli", "ent"},
+      Rule{"eli", "e"},       Rule{"ousli", "ous"},   Rule{"ization", "ize"}, Rule{"ation", "ate"},
+      Rule{"ator", "ate"},    Rule{"alism", "al"},    Rule{"iveness", "ive"}, Rule{"fulness", "ful"},
+      Rule{"ousness", "ous"}, Rule{"aliti", "al"},    Rule{"iviti", "ive"},   Rule{"biliti", "ble"},
+      Rule{"fulli", "ful"},   Rule{"logi", "log"}};
   // nltk: what -alli leaves goes through the step again (conditionalli, conditional, condition).
-  if (word.ends_with("alli") && measure(std::string_view(word).substr(0, word.size() - 4)) > 0) word.resize(word.size() - 2);
+  if (word.ends_with("alli") && measure(std::string_view(word).substr(0, word.size() - 4)) > 0)
+    word.resize(word.size() - 2);
   apply_first(word, rules, [](std::string_view stem, const Rule& rule) {
-    if (rule.suffix == "logi") return measure(std::string(stem) + "l") > 0;  // nltk: the l belongs to the stem, so that geo- will do
+    if (rule.suffix == "logi")
+      return measure(std::string(stem) + "l") > 0;  // nltk: the l belongs to the stem, so that geo- will do
     return measure(stem) > 0;
   });
 }
@@ -121,10 +128,11 @@ inline void step_3(std::string& word) {
 }
 
 inline void step_4(std::string& word) {
-  constexpr std::array rules = {Rule{"al", ""},   Rule{"ance", ""}, Rule{"ence", ""}, Rule{"er", ""},    Rule{"ic", ""},
-                                Rule{"able", ""}, Rule{"ible", ""}, Rule{"ant", ""},  Rule{"ement", ""}, Rule{"ment", ""},
-                                Rule{"ent", ""},  Rule{"ion", ""},  Rule{"ou", ""},   Rule{"ism", ""},   Rule{"ate", ""},
-                                Rule{"iti", ""},  Rule{"ous", ""},  Rule{"ive", ""},  Rule{"ize", ""}};
+  constexpr std::array rules = {Rule{"al", ""},    Rule{"ance", ""}, Rule{"ence", ""}, Rule{"er", ""},
+                                Rule{"ic", ""},    Rule{"able", ""}, Rule{"ible", ""}, Rule{"ant", ""},
+                                Rule{"ement", ""}, Rule{"ment", ""}, Rule{"ent", ""},  Rule{"ion", ""},
+                                Rule{"ou", ""},    Rule{"ism", ""},  Rule{"ate", ""},  Rule{"iti", ""},
+                                Rule{"ous", ""},   Rule{"ive", ""},  Rule{"ize", ""}};
   apply_first(word, rules, [](std::string_view stem, const Rule& rule) {
     return measure(stem) > 1 && (rule.suffix != "ion" || stem.back() == 's' || stem.back() == 't');
   });
@@ -142,17 +150,19 @@ inline void step_5(std::string& word) {
 
 }  // namespace porter
 
-/// The stem of a lower-case word, letter by letter as nltk's PorterStemmer in its default mode: Porter, "An algorithm for suffix stripping",
-/// Program 14.3 (1980), with nltk's own rules and irregular forms. ROUGE counts on these.
+/// The stem of a lower-case word, letter by letter as nltk's PorterStemmer in its default mode: Porter, "An algorithm
+/// for suffix stripping", Program 14.3 (1980), with nltk's own rules and irregular forms. ROUGE counts on these.
 inline std::string porter_stem(std::string word) {
   struct Irregular {
     std::string_view form, stem;
   };
   constexpr std::array irregular = {
-      Irregular{"sky", "sky"},        Irregular{"skies", "sky"},       Irregular{"dying", "die"},        Irregular{"lying", "lie"},
-      Irregular{"tying", "tie"},      Irregular{"news", "news"},       Irregular{"innings", "inning"},   Irregular{"inning", "inning"},
-      Irregular{"outings", "outing"}, Irregular{"outing", "outing"},   Irregular{"cannings", "canning"}, Irregular{"canning", "canning"},
-      Irregular{"howe", "howe"},      Irregular{"proceed", "proceed"}, Irregular{"exceed", "exceed"},    Irregular{"succeed", "succeed"}};
+      Irregular{"sky", "sky"},        Irregular{"skies", "sky"},        Irregular{"dying", "die"},
+      Irregular{"lying", "lie"},      Irregular{"tying", "tie"},        Irregular{"news", "news"},
+      Irregular{"innings", "inning"}, Irregular{"inning", "inning"},    Irregular{"outings", "outing"},
+      Irregular{"outing", "outing"},  Irregular{"cannings", "canning"}, Irregular{"canning", "canning"},
+      Irregular{"howe", "howe"},      Irregular{"proceed", "proceed"},  Irregular{"exceed", "exceed"},
+      Irregular{"succeed", "succeed"}};
   for (const Irregular& entry : irregular) {
     if (word == entry.form) return std::string(entry.stem);
   }

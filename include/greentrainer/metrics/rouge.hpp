@@ -34,7 +34,7 @@ struct RougeScore {
 struct RougeScores {
   RougeScore rouge1, rouge2;  ///< shared words, shared pairs of words
   RougeScore rouge_l;         ///< longest common subsequence of the whole texts
-  RougeScore rouge_lsum;      ///< union of those of each reference sentence with all predicted ones; sentences are lines
+  RougeScore rouge_lsum;  ///< union of those of each reference sentence with all predicted ones; sentences are lines
 };
 
 namespace rouge {
@@ -97,8 +97,8 @@ inline RougeScore summary_level(const std::vector<Words>& reference, const std::
 
 }  // namespace rouge
 
-/// Scores a prediction against one reference. `stem`: words are reduced to their stems first (use_stemmer of rouge-score, which papers report).
-/// O(words of the reference x words of the prediction).
+/// Scores a prediction against one reference. `stem`: words are reduced to their stems first (use_stemmer of
+/// rouge-score, which papers report). O(words of the reference x words of the prediction).
 inline RougeScores rouge_scores(std::string_view reference, std::string_view prediction, bool stem = true) {
   const rouge::Words expected = rouge_tokens(reference, stem), got = rouge_tokens(prediction, stem);
   return {.rouge1 = rouge::n_grams(expected, got, 1),
@@ -107,14 +107,16 @@ inline RougeScores rouge_scores(std::string_view reference, std::string_view pre
           .rouge_lsum = rouge::summary_level(rouge::lines(reference, stem), rouge::lines(prediction, stem))};
 }
 
-/// The same against several references: for each kind of score that of the reference with the highest f, the first of equals. Throws DataError
-/// without a reference.
-inline RougeScores rouge_scores(std::span<const std::string> references, std::string_view prediction, bool stem = true) {
+/// The same against several references: for each kind of score that of the reference with the highest f, the first of
+/// equals. Throws DataError without a reference.
+inline RougeScores rouge_scores(std::span<const std::string> references, std::string_view prediction,
+                                bool stem = true) {
   if (references.empty()) throw DataError("rouge_scores", "references: expected at least one, got none");
   RougeScores best = rouge_scores(references.front(), prediction, stem);
   for (const std::string& reference : references.subspan(1)) {
     const RougeScores scores = rouge_scores(reference, prediction, stem);
-    for (const auto kind : {&RougeScores::rouge1, &RougeScores::rouge2, &RougeScores::rouge_l, &RougeScores::rouge_lsum}) {
+    for (const auto kind :
+         {&RougeScores::rouge1, &RougeScores::rouge2, &RougeScores::rouge_l, &RougeScores::rouge_lsum}) {
       if ((scores.*kind).f > (best.*kind).f) best.*kind = scores.*kind;
     }
   }

@@ -14,15 +14,16 @@ namespace greentrainer {
 
 namespace squad {
 
-/// The words of an answer as SQuAD's official script compares them: lower case, ASCII punctuation deleted, then "a", "an" and "the" as words of
-/// their own deleted, split at white space. Throws DataError for a text that is not UTF-8.
+/// The words of an answer as SQuAD's official script compares them: lower case, ASCII punctuation deleted, then "a",
+/// "an" and "the" as words of their own deleted, split at white space. Throws DataError for a text that is not UTF-8.
 inline std::vector<std::string> answer_words(std::string_view answer) {
   if (const auto at = find_invalid_utf8(answer); at != std::string_view::npos) {
     throw DataError("squad", text("answer: expected UTF-8, got something else at byte ", at));
   }
   std::string bare;
   for (const char c : lower_case(answer)) {
-    const bool punctuation = (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    const bool punctuation =
+        (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
     if (!punctuation) bare += c;
   }
   static const Regex article(R"((?<![\p{L}\p{N}])(?:a|an|the)(?![\p{L}\p{N}]))", "squad");
@@ -61,7 +62,8 @@ struct AnswerScore {
   double f1 = 0;           ///< of the words both have
 };
 
-/// SQuAD's exact match and F1, as its official scripts compute them; where neither answer has a word left, both are 1, as since version 2.0.
+/// SQuAD's exact match and F1, as its official scripts compute them; where neither answer has a word left, both are 1,
+/// as since version 2.0.
 inline AnswerScore answer_score(std::string_view reference, std::string_view prediction) {
   const std::vector<std::string> expected = squad::answer_words(reference), got = squad::answer_words(prediction);
   AnswerScore score{.exact_match = expected == got ? 1.0 : 0.0};

@@ -15,7 +15,8 @@
 
 namespace greentrainer {
 
-/// The graph of an architecture with what the options add. Throws ConfigError if the architecture's graph() takes none and there is something to add.
+/// The graph of an architecture with what the options add. Throws ConfigError if the architecture's graph() takes none
+/// and there is something to add.
 template <class P, class Architecture>
 TensorGraph<P> graph_of(const Architecture& architecture, const GraphOptions& options) {
   if constexpr (requires { architecture.template graph<P>(options); }) {
@@ -23,7 +24,8 @@ TensorGraph<P> graph_of(const Architecture& architecture, const GraphOptions& op
   } else {
     if (options.has_adapters() || options.dropout > 0) {
       throw ConfigError("adapters",
-                        text(Architecture::model_type, ": expected an architecture whose graph() takes GraphOptions, got one that does not"));
+                        text(Architecture::model_type,
+                             ": expected an architecture whose graph() takes GraphOptions, got one that does not"));
     }
     return architecture.template graph<P>();
   }
@@ -36,8 +38,8 @@ ModelFacts facts_of(const Architecture& architecture, const GraphOptions& option
   ModelFacts facts = facts_of(architecture);
   if (!options.has_adapters()) return facts;
   if (options.prefix_tokens >= facts.max_positions) {
-    throw ConfigError("adapters",
-                      text("prefix tokens: expected fewer than the model's ", facts.max_positions, " positions, got ", options.prefix_tokens));
+    throw ConfigError("adapters", text("prefix tokens: expected fewer than the model's ", facts.max_positions,
+                                       " positions, got ", options.prefix_tokens));
   }
   facts.max_positions -= options.prefix_tokens;
   facts.full_cost = full_fine_tuning_cost(graph_of<B>(architecture, {.dropout = options.dropout}), ExactCost<B>{});
@@ -78,7 +80,8 @@ std::optional<LoraMatrices> lora_of(const TensorGraph<P>& graph, ParameterId wei
   return LoraMatrices{*a, *b};
 }
 
-/// A parameter's values on the host; those of a weight with LoRA's matrices beside it with scale * B A added, so that it does without them.
+/// A parameter's values on the host; those of a weight with LoRA's matrices beside it with scale * B A added, so that
+/// it does without them.
 template <Backend B>
 std::vector<typename B::Scalar> merged_values(const Model<B>& model, ParameterId id, double scale) {
   using T = typename B::Scalar;

@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// BLOOM and BLOOMZ: ALiBi instead of positions, a layer norm on the embedding, one projection for queries, keys and values (side by side in each
-/// head), biases everywhere, tied head.
+/// BLOOM and BLOOMZ: ALiBi instead of positions, a layer norm on the embedding, one projection for queries, keys and
+/// values (side by side in each head), biases everywhere, tied head.
 struct Bloom {
   static constexpr std::string_view model_type = "bloom";
 
@@ -22,7 +22,8 @@ struct Bloom {
   bool apply_residual_connection_post_layernorm = false;
   bool tie_word_embeddings = true;
 
-  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
+  /// is not here.
   static Bloom read(const ConfigReader& config) {
     Bloom c;
     c.vocab_size = config.positive("vocab_size");
@@ -35,8 +36,8 @@ struct Bloom {
     c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
     config.expect_value("n_inner", 4 * c.hidden_size);
     config.expect_value("slow_but_exact", false);  // leaves biases out
-    config.ignore({"seq_length", "offset_alibi", "pretraining_tp", "attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion",
-                   "skip_bias_add", "skip_bias_add_qkv"});
+    config.ignore({"seq_length", "offset_alibi", "pretraining_tp", "attention_softmax_in_fp32", "bias_dropout_fusion",
+                   "masked_softmax_fusion", "skip_bias_add", "skip_bias_add_qkv"});
     finish_config(config);
     return c;
   }
@@ -79,7 +80,9 @@ struct Bloom {
     const Extent head_dim = hidden_size / n_head;
     const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
     const auto norm = [&](const std::string& name, ValueId x) { return b.layer_norm(name, x, layer_norm_epsilon); };
-    const auto residual_of = [&](ValueId x, ValueId normed) { return apply_residual_connection_post_layernorm ? normed : x; };
+    const auto residual_of = [&](ValueId x, ValueId normed) {
+      return apply_residual_connection_post_layernorm ? normed : x;
+    };
     ValueId x = b.embedding("transformer.word_embeddings", Rows::decoder_tokens, Embedding::Source::token_ids);
     x = norm("transformer.word_embeddings_layernorm", x);
     for (Extent i = 0; i < n_layer; ++i) {
@@ -87,11 +90,15 @@ struct Bloom {
       const ValueId h = norm(layer + "input_layernorm", x);
       const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h, 3 * hidden_size, true);
       const ValueId a =
-          b.linear(layer + "self_attention.dense", b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
+          b.linear(layer + "self_attention.dense",
+                   b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
       x = b.residual(layer + "attention_residual", residual_of(x, h), a);
       const ValueId n = norm(layer + "post_attention_layernorm", x);
-      const ValueId m = b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true), Activation::gelu_tanh);
-      x = b.residual(layer + "mlp_residual", residual_of(x, n), b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
+      const ValueId m =
+          b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true),
+                     Activation::gelu_tanh);
+      x = b.residual(layer + "mlp_residual", residual_of(x, n),
+                     b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
     }
     x = norm("transformer.ln_f", b.gather_labelled("labelled_rows", x));
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "transformer.word_embeddings.weight" : "lm_head.weight");

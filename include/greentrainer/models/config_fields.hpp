@@ -8,8 +8,9 @@
 
 namespace greentrainer {
 
-/// Deals with what all architectures' config.json files have in common: fields that do not change a training step are passed over, fields that do and
-/// are known are held to the value implemented here, and whatever has not been read after that is refused by name. To be called last.
+/// Deals with what all architectures' config.json files have in common: fields that do not change a training step are
+/// passed over, fields that do and are known are held to the value implemented here, and whatever has not been read
+/// after that is refused by name. To be called last.
 inline void finish_config(const ConfigReader& config) {
   config.refuse("quantization_config", "quantised weights are not supported; save the model dequantised");
   config.refuse("auto_map", "models that bring their own code are not supported");
@@ -19,26 +20,30 @@ inline void finish_config(const ConfigReader& config) {
   config.expect_value("pruned_heads", Json::object());
   config.expect_value("layerdrop", 0.0);
   config.expect_value("output_scale", 1.0);
-  config.ignore({// what it is called and where it comes from
-                 "_name_or_path", "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "transformers.js_config", "prefix",
-                 "task_specific_params", "finetuning_task", "problem_type", "torchscript", "_commit_hash", "name_or_path",
-                 // initialisation, dropout (off unless asked for), and what a forward call returns
-                 "initializer_range", "init_std", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "use_cache",
-                 "output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate", "output_scores", "gradient_checkpointing",
-                 "use_bfloat16", "attn_implementation", "_attn_implementation", "_attn_implementation_autoset", "chunk_size_feed_forward",
-                 "tie_encoder_decoder", "is_encoder_decoder", "tokenizer_class", "id2label", "label2id", "num_labels", "classifier_dropout",
-                 "sep_token_id", "decoder_start_token_id", "unk_token_id",
-                 // settings of generation
-                 "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "min_length", "do_sample", "early_stopping", "num_beams",
-                 "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty",
-                 "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "forced_bos_token_id",
-                 "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens",
-                 "tf_legacy_loss"});
+  config.ignore(
+      {// what it is called and where it comes from
+       "_name_or_path", "architectures", "model_type", "transformers_version", "torch_dtype", "dtype",
+       "transformers.js_config", "prefix", "task_specific_params", "finetuning_task", "problem_type", "torchscript",
+       "_commit_hash", "name_or_path",
+       // initialisation, dropout (off unless asked for), and what a forward call returns
+       "initializer_range", "init_std", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout",
+       "use_cache", "output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate",
+       "output_scores", "gradient_checkpointing", "use_bfloat16", "attn_implementation", "_attn_implementation",
+       "_attn_implementation_autoset", "chunk_size_feed_forward", "tie_encoder_decoder", "is_encoder_decoder",
+       "tokenizer_class", "id2label", "label2id", "num_labels", "classifier_dropout", "sep_token_id",
+       "decoder_start_token_id", "unk_token_id",
+       // settings of generation
+       "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "min_length", "do_sample", "early_stopping",
+       "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p",
+       "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
+       "num_return_sequences", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
+       "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "tf_legacy_loss"});
   const auto unread = config.unread();
   if (!unread.empty()) {
-    throw ConfigError("config", text(config.source(), ", field \"", unread.front(),
-                                     "\": expected a field whose meaning is known for this model_type, got an unknown one; ",
-                                     "it may change the mathematics, so it is not ignored: remove it if it does not"));
+    throw ConfigError("config",
+                      text(config.source(), ", field \"", unread.front(),
+                           "\": expected a field whose meaning is known for this model_type, got an unknown one; ",
+                           "it may change the mathematics, so it is not ignored: remove it if it does not"));
   }
 }
 
@@ -59,7 +64,8 @@ inline Activation activation_named(const ConfigReader& config, std::string_view 
   if (name == "gelu") return Activation::gelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   if (name == "silu" || name == "swish") return Activation::silu;
-  throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
+  throw ConfigError("config", text(config.source(), ", field \"", field,
+                                   "\": expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
 }
 inline Activation activation_from(const ConfigReader& config, std::string_view field, const std::string& fallback) {
   return activation_named(config, field, config.get_or<std::string>(field, fallback));
@@ -68,22 +74,26 @@ inline Activation activation_from(const ConfigReader& config, std::string_view f
 /// A norm's epsilon: 0 to 1. More leaves nothing of the values.
 inline double epsilon_from(const ConfigReader& config, std::string_view field, double fallback) {
   const double epsilon = config.get_or<double>(field, fallback);
-  if (epsilon < 0 || epsilon > 1) throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 to 1, got ", epsilon));
+  if (epsilon < 0 || epsilon > 1)
+    throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 to 1, got ", epsilon));
   return epsilon;
 }
 
 /// Throws if heads of this size are wider together than a model may be.
-inline void require_width(const ConfigReader& config, std::string_view what, Extent heads, std::string_view size, Extent head_size, Extent most) {
+inline void require_width(const ConfigReader& config, std::string_view what, Extent heads, std::string_view size,
+                          Extent head_size, Extent most) {
   if (heads > most / head_size) {
-    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most, " columns with ", size, " = ", head_size,
-                                     ", got ", heads, " heads"));
+    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most,
+                                     " columns with ", size, " = ", head_size, ", got ", heads, " heads"));
   }
 }
 
 /// Throws unless `heads` divides `width`.
-inline void require_divisible(const ConfigReader& config, std::string_view what, Extent width, std::string_view by, Extent heads) {
+inline void require_divisible(const ConfigReader& config, std::string_view what, Extent width, std::string_view by,
+                              Extent heads) {
   if (width % heads != 0) {
-    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected a multiple of ", by, " = ", heads, ", got ", width));
+    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected a multiple of ", by, " = ",
+                                     heads, ", got ", width));
   }
 }
 

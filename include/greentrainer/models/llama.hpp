@@ -8,7 +8,8 @@
 
 namespace greentrainer {
 
-/// Llama and what shares its shape (SmolLM2, TinyStories): RMS norm, rotary positions, SwiGLU, grouped-query attention, tied or untied head.
+/// Llama and what shares its shape (SmolLM2, TinyStories): RMS norm, rotary positions, SwiGLU, grouped-query attention,
+/// tied or untied head.
 struct Llama {
   static constexpr std::string_view model_type = "llama";
 
@@ -26,7 +27,8 @@ struct Llama {
   bool mlp_bias = false;
   bool tie_word_embeddings = false;
 
-  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
+  /// is not here.
   static Llama read(const ConfigReader& config) {
     Llama c;
     c.vocab_size = config.positive("vocab_size");
@@ -35,8 +37,10 @@ struct Llama {
     c.num_hidden_layers = config.positive("num_hidden_layers", max_layers);
     c.num_attention_heads = config.positive("num_attention_heads", c.hidden_size);
     c.num_key_value_heads = config.positive_or("num_key_value_heads", c.num_attention_heads, c.num_attention_heads);
-    require_divisible(config, "num_attention_heads", c.num_attention_heads, "num_key_value_heads", c.num_key_value_heads);
-    if (!config.has("head_dim")) require_divisible(config, "hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
+    require_divisible(config, "num_attention_heads", c.num_attention_heads, "num_key_value_heads",
+                      c.num_key_value_heads);
+    if (!config.has("head_dim"))
+      require_divisible(config, "hidden_size", c.hidden_size, "num_attention_heads", c.num_attention_heads);
     c.head_dim = config.positive_or("head_dim", c.hidden_size / c.num_attention_heads, max_width);
     require_width(config, "num_attention_heads", c.num_attention_heads, "head_dim", c.head_dim, max_width);
     require_divisible(config, "head_dim", c.head_dim, "the two halves of a rotary embedding", 2);
@@ -68,13 +72,19 @@ struct Llama {
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
       const ValueId h = b.rms_norm(layer + "input_layernorm", x, rms_norm_eps);
-      const ValueId q = b.rotary(layer + "self_attn.q_rotary",
-                                 b.linear(layer + "self_attn.q_proj", h, num_attention_heads * head_dim, attention_bias), head_dim, rope_theta);
-      const ValueId k = b.rotary(layer + "self_attn.k_rotary",
-                                 b.linear(layer + "self_attn.k_proj", h, num_key_value_heads * head_dim, attention_bias), head_dim, rope_theta);
+      const ValueId q =
+          b.rotary(layer + "self_attn.q_rotary",
+                   b.linear(layer + "self_attn.q_proj", h, num_attention_heads * head_dim, attention_bias), head_dim,
+                   rope_theta);
+      const ValueId k =
+          b.rotary(layer + "self_attn.k_rotary",
+                   b.linear(layer + "self_attn.k_proj", h, num_key_value_heads * head_dim, attention_bias), head_dim,
+                   rope_theta);
       const ValueId v = b.linear(layer + "self_attn.v_proj", h, num_key_value_heads * head_dim, attention_bias);
-      const ValueId a = b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
-      x = b.residual(layer + "attention_residual", x, b.linear(layer + "self_attn.o_proj", a, hidden_size, attention_bias));
+      const ValueId a =
+          b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
+      x = b.residual(layer + "attention_residual", x,
+                     b.linear(layer + "self_attn.o_proj", a, hidden_size, attention_bias));
       const ValueId n = b.rms_norm(layer + "post_attention_layernorm", x, rms_norm_eps);
       const ValueId gate = b.linear(layer + "mlp.gate_proj", n, intermediate_size, mlp_bias);
       const ValueId up = b.linear(layer + "mlp.up_proj", n, intermediate_size, mlp_bias);
@@ -101,9 +111,12 @@ struct Llama {
       section->expect_value("type", "default");
       section->expect_value("partial_rotary_factor", 1.0);
       theta = section->get_or<double>("rope_theta", theta);
-      if (!section->unread().empty()) section->refuse(section->unread().front(), "scaled rotary frequencies are not supported");
+      if (!section->unread().empty())
+        section->refuse(section->unread().front(), "scaled rotary frequencies are not supported");
     }
-    if (theta <= 0) throw ConfigError("config", text(config.source(), ", field \"rope_theta\": expected a positive number, got ", theta));
+    if (theta <= 0)
+      throw ConfigError("config",
+                        text(config.source(), ", field \"rope_theta\": expected a positive number, got ", theta));
     return theta;
   }
 

@@ -17,7 +17,8 @@ struct ModelFacts {
   Extent max_positions = 0;
   std::vector<std::string> layer_prefixes;       ///< of the parameters' names, from the input to the output
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
-  std::optional<LinearCost> full_cost = {};      ///< of full fine-tuning, where the graph has more than the model: that of the model alone
+  std::optional<LinearCost> full_cost =
+      {};  ///< of full fine-tuning, where the graph has more than the model: that of the model alone
 };
 
 template <class Architecture>
@@ -38,17 +39,18 @@ Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& fact
   });
 }
 
-/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an encoder-decoder has a source
-/// for every sequence, another model none.
+/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an
+/// encoder-decoder has a source for every sequence, another model none.
 inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const Extent sources = facts.target_shift ? batch.decoder.sequences() : 0;
   if (batch.encoder.sequences() != sources) {
-    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ", facts.model_type,
-                                  ", got ", batch.encoder.sequences()));
+    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(),
+                                  " sequences for model_type ", facts.model_type, ", got ", batch.encoder.sequences()));
   }
   const auto check_ids = [&](const std::vector<Index>& ids) {
     for (const Index id : ids) {
-      if (id < 0 || id >= facts.vocabulary) throw DataError("batch", text("token id: expected 0 to ", facts.vocabulary - 1, ", got ", id));
+      if (id < 0 || id >= facts.vocabulary)
+        throw DataError("batch", text("token id: expected 0 to ", facts.vocabulary - 1, ", got ", id));
     }
   };
   check_ids(batch.decoder.ids);
@@ -57,7 +59,8 @@ inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const auto check_positions = [&](const std::vector<Index>& positions) {
     for (const Index position : positions) {
       if (position < 0 || position >= facts.max_positions) {
-        throw DataError("batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
+        throw DataError(
+            "batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
       }
     }
   };
@@ -73,7 +76,8 @@ class Model {
   using T = typename B::Scalar;
 
   /// Weights are allocated, not set.
-  Model(B& backend, TensorGraph<B> graph, ModelFacts facts) : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
+  Model(B& backend, TensorGraph<B> graph, ModelFacts facts)
+      : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
 
   B& backend() { return state_->backend; }
   const TensorGraph<B>& graph() const { return state_->graph; }
@@ -82,7 +86,8 @@ class Model {
   const ParameterStore<B>& parameters() const { return state_->parameters; }
   Executor<B>& executor() { return state_->executor; }
 
-  /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host. An encoder-decoder's sequences have a source each.
+  /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host. An encoder-decoder's
+  /// sequences have a source each.
   std::vector<T> logits(const PackedTokens& tokens, const PackedTokens& sources = {}) {
     Batch batch{.decoder = tokens, .encoder = sources, .label_rows = {}, .labels = {}};
     for (Index row = 0; row < static_cast<Index>(tokens.tokens()); ++row) batch.label_rows.push_back(row);
@@ -96,7 +101,11 @@ class Model {
  private:
   struct State {
     State(B& backend_, TensorGraph<B> graph_, ModelFacts facts_)
-        : backend(backend_), graph(std::move(graph_)), facts(std::move(facts_)), parameters(backend, graph), executor(backend, graph, parameters) {}
+        : backend(backend_),
+          graph(std::move(graph_)),
+          facts(std::move(facts_)),
+          parameters(backend, graph),
+          executor(backend, graph, parameters) {}
     B& backend;
     TensorGraph<B> graph;
     ModelFacts facts;

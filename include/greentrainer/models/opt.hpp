@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// OPT: learned positions that start at row 2, biases everywhere, tied head; pre-norm, or post-norm with projections around a narrower
-/// embedding (OPT-350M).
+/// OPT: learned positions that start at row 2, biases everywhere, tied head; pre-norm, or post-norm with projections
+/// around a narrower embedding (OPT-350M).
 struct Opt {
   static constexpr std::string_view model_type = "opt";
   static constexpr Extent position_offset = 2;
@@ -28,7 +28,8 @@ struct Opt {
   bool remove_final_layer_norm = false;
   bool tie_word_embeddings = true;
 
-  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
+  /// is not here.
   static Opt read(const ConfigReader& config) {
     Opt c;
     c.vocab_size = config.positive("vocab_size");
@@ -88,11 +89,14 @@ struct Opt {
     ValueId x = b.embedding("model.decoder.embed_tokens", Rows::decoder_tokens, Embedding::Source::token_ids);
     if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_in", x, hidden_size, false);
     x = b.add("model.decoder.embeddings", x,
-              b.embedding("model.decoder.embed_positions", Rows::decoder_tokens, Embedding::Source::positions, position_offset));
+              b.embedding("model.decoder.embed_positions", Rows::decoder_tokens, Embedding::Source::positions,
+                          position_offset));
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
-      x = residual(b, layer + "self_attn_layer_norm", layer + "attention_residual", x, [&](ValueId h) { return self_attention(b, layer, h); });
-      x = residual(b, layer + "final_layer_norm", layer + "feed_forward_residual", x, [&](ValueId h) { return feed_forward(b, layer, h); });
+      x = residual(b, layer + "self_attn_layer_norm", layer + "attention_residual", x,
+                   [&](ValueId h) { return self_attention(b, layer, h); });
+      x = residual(b, layer + "final_layer_norm", layer + "feed_forward_residual", x,
+                   [&](ValueId h) { return feed_forward(b, layer, h); });
     }
     x = b.gather_labelled("labelled_rows", x);
     if (has_final_layer_norm()) x = b.layer_norm("model.decoder.final_layer_norm", x, layer_norm_epsilon);
@@ -108,7 +112,8 @@ struct Opt {
   static constexpr double layer_norm_epsilon = 1e-5;
 
   template <class P, class Branch>
-  ValueId residual(BlockBuilder<P>& b, const std::string& norm, const std::string& sum, ValueId x, Branch branch) const {
+  ValueId residual(BlockBuilder<P>& b, const std::string& norm, const std::string& sum, ValueId x,
+                   Branch branch) const {
     if (do_layer_norm_before) return b.residual(sum, x, branch(b.layer_norm(norm, x, layer_norm_epsilon)));
     return b.layer_norm(norm, b.residual(sum, x, branch(x)), layer_norm_epsilon);
   }
@@ -118,7 +123,8 @@ struct Opt {
     const ValueId k = b.linear(layer + "self_attn.k_proj", h, hidden_size, enable_bias);
     const ValueId v = b.linear(layer + "self_attn.v_proj", h, hidden_size, enable_bias);
     const ValueId q = b.linear(layer + "self_attn.q_proj", h, hidden_size, enable_bias);
-    const ValueId a = b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
+    const ValueId a =
+        b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
     return b.linear(layer + "self_attn.out_proj", a, hidden_size, enable_bias);
   }
   template <class P>

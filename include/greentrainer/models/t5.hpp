@@ -10,8 +10,9 @@
 
 namespace greentrainer {
 
-/// T5 and FLAN-T5: encoder and decoder with RMS norms and no biases but those of relative positions, which the first block of each stack holds for
-/// all. Plain or gated feed-forward; scores are not scaled; the head is tied and its input scaled by d_model^-0.5, or it has weights of its own.
+/// T5 and FLAN-T5: encoder and decoder with RMS norms and no biases but those of relative positions, which the first
+/// block of each stack holds for all. Plain or gated feed-forward; scores are not scaled; the head is tied and its
+/// input scaled by d_model^-0.5, or it has weights of its own.
 struct T5 {
   static constexpr std::string_view model_type = "t5";
 
@@ -30,7 +31,8 @@ struct T5 {
   bool scale_decoder_outputs = true;
   TargetShift shift;
 
-  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that is not here.
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
+  /// is not here.
   static T5 read(const ConfigReader& config) {
     T5 c;
     c.vocab_size = config.positive("vocab_size");
@@ -44,7 +46,8 @@ struct T5 {
     c.read_relative_bias(config);
     c.read_feed_forward(config);
     c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-6);
-    // transformers 5 writes tie_word_embeddings = true for all, and says here whether the model was made with a tied head.
+    // transformers 5 writes tie_word_embeddings = true for all, and says here whether the model was made with a tied
+    // head.
     const bool tied = config.get_or<bool>("tie_word_embeddings", true);
     c.scale_decoder_outputs = config.get_or<bool>("scale_decoder_outputs", tied);
     c.tie_word_embeddings = tied && c.scale_decoder_outputs;
@@ -60,11 +63,14 @@ struct T5 {
   Extent vocabulary() const { return vocab_size; }
   Extent max_positions() const { return unlimited_positions; }
   /// Of the encoder's blocks, then the decoder's.
-  std::string layer_prefix(Extent layer) const { return layer < num_layers ? block("encoder", layer) : block("decoder", layer - num_layers); }
+  std::string layer_prefix(Extent layer) const {
+    return layer < num_layers ? block("encoder", layer) : block("decoder", layer - num_layers);
+  }
   Extent layers() const { return num_layers + num_decoder_layers; }
   TargetShift target_shift() const { return shift; }
 
-  /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of these lengths. They know no tied head.
+  /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of these lengths.
+  /// They know no tied head.
   PaperCost paper_cost(Extent batch, Extent source_tokens, Extent target_tokens) const {
     PaperEncoderDecoderCost cost(batch, source_tokens, target_tokens, vocab_size);
     TensorGraph<PaperCost> names;
@@ -92,7 +98,8 @@ struct T5 {
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
-    BlockBuilder<P> b(graph, options, {.lora_targets = {"q", "v"}, .decoder_layers = num_decoder_layers, .encoder_decoder = true});
+    BlockBuilder<P> b(graph, options,
+                      {.lora_targets = {"q", "v"}, .decoder_layers = num_decoder_layers, .encoder_decoder = true});
     ValueId x = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
     for (Extent i = 0; i < num_layers; ++i) {
       x = self_attention(b, "encoder", i, x);
@@ -120,9 +127,11 @@ struct T5 {
   void read_relative_bias(const ConfigReader& config) {
     relative.buckets = config.positive_or("relative_attention_num_buckets", 32, max_buckets);
     relative.max_distance = config.positive_or("relative_attention_max_distance", 128, unlimited_positions);
-    require_divisible(config, "relative_attention_num_buckets", relative.buckets, "the two directions, and near and far in each", 4);
+    require_divisible(config, "relative_attention_num_buckets", relative.buckets,
+                      "the two directions, and near and far in each", 4);
     if (relative.max_distance <= relative.buckets / 2) {
-      throw ConfigError("config", text(config.source(), ", field \"relative_attention_max_distance\": expected more than half of the ",
+      throw ConfigError("config", text(config.source(),
+                                       ", field \"relative_attention_max_distance\": expected more than half of the ",
                                        relative.buckets, " buckets, got ", relative.max_distance));
     }
   }
@@ -141,13 +150,16 @@ struct T5 {
   Index token_id(const ConfigReader& config, std::string_view field, Index fallback) const {
     const Extent id = config.get_or<Extent>(field, fallback);
     if (id < 0 || id >= vocab_size) {
-      throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected a token id from 0 to ", vocab_size - 1, ", got ", id));
+      throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected a token id from 0 to ",
+                                       vocab_size - 1, ", got ", id));
     }
     return static_cast<Index>(id);
   }
 
   static std::string block(const std::string& stack, Extent i) { return text(stack, ".block.", i, "."); }
-  static std::string relative_table(const std::string& stack) { return block(stack, 0) + "layer.0.SelfAttention.relative_attention_bias.weight"; }
+  static std::string relative_table(const std::string& stack) {
+    return block(stack, 0) + "layer.0.SelfAttention.relative_attention_bias.weight";
+  }
 
   template <class P>
   ValueId self_attention(BlockBuilder<P>& b, const std::string& stack, Extent i, ValueId x) const {
@@ -165,10 +177,12 @@ struct T5 {
   template <class P>
   ValueId cross_attention(BlockBuilder<P>& b, const std::string& layer, ValueId x, ValueId memory) const {
     const std::string name = layer + "EncDecAttention";
-    const ValueId q = b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon), num_heads * d_kv, false);
+    const ValueId q =
+        b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon), num_heads * d_kv, false);
     const ValueId k = b.linear(name + ".k", memory, num_heads * d_kv, false);
     const ValueId v = b.linear(name + ".v", memory, num_heads * d_kv, false);
-    return b.residual(layer + "residual", x, b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
+    return b.residual(layer + "residual", x,
+                      b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
   }
   template <class P>
   ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId x) const {
@@ -188,12 +202,14 @@ struct T5 {
   void declare_parameters(TensorGraph<P>& graph) const {
     const auto norm = [&](const std::string& name) { graph.parameter(name + ".weight", {d_model}); };
     const auto attention = [&](const std::string& name) {
-      for (const char* projection : {".q", ".k", ".v"}) graph.parameter(name + projection + ".weight", {num_heads * d_kv, d_model});
+      for (const char* projection : {".q", ".k", ".v"})
+        graph.parameter(name + projection + ".weight", {num_heads * d_kv, d_model});
       graph.parameter(name + ".o.weight", {d_model, num_heads * d_kv});
     };
     const auto feed_forward = [&](const std::string& name) {
       if (is_gated) {
-        for (const char* projection : {".wi_0", ".wi_1"}) graph.parameter(name + projection + ".weight", {d_ff, d_model});
+        for (const char* projection : {".wi_0", ".wi_1"})
+          graph.parameter(name + projection + ".weight", {d_ff, d_model});
       } else {
         graph.parameter(name + ".wi.weight", {d_ff, d_model});
       }

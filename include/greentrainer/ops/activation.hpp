@@ -24,7 +24,8 @@ constexpr Extent activation_grad_flops(Activation kind) {
   return 0;
 }
 
-/// y = f(x), element by element (R, width). ReLU keeps its output, which the next layer's weight gradient reads anyway; the others their input.
+/// y = f(x), element by element (R, width). ReLU keeps its output, which the next layer's weight gradient reads anyway;
+/// the others their input.
 struct Activate {
   static constexpr std::string_view kind = "activation";
   enum Part { grad_input };
@@ -91,7 +92,8 @@ struct GatedActivation {
   template <class B>
   void backward(BackwardCall<B>& call) const {
     const auto dy = call.grad_output();
-    if (call.wants(grad_gate)) call.backend.gated_grad_gate(function, dy, call.input(0), call.input(1), call.grad_input(0));
+    if (call.wants(grad_gate))
+      call.backend.gated_grad_gate(function, dy, call.input(0), call.input(1), call.grad_input(0));
     if (call.wants(grad_up)) call.backend.gated_grad_up(function, dy, call.input(0), call.grad_input(1));
   }
 };

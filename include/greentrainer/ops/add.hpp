@@ -28,7 +28,8 @@ struct Add {
   void forward(ForwardCall<B>& call) const {
     call.backend.add(call.input(0), call.input(1), call.output(0));
   }
-  /// The plan shares grad_output's memory where it can; what is left to do here is to add to, or copy for, an input with gradients of its own.
+  /// The plan shares grad_output's memory where it can; what is left to do here is to add to, or copy for, an input
+  /// with gradients of its own.
   template <class B>
   void backward(BackwardCall<B>& call) const {
     for (int i = 0; i < 2; ++i) {

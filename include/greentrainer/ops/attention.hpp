@@ -10,10 +10,10 @@ constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
 }
 
-/// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each packed sequence. Scores are
-/// recomputed in the backward pass from queries, keys and one statistic a row and head, so no (tokens x tokens) matrix exists.
-/// Cross-attention reads keys and values with encoder rows. With relative.buckets > 0 there is a parameter, the relative position bias (buckets,
-/// heads), which several attentions may share.
+/// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each
+/// packed sequence. Scores are recomputed in the backward pass from queries, keys and one statistic a row and head, so
+/// no (tokens x tokens) matrix exists. Cross-attention reads keys and values with encoder rows. With relative.buckets >
+/// 0 there is a parameter, the relative position bias (buckets, heads), which several attentions may share.
 struct Attention {
   static constexpr std::string_view kind = "attention";
   enum Part { probabilities, grad_scores, grad_query, grad_key, grad_value, grad_bias };
@@ -42,7 +42,11 @@ struct Attention {
     using enum GradPart::Kind;
     std::vector<GradPart> parts = {
         {.name = "probabilities", .kind = shared, .keeps_inputs = bit(0) | bit(1), .keeps_outputs = bit(1)},
-        {.name = "grad_scores", .kind = shared, .after = bit(probabilities), .keeps_inputs = bit(2), .keeps_outputs = bit(0)},
+        {.name = "grad_scores",
+         .kind = shared,
+         .after = bit(probabilities),
+         .keeps_inputs = bit(2),
+         .keeps_outputs = bit(0)},
         {.name = "grad_query", .kind = input, .index = 0, .after = bit(grad_scores)},
         {.name = "grad_key", .kind = input, .index = 1, .after = bit(grad_scores)},
         {.name = "grad_value", .kind = input, .index = 2, .after = bit(probabilities)}};
@@ -52,7 +56,9 @@ struct Attention {
   /// Keys and values, where they are the queries' own tokens.
   BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
-  LinearCost forward_cost() const { return per_pair(heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3)); }
+  LinearCost forward_cost() const {
+    return per_pair(heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3));
+  }
   LinearCost part_cost(int part, Write) const {
     switch (part) {
       case probabilities: return per_pair(heads * (2 * head_dim + 3 + bias_flops()));
@@ -72,15 +78,18 @@ struct Attention {
   void backward(BackwardCall<B>& call) const {
     using T = typename BackwardCall<B>::T;
     const auto wanted = [&](int part, int i) { return call.wants(part) ? call.grad_input(i) : Matrix<T>{}; };
-    call.backend.attention_grad(shape(call.batch), call.input(0), call.input(1), call.input(2), has_table() ? call.parameter(0) : Matrix<const T>{},
-                                call.output(0), call.output(1), call.grad_output(), wanted(grad_query, 0), wanted(grad_key, 1), wanted(grad_value, 2),
+    call.backend.attention_grad(shape(call.batch), call.input(0), call.input(1), call.input(2),
+                                has_table() ? call.parameter(0) : Matrix<const T>{}, call.output(0), call.output(1),
+                                call.grad_output(), wanted(grad_query, 0), wanted(grad_key, 1), wanted(grad_value, 2),
                                 call.wants(grad_bias) ? call.grad_parameter(0) : Matrix<T>{});
   }
 
  private:
   bool has_table() const { return relative.buckets > 0; }
   /// `amount` for every pair of a query and a key it sees.
-  LinearCost per_pair(std::int64_t amount) const { return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount); }
+  LinearCost per_pair(std::int64_t amount) const {
+    return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount);
+  }
   /// Of what is added to one score.
   Extent bias_flops() const { return (alibi ? 2 : 0) + (has_table() ? 1 : 0); }
   AttentionShape shape(const DeviceBatch& batch) const {

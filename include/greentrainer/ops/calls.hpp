@@ -14,7 +14,8 @@ struct DeviceTokens {
   const Index* ids = nullptr;
   const Index* positions = nullptr;
   SequenceView sequences;
-  SequenceView keys;  ///< what attention to these tokens reads: `sequences`, or with rows of a prefix or a cache in front
+  SequenceView
+      keys;  ///< what attention to these tokens reads: `sequences`, or with rows of a prefix or a cache in front
   Extent tokens = 0;
   std::span<const Index> offsets = {};  ///< of the sequences, on the host: for operators that treat whole ones
   Extent prefix = 0;                    ///< learned rows that stand in front of each sequence's keys and values

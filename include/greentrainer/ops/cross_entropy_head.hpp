@@ -7,9 +7,10 @@
 
 namespace greentrainer {
 
-/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax cross-entropy against the batch's
-/// labels. Works in chunks of rows, so that (labelled x vocabulary) never exists as a whole; in training each chunk's forward and backward are done
-/// at once and its logits are never computed twice. The loss is summed; gradients carry LossTarget::scale.
+/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax
+/// cross-entropy against the batch's labels. Works in chunks of rows, so that (labelled x vocabulary) never exists as a
+/// whole; in training each chunk's forward and backward are done at once and its logits are never computed twice. The
+/// loss is summed; gradients carry LossTarget::scale.
 struct CrossEntropyHead {
   static constexpr std::string_view kind = "cross_entropy_head";
   static constexpr bool is_loss = true;
@@ -35,12 +36,15 @@ struct CrossEntropyHead {
 
   /// Rows a chunk: about 32 MiB of float logits, and never so few that the products become thin.
   Extent chunk_rows() const { return std::clamp<Extent>((Extent{1} << 23) / vocabulary, 64, 1024); }
-  Extent workspace(const Workload& workload) const { return std::min(chunk_rows(), workload[Measure::labelled_tokens]) * vocabulary; }
+  Extent workspace(const Workload& workload) const {
+    return std::min(chunk_rows(), workload[Measure::labelled_tokens]) * vocabulary;
+  }
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
     if (call.batch.labels == nullptr) {
-      call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.loss.logits, Write::overwrite);
+      call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.loss.logits,
+                          Write::overwrite);
       return;
     }
     for_chunks(call, call.input(0), [](Extent, Matrix<typename ForwardCall<B>::T>, auto) {});
@@ -51,7 +55,8 @@ struct CrossEntropyHead {
     for_chunks(call, call.input(0), [&](Extent first, Matrix<T> logits, Matrix<const T> hidden) {
       if (!call.wants(grad_logits)) return;
       call.backend.cross_entropy_grad(logits, call.batch.labels + first, call.loss.scale);
-      if (call.wants(grad_weight)) call.backend.matmul(logits, Transpose::yes, hidden, Transpose::no, call.grad_parameter(0), Write::accumulate);
+      if (call.wants(grad_weight))
+        call.backend.matmul(logits, Transpose::yes, hidden, Transpose::no, call.grad_parameter(0), Write::accumulate);
       if (call.wants(grad_input)) {
         const auto dx = call.grad_input(0).rows_from(first, logits.rows);
         call.backend.matmul(logits, Transpose::no, call.parameter(0), Transpose::no, dx, Write::overwrite);
@@ -69,7 +74,8 @@ struct CrossEntropyHead {
       const auto start = std::chrono::steady_clock::now();
       call.backend.matmul(chunk, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
       if (call.loss.logits) {
-        call.backend.copy(call.loss.logits.data + first * vocabulary, logits.data, logits.size() * static_cast<Bytes>(sizeof(T)));
+        call.backend.copy(call.loss.logits.data + first * vocabulary, logits.data,
+                          logits.size() * static_cast<Bytes>(sizeof(T)));
       }
       T* row_losses = call.loss.row_losses == nullptr ? nullptr : call.loss.row_losses + first;
       call.backend.cross_entropy_forward(logits, call.batch.labels + first, row_losses, call.loss.loss_sum);

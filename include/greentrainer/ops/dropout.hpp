@@ -6,8 +6,9 @@
 
 namespace greentrainer {
 
-/// y = x / (1 - probability) (R, width), without a random share of the elements: in training; otherwise y = x. Keeps nothing: the mask is a function
-/// of the pass's seed, `purpose` (the operator's name) and the element, and is drawn again for the gradient.
+/// y = x / (1 - probability) (R, width), without a random share of the elements: in training; otherwise y = x. Keeps
+/// nothing: the mask is a function of the pass's seed, `purpose` (the operator's name) and the element, and is drawn
+/// again for the gradient.
 struct Dropout {
   static constexpr std::string_view kind = "dropout";
   enum Part { grad_input };
@@ -20,7 +21,9 @@ struct Dropout {
   std::vector<ValueShape> input_shapes() const { return {{rows, width}}; }
   std::vector<ValueShape> output_shapes() const { return {{rows, width}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
-  std::vector<GradPart> parts() const { return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true, .adds = true}}; }
+  std::vector<GradPart> parts() const {
+    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true, .adds = true}};
+  }
   int in_place_input() const { return 0; }
 
   /// Where nothing is dropped, the kernel multiplies with 1: a pass costs the same either way.

@@ -4,8 +4,8 @@
 
 namespace greentrainer {
 
-/// y (R, width) = table[index], the index being each row's token id or its position. `offset` leading rows of the table are skipped
-/// (OPT's positions start at row 2).
+/// y (R, width) = table[index], the index being each row's token id or its position. `offset` leading rows of the table
+/// are skipped (OPT's positions start at row 2).
 struct Embedding {
   static constexpr std::string_view kind = "embedding";
   enum class Source { token_ids, positions };
@@ -20,7 +20,9 @@ struct Embedding {
   std::vector<ValueShape> input_shapes() const { return {}; }
   std::vector<ValueShape> output_shapes() const { return {{rows, width}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {{entries, width}}; }
-  std::vector<GradPart> parts() const { return {{.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0}}; }
+  std::vector<GradPart> parts() const {
+    return {{.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0}};
+  }
 
   LinearCost forward_cost() const { return {}; }
   LinearCost part_cost(int, Write) const { return per(rows, width); }
@@ -31,7 +33,8 @@ struct Embedding {
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
-    if (call.wants(grad_table)) call.backend.embedding_grad_weight(call.grad_output(), index(call.batch), used_rows(call.grad_parameter(0)));
+    if (call.wants(grad_table))
+      call.backend.embedding_grad_weight(call.grad_output(), index(call.batch), used_rows(call.grad_parameter(0)));
   }
 
  private:

@@ -4,7 +4,8 @@
 
 namespace greentrainer {
 
-/// Picks the rows that carry loss out of the decoder's tokens (tokens, width) -> (labelled, width), so that the output head runs on them alone.
+/// Picks the rows that carry loss out of the decoder's tokens (tokens, width) -> (labelled, width), so that the output
+/// head runs on them alone.
 struct GatherLabelled {
   static constexpr std::string_view kind = "gather_labelled";
   enum Part { grad_input };
@@ -14,10 +15,14 @@ struct GatherLabelled {
   std::vector<ValueShape> input_shapes() const { return {{Rows::decoder_tokens, width}}; }
   std::vector<ValueShape> output_shapes() const { return {{Rows::labelled_tokens, width}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
-  std::vector<GradPart> parts() const { return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .adds = true}}; }
+  std::vector<GradPart> parts() const {
+    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .adds = true}};
+  }
 
   LinearCost forward_cost() const { return {}; }
-  LinearCost part_cost(int, Write write) const { return per(Rows::labelled_tokens, write == Write::accumulate ? width : 0); }
+  LinearCost part_cost(int, Write write) const {
+    return per(Rows::labelled_tokens, write == Write::accumulate ? width : 0);
+  }
 
   template <class B>
   void forward(ForwardCall<B>& call) const {

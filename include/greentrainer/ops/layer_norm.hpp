@@ -4,8 +4,8 @@
 
 namespace greentrainer {
 
-/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over each row (R, width). Keeps x and two statistics a row for its weight
-/// and what lies below; its bias needs nothing.
+/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias over each row (R, width). Keeps x and two statistics a row
+/// for its weight and what lies below; its bias needs nothing.
 struct LayerNorm {
   static constexpr std::string_view kind = "layer_norm";
   enum Part { grad_input, grad_weight, grad_bias };
@@ -18,8 +18,17 @@ struct LayerNorm {
   std::vector<ValueShape> output_shapes() const { return {{rows, width}, {rows, 2, false}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {{width}, {width}}; }
   std::vector<GradPart> parts() const {
-    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .keeps_inputs = bit(0), .keeps_outputs = bit(1), .adds = true},
-            {.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0, .keeps_inputs = bit(0), .keeps_outputs = bit(1)},
+    return {{.name = "grad_input",
+             .kind = GradPart::Kind::input,
+             .index = 0,
+             .keeps_inputs = bit(0),
+             .keeps_outputs = bit(1),
+             .adds = true},
+            {.name = "grad_weight",
+             .kind = GradPart::Kind::parameter,
+             .index = 0,
+             .keeps_inputs = bit(0),
+             .keeps_outputs = bit(1)},
             {.name = "grad_bias", .kind = GradPart::Kind::parameter, .index = 1}};
   }
 
@@ -34,15 +43,18 @@ struct LayerNorm {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.layer_norm_forward(call.input(0), call.parameter(0).data, call.parameter(1).data, epsilon, call.output(0), call.output(1));
+    call.backend.layer_norm_forward(call.input(0), call.parameter(0).data, call.parameter(1).data, epsilon,
+                                    call.output(0), call.output(1));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
     const auto dy = call.grad_output();
-    if (call.wants(grad_weight)) call.backend.layer_norm_grad_weight(dy, call.input(0), call.output(1), call.grad_parameter(0).data);
+    if (call.wants(grad_weight))
+      call.backend.layer_norm_grad_weight(dy, call.input(0), call.output(1), call.grad_parameter(0).data);
     if (call.wants(grad_bias)) call.backend.bias_grad(dy, call.grad_parameter(1).data);
     if (call.wants(grad_input)) {
-      call.backend.layer_norm_grad_input(dy, call.input(0), call.parameter(0).data, call.output(1), call.grad_input(0), call.write(0));
+      call.backend.layer_norm_grad_input(dy, call.input(0), call.parameter(0).data, call.output(1), call.grad_input(0),
+                                         call.write(0));
     }
   }
 };

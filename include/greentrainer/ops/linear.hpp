@@ -22,8 +22,9 @@ struct Linear {
     return shapes;
   }
   std::vector<GradPart> parts() const {
-    std::vector<GradPart> parts = {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .adds = true},
-                                   {.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0, .keeps_inputs = bit(0)}};
+    std::vector<GradPart> parts = {
+        {.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .adds = true},
+        {.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0, .keeps_inputs = bit(0)}};
     if (bias) parts.push_back({.name = "grad_bias", .kind = GradPart::Kind::parameter, .index = 1});
     return parts;
   }
@@ -33,15 +34,18 @@ struct Linear {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.output(0), Write::overwrite);
+    call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.output(0),
+                        Write::overwrite);
     if (bias) call.backend.add_bias(call.output(0), call.parameter(1).data);
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
     const auto dy = call.grad_output();
-    if (call.wants(grad_weight)) call.backend.matmul(dy, Transpose::yes, call.input(0), Transpose::no, call.grad_parameter(0), Write::accumulate);
+    if (call.wants(grad_weight))
+      call.backend.matmul(dy, Transpose::yes, call.input(0), Transpose::no, call.grad_parameter(0), Write::accumulate);
     if (bias && call.wants(grad_bias)) call.backend.bias_grad(dy, call.grad_parameter(1).data);
-    if (call.wants(grad_input)) call.backend.matmul(dy, Transpose::no, call.parameter(0), Transpose::no, call.grad_input(0), call.write(0));
+    if (call.wants(grad_input))
+      call.backend.matmul(dy, Transpose::no, call.parameter(0), Transpose::no, call.grad_input(0), call.write(0));
   }
 };
 

@@ -25,9 +25,13 @@ constexpr Measure measure_of(Rows rows) {
 }
 
 /// Counts the sequences that rows of a kind belong to.
-constexpr Measure sequences_of(Rows rows) { return rows == Rows::encoder_tokens ? Measure::encoder_sequences : Measure::decoder_sequences; }
+constexpr Measure sequences_of(Rows rows) {
+  return rows == Rows::encoder_tokens ? Measure::encoder_sequences : Measure::decoder_sequences;
+}
 
-inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) { return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder; }
+inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) {
+  return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder;
+}
 
 /// `amount` for every row.
 inline LinearCost per(Rows rows, std::int64_t amount) { return per(measure_of(rows), amount); }
@@ -39,7 +43,9 @@ struct ValueShape {
   bool differentiable = true;  ///< false for statistics that only the operator's own gradient reads
   Extent prefix = 0;           ///< rows in front of those of each sequence
 
-  Extent row_count(const Workload& workload) const { return workload[measure_of(rows)] + prefix * workload[sequences_of(rows)]; }
+  Extent row_count(const Workload& workload) const {
+    return workload[measure_of(rows)] + prefix * workload[sequences_of(rows)];
+  }
 
   friend bool operator==(const ValueShape&, const ValueShape&) = default;
 };
@@ -50,9 +56,9 @@ using ParameterShape = std::vector<Extent>;
 using BitSet = std::uint32_t;
 constexpr BitSet bit(int i) { return BitSet{1} << i; }
 
-/// One piece of an operator's backward pass that can be left out on its own: an input's gradient, a parameter's, or something that several of
-/// them share. All parts read grad_output; `after` are the sibling parts they need as well, which come before them in parts(). An input without a
-/// part gets no gradient; every parameter has one.
+/// One piece of an operator's backward pass that can be left out on its own: an input's gradient, a parameter's, or
+/// something that several of them share. All parts read grad_output; `after` are the sibling parts they need as well,
+/// which come before them in parts(). An input without a part gets no gradient; every parameter has one.
 struct GradPart {
   enum class Kind { shared, input, parameter };
 
@@ -84,10 +90,12 @@ class AnyOperator {
   virtual LinearCost part_cost(int part, Write write) const = 0;
   /// The input that the first output may be written over, or -1.
   virtual int in_place_input() const = 0;
-  /// The inputs of which it reads, for a row, those of earlier rows too: what a cache keeps while text is generated. All else is done row by row.
+  /// The inputs of which it reads, for a row, those of earlier rows too: what a cache keeps while text is generated.
+  /// All else is done row by row.
   virtual BitSet remembered_inputs() const = 0;
-  /// Computes the loss: has no differentiable output, and its backward does the forward's work too. Either adds to LossTarget::loss_sum, fills
-  /// row_losses and logits where they are asked for, and scales gradients by `scale`; where DeviceBatch::labels is null there is no loss.
+  /// Computes the loss: has no differentiable output, and its backward does the forward's work too. Either adds to
+  /// LossTarget::loss_sum, fills row_losses and logits where they are asked for, and scales gradients by `scale`; where
+  /// DeviceBatch::labels is null there is no loss.
   virtual bool is_loss() const = 0;
   /// Scratch elements that forward or backward needs.
   virtual Extent workspace(const Workload& workload) const = 0;
@@ -96,18 +104,21 @@ class AnyOperator {
   virtual void backward(BackwardCall<P>& call) const = 0;
 };
 
-/// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`, `remembered_inputs`, `is_loss` and
-/// `workspace` may be left out.
+/// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`,
+/// `remembered_inputs`, `is_loss` and `workspace` may be left out.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
   // A member that may be left out would be passed over in silence if it were not const.
   static_assert(
-      !requires(Op op, const Workload& w) { op.workspace(w); } || requires(const Op op, const Workload& w) { op.workspace(w); },
+      !requires(Op op, const Workload& w) { op.workspace(w); } ||
+          requires(const Op op, const Workload& w) { op.workspace(w); },
       "workspace(const Workload&) must be const");
   static_assert(
-      !requires(Op op) { op.in_place_input(); } || requires(const Op op) { op.in_place_input(); }, "in_place_input() must be const");
+      !requires(Op op) { op.in_place_input(); } || requires(const Op op) { op.in_place_input(); },
+      "in_place_input() must be const");
   static_assert(
-      !requires(Op op) { op.remembered_inputs(); } || requires(const Op op) { op.remembered_inputs(); }, "remembered_inputs() must be const");
+      !requires(Op op) { op.remembered_inputs(); } || requires(const Op op) { op.remembered_inputs(); },
+      "remembered_inputs() must be const");
 
  public:
   explicit ErasedOperator(Op op) : op_(std::move(op)), parts_(op_.parts()) {}

@@ -4,8 +4,8 @@
 
 namespace greentrainer {
 
-/// Puts a table's rows (length, width) in front of each sequence's rows: keys or values that are learned (prefix tuning). In a pass that goes on from
-/// a cache, which begins with them, rows come through as they are.
+/// Puts a table's rows (length, width) in front of each sequence's rows: keys or values that are learned (prefix
+/// tuning). In a pass that goes on from a cache, which begins with them, rows come through as they are.
 struct Prefix {
   static constexpr std::string_view kind = "prefix";
   enum Part { grad_input, grad_table };
@@ -18,11 +18,14 @@ struct Prefix {
   std::vector<ValueShape> output_shapes() const { return {{rows, width, true, length}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {{length, width}}; }
   std::vector<GradPart> parts() const {
-    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0}, {.name = "grad_table", .kind = GradPart::Kind::parameter, .index = 0}};
+    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0},
+            {.name = "grad_table", .kind = GradPart::Kind::parameter, .index = 0}};
   }
 
   LinearCost forward_cost() const { return {}; }
-  LinearCost part_cost(int part, Write) const { return part == grad_table ? per(sequences_of(rows), length * width) : LinearCost{}; }
+  LinearCost part_cost(int part, Write) const {
+    return part == grad_table ? per(sequences_of(rows), length * width) : LinearCost{};
+  }
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
@@ -39,7 +42,8 @@ struct Prefix {
     const auto dy = call.grad_output();
     for_sequences(call.batch, [&](Extent first, Extent count, Extent prefixed) {
       if (call.wants(grad_table)) call.backend.accumulate(dy.rows_from(prefixed, length), call.grad_parameter(0));
-      if (call.wants(grad_input)) call.backend.copy_matrix(dy.rows_from(prefixed + length, count), call.grad_input(0).rows_from(first, count));
+      if (call.wants(grad_input))
+        call.backend.copy_matrix(dy.rows_from(prefixed + length, count), call.grad_input(0).rows_from(first, count));
     });
   }
 

@@ -17,8 +17,17 @@ struct RmsNorm {
   std::vector<ValueShape> output_shapes() const { return {{rows, width}, {rows, 1, false}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {{width}}; }
   std::vector<GradPart> parts() const {
-    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .keeps_inputs = bit(0), .keeps_outputs = bit(1), .adds = true},
-            {.name = "grad_weight", .kind = GradPart::Kind::parameter, .index = 0, .keeps_inputs = bit(0), .keeps_outputs = bit(1)}};
+    return {{.name = "grad_input",
+             .kind = GradPart::Kind::input,
+             .index = 0,
+             .keeps_inputs = bit(0),
+             .keeps_outputs = bit(1),
+             .adds = true},
+            {.name = "grad_weight",
+             .kind = GradPart::Kind::parameter,
+             .index = 0,
+             .keeps_inputs = bit(0),
+             .keeps_outputs = bit(1)}};
   }
 
   LinearCost forward_cost() const { return per(rows, 4 * width + 4); }
@@ -34,9 +43,11 @@ struct RmsNorm {
   template <class B>
   void backward(BackwardCall<B>& call) const {
     const auto dy = call.grad_output();
-    if (call.wants(grad_weight)) call.backend.rms_norm_grad_weight(dy, call.input(0), call.output(1), call.grad_parameter(0).data);
+    if (call.wants(grad_weight))
+      call.backend.rms_norm_grad_weight(dy, call.input(0), call.output(1), call.grad_parameter(0).data);
     if (call.wants(grad_input)) {
-      call.backend.rms_norm_grad_input(dy, call.input(0), call.parameter(0).data, call.output(1), call.grad_input(0), call.write(0));
+      call.backend.rms_norm_grad_input(dy, call.input(0), call.parameter(0).data, call.output(1), call.grad_input(0),
+                                       call.write(0));
     }
   }
 };

@@ -17,7 +17,9 @@ struct Rotary {
   std::vector<ValueShape> input_shapes() const { return {{rows, heads * head_dim}}; }
   std::vector<ValueShape> output_shapes() const { return {{rows, heads * head_dim}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
-  std::vector<GradPart> parts() const { return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true}}; }
+  std::vector<GradPart> parts() const {
+    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true}};
+  }
   int in_place_input() const { return 0; }
 
   LinearCost forward_cost() const { return per(rows, 3 * heads * head_dim); }
@@ -29,11 +31,14 @@ struct Rotary {
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
-    call.backend.rotary(call.grad_output(), positions(call.batch), head_dim, theta, Rotation::backward, call.grad_input(0));
+    call.backend.rotary(call.grad_output(), positions(call.batch), head_dim, theta, Rotation::backward,
+                        call.grad_input(0));
   }
 
  private:
-  const Index* positions(const DeviceBatch& batch) const { return rows == Rows::encoder_tokens ? batch.encoder.positions : batch.decoder.positions; }
+  const Index* positions(const DeviceBatch& batch) const {
+    return rows == Rows::encoder_tokens ? batch.encoder.positions : batch.decoder.positions;
+  }
 };
 
 }  // namespace greentrainer

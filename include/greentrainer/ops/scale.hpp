@@ -16,7 +16,9 @@ struct Scale {
   std::vector<ValueShape> input_shapes() const { return {{rows, width}}; }
   std::vector<ValueShape> output_shapes() const { return {{rows, width}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
-  std::vector<GradPart> parts() const { return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true}}; }
+  std::vector<GradPart> parts() const {
+    return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true}};
+  }
   int in_place_input() const { return 0; }
 
   LinearCost forward_cost() const { return per(rows, width); }

@@ -4,8 +4,9 @@
 
 namespace greentrainer {
 
-/// Takes apart a projection (R, heads * 3 * head_dim) that holds each head's query, key and value side by side: queries, keys and values, each
-/// (R, heads * head_dim). For keys and values that get rows of their own in front; without such, FusedAttention reads the three in place.
+/// Takes apart a projection (R, heads * 3 * head_dim) that holds each head's query, key and value side by side:
+/// queries, keys and values, each (R, heads * head_dim). For keys and values that get rows of their own in front;
+/// without such, FusedAttention reads the three in place.
 struct SplitHeads {
   static constexpr std::string_view kind = "split_heads";
   enum Part { grad_input };
@@ -24,7 +25,8 @@ struct SplitHeads {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    for (int which = 0; which < 3; ++which) call.backend.copy_matrix(third(call.input(0), which), by_head(call.output(which)));
+    for (int which = 0; which < 3; ++which)
+      call.backend.copy_matrix(third(call.input(0), which), by_head(call.output(which)));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {

@@ -38,7 +38,8 @@ class AdamW final : public Optimizer<B> {
   void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) override {
     State& s = state(id);
     ++s.steps;
-    backend_->adamw_step(parameter.size(), parameter.data(), gradient.data(), s.first.data(), s.second.data(), scalars(learning_rate, s.steps));
+    backend_->adamw_step(parameter.size(), parameter.data(), gradient.data(), s.first.data(), s.second.data(),
+                         scalars(learning_rate, s.steps));
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
     const bool known = static_cast<std::size_t>(id) < states_.size() && state(id).first;

@@ -10,8 +10,8 @@
 
 namespace greentrainer {
 
-/// How the learning rate moves over a run, as in transformers: it rises linearly over `warmup_steps`, then falls to zero at the last step along a
-/// line or half a cosine, or stays.
+/// How the learning rate moves over a run, as in transformers: it rises linearly over `warmup_steps`, then falls to
+/// zero at the last step along a line or half a cosine, or stays.
 struct LearningRateSchedule {
   enum class Kind { linear, cosine, constant };
 
@@ -22,7 +22,8 @@ struct LearningRateSchedule {
   double factor(Extent step, Extent total_steps) const {
     if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(std::max<Extent>(1, warmup_steps));
     if (kind == Kind::constant) return 1;
-    const double done = static_cast<double>(step - warmup_steps) / static_cast<double>(std::max<Extent>(1, total_steps - warmup_steps));
+    const double done =
+        static_cast<double>(step - warmup_steps) / static_cast<double>(std::max<Extent>(1, total_steps - warmup_steps));
     if (kind == Kind::linear) return std::max(0.0, 1 - done);
     return std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, done))));
   }

@@ -9,8 +9,9 @@
 
 namespace greentrainer {
 
-/// Updates selected parameters on a backend. State exists for these alone: it is made (zero, with a step count of its own) when a parameter
-/// is selected and freed when it no longer is, so bias correction is right whenever it comes back.
+/// Updates selected parameters on a backend. State exists for these alone: it is made (zero, with a step count of its
+/// own) when a parameter is selected and freed when it no longer is, so bias correction is right whenever it comes
+/// back.
 template <Backend B>
 class Optimizer {
  public:
@@ -22,7 +23,8 @@ class Optimizer {
   virtual void select(const TensorGraph<B>& graph, const Selection& selection) = 0;
   /// One update of a selected parameter in place, `learning_rate` being the schedule's for this step.
   virtual void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) = 0;
-  /// The update that `step` would make, on the parameter alone: no state changes. For a parameter without state: what its first step would be.
+  /// The update that `step` would make, on the parameter alone: no state changes. For a parameter without state: what
+  /// its first step would be.
   virtual void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) = 0;
 
   /// Of the options: the learning rate that the schedule scales.

@@ -37,13 +37,15 @@ class Sgd final : public Optimizer<B> {
   void step(ParameterId id, Tensor<B>& parameter, const Tensor<B>& gradient, double learning_rate) override {
     const auto i = static_cast<std::size_t>(id);
     T* velocity = options_.momentum == 0 ? nullptr : velocities_[i].data();
-    backend_->sgd_step(parameter.size(), parameter.data(), gradient.data(), velocity, scalars(learning_rate, velocity == nullptr || !started_[i]));
+    backend_->sgd_step(parameter.size(), parameter.data(), gradient.data(), velocity,
+                       scalars(learning_rate, velocity == nullptr || !started_[i]));
     if (velocity != nullptr) started_[i] = true;
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
     const auto i = static_cast<std::size_t>(id);
     const bool known = i < velocities_.size() && velocities_[i] && started_[i];
-    backend_->sgd_candidate(parameter.size(), parameter.data, gradient.data, known ? velocities_[i].data() : nullptr, scalars(learning_rate, !known));
+    backend_->sgd_candidate(parameter.size(), parameter.data, gradient.data, known ? velocities_[i].data() : nullptr,
+                            scalars(learning_rate, !known));
   }
 
   double peak_learning_rate() const override { return options_.learning_rate; }
@@ -57,7 +59,10 @@ class Sgd final : public Optimizer<B> {
 
  private:
   SgdStep scalars(double learning_rate, bool first) const {
-    return {.learning_rate = learning_rate, .momentum = options_.momentum, .weight_decay = options_.weight_decay, .first = first};
+    return {.learning_rate = learning_rate,
+            .momentum = options_.momentum,
+            .weight_decay = options_.weight_decay,
+            .first = first};
   }
 
   B* backend_;

@@ -25,7 +25,8 @@ inline LoadError adapter_fault(const SafetensorsFile& file, const std::string& t
 
 /// What peft's files say of all kinds of adapters: passed over. What else they may say is refused, unless it is off.
 inline void finish_adapter_config(const ConfigReader& config) {
-  config.ignore({"peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version"});
+  config.ignore({"peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping",
+                 "peft_version"});
   for (const std::string& field : config.unread()) {
     if (!config.is_off(field)) config.refuse(field, "it changes what the adapter computes, and is not supported");
   }
@@ -38,21 +39,25 @@ inline LoraOptions read_lora(const ConfigReader& config, const SafetensorsFile& 
   lora.dropout = config.get_or<double>("lora_dropout", 0);
   config.expect_value("bias", "none");
   // Layers are those that have tensors. How values began, and settings of features that are off, change nothing.
-  config.ignore({"target_modules", "exclude_modules", "init_lora_weights", "layers_to_transform", "layers_pattern", "megatron_core",
-                 "qalora_group_size", "loftq_config", "eva_config", "corda_config", "lora_ga_config"});
+  config.ignore({"target_modules", "exclude_modules", "init_lora_weights", "layers_to_transform", "layers_pattern",
+                 "megatron_core", "qalora_group_size", "loftq_config", "eva_config", "corda_config", "lora_ga_config"});
   constexpr std::string_view front = "base_model.model.", back = ".lora_A.weight";
   for (const TensorInfo& info : tensors.tensors()) {
-    if (!info.name.starts_with(front) || !info.name.ends_with(back) || info.name.size() <= front.size() + back.size()) continue;
+    if (!info.name.starts_with(front) || !info.name.ends_with(back) || info.name.size() <= front.size() + back.size())
+      continue;
     if (info.shape.size() != 2 || info.shape[0] != lora.rank || info.shape[1] < 1) {
-      throw adapter_fault(tensors, info.name, text("expected shape (", lora.rank, ", ...), got ", shape_text(info.shape)));
+      throw adapter_fault(tensors, info.name,
+                          text("expected shape (", lora.rank, ", ...), got ", shape_text(info.shape)));
     }
     std::string layer = info.name.substr(front.size(), info.name.size() - front.size() - back.size());
     // One tensor may not stand for many layers: targets are patterns.
-    if (layer.find_first_of("*?") != layer.npos) throw adapter_fault(tensors, info.name, "expected the name of a layer, got a pattern");
+    if (layer.find_first_of("*?") != layer.npos)
+      throw adapter_fault(tensors, info.name, "expected the name of a layer, got a pattern");
     lora.targets.push_back(std::move(layer));
   }
   if (lora.targets.empty()) {
-    throw LoadError("load_adapter", text(tensors.path().string(), ": expected tensors ", front, "LAYER", back, ", got none"));
+    throw LoadError("load_adapter",
+                    text(tensors.path().string(), ": expected tensors ", front, "LAYER", back, ", got none"));
   }
   return lora;
 }
@@ -60,8 +65,8 @@ inline LoraOptions read_lora(const ConfigReader& config, const SafetensorsFile& 
 inline Extent read_prefix(const ConfigReader& config, const SafetensorsFile& tensors) {
   const Extent tokens = config.positive("num_virtual_tokens");
   // Sizes of the table are checked against the model's; after training, a projection has no effect.
-  config.ignore(
-      {"num_layers", "token_dim", "num_attention_heads", "num_transformer_submodules", "encoder_hidden_size", "prefix_projection", "init_weights"});
+  config.ignore({"num_layers", "token_dim", "num_attention_heads", "num_transformer_submodules", "encoder_hidden_size",
+                 "prefix_projection", "init_weights"});
   const TensorInfo& table = tensors.info("prompt_embeddings");
   if (table.shape.size() != 2 || table.shape[0] != tokens) {
     throw adapter_fault(tensors, table.name, text("expected shape (", tokens, ", ...), got ", shape_text(table.shape)));
@@ -71,7 +76,8 @@ inline Extent read_prefix(const ConfigReader& config, const SafetensorsFile& ten
 
 }  // namespace detail
 
-/// Reads adapter_config.json and opens adapter_model.safetensors. Throws ConfigError or LoadError naming file and field or tensor.
+/// Reads adapter_config.json and opens adapter_model.safetensors. Throws ConfigError or LoadError naming file and field
+/// or tensor.
 inline AdapterFolder read_adapter(const std::filesystem::path& folder) {
   const auto config = ConfigReader::from_file(folder / "adapter_config.json");
   AdapterFolder adapter{.options = {}, .tensors = SafetensorsFile(folder / "adapter_model.safetensors")};
@@ -81,30 +87,34 @@ inline AdapterFolder read_adapter(const std::filesystem::path& folder) {
   } else if (type == "PREFIX_TUNING") {
     adapter.options.prefix_tokens = detail::read_prefix(config, adapter.tensors);
   } else {
-    throw ConfigError("config", text(config.source(), ", field \"peft_type\": expected LORA or PREFIX_TUNING, got ", type));
+    throw ConfigError("config",
+                      text(config.source(), ", field \"peft_type\": expected LORA or PREFIX_TUNING, got ", type));
   }
   detail::finish_adapter_config(config);
   return adapter;
 }
 
-/// Fills what was added to a model's graph with an adapter's tensors. Throws LoadError for one that is missing, unknown, of another shape, or not
-/// finite.
+/// Fills what was added to a model's graph with an adapter's tensors. Throws LoadError for one that is missing,
+/// unknown, of another shape, or not finite.
 template <Backend B>
 void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tensors) {
   using T = typename B::Scalar;
   const auto& graph = model.graph();
   const detail::PrefixTable table = detail::prefix_table(graph);
   const auto read = [&](const std::string& name, const std::vector<Extent>& shape) {
-    if (!tensors.contains(name)) throw detail::adapter_fault(tensors, name, "expected such a tensor, got none; is the adapter this model's?");
+    if (!tensors.contains(name))
+      throw detail::adapter_fault(tensors, name, "expected such a tensor, got none; is the adapter this model's?");
     const TensorInfo& info = tensors.info(name);
     if (info.shape != shape) {
       throw detail::adapter_fault(tensors, name,
-                                  text("expected shape ", shape_text(shape), ", got ", shape_text(info.shape), "; is the adapter this model's?"));
+                                  text("expected shape ", shape_text(shape), ", got ", shape_text(info.shape),
+                                       "; is the adapter this model's?"));
     }
     std::vector<T> values(static_cast<std::size_t>(info.elements()));
     tensors.read_as<T>(name, values);
     for (const T value : values) {
-      if (!std::isfinite(value)) throw detail::adapter_fault(tensors, name, text("expected finite weights, got ", value));
+      if (!std::isfinite(value))
+        throw detail::adapter_fault(tensors, name, text("expected finite weights, got ", value));
     }
     return values;
   };
@@ -131,20 +141,23 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
     }
   }
   for (const TensorInfo& info : tensors.tensors()) {
-    if (!known.contains(info.name)) throw detail::adapter_fault(tensors, info.name, "expected a tensor of the model's adapters, got an unknown one");
+    if (!known.contains(info.name))
+      throw detail::adapter_fault(tensors, info.name, "expected a tensor of the model's adapters, got an unknown one");
   }
 }
 
 /// Loads a model's folder with an adapter's.
 template <Backend B>
-PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder, const std::filesystem::path& adapter_folder, B& backend) {
+PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder,
+                                                const std::filesystem::path& adapter_folder, B& backend) {
   const AdapterFolder adapter = read_adapter(adapter_folder);
   PretrainedModel<B> model = load_pretrained(folder, backend, adapter.options);
   load_adapter_tensors(model, adapter.tensors);
   return model;
 }
 
-/// Loads a model's folder, or an adapter's with the model that it names. Throws LoadError where that model is no folder here.
+/// Loads a model's folder, or an adapter's with the model that it names. Throws LoadError where that model is no folder
+/// here.
 template <Backend B>
 PretrainedModel<B> load_model_or_adapter(const std::filesystem::path& folder, B& backend) {
   std::error_code error;
@@ -153,7 +166,8 @@ PretrainedModel<B> load_model_or_adapter(const std::filesystem::path& folder, B&
   const auto base = ConfigReader::from_file(config_file).get<std::string>("base_model_name_or_path");
   if (!std::filesystem::is_directory(base, error)) {
     throw LoadError("load_adapter",
-                    text(config_file.string(), ", field \"base_model_name_or_path\": expected the folder of the adapter's model, got ", base,
+                    text(config_file.string(),
+                         ", field \"base_model_name_or_path\": expected the folder of the adapter's model, got ", base,
                          "; write there where it is"));
   }
   return load_pretrained_with_adapter(base, folder, backend);

@@ -8,8 +8,8 @@
 
 namespace greentrainer {
 
-/// What a model says about the data it reads: its vocabulary, and how an encoder-decoder's targets begin. Targets may be as long as
-/// `max_target_tokens`.
+/// What a model says about the data it reads: its vocabulary, and how an encoder-decoder's targets begin. Targets may
+/// be as long as `max_target_tokens`.
 inline DataOptions data_options_for(const ModelFacts& facts, DataOptions options = {}, Extent max_target_tokens = 512) {
   options.vocabulary = facts.vocabulary;
   if (facts.target_shift) options.target = TargetOptions{.shift = *facts.target_shift, .max_tokens = max_target_tokens};
@@ -19,7 +19,8 @@ inline DataOptions data_options_for(const ModelFacts& facts, DataOptions options
 /// Reads a file of one JSON object a line as examples for this model. Throws DataError naming file and line.
 template <Backend B>
 Dataset load_jsonl(const std::filesystem::path& path, const PretrainedModel<B>& model, DataOptions options = {}) {
-  return load_jsonl(path, model.has_tokenizer() ? &model.tokenizer() : nullptr, data_options_for(model.facts(), std::move(options)));
+  return load_jsonl(path, model.has_tokenizer() ? &model.tokenizer() : nullptr,
+                    data_options_for(model.facts(), std::move(options)));
 }
 
 }  // namespace greentrainer

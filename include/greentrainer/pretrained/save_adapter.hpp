@@ -15,7 +15,8 @@ namespace greentrainer {
 namespace detail {
 
 inline void expect_finite(const std::string& tensor, double value) {
-  if (!std::isfinite(value)) throw NumericalError("save_adapter", text(tensor, ": expected finite weights, got ", value));
+  if (!std::isfinite(value))
+    throw NumericalError("save_adapter", text(tensor, ": expected finite weights, got ", value));
 }
 
 /// The layers that have LoRA's matrices: all of them by name, which peft then finds whatever its own rules are.
@@ -30,7 +31,8 @@ std::vector<std::string> lora_layers(const TensorGraph<P>& graph) {
   return layers;
 }
 
-/// Sizes of peft's table of a prefix: (tokens, 2 * layers * width), an entry of `width` for the keys and for the values of every decoder layer.
+/// Sizes of peft's table of a prefix: (tokens, 2 * layers * width), an entry of `width` for the keys and for the values
+/// of every decoder layer.
 struct PrefixTable {
   Extent tokens = 0;
   Extent layers = 0;
@@ -61,7 +63,8 @@ std::vector<typename B::Scalar> prefix_values(const Model<B>& model) {
     const auto rows = model.parameters()[*id].download();
     for (Extent t = 0; t < table.tokens; ++t) {
       for (Extent c = 0; c < table.width; ++c) {
-        values[static_cast<std::size_t>(t * table.cols() + entry * table.width + c)] = rows[static_cast<std::size_t>(t * table.width + c)];
+        values[static_cast<std::size_t>(t * table.cols() + entry * table.width + c)] =
+            rows[static_cast<std::size_t>(t * table.width + c)];
       }
     }
   }
@@ -70,22 +73,24 @@ std::vector<typename B::Scalar> prefix_values(const Model<B>& model) {
 
 }  // namespace detail
 
-/// Writes what was added to the model, LoRA's matrices or a prefix, into an output folder that is being made, in the form that the library peft
-/// loads: adapter_config.json and adapter_model.safetensors, in float32, with the path of the model's own folder. Throws ConfigError unless there is
-/// one of the two, SaveError, and NumericalError for weights that are no longer numbers.
+/// Writes what was added to the model, LoRA's matrices or a prefix, into an output folder that is being made, in the
+/// form that the library peft loads: adapter_config.json and adapter_model.safetensors, in float32, with the path of
+/// the model's own folder. Throws ConfigError unless there is one of the two, SaveError, and NumericalError for weights
+/// that are no longer numbers.
 template <Backend B>
 void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) {
   using T = typename B::Scalar;
   const GraphOptions& options = model.options();
   if (options.lora.has_value() == (options.prefix_tokens > 0)) {
-    throw ConfigError("save_adapter",
-                      text("adapters: expected LoRA or a prefix, got ", options.lora ? "both" : "neither", "; peft has one in a folder"));
+    throw ConfigError("save_adapter", text("adapters: expected LoRA or a prefix, got ",
+                                           options.lora ? "both" : "neither", "; peft has one in a folder"));
   }
   const bool encoder_decoder = model.facts().target_shift.has_value();
-  OrderedJson config = {{"peft_type", options.lora ? "LORA" : "PREFIX_TUNING"},
-                        {"task_type", encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"},
-                        {"base_model_name_or_path", std::filesystem::absolute(model.folder()).lexically_normal().string()},
-                        {"inference_mode", true}};
+  OrderedJson config = {
+      {"peft_type", options.lora ? "LORA" : "PREFIX_TUNING"},
+      {"task_type", encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"},
+      {"base_model_name_or_path", std::filesystem::absolute(model.folder()).lexically_normal().string()},
+      {"inference_mode", true}};
   std::vector<std::vector<T>> values;
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const std::string& name, std::vector<Extent> shape, std::vector<T> numbers) {

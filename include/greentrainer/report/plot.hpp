@@ -22,8 +22,8 @@ struct PlotSeries {
   std::size_t colour = 0;  ///< of series_colour: the same in all plots of a page
 };
 
-/// Lines through the points of each series, or the points alone, as an SVG element that needs nothing else: axes with round numbers, a legend, and
-/// names where a pointer rests. Points that are not finite are left out.
+/// Lines through the points of each series, or the points alone, as an SVG element that needs nothing else: axes with
+/// round numbers, a legend, and names where a pointer rests. Points that are not finite are left out.
 struct Plot {
   enum class Kind { lines, points };
 
@@ -37,28 +37,33 @@ struct Plot {
     const Range x = range([](const PlotPoint& p) { return p.x; }, [](const PlotPoint&) { return 0.0; });
     const Range y = range([](const PlotPoint& p) { return p.y; }, [](const PlotPoint& p) { return p.spread; });
     const auto place_x = [&](double v) { return left + (width - left - right) * (v - x.low) / (x.high - x.low); };
-    const auto place_y = [&](double v) { return height - bottom - (height - bottom - top) * (v - y.low) / (y.high - y.low); };
+    const auto place_y = [&](double v) {
+      return height - bottom - (height - bottom - top) * (v - y.low) / (y.high - y.low);
+    };
 
-    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" + coordinate(width + legend_excess()) + "\" height=\"" +
-                      coordinate(height) + "\" font-family=\"sans-serif\" font-size=\"11\">";
+    std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"" +
+                      coordinate(width + legend_excess()) + "\" height=\"" + coordinate(height) +
+                      "\" font-family=\"sans-serif\" font-size=\"11\">";
     out += label(width / 2, 14, "middle", "<tspan font-weight=\"bold\">" + escape_markup(title) + "</tspan>");
-    out += "<path fill=\"none\" stroke=\"#888\" d=\"M" + coordinate(left) + "," + coordinate(top) + " V" + coordinate(height - bottom) + " H" +
-           coordinate(width - right) + "\"/>";
+    out += "<path fill=\"none\" stroke=\"#888\" d=\"M" + coordinate(left) + "," + coordinate(top) + " V" +
+           coordinate(height - bottom) + " H" + coordinate(width - right) + "\"/>";
     for (const double v : x.ticks()) {
       out += label(place_x(v), height - bottom + 14, "middle", short_number(v));
     }
     for (const double v : y.ticks()) {
       out += label(left - 5, place_y(v) + 4, "end", short_number(v, 4));
-      out += "<path stroke=\"#eee\" d=\"M" + coordinate(left) + "," + coordinate(place_y(v)) + " H" + coordinate(width - right) + "\"/>";
+      out += "<path stroke=\"#eee\" d=\"M" + coordinate(left) + "," + coordinate(place_y(v)) + " H" +
+             coordinate(width - right) + "\"/>";
     }
     out += label((left + width - right) / 2, height - 6, "middle", escape_markup(x_label));
-    out += "<text text-anchor=\"middle\" transform=\"translate(12," + coordinate((top + height - bottom) / 2) + ") rotate(-90)\">" +
-           escape_markup(y_label) + "</text>";
+    out += "<text text-anchor=\"middle\" transform=\"translate(12," + coordinate((top + height - bottom) / 2) +
+           ") rotate(-90)\">" + escape_markup(y_label) + "</text>";
     for (std::size_t i = 0; i < series.size(); ++i) {
       out += drawn(series[i], series_colour(series[i].colour), place_x, place_y);
       out += label(width - right + 22, top + 12 + 16 * static_cast<double>(i), "start", escape_markup(series[i].name));
-      out += "<rect width=\"10\" height=\"10\" x=\"" + coordinate(width - right + 8) + "\" y=\"" + coordinate(top + 3 + 16 * static_cast<double>(i)) +
-             "\" fill=\"" + series_colour(series[i].colour) + "\"/>";
+      out += "<rect width=\"10\" height=\"10\" x=\"" + coordinate(width - right + 8) + "\" y=\"" +
+             coordinate(top + 3 + 16 * static_cast<double>(i)) + "\" fill=\"" + series_colour(series[i].colour) +
+             "\"/>";
     }
     return out + "</svg>";
   }
@@ -112,7 +117,8 @@ struct Plot {
   static bool finite(const PlotPoint& p) { return std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.spread); }
 
   static std::string label(double x, double y, const char* anchor, const std::string& markup) {
-    return "<text x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\" text-anchor=\"" + anchor + "\">" + markup + "</text>";
+    return "<text x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\" text-anchor=\"" + anchor + "\">" + markup +
+           "</text>";
   }
 
   template <class PlaceX, class PlaceY>
@@ -123,17 +129,18 @@ struct Plot {
       const std::string x = coordinate(place_x(p.x));
       line += (line.empty() ? "" : " ") + x + "," + coordinate(place_y(p.y));
       if (p.spread > 0) {
-        out += "<path stroke=\"" + colour + "\" d=\"M" + x + "," + coordinate(place_y(p.y - p.spread)) + " V" + coordinate(place_y(p.y + p.spread)) +
-               "\"/>";
+        out += "<path stroke=\"" + colour + "\" d=\"M" + x + "," + coordinate(place_y(p.y - p.spread)) + " V" +
+               coordinate(place_y(p.y + p.spread)) + "\"/>";
       }
       if (kind == Kind::points || s.points.size() == 1) {
-        out += "<circle r=\"4\" fill=\"" + colour + "\" cx=\"" + x + "\" cy=\"" + coordinate(place_y(p.y)) + "\"><title>" + escape_markup(s.name) +
-               ": " + short_number(p.x, 4) + ", " + short_number(p.y, 4) + "</title></circle>";
+        out += "<circle r=\"4\" fill=\"" + colour + "\" cx=\"" + x + "\" cy=\"" + coordinate(place_y(p.y)) +
+               "\"><title>" + escape_markup(s.name) + ": " + short_number(p.x, 4) + ", " + short_number(p.y, 4) +
+               "</title></circle>";
       }
     }
     if (kind == Kind::lines && s.points.size() > 1) {
-      out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + colour + "\" points=\"" + line + "\"><title>" + escape_markup(s.name) +
-             "</title></polyline>";
+      out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + colour + "\" points=\"" + line + "\"><title>" +
+             escape_markup(s.name) + "</title></polyline>";
     }
     return out;
   }

@@ -7,7 +7,8 @@
 
 namespace greentrainer::select_detail {
 
-/// A set of small numbers whose range is fixed at run time; std::bitset's is not, and std::vector<bool> has no word-wise operations.
+/// A set of small numbers whose range is fixed at run time; std::bitset's is not, and std::vector<bool> has no
+/// word-wise operations.
 class BitSet {
  public:
   BitSet() = default;
@@ -32,7 +33,8 @@ class BitSet {
   template <class Visit>
   void for_each(Visit visit) const {
     for (std::size_t w = 0; w < words_.size(); ++w) {
-      for (std::uint64_t word = words_[w]; word != 0; word &= word - 1) visit(64 * w + static_cast<std::size_t>(std::countr_zero(word)));
+      for (std::uint64_t word = words_[w]; word != 0; word &= word - 1)
+        visit(64 * w + static_cast<std::size_t>(std::countr_zero(word)));
     }
   }
   bool meets(const BitSet& other) const {

@@ -11,13 +11,16 @@
 
 namespace greentrainer::select_detail {
 
-/// Depth-first search over which classes are computed, for gradient DAGs that have no stages to work along (in general the problem is strongly
-/// NP-hard). The bound spreads each undecided class's cost over the groups that need it, in proportion to their importance, and fills the
-/// budget by importance per cost: no selection can pay less than that. With all classes decided, an exact knapsack remains.
+/// Depth-first search over which classes are computed, for gradient DAGs that have no stages to work along (in general
+/// the problem is strongly NP-hard). The bound spreads each undecided class's cost over the groups that need it, in
+/// proportion to their importance, and fills the budget by importance per cost: no selection can pay less than that.
+/// With all classes decided, an exact knapsack remains.
 class BranchAndBound {
  public:
-  /// Requires `problem` to outlive this object. Gives up after `max_nodes` nodes of the search tree, each O(items log items + needs).
-  BranchAndBound(const ReducedProblem& problem, std::size_t max_nodes) : problem_(problem), nodes_left_(max_nodes), steps_left_(1000 * max_nodes) {
+  /// Requires `problem` to outlive this object. Gives up after `max_nodes` nodes of the search tree, each O(items log
+  /// items + needs).
+  BranchAndBound(const ReducedProblem& problem, std::size_t max_nodes)
+      : problem_(problem), nodes_left_(max_nodes), steps_left_(1000 * max_nodes) {
     for (const auto& group : problem.groups) {
       double sum = 0;
       for (const auto& item : group.items) sum += item.importance;
@@ -99,7 +102,8 @@ class BranchAndBound {
         priced.push_back({static_cast<double>(item.cost) + share * item.importance, item.importance});
       }
     }
-    std::sort(priced.begin(), priced.end(), [](const Priced& a, const Priced& b) { return a.importance * b.cost > b.importance * a.cost; });
+    std::sort(priced.begin(), priced.end(),
+              [](const Priced& a, const Priced& b) { return a.importance * b.cost > b.importance * a.cost; });
     double left = static_cast<double>(room);
     double value = 0;
     for (const Priced& item : priced) {
@@ -116,7 +120,8 @@ class BranchAndBound {
   void finish(std::int64_t room) {
     std::vector<ReducedProblem::Item> available;
     for (std::size_t g = 0; g < problem_.groups.size(); ++g) {
-      if (blocked_[g] == 0) available.insert(available.end(), problem_.groups[g].items.begin(), problem_.groups[g].items.end());
+      if (blocked_[g] == 0)
+        available.insert(available.end(), problem_.groups[g].items.begin(), problem_.groups[g].items.end());
     }
     ExactKnapsack knapsack(std::move(available), room);
     const bool improved = knapsack.improve(incumbent_, steps_left_);
@@ -126,7 +131,8 @@ class BranchAndBound {
       incumbent_ = 0;
       const std::vector<bool> mask = problem_.mask(chosen_);
       for (const auto& group : problem_.groups) {
-        for (const auto& item : group.items) incumbent_ += mask[static_cast<std::size_t>(item.number)] ? item.importance : 0;
+        for (const auto& item : group.items)
+          incumbent_ += mask[static_cast<std::size_t>(item.number)] ? item.importance : 0;
       }
       better_ = true;
     }

@@ -30,26 +30,30 @@ struct BudgetedSelection {
   double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };
 
-/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of this graph, or what `full`
-/// says, where the graph has more than the model that the ratio is of. Item i of the selector's problem is parameter i. Throws ConfigError naming the
-/// smallest feasible ratio if not even the cheapest parameter fits, and for an importance or a mask without one entry for each parameter;
-/// NumericalError for an importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
+/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of
+/// this graph, or what `full` says, where the graph has more than the model that the ratio is of. Item i of the
+/// selector's problem is parameter i. Throws ConfigError naming the smallest feasible ratio if not even the cheapest
+/// parameter fits, and for an importance or a mask without one entry for each parameter; NumericalError for an
+/// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
-    const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance, double ratio,
-    const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, const std::optional<LinearCost>& full = {}) {
-  if (!(ratio > 0) || ratio > 1) throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
+    const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
+    double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
+    const std::optional<LinearCost>& full = {}) {
+  if (!(ratio > 0) || ratio > 1)
+    throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
   const auto one_each = [parameters](const char* what, std::size_t count) {
     if (count != parameters)
-      throw ConfigError("select_within_ratio", text(what, ": expected one entry for each of ", parameters, " parameters, got ", count));
+      throw ConfigError("select_within_ratio",
+                        text(what, ": expected one entry for each of ", parameters, " parameters, got ", count));
   };
   one_each("importance", importance.size());
   SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
-      throw NumericalError("importance",
-                           text(graph.parameters()[i].name, ": expected a finite importance, got ", importance[i], "; lower the learning rate"));
+      throw NumericalError("importance", text(graph.parameters()[i].name, ": expected a finite importance, got ",
+                                              importance[i], "; lower the learning rate"));
     }
     problem.dag.items[i].importance = importance[i];
   }
@@ -57,7 +61,9 @@ BudgetedSelection select_within_ratio(
   BudgetedSelection result;
   result.forward = evaluate(forward_cost(graph, cost), workload);
   result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
-  result.budget = static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) - result.forward;
+  result.budget =
+      static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) -
+      result.forward;
 
   std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
@@ -66,8 +72,10 @@ BudgetedSelection select_within_ratio(
     cheapest = std::min(cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
   }
   if (result.budget < cheapest) {
-    const double smallest = std::ceil(1e4 * static_cast<double>(result.forward + cheapest) / static_cast<double>(result.full)) / 1e4;
-    throw ConfigError("select_within_ratio", text("--rho: expected at least ", smallest, ", the forward pass and the cheapest tensor, got ", ratio));
+    const double smallest =
+        std::ceil(1e4 * static_cast<double>(result.forward + cheapest) / static_cast<double>(result.full)) / 1e4;
+    throw ConfigError("select_within_ratio", text("--rho: expected at least ", smallest,
+                                                  ", the forward pass and the cheapest tensor, got ", ratio));
   }
 
   problem.budget = result.budget;

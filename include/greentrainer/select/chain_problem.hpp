@@ -13,8 +13,8 @@
 
 namespace greentrainer {
 
-/// The paper's problem: tensors in a row, the one nearest to the loss first. A selection costs the grad_weight of its members and the grad_input
-/// of all tensors before the deepest member. Costs in any unit, not necessarily whole.
+/// The paper's problem: tensors in a row, the one nearest to the loss first. A selection costs the grad_weight of its
+/// members and the grad_input of all tensors before the deepest member. Costs in any unit, not necessarily whole.
 struct ChainProblem {
   std::vector<double> grad_input;   ///< the paper's t_dy: passing the gradient on to the next tensor
   std::vector<double> grad_weight;  ///< the paper's t_dw
@@ -30,16 +30,19 @@ struct ChainSelection {
   bool optimal = false;
 };
 
-/// Throws ConfigError unless the three lists are of one length, costs and budget are finite and not negative, and importances are finite.
+/// Throws ConfigError unless the three lists are of one length, costs and budget are finite and not negative, and
+/// importances are finite.
 inline void validate(const ChainProblem& chain) {
   const std::size_t n = chain.grad_weight.size();
   const auto check = [](const char* name, const std::vector<double>& values, std::size_t length, bool cost) {
     if (values.size() != length) {
-      throw ConfigError("chain_problem", text(name, ": expected ", length, " entries as in grad_weight, got ", values.size()));
+      throw ConfigError("chain_problem",
+                        text(name, ": expected ", length, " entries as in grad_weight, got ", values.size()));
     }
     for (std::size_t k = 0; k < values.size(); ++k) {
       if (!std::isfinite(values[k]) || (cost && values[k] < 0)) {
-        throw ConfigError("chain_problem", text(name, " ", k, ": expected a finite number", cost ? " of 0 or more" : "", ", got ", values[k]));
+        throw ConfigError("chain_problem", text(name, " ", k, ": expected a finite number", cost ? " of 0 or more" : "",
+                                                ", got ", values[k]));
       }
     }
   };
@@ -54,7 +57,8 @@ inline void validate(const ChainProblem& chain) {
 /// The chain's mask with what it is worth and costs. Throws ConfigError if the mask has another length. O(n).
 inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vector<bool> mask, bool optimal) {
   if (mask.size() != chain.grad_weight.size()) {
-    throw ConfigError("chain_problem", text("mask: expected ", chain.grad_weight.size(), " entries, got ", mask.size()));
+    throw ConfigError("chain_problem",
+                      text("mask: expected ", chain.grad_weight.size(), " entries, got ", mask.size()));
   }
   ChainSelection selection;
   // Wider than double, so that a cost within the budget is not reported above it.
@@ -75,14 +79,16 @@ inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vecto
   return selection;
 }
 
-/// The chain as a gradient DAG: node k is grad_input of tensor k and needs node k - 1, item k needs node k - 1. Costs are scaled by a power of two
-/// to whole numbers, as fine as 62 bits allow, and rounded so that what fits into the scaled budget fits into the true one: costs up, the
-/// budget down. Whole numbers (and halves, quarters, ...) stay exact. Throws ConfigError as validate(). O(n).
+/// The chain as a gradient DAG: node k is grad_input of tensor k and needs node k - 1, item k needs node k - 1. Costs
+/// are scaled by a power of two to whole numbers, as fine as 62 bits allow, and rounded so that what fits into the
+/// scaled budget fits into the true one: costs up, the budget down. Whole numbers (and halves, quarters, ...) stay
+/// exact. Throws ConfigError as validate(). O(n).
 inline SelectionProblem to_selection_problem(const ChainProblem& chain) {
   validate(chain);
   double total = 0;
   for (std::size_t k = 0; k < chain.grad_weight.size(); ++k) total += chain.grad_weight[k] + chain.grad_input[k];
-  if (!std::isfinite(total)) throw ConfigError("chain_problem", "costs: expected a finite sum, got infinity; use a larger unit");
+  if (!std::isfinite(total))
+    throw ConfigError("chain_problem", "costs: expected a finite sum, got infinity; use a larger unit");
   // A budget beyond the total is no restriction; cut, it fits into the same range.
   const double budget = std::fmin(chain.budget, 2 * total);
   int exponent = 0;
@@ -100,7 +106,8 @@ inline SelectionProblem to_selection_problem(const ChainProblem& chain) {
   return problem;
 }
 
-/// A selector's choice on a chain, priced in the chain's own unit. Throws ConfigError as validate(). Cost: the selector's.
+/// A selector's choice on a chain, priced in the chain's own unit. Throws ConfigError as validate(). Cost: the
+/// selector's.
 template <Selector S>
 ChainSelection select_on_chain(const S& selector, const ChainProblem& chain) {
   SelectionResult result = selector.select(to_selection_problem(chain));

@@ -9,23 +9,25 @@
 
 namespace greentrainer {
 
-/// A problem whose tensors need no activation gradients: each costs its own weight gradient. What a selector would believe that adds up tensors one
-/// by one; what it chooses costs more.
+/// A problem whose tensors need no activation gradients: each costs its own weight gradient. What a selector would
+/// believe that adds up tensors one by one; what it chooses costs more.
 inline SelectionProblem without_dependencies(SelectionProblem problem) {
   problem.dag.nodes.clear();
   for (GradientDag::Item& item : problem.dag.items) item.needs.clear();
   return problem;
 }
 
-/// The problem of a graph (see gradient_dag_of) as the paper's rules see it, at the prices that are there: the gradient passes the tensors one after
-/// another, from the last of the checkpoint to the first, and a tensor needs what lies with those behind it. An activation gradient lies with the
-/// first parameter of its operator (a layer's weight); one of an operator without parameters of its own (attention, an activation, a tied output
-/// head) with the last parameter of the operator that its last input comes from, as the paper's attention lies with the value projection. Node k lies
+/// The problem of a graph (see gradient_dag_of) as the paper's rules see it, at the prices that are there: the gradient
+/// passes the tensors one after another, from the last of the checkpoint to the first, and a tensor needs what lies
+/// with those behind it. An activation gradient lies with the first parameter of its operator (a layer's weight); one
+/// of an operator without parameters of its own (attention, an activation, a tied output head) with the last parameter
+/// of the operator that its last input comes from, as the paper's attention lies with the value projection. Node k lies
 /// with the k-th parameter from the end.
 template <class P>
 SelectionProblem with_chain_dependencies(const TensorGraph<P>& graph, const SelectionProblem& problem) {
   const std::size_t count = graph.parameters().size();
-  std::vector<std::size_t> first(graph.operators().size(), count - 1), last(first);  // parameters that gradients lie with: its own, those behind it
+  std::vector<std::size_t> first(graph.operators().size(), count - 1),
+      last(first);  // parameters that gradients lie with: its own, those behind it
   for (std::size_t id = 0; id < graph.operators().size(); ++id) {
     const auto& op = graph.operators()[id];
     if (!op.parameters.empty() && graph.uses(op.parameters.front()).size() == 1) {

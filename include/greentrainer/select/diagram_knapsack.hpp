@@ -12,13 +12,15 @@
 
 namespace greentrainer::select_detail {
 
-/// Knapsack dynamic programming along a selection diagram. Each vertex has an array: entry t is the most importance that can have been
-/// collected on the way there, when the classes cost no more than the vertex's base and everything beyond them no more than t steps.
-/// An array moves along an edge by shifting, and takes in items by shift-add-max; where no more can be reached it is a candidate for the answer.
+/// Knapsack dynamic programming along a selection diagram. Each vertex has an array: entry t is the most importance
+/// that can have been collected on the way there, when the classes cost no more than the vertex's base and everything
+/// beyond them no more than t steps. An array moves along an edge by shifting, and takes in items by shift-add-max;
+/// where no more can be reached it is a candidate for the answer.
 class DiagramKnapsack {
  public:
   /// Requires `problem` and `diagram`, built with the same `step`, to outlive this object. Runs the whole computation.
-  /// O((edges + items) x budget / step) time; one bit an item, vertex and step to read the choice back, and the arrays that are alive.
+  /// O((edges + items) x budget / step) time; one bit an item, vertex and step to read the choice back, and the arrays
+  /// that are alive.
   DiagramKnapsack(const ReducedProblem& problem, const SelectionDiagram& diagram, std::int64_t step)
       : problem_(problem), diagram_(diagram), step_(step), traces_(diagram.vertices.size()) {
     bundle_items();
@@ -26,7 +28,8 @@ class DiagramKnapsack {
     run();
   }
 
-  /// Where a selection can end: the value of the best that ends there, by the knapsack's rounded costs, and the vertex. Best first.
+  /// Where a selection can end: the value of the best that ends there, by the knapsack's rounded costs, and the vertex.
+  /// Best first.
   const std::vector<std::pair<double, int>>& ends() const { return ends_; }
 
   /// Original numbers of the items of the best selection that ends at `vertex`. O(diagram depth + items).
@@ -62,8 +65,8 @@ class DiagramKnapsack {
  private:
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
-  /// One or two items of a group. Rounding a pair's cost up as a whole costs a fraction of a step once, not twice; a bias beside its weight is
-  /// then free instead of a whole step.
+  /// One or two items of a group. Rounding a pair's cost up as a whole costs a fraction of a step once, not twice; a
+  /// bias beside its weight is then free instead of a whole step.
   struct Bundle {
     std::vector<RowOption> options;
     std::vector<std::vector<int>> members;  ///< item numbers of each option
@@ -73,10 +76,14 @@ class DiagramKnapsack {
     std::vector<std::size_t> items;  ///< start of the decisions for each bundle
   };
 
-  std::size_t steps(std::int64_t cost) const { return static_cast<std::size_t>(cost / step_ + (cost % step_ != 0 ? 1 : 0)); }
+  std::size_t steps(std::int64_t cost) const {
+    return static_cast<std::size_t>(cost / step_ + (cost % step_ != 0 ? 1 : 0));
+  }
 
   std::size_t length(int vertex) const {
-    return static_cast<std::size_t>((problem_.budget - diagram_.vertices[static_cast<std::size_t>(vertex)].base) / step_) + 1;
+    return static_cast<std::size_t>((problem_.budget - diagram_.vertices[static_cast<std::size_t>(vertex)].base) /
+                                    step_) +
+           1;
   }
 
   void bundle_items() {
@@ -102,15 +109,16 @@ class DiagramKnapsack {
           const std::size_t dear = steps(first.cost);
           const std::size_t cheap = steps(second.cost);
           if (dear < both && first.importance > second.importance) offer(dear, first.importance, {first.number});
-          if (cheap < both && (cheap < dear || second.importance >= first.importance)) offer(cheap, second.importance, {second.number});
+          if (cheap < both && (cheap < dear || second.importance >= first.importance))
+            offer(cheap, second.importance, {second.number});
         }
         bundles_[g].push_back(std::move(bundle));
       }
     }
   }
 
-  /// An answer reads a vertex's array at its end, or below that by at most the steps of what is chosen further on: entries below `lowest_` are
-  /// never asked for, and need not be kept up to date.
+  /// An answer reads a vertex's array at its end, or below that by at most the steps of what is chosen further on:
+  /// entries below `lowest_` are never asked for, and need not be kept up to date.
   void find_lowest() {
     lowest_.resize(diagram_.vertices.size());
     for (std::size_t v = 0; v < lowest_.size(); ++v) lowest_[v] = length(static_cast<int>(v)) - 1;
@@ -182,7 +190,8 @@ class DiagramKnapsack {
   const SelectionDiagram& diagram_;
   std::int64_t step_;
   std::vector<std::vector<Bundle>> bundles_;
-  std::vector<std::size_t> lowest_;  // for each vertex, the lowest entry that can be asked for before or after its own items
+  std::vector<std::size_t>
+      lowest_;  // for each vertex, the lowest entry that can be asked for before or after its own items
   std::vector<std::uint64_t> decisions_;
   std::vector<Trace> traces_;
   std::vector<std::pair<double, int>> ends_;

@@ -13,8 +13,8 @@ namespace greentrainer::select_detail {
 /// Sums of importances differ in their last digits with the order of summation; less than this share is no improvement.
 inline constexpr double importance_tolerance = 1e-12;
 
-/// 0/1 knapsack with exact costs, by branch and bound in the order of importance per cost (Horowitz and Sahni 1974). Instances as they come from
-/// real costs are solved in few steps; others are cut off.
+/// 0/1 knapsack with exact costs, by branch and bound in the order of importance per cost (Horowitz and Sahni 1974).
+/// Instances as they come from real costs are solved in few steps; others are cut off.
 class ExactKnapsack {
  public:
   using Item = ReducedProblem::Item;
@@ -26,7 +26,8 @@ class ExactKnapsack {
     });
   }
 
-  /// Looks for a choice worth more than `incumbent`; true if there is one, then chosen() is it. Gives up after `max_steps`. O(max_steps).
+  /// Looks for a choice worth more than `incumbent`; true if there is one, then chosen() is it. Gives up after
+  /// `max_steps`. O(max_steps).
   bool improve(double incumbent, std::size_t max_steps) {
     const std::size_t n = items_.size();
     std::vector<std::size_t> taken;

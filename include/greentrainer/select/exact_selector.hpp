@@ -19,19 +19,23 @@
 
 namespace greentrainer {
 
-/// The best selection on the gradient graph. Knapsack dynamic programming along a decision diagram of which gradients are computed, see
-/// docs/decisions/0003-exact-selection.md; replaces the paper's chain recursion.
+/// The best selection on the gradient graph. Knapsack dynamic programming along a decision diagram of which gradients
+/// are computed, see docs/decisions/0003-exact-selection.md; replaces the paper's chain recursion.
 ///
 /// What it promises:
 /// - The true cost never exceeds the budget.
-/// - Where the costs, or their greatest common divisor, divide the budget into no more than `budget_steps` steps, the result is optimal.
-/// - Otherwise costs are rounded up to steps of budget / budget_steps, and the result is worth at least as much as any selection whose cost
+/// - Where the costs, or their greatest common divisor, divide the budget into no more than `budget_steps` steps, the
+/// result is optimal.
+/// - Otherwise costs are rounded up to steps of budget / budget_steps, and the result is worth at least as much as any
+/// selection whose cost
 ///   plus one step for each of its items is within the budget. What rounding leaves over is spent again at exact costs.
 ///   Problems of some dozen items are searched to the end besides, and then optimal after all.
-/// - Nothing is left out that would fit: no item of positive importance, with the gradients it lacks, fits into what is not spent. Where single
+/// - Nothing is left out that would fit: no item of positive importance, with the gradients it lacks, fits into what is
+/// not spent. Where single
 ///   items are small beside the budget, as in real models, more than 97% of what could be spent is spent.
 /// - Items whose importance is not positive are never chosen.
-/// - On a DAG without structure (more than `max_states` partial decisions at once, whatever the order) it searches by branch and bound and, if
+/// - On a DAG without structure (more than `max_states` partial decisions at once, whatever the order) it searches by
+/// branch and bound and, if
 ///   that is cut off, says `optimal = false`.
 struct ExactSelector {
   std::int64_t budget_steps = 10000;     ///< resolution of costs; time and memory are proportional
@@ -45,7 +49,8 @@ struct ExactSelector {
 
  private:
   static std::int64_t common_divisor(const select_detail::ReducedProblem& reduced);
-  std::optional<select_detail::SelectionDiagram> find_diagram(const select_detail::ReducedProblem& reduced, std::int64_t step) const;
+  std::optional<select_detail::SelectionDiagram> find_diagram(const select_detail::ReducedProblem& reduced,
+                                                              std::int64_t step) const;
 };
 
 namespace select_detail {
@@ -79,11 +84,12 @@ inline std::int64_t ExactSelector::common_divisor(const select_detail::ReducedPr
   return std::max<std::int64_t>(divisor, 1);
 }
 
-inline std::optional<select_detail::SelectionDiagram> ExactSelector::find_diagram(const select_detail::ReducedProblem& reduced,
-                                                                                  std::int64_t step) const {
-  // Backward order suits graphs built in that order. Deciding a class at its last node, not its first, lets what spans many stages (an
-  // encoder's gradient through all cross-attentions) wait until they are known.
-  auto diagram = select_detail::SelectionDiagram::build(reduced, select_detail::backward_order(reduced, true), step, max_vertices, max_states);
+inline std::optional<select_detail::SelectionDiagram> ExactSelector::find_diagram(
+    const select_detail::ReducedProblem& reduced, std::int64_t step) const {
+  // Backward order suits graphs built in that order. Deciding a class at its last node, not its first, lets what spans
+  // many stages (an encoder's gradient through all cross-attentions) wait until they are known.
+  auto diagram = select_detail::SelectionDiagram::build(reduced, select_detail::backward_order(reduced, true), step,
+                                                        max_vertices, max_states);
   if (!diagram) {
     const auto order = select_detail::narrow_order(reduced, max_states);
     diagram = select_detail::SelectionDiagram::build(reduced, order, step, max_vertices, max_states);
@@ -92,13 +98,17 @@ inline std::optional<select_detail::SelectionDiagram> ExactSelector::find_diagra
 }
 
 inline SelectionResult ExactSelector::select(const SelectionProblem& problem) const {
-  if (budget_steps <= 0) throw ConfigError("exact_selector", text("budget_steps: expected 1 or more, got ", budget_steps));
+  if (budget_steps <= 0)
+    throw ConfigError("exact_selector", text("budget_steps: expected 1 or more, got ", budget_steps));
   const select_detail::ReducedProblem reduced = select_detail::reduce(problem);
-  if (select_detail::all_fits(reduced)) return make_result(problem.dag, reduced.mask(select_detail::all_items(reduced)), true);
+  if (select_detail::all_fits(reduced))
+    return make_result(problem.dag, reduced.mask(select_detail::all_items(reduced)), true);
 
   const std::int64_t divisor = common_divisor(reduced);
   const std::int64_t units = reduced.budget / divisor;
-  const auto step_for = [&](std::int64_t steps) { return divisor * std::max<std::int64_t>(1, units / steps + (units % steps != 0 ? 1 : 0)); };
+  const auto step_for = [&](std::int64_t steps) {
+    return divisor * std::max<std::int64_t>(1, units / steps + (units % steps != 0 ? 1 : 0));
+  };
   std::int64_t step = step_for(budget_steps);
   auto diagram = find_diagram(reduced, step);
   if (diagram && !diagram->whole_steps) {
@@ -119,7 +129,8 @@ inline SelectionResult ExactSelector::select(const SelectionProblem& problem) co
 
   const select_detail::DiagramKnapsack knapsack(reduced, *diagram, step);
   std::optional<select_detail::PartialSelection> best;
-  // Rounding can put the wrong one of several nearly equal depths first, so the first few are tried. When it is exact, the first is the best.
+  // Rounding can put the wrong one of several nearly equal depths first, so the first few are tried. When it is exact,
+  // the first is the best.
   const std::size_t candidates = step == divisor ? 1 : 4;
   for (std::size_t e = 0; e < std::min(candidates, knapsack.ends().size()); ++e) {
     select_detail::PartialSelection candidate(reduced, knapsack.trace(knapsack.ends()[e].second));
@@ -131,7 +142,8 @@ inline SelectionResult ExactSelector::select(const SelectionProblem& problem) co
     candidate.fill_greedily();
     if (!best || candidate.importance() > best->importance()) best = std::move(candidate);
   }
-  // Small problems are finished off: there, a search that starts with the result at hand soon ends, and then nothing was lost to rounding at all.
+  // Small problems are finished off: there, a search that starts with the result at hand soon ends, and then nothing
+  // was lost to rounding at all.
   constexpr std::size_t small_problem = 40;
   if (step != divisor && select_detail::all_items(reduced).size() <= small_problem) {
     select_detail::BranchAndBound search(reduced, std::min<std::size_t>(max_search_nodes, 2000));

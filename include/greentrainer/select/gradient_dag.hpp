@@ -17,25 +17,27 @@ namespace select_detail {
 inline void check_needs(const std::vector<int>& needs, std::size_t limit, const char* kind, std::size_t number) {
   for (const int need : needs) {
     if (need < 0 || static_cast<std::size_t>(need) >= limit) {
-      throw ConfigError("gradient_dag",
-                        text(kind, " ", number, ": expected needs in [0, ", limit, "), got ", need, "; a node's needs come before it"));
+      throw ConfigError("gradient_dag", text(kind, " ", number, ": expected needs in [0, ", limit, "), got ", need,
+                                             "; a node's needs come before it"));
     }
   }
 }
 
 inline std::int64_t checked_sum(std::int64_t sum, std::int64_t cost, const char* kind, std::size_t number) {
-  if (cost < 0) throw ConfigError("gradient_dag", text(kind, " ", number, ": expected a cost of 0 or more, got ", cost));
+  if (cost < 0)
+    throw ConfigError("gradient_dag", text(kind, " ", number, ": expected a cost of 0 or more, got ", cost));
   if (cost > std::numeric_limits<std::int64_t>::max() - sum) {
-    throw ConfigError("gradient_dag", text(kind, " ", number, ": expected costs that sum to less than 2^63, got more; use a larger unit"));
+    throw ConfigError("gradient_dag", text(kind, " ", number,
+                                           ": expected costs that sum to less than 2^63, got more; use a larger unit"));
   }
   return sum + cost;
 }
 
 }  // namespace select_detail
 
-/// Checks what every function on a GradientDag relies on: nodes in topological order (needs have smaller numbers), needs of items within range,
-/// costs of 0 or more whose sum fits into 63 bits, importances that are numbers. Throws ConfigError naming the node or item. O(nodes + items +
-/// needs).
+/// Checks what every function on a GradientDag relies on: nodes in topological order (needs have smaller numbers),
+/// needs of items within range, costs of 0 or more whose sum fits into 63 bits, importances that are numbers. Throws
+/// ConfigError naming the node or item. O(nodes + items + needs).
 inline void validate(const GradientDag& dag) {
   std::int64_t sum = 0;
   for (std::size_t n = 0; n < dag.nodes.size(); ++n) {
@@ -46,7 +48,8 @@ inline void validate(const GradientDag& dag) {
     select_detail::check_needs(dag.items[i].needs, dag.nodes.size(), "item", i);
     sum = select_detail::checked_sum(sum, dag.items[i].cost, "item", i);
     if (!std::isfinite(dag.items[i].importance)) {
-      throw ConfigError("gradient_dag", text("item ", i, ": expected a finite importance, got ", dag.items[i].importance));
+      throw ConfigError("gradient_dag",
+                        text("item ", i, ": expected a finite importance, got ", dag.items[i].importance));
     }
   }
 }
@@ -54,11 +57,12 @@ inline void validate(const GradientDag& dag) {
 /// As above, and a budget of 0 or more.
 inline void validate(const SelectionProblem& problem) {
   validate(problem.dag);
-  if (problem.budget < 0) throw ConfigError("selection_problem", text("budget: expected 0 or more, got ", problem.budget));
+  if (problem.budget < 0)
+    throw ConfigError("selection_problem", text("budget: expected 0 or more, got ", problem.budget));
 }
 
-/// The nodes that the items of `mask` (one entry an item) need, directly or not; one entry a node. Requires a valid DAG; throws ConfigError if
-/// the mask has another length. O(nodes + items + needs).
+/// The nodes that the items of `mask` (one entry an item) need, directly or not; one entry a node. Requires a valid
+/// DAG; throws ConfigError if the mask has another length. O(nodes + items + needs).
 inline std::vector<bool> closure(const GradientDag& dag, const std::vector<bool>& mask) {
   if (mask.size() != dag.items.size()) {
     throw ConfigError("gradient_dag", text("mask: expected ", dag.items.size(), " entries, got ", mask.size()));
@@ -75,7 +79,8 @@ inline std::vector<bool> closure(const GradientDag& dag, const std::vector<bool>
   return needed;
 }
 
-/// True cost of training the items of `mask`, in the DAG's unit: the items and their closure, shared nodes counted once. As closure() otherwise.
+/// True cost of training the items of `mask`, in the DAG's unit: the items and their closure, shared nodes counted
+/// once. As closure() otherwise.
 inline std::int64_t cost_of(const GradientDag& dag, const std::vector<bool>& mask) {
   const std::vector<bool> needed = closure(dag, mask);
   std::int64_t cost = 0;

@@ -9,8 +9,9 @@
 
 namespace greentrainer {
 
-/// The gradient graph of a model at the prices of a cost model and a workload; item i is parameter i. Importances are zero, to be filled in.
-/// A piece of an operator's backward pass needs the gradients of the operator's outputs, that is, the pieces that all users of these contribute.
+/// The gradient graph of a model at the prices of a cost model and a workload; item i is parameter i. Importances are
+/// zero, to be filled in. A piece of an operator's backward pass needs the gradients of the operator's outputs, that
+/// is, the pieces that all users of these contribute.
 template <class P, CostModel<TensorGraph<P>> C>
 GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Workload& workload) {
   GradientDag dag;
@@ -22,7 +23,8 @@ GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Wo
     const auto& op = graph.op(id);
     std::vector<int> needs;
     for (const ValueId output : op.outputs)
-      needs.insert(needs.end(), contributions[static_cast<std::size_t>(output)].begin(), contributions[static_cast<std::size_t>(output)].end());
+      needs.insert(needs.end(), contributions[static_cast<std::size_t>(output)].begin(),
+                   contributions[static_cast<std::size_t>(output)].end());
     const auto& parts = op.op->parts();
     node_of_part.assign(parts.size(), -1);
     for (std::size_t p = 0; p < parts.size(); ++p) {
@@ -43,7 +45,8 @@ GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Wo
       node_of_part[p] = static_cast<int>(dag.nodes.size());
       dag.nodes.push_back({price, std::move(all)});
       if (part.kind == GradPart::Kind::input) {
-        contributions[static_cast<std::size_t>(op.inputs[static_cast<std::size_t>(part.index)])].push_back(node_of_part[p]);
+        contributions[static_cast<std::size_t>(op.inputs[static_cast<std::size_t>(part.index)])].push_back(
+            node_of_part[p]);
       }
     }
   }

@@ -12,21 +12,24 @@
 
 namespace greentrainer {
 
-/// The recursion published with GreenTrainer (Huang et al., "Towards Green AI in Fine-tuning Large Language Models via Adaptive
-/// Backpropagation", arXiv 2309.13192, and its public code), for comparison, faults included: it prices the deepest member's own grad_input,
-/// loses feasible states, never looks at the last tensors, and rounds costs down, so that the true cost may exceed the budget.
+/// The recursion published with GreenTrainer (Huang et al., "Towards Green AI in Fine-tuning Large Language Models via
+/// Adaptive Backpropagation", arXiv 2309.13192, and its public code), for comparison, faults included: it prices the
+/// deepest member's own grad_input, loses feasible states, never looks at the last tensors, and rounds costs down, so
+/// that the true cost may exceed the budget.
 struct PaperSelector {
-  std::int64_t budget_steps = 1000;  ///< the paper's T_q: the cost of everything, not the budget, is divided into so many steps
+  std::int64_t budget_steps =
+      1000;  ///< the paper's T_q: the cost of everything, not the budget, is divided into so many steps
 
-  /// Costs become floor(cost x T_q / sum of all costs), the budget floor(rho x sum of these) with rho = budget / sum of all costs. A problem that
-  /// comes in whole numbers summing to T_q or less is taken as it is, as the paper's sample is. Importances need no normalising:
-  /// the recursion's choice does not depend on their scale. `cost` is true, in the problem's unit; `optimal` is false.
-  /// Throws ConfigError as validate(), and if budget_steps is not in [1, 2^20] or times n exceeds 2^27. O(n^2 x T_q) time at worst, O(n x T_q)
-  /// memory.
+  /// Costs become floor(cost x T_q / sum of all costs), the budget floor(rho x sum of these) with rho = budget / sum of
+  /// all costs. A problem that comes in whole numbers summing to T_q or less is taken as it is, as the paper's sample
+  /// is. Importances need no normalising: the recursion's choice does not depend on their scale. `cost` is true, in the
+  /// problem's unit; `optimal` is false. Throws ConfigError as validate(), and if budget_steps is not in [1, 2^20] or
+  /// times n exceeds 2^27. O(n^2 x T_q) time at worst, O(n x T_q) memory.
   ChainSelection select(const ChainProblem& chain) const;
 
   /// The recursion itself, on whole costs and budget; returns the mask.
-  static std::vector<bool> recursion(const std::vector<std::int64_t>& grad_input, const std::vector<std::int64_t>& grad_weight,
+  static std::vector<bool> recursion(const std::vector<std::int64_t>& grad_input,
+                                     const std::vector<std::int64_t>& grad_weight,
                                      const std::vector<double>& importance, std::int64_t budget);
 };
 
@@ -41,7 +44,8 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   bool whole = true;
   for (std::size_t k = 0; k < n; ++k) {
     total += chain.grad_weight[k] + chain.grad_input[k];
-    whole = whole && std::floor(chain.grad_weight[k]) == chain.grad_weight[k] && std::floor(chain.grad_input[k]) == chain.grad_input[k];
+    whole = whole && std::floor(chain.grad_weight[k]) == chain.grad_weight[k] &&
+            std::floor(chain.grad_input[k]) == chain.grad_input[k];
   }
   if (!(total > 0) || std::isinf(total)) {
     // Nothing to weigh: no scale exists, and the published code divides by zero.
@@ -49,8 +53,9 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   }
   constexpr std::int64_t most_states = std::int64_t{1} << 27;  // of 12 bytes each
   if (budget_steps > most_states / static_cast<std::int64_t>(n)) {
-    throw ConfigError("paper_selector", text("budget_steps: expected at most ", most_states / static_cast<std::int64_t>(n), " for ", n,
-                                             " tensors, which takes 1.5 GiB, got ", budget_steps));
+    throw ConfigError("paper_selector",
+                      text("budget_steps: expected at most ", most_states / static_cast<std::int64_t>(n), " for ", n,
+                           " tensors, which takes 1.5 GiB, got ", budget_steps));
   }
   const double scale = whole && total <= steps ? 1.0 : steps / total;
   std::vector<std::int64_t> grad_input(n);
@@ -63,10 +68,12 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   }
   const double share = std::fmin(chain.budget / total, 1.0);
   const double limit = scale == 1.0 ? std::fmin(chain.budget, total) : share * static_cast<double>(quantised_total);
-  return make_chain_selection(chain, recursion(grad_input, grad_weight, chain.importance, static_cast<std::int64_t>(limit)), false);
+  return make_chain_selection(
+      chain, recursion(grad_input, grad_weight, chain.importance, static_cast<std::int64_t>(limit)), false);
 }
 
-inline std::vector<bool> PaperSelector::recursion(const std::vector<std::int64_t>& grad_input, const std::vector<std::int64_t>& grad_weight,
+inline std::vector<bool> PaperSelector::recursion(const std::vector<std::int64_t>& grad_input,
+                                                  const std::vector<std::int64_t>& grad_weight,
                                                   const std::vector<double>& importance, std::int64_t budget) {
   const std::size_t n = grad_weight.size();
   std::vector<bool> mask(n, false);
@@ -81,9 +88,10 @@ inline std::vector<bool> PaperSelector::recursion(const std::vector<std::int64_t
     }
   }
 
-  // Row k, entry t: the most importance among the first k tensors at cost t (the paper's L), minus infinity in `reached` where the paper's flag S
-  // says that tensor k - 1 was not selected there. The published loops run over all p for each t; here over all t for each p, the same
-  // comparisons in the same order for each entry, but along arrays. Masks are read back from where each entry came from.
+  // Row k, entry t: the most importance among the first k tensors at cost t (the paper's L), minus infinity in
+  // `reached` where the paper's flag S says that tensor k - 1 was not selected there. The published loops run over all
+  // p for each t; here over all t for each p, the same comparisons in the same order for each entry, but along arrays.
+  // Masks are read back from where each entry came from.
   constexpr double never = -std::numeric_limits<double>::infinity();
   constexpr std::int32_t skipped = -1;
   std::vector<std::vector<double>> reached;

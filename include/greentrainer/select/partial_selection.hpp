@@ -79,8 +79,8 @@ class PartialSelection {
     importance_ += group.items[i].importance;
   }
 
-  /// Adds the item of the greatest importance per additional cost, the classes it lacks included, until nothing fits any more. O(items^2).
-  /// Afterwards no single item fits into what is left. Returns whether anything was added.
+  /// Adds the item of the greatest importance per additional cost, the classes it lacks included, until nothing fits
+  /// any more. O(items^2). Afterwards no single item fits into what is left. Returns whether anything was added.
   bool fill_greedily() {
     bool added = false;
     while (true) {
@@ -94,7 +94,8 @@ class PartialSelection {
           const auto& item = problem_->groups[g].items[i];
           const std::int64_t cost = unpaid_[g] + item.cost;
           if (selected_[g][i] != 0 || cost > room_) continue;
-          const bool better = item.importance * static_cast<double>(best_cost) > best_importance * static_cast<double>(cost);
+          const bool better =
+              item.importance * static_cast<double>(best_cost) > best_importance * static_cast<double>(cost);
           if (best_group == problem_->groups.size() || better) {
             best_group = g;
             best_item = i;
@@ -109,7 +110,8 @@ class PartialSelection {
     }
   }
 
-  /// Selects anew among the items whose classes are paid for: the exact knapsack, as far as `max_steps` go. Returns whether that was better.
+  /// Selects anew among the items whose classes are paid for: the exact knapsack, as far as `max_steps` go. Returns
+  /// whether that was better.
   bool choose_again(std::size_t max_steps) {
     std::vector<ReducedProblem::Item> available;
     std::int64_t capacity = room_;

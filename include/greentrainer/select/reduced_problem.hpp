@@ -14,10 +14,13 @@
 namespace greentrainer::select_detail {
 
 /// A selection problem with everything taken out that cannot matter, which is what the selectors work on.
-/// - Items that are never worth choosing (importance of 0 or less) or that do not fit into the budget even alone are gone.
-/// - Nodes are needed only for the items behind them, so nodes behind which lie the same items are computed together or not at all: they
-///   become one *class*. That contracts chains of nodes without items between, siblings that always go together (the input gradients of q, k
-///   and v before the norm), and whole encoders' worth of cross-attention gradients. Nodes that cost nothing are gone.
+/// - Items that are never worth choosing (importance of 0 or less) or that do not fit into the budget even alone are
+/// gone.
+/// - Nodes are needed only for the items behind them, so nodes behind which lie the same items are computed together or
+/// not at all: they
+///   become one *class*. That contracts chains of nodes without items between, siblings that always go together (the
+///   input gradients of q, k and v before the norm), and whole encoders' worth of cross-attention gradients. Nodes that
+///   cost nothing are gone.
 /// - Items that need the same classes form a *group*.
 /// An item may be chosen once all classes of its group are paid for; the order among classes follows by itself.
 struct ReducedProblem {
@@ -60,13 +63,15 @@ inline ReducedProblem reduce(const SelectionProblem& problem) {
   std::vector<ReducedProblem::Item> items;
   for (std::size_t i = 0; i < problem.dag.items.size(); ++i) {
     const auto& item = problem.dag.items[i];
-    if (item.importance > 0 && item.cost <= problem.budget) items.push_back({static_cast<int>(i), item.cost, item.importance});
+    if (item.importance > 0 && item.cost <= problem.budget)
+      items.push_back({static_cast<int>(i), item.cost, item.importance});
   }
 
   // For each node, the items behind it.
   std::vector<BitSet> behind(nodes.size(), BitSet(items.size()));
   for (std::size_t i = 0; i < items.size(); ++i) {
-    for (const int need : problem.dag.items[static_cast<std::size_t>(items[i].number)].needs) behind[static_cast<std::size_t>(need)].insert(i);
+    for (const int need : problem.dag.items[static_cast<std::size_t>(items[i].number)].needs)
+      behind[static_cast<std::size_t>(need)].insert(i);
   }
   for (std::size_t n = nodes.size(); n-- > 0;) {
     for (const int need : nodes[n].needs) behind[static_cast<std::size_t>(need)] |= behind[n];

@@ -17,20 +17,23 @@
 
 namespace greentrainer::select_detail {
 
-/// Every way to decide which classes of a reduced problem are computed, as a decision diagram: classes are decided one after the other, in or out,
-/// and partial decisions from which the same groups can still be reached are one vertex (the frontier method for families of graphs).
+/// Every way to decide which classes of a reduced problem are computed, as a decision diagram: classes are decided one
+/// after the other, in or out, and partial decisions from which the same groups can still be reached are one vertex
+/// (the frontier method for families of graphs).
 ///
-/// This is what finds the stages of a network. On a residual stream only "everything above is computed" and partial choices within the present
-/// sub-layer differ in what they can still reach, since one missing piece puts everything below out of reach; so a chain has one vertex a
-/// class, a decoder a handful. In an encoder-decoder the encoder stays in reach or not: two such streams side by side. No model says so; it
-/// follows from which items lie behind which nodes. A DAG without such structure has too many vertices, and build() gives up.
+/// This is what finds the stages of a network. On a residual stream only "everything above is computed" and partial
+/// choices within the present sub-layer differ in what they can still reach, since one missing piece puts everything
+/// below out of reach; so a chain has one vertex a class, a decoder a handful. In an encoder-decoder the encoder stays
+/// in reach or not: two such streams side by side. No model says so; it follows from which items lie behind which
+/// nodes. A DAG without such structure has too many vertices, and build() gives up.
 struct SelectionDiagram {
   struct Edge {
     int from = 0;
     std::int64_t extra = 0;  ///< what coming this way costs beyond `base` of the vertex it leads to
   };
   struct Vertex {
-    std::int64_t base = 0;    ///< the least exact cost of classes with which this vertex is reached; paths are priced by it, not step by step
+    std::int64_t base = 0;  ///< the least exact cost of classes with which this vertex is reached; paths are priced by
+                            ///< it, not step by step
     std::vector<Edge> edges;  ///< ways to get here, the cheapest first; none for the root
     std::vector<int> groups;  ///< whose last class has just been decided, and which can be chosen from here on
     int successors = 0;       ///< edges that start here
@@ -39,15 +42,18 @@ struct SelectionDiagram {
   std::vector<Vertex> vertices;  ///< edges lead to higher numbers
   bool whole_steps = true;       ///< every `extra` is a whole number of steps, so merging vertices loses nothing
 
-  /// Deciding `order` (all classes, each once). `step` is the knapsack's: where few groups are left, vertices are merged only if that costs
-  /// no rounding. Nothing if it takes more than `max_vertices` or more than `max_width` at once. O(vertices x groups / 64).
-  static std::optional<SelectionDiagram> build(const ReducedProblem& problem, const std::vector<int>& order, std::int64_t step,
-                                               std::size_t max_vertices, std::size_t max_width);
+  /// Deciding `order` (all classes, each once). `step` is the knapsack's: where few groups are left, vertices are
+  /// merged only if that costs no rounding. Nothing if it takes more than `max_vertices` or more than `max_width` at
+  /// once. O(vertices x groups / 64).
+  static std::optional<SelectionDiagram> build(const ReducedProblem& problem, const std::vector<int>& order,
+                                               std::int64_t step, std::size_t max_vertices, std::size_t max_width);
 };
 
-inline std::optional<SelectionDiagram> SelectionDiagram::build(const ReducedProblem& problem, const std::vector<int>& order, std::int64_t step,
+inline std::optional<SelectionDiagram> SelectionDiagram::build(const ReducedProblem& problem,
+                                                               const std::vector<int>& order, std::int64_t step,
                                                                std::size_t max_vertices, std::size_t max_width) {
-  // Up to so many groups left, vertices are told apart by the fraction of a step in their base as well; there are few and they die soon.
+  // Up to so many groups left, vertices are told apart by the fraction of a step in their base as well; there are few
+  // and they die soon.
   constexpr std::size_t few_groups = 4;
 
   std::vector<int> position(order.size());
@@ -122,7 +128,8 @@ inline std::optional<SelectionDiagram> SelectionDiagram::build(const ReducedProb
         edge.extra -= vertex.base;
         if (edge.extra % step != 0) diagram.whole_steps = false;
       }
-      std::stable_sort(vertex.edges.begin(), vertex.edges.end(), [](const Edge& a, const Edge& b) { return a.extra < b.extra; });
+      std::stable_sort(vertex.edges.begin(), vertex.edges.end(),
+                       [](const Edge& a, const Edge& b) { return a.extra < b.extra; });
       complete(state, level + 1);
     }
     layer = std::move(next);
@@ -132,7 +139,8 @@ inline std::optional<SelectionDiagram> SelectionDiagram::build(const ReducedProb
   return diagram;
 }
 
-/// Classes in the order of their last (or first) node: the order of the backward pass, which is good wherever the graph was built that way.
+/// Classes in the order of their last (or first) node: the order of the backward pass, which is good wherever the graph
+/// was built that way.
 inline std::vector<int> backward_order(const ReducedProblem& problem, bool by_last_node) {
   std::vector<int> order(problem.classes.size());
   std::iota(order.begin(), order.end(), 0);
@@ -144,9 +152,9 @@ inline std::vector<int> backward_order(const ReducedProblem& problem, bool by_la
   return order;
 }
 
-/// Classes in an order that keeps few partial decisions apart: of the classes whose supersets are decided, always the one after which the fewest
-/// distinct reachable sets remain. For DAGs whose numbering interleaves branches. Stops early, with the rest in backward order, past
-/// `max_width` sets or when it has looked at too many.
+/// Classes in an order that keeps few partial decisions apart: of the classes whose supersets are decided, always the
+/// one after which the fewest distinct reachable sets remain. For DAGs whose numbering interleaves branches. Stops
+/// early, with the rest in backward order, past `max_width` sets or when it has looked at too many.
 inline std::vector<int> narrow_order(const ReducedProblem& problem, std::size_t max_width) {
   constexpr std::size_t most_work = 1'000'000;  // sets looked at
   const auto users = [&](int c) -> const BitSet& { return problem.classes[static_cast<std::size_t>(c)].users; };

@@ -23,7 +23,8 @@ struct GradientDag {
   std::vector<Item> items;
 };
 
-/// Choose items of the greatest total importance such that the items and all nodes they need, directly or not, cost at most `budget`.
+/// Choose items of the greatest total importance such that the items and all nodes they need, directly or not, cost at
+/// most `budget`.
 struct SelectionProblem {
   GradientDag dag;
   std::int64_t budget = 0;

@@ -16,7 +16,8 @@ class Tensor {
 
   /// Uninitialised (rows, cols) elements. Throws BackendError if there is no memory for them.
   Tensor(B& backend, Extent rows, Extent cols) : backend_(&backend), rows_(rows), cols_(cols) {
-    if (rows < 0 || cols < 0) throw ShapeError("Tensor", text("shape: expected no negative extent, got (", rows, ", ", cols, ")"));
+    if (rows < 0 || cols < 0)
+      throw ShapeError("Tensor", text("shape: expected no negative extent, got (", rows, ", ", cols, ")"));
     if (bytes() > 0) data_ = static_cast<T*>(backend.allocate(bytes()));
   }
   Tensor(B& backend, std::span<const T> host) : Tensor(backend, 1, static_cast<Extent>(host.size())) { upload(host); }

@@ -59,8 +59,8 @@ class AddedTokenFinder {
   /// `content` as it stands in the texts that are searched. Throws LoadError naming `source` if it is too long.
   void add(std::string_view content, Index id, bool lstrip, bool rstrip, std::string_view source) {
     if (content.size() > max_added_token_bytes) {
-      throw LoadError("load_tokenizer",
-                      text(source, ", added token with id ", id, ": expected at most ", max_added_token_bytes, " bytes, got ", content.size()));
+      throw LoadError("load_tokenizer", text(source, ", added token with id ", id, ": expected at most ",
+                                             max_added_token_bytes, " bytes, got ", content.size()));
     }
     std::uint32_t node = 0;
     for (char c : content) node = children_.try_emplace(key_of(node, c), ++nodes_).first->second;
@@ -102,7 +102,9 @@ class AddedTokenFinder {
     bool rstrip = false;
   };
 
-  static std::uint64_t key_of(std::uint32_t node, char c) { return (std::uint64_t{node} << 8) | static_cast<unsigned char>(c); }
+  static std::uint64_t key_of(std::uint32_t node, char c) {
+    return (std::uint64_t{node} << 8) | static_cast<unsigned char>(c);
+  }
 
   std::pair<const Token*, std::size_t> longest_at(std::string_view text, std::size_t position) const {
     std::pair<const Token*, std::size_t> best{nullptr, 0};

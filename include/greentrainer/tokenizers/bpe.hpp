@@ -17,8 +17,9 @@
 
 namespace greentrainer {
 
-/// Byte-pair encoding: a piece begins as single characters, and neighbours merge, the pair that was learnt first before all others, until
-/// none is left to merge. Ids equal those of Hugging Face's `tokenizers`. O(n log n) in the length of a piece.
+/// Byte-pair encoding: a piece begins as single characters, and neighbours merge, the pair that was learnt first before
+/// all others, until none is left to merge. Ids equal those of Hugging Face's `tokenizers`. O(n log n) in the length of
+/// a piece.
 class Bpe final : public TokenModel {
  public:
   struct Options {
@@ -29,24 +30,27 @@ class Bpe final : public TokenModel {
   };
   using Merges = std::vector<std::pair<std::string, std::string>>;
 
-  /// Merges are in the order they were learnt. Throws LoadError naming `source`: a merge whose parts or whole are not in the vocabulary, an
-  /// unknown token that is not.
+  /// Merges are in the order they were learnt. Throws LoadError naming `source`: a merge whose parts or whole are not
+  /// in the vocabulary, an unknown token that is not.
   Bpe(Vocabulary vocabulary, const Merges& merges, const Options& options, std::string_view source)
       : vocabulary_(std::move(vocabulary)), options_(options) {
     const auto id_of = [&](const std::string& token, std::size_t rank) {
       if (const auto id = vocabulary_.id(token)) return *id;
       throw LoadError("load_tokenizer",
-                      text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
+                      text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token,
+                           "\", which is not"));
     };
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
       const auto& [left, right] = merges[rank];
-      merges_[key_of(id_of(left, rank), id_of(right, rank))] = {static_cast<std::uint32_t>(rank), id_of(left + right, rank)};
+      merges_[key_of(id_of(left, rank), id_of(right, rank))] = {static_cast<std::uint32_t>(rank),
+                                                                id_of(left + right, rank)};
     }
     if (options_.unk_token) {
       unk_ = vocabulary_.id(*options_.unk_token);
       if (!unk_)
-        throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"", *options_.unk_token, "\", which is not"));
+        throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"",
+                                               *options_.unk_token, "\", which is not"));
     }
     if (options_.byte_fallback) byte_fallback_ = ByteFallback(vocabulary_);
   }
@@ -90,7 +94,9 @@ class Bpe final : public TokenModel {
     }
   };
 
-  static std::uint64_t key_of(Index left, Index right) { return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right); }
+  static std::uint64_t key_of(Index left, Index right) {
+    return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right);
+  }
 
   /// A piece as single characters, unknown ones replaced.
   std::vector<Index> characters_of(std::string_view piece) const {
@@ -157,8 +163,8 @@ class Bpe final : public TokenModel {
   PieceCache cache_;
 };
 
-/// Merges as merges.txt lists them, "left right" on each line; lines that begin with #version are comments. Throws LoadError naming `source`
-/// and the line.
+/// Merges as merges.txt lists them, "left right" on each line; lines that begin with #version are comments. Throws
+/// LoadError naming `source` and the line.
 inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source) {
   Bpe::Merges merges;
   for (std::size_t begin = 0, number = 1; begin < lines.size(); ++number) {
@@ -168,9 +174,11 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.starts_with("#version")) continue;
     const auto space = line.find(' ');
-    if (space == 0 || space == std::string_view::npos || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
+    if (space == 0 || space == std::string_view::npos || space + 1 == line.size() ||
+        line.find(' ', space + 1) != std::string_view::npos) {
       throw LoadError("load_tokenizer",
-                      text(source, ", line ", number, ": expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
+                      text(source, ", line ", number, ": expected two tokens with a space between, got \"",
+                           line.substr(0, 80), '"'));
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
@@ -179,8 +187,8 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
 
 /// The model of a tokenizer.json whose type is BPE. Throws LoadError for fields that are not supported.
 inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
-  component.allow(
-      {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
+  component.allow({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                   "byte_fallback", "ignore_merges", "vocab", "merges"});
   if (const Json* dropout = component.find("dropout"); dropout != nullptr && *dropout != 0.0) {
     component.fail("expected no dropout, got some: ids would be random");
   }
@@ -206,11 +214,13 @@ inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
     const auto line = merge.is_string() ? merge.get<std::string>() : std::string();
     const auto space = line.find(' ');
     if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
-      component.fail(text("merge ", merges.size() + 1, ": expected two tokens, got ", merge.dump(-1, ' ', true).substr(0, 80)));
+      component.fail(
+          text("merge ", merges.size() + 1, ": expected two tokens, got ", merge.dump(-1, ' ', true).substr(0, 80)));
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
-  return std::make_unique<Bpe>(Vocabulary(component.at("vocab"), component.source() + ".vocab"), merges, options, component.source());
+  return std::make_unique<Bpe>(Vocabulary(component.at("vocab"), component.source() + ".vocab"), merges, options,
+                               component.source());
 }
 
 }  // namespace greentrainer

@@ -41,7 +41,8 @@ class ByteFallback {
 
   /// By those of the 256 that the vocabulary has.
   explicit ByteFallback(const Vocabulary& vocabulary) {
-    for (unsigned byte = 0; byte < 256; ++byte) ids_.push_back(vocabulary.id(byte_token(static_cast<unsigned char>(byte))));
+    for (unsigned byte = 0; byte < 256; ++byte)
+      ids_.push_back(vocabulary.id(byte_token(static_cast<unsigned char>(byte))));
   }
 
   /// Appends the ids of the bytes, or nothing, and says false, where a token is missing.

@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// GPT-2's names for bytes: printable Latin-1 stands for itself, the other 68 bytes are U+0100 and up in order, so that a vocabulary is
-/// readable text without spaces. Source: bytes_to_unicode in OpenAI's encoder.py.
+/// GPT-2's names for bytes: printable Latin-1 stands for itself, the other 68 bytes are U+0100 and up in order, so that
+/// a vocabulary is readable text without spaces. Source: bytes_to_unicode in OpenAI's encoder.py.
 class ByteLevelAlphabet {
  public:
   static const ByteLevelAlphabet& instance() {

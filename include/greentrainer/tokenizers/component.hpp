@@ -15,8 +15,8 @@
 
 namespace greentrainer {
 
-/// One part of tokenizer.json, such as {"type": "Digits", "individual_digits": true}. Whatever is not understood is an error: a
-/// tokenizer that leaves a part out gives other ids without anyone noticing.
+/// One part of tokenizer.json, such as {"type": "Digits", "individual_digits": true}. Whatever is not understood is an
+/// error: a tokenizer that leaves a part out gives other ids without anyone noticing.
 class Component {
  public:
   /// `source` says where it stands: the file and the path to it. Throws LoadError unless it is an object.
@@ -28,7 +28,9 @@ class Component {
   const std::string& source() const { return source_; }
   std::string type() const { return text_of("type"); }
 
-  [[noreturn]] void fail(const std::string& what) const { throw LoadError("load_tokenizer", text(source_, ": ", what)); }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw LoadError("load_tokenizer", text(source_, ": ", what));
+  }
 
   /// For a type that is none of those known.
   [[noreturn]] void fail_unknown_type(std::string_view known) const {
@@ -41,8 +43,8 @@ class Component {
       bool known = key == "type";
       for (auto field : fields) known = known || key == field;
       if (!known)
-        fail(text("expected no field \"", key, "\" in ", find("type") != nullptr ? type() : "it", ", got ", value.dump(-1, ' ', true).substr(0, 40),
-                  "; it is not supported"));
+        fail(text("expected no field \"", key, "\" in ", find("type") != nullptr ? type() : "it", ", got ",
+                  value.dump(-1, ' ', true).substr(0, 40), "; it is not supported"));
     }
   }
 
@@ -126,7 +128,8 @@ class TextPattern {
     if (regex_) {
       regex_->for_each_match(text, add);
     } else {
-      for (auto at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, covered)) add(at, at + literal_.size());
+      for (auto at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, covered))
+        add(at, at + literal_.size());
     }
     if (covered < text.size()) result.push_back({covered, text.size(), false});
     return result;

@@ -13,7 +13,8 @@
 
 namespace greentrainer {
 
-/// Turns tokens back into text, step by step: the "decoder" of tokenizer.json. The text is what the last step leaves, joined.
+/// Turns tokens back into text, step by step: the "decoder" of tokenizer.json. The text is what the last step leaves,
+/// joined.
 class Decoder {
  public:
   virtual ~Decoder() = default;
@@ -38,7 +39,8 @@ namespace detail {
 
 class ReplaceDecoder final : public Decoder {
  public:
-  ReplaceDecoder(TextPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceDecoder(TextPattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void decode(std::vector<std::string>& tokens) const override {
     std::size_t before = 0;
     std::size_t after = 0;
@@ -95,7 +97,8 @@ class FuseDecoder final : public Decoder {
 /// Takes up to `start` and `stop` copies of a character off the ends of every token.
 class StripDecoder final : public Decoder {
  public:
-  StripDecoder(std::string content, std::size_t start, std::size_t stop) : content_(std::move(content)), start_(start), stop_(stop) {}
+  StripDecoder(std::string content, std::size_t start, std::size_t stop)
+      : content_(std::move(content)), start_(start), stop_(stop) {}
   void decode(std::vector<std::string>& tokens) const override {
     for (auto& token : tokens) {
       std::string_view rest = token;
@@ -114,9 +117,11 @@ class StripDecoder final : public Decoder {
 /// Marks become spaces; in the first token they go, where the pre-tokenizer put one in front.
 class MetaspaceDecoder final : public Decoder {
  public:
-  MetaspaceDecoder(std::string replacement, bool prepended) : pattern_(TextPattern::literal(std::move(replacement))), prepended_(prepended) {}
+  MetaspaceDecoder(std::string replacement, bool prepended)
+      : pattern_(TextPattern::literal(std::move(replacement))), prepended_(prepended) {}
   void decode(std::vector<std::string>& tokens) const override {
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = pattern_.replace(tokens[i], i == 0 && prepended_ ? "" : " ");
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = pattern_.replace(tokens[i], i == 0 && prepended_ ? "" : " ");
   }
 
  private:
@@ -164,17 +169,18 @@ inline std::unique_ptr<Decoder> make_decoder(const Component& component) {
   }
   if (type == "Replace") {
     component.allow({"pattern", "content"});
-    return std::make_unique<detail::ReplaceDecoder>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")),
-                                                    component.text_of("content"));
+    return std::make_unique<detail::ReplaceDecoder>(
+        TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), component.text_of("content"));
   }
   if (type == "Strip") {
     component.allow({"content", "start", "stop"});
-    return std::make_unique<detail::StripDecoder>(component.character_of("content"), component.count_of("start"), component.count_of("stop"));
+    return std::make_unique<detail::StripDecoder>(component.character_of("content"), component.count_of("start"),
+                                                  component.count_of("stop"));
   }
   if (type == "Metaspace") {
     component.allow({"replacement", "str_rep", "prepend_scheme", "add_prefix_space", "split"});
-    const bool never =
-        component.find("prepend_scheme") != nullptr ? component.text_of("prepend_scheme") == "never" : !component.flag_or("add_prefix_space", true);
+    const bool never = component.find("prepend_scheme") != nullptr ? component.text_of("prepend_scheme") == "never"
+                                                                   : !component.flag_or("add_prefix_space", true);
     return std::make_unique<detail::MetaspaceDecoder>(component.character_of("replacement"), !never);
   }
   if (type == "Sequence") {

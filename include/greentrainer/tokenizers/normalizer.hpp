@@ -35,7 +35,8 @@ class PrependNormalizer final : public Normalizer {
 
 class ReplaceNormalizer final : public Normalizer {
  public:
-  ReplaceNormalizer(TextPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceNormalizer(TextPattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
   std::string normalize(std::string text) const override { return pattern_.replace(text, content_); }
 
  private:
@@ -65,8 +66,9 @@ class StripNormalizer final : public Normalizer {
   bool right_;
 };
 
-/// SentencePiece's compiled rules, as Hugging Face applies them: not to the longest key at each place, but to user-perceived characters (Unicode's
-/// extended grapheme clusters) of fewer than 6 bytes as a whole, where a key of them is a start of one, and otherwise to single characters.
+/// SentencePiece's compiled rules, as Hugging Face applies them: not to the longest key at each place, but to
+/// user-perceived characters (Unicode's extended grapheme clusters) of fewer than 6 bytes as a whole, where a key of
+/// them is a start of one, and otherwise to single characters.
 class PrecompiledNormalizer final : public Normalizer {
  public:
   explicit PrecompiledNormalizer(PrecompiledCharsmap charsmap) : charsmap_(std::move(charsmap)) {}
@@ -82,7 +84,9 @@ class PrecompiledNormalizer final : public Normalizer {
       if (stretch.size() == 1)
         append_character(stretch, result);
       else
-        clusters_.for_each_match(stretch, [&](std::size_t from, std::size_t to) { append_cluster(stretch.substr(from, to - from), result); });
+        clusters_.for_each_match(stretch, [&](std::size_t from, std::size_t to) {
+          append_cluster(stretch.substr(from, to - from), result);
+        });
       begin = end;
     }
     return result;
@@ -91,7 +95,8 @@ class PrecompiledNormalizer final : public Normalizer {
  private:
   static constexpr std::size_t longest_whole_cluster = 5;
 
-  /// Whether clusters certainly end between two bytes: between ASCII characters all but CR LF do. Spares plain text the regular expression.
+  /// Whether clusters certainly end between two bytes: between ASCII characters all but CR LF do. Spares plain text the
+  /// regular expression.
   static bool parts(char left, char right) {
     const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
     return ascii(left) && ascii(right) && !(left == '\r' && right == '\n');
@@ -111,12 +116,15 @@ class PrecompiledNormalizer final : public Normalizer {
     }
   }
 
-  void append_character(std::string_view character, std::string& result) const { result += charsmap_.find(character).value_or(character); }
+  void append_character(std::string_view character, std::string& result) const {
+    result += charsmap_.find(character).value_or(character);
+  }
 
   PrecompiledCharsmap charsmap_;
-  // PCRE2's \X, and the marks of Unicode 15 to 17, for versions of PCRE2 that do not know them; nothing follows a control character. Of these, only
-  // clusters of fewer than 6 bytes matter.
-  Regex clusters_{R"(\X(?:(?<![\p{Cc}\x{ad}\x{61c}])[\x{897}\x{cf3}\x{ece}\x{1acf}-\x{1add}\x{1ae0}-\x{1aeb}]\p{M}*)*)", "grapheme clusters"};
+  // PCRE2's \X, and the marks of Unicode 15 to 17, for versions of PCRE2 that do not know them; nothing follows a
+  // control character. Of these, only clusters of fewer than 6 bytes matter.
+  Regex clusters_{R"(\X(?:(?<![\p{Cc}\x{ad}\x{61c}])[\x{897}\x{cf3}\x{ece}\x{1acf}-\x{1add}\x{1ae0}-\x{1aeb}]\p{M}*)*)",
+                  "grapheme clusters"};
 };
 
 class NormalizerSequence final : public Normalizer {
@@ -146,12 +154,13 @@ inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
   }
   if (type == "Replace") {
     component.allow({"pattern", "content"});
-    return std::make_unique<detail::ReplaceNormalizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")),
-                                                       component.text_of("content"));
+    return std::make_unique<detail::ReplaceNormalizer>(
+        TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), component.text_of("content"));
   }
   if (type == "Strip") {
     component.allow({"strip_left", "strip_right"});
-    return std::make_unique<detail::StripNormalizer>(component.flag_or("strip_left", true), component.flag_or("strip_right", true));
+    return std::make_unique<detail::StripNormalizer>(component.flag_or("strip_left", true),
+                                                     component.flag_or("strip_right", true));
   }
   if (type == "Precompiled") {
     component.allow({"precompiled_charsmap"});

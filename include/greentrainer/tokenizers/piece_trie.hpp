@@ -18,8 +18,8 @@ class PieceTrie {
   /// Pieces must be distinct and not empty, ids at least 0.
   explicit PieceTrie(Pieces pieces) {
     std::sort(pieces.begin(), pieces.end());
-    // Level by level, so that the children of a node lie side by side. A node stands for the pieces [begin, end), which share their first `depth`
-    // bytes.
+    // Level by level, so that the children of a node lie side by side. A node stands for the pieces [begin, end), which
+    // share their first `depth` bytes.
     struct Range {
       std::size_t begin, end, depth;
     };

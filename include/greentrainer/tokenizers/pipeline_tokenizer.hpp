@@ -15,7 +15,8 @@
 
 namespace greentrainer {
 
-/// The steps of Hugging Face's `tokenizers`: added tokens, normalizer, pre-tokenizer, model; and a decoder for the way back.
+/// The steps of Hugging Face's `tokenizers`: added tokens, normalizer, pre-tokenizer, model; and a decoder for the way
+/// back.
 class PipelineTokenizer final : public Tokenizer {
  public:
   struct Parts {
@@ -33,22 +34,26 @@ class PipelineTokenizer final : public Tokenizer {
     for (const auto& token : parts_.added) {
       auto id = extended_.id(token.content);
       if (id && !token.id.is_null() && token.id != *id) {
-        throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": expected id ", *id, " as in the vocabulary, got ",
-                                               token.id.dump(-1, ' ', true).substr(0, 40)));
+        throw LoadError("load_tokenizer",
+                        text(source, ", added token \"", token.content, "\": expected id ", *id,
+                             " as in the vocabulary, got ", token.id.dump(-1, ' ', true).substr(0, 40)));
       }
       if (!id) {
-        extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id, source);
+        extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id,
+                      source);
         id = extended_.id(token.content);
       }
       if (token.special) special_.insert(*id);
       if (!seen.insert(*id).second) continue;
-      (token.normalized ? after_normalizer_ : before_normalizer_).add(searched_content(token, source), *id, token.lstrip, token.rstrip, source);
+      (token.normalized ? after_normalizer_ : before_normalizer_)
+          .add(searched_content(token, source), *id, token.lstrip, token.rstrip, source);
     }
   }
 
   std::vector<Index> encode(std::string_view input) const override {
     if (const auto bad = find_invalid_utf8(input); bad != std::string_view::npos) {
-      throw DataError("encode", text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
+      throw DataError("encode",
+                      text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
     }
     std::vector<Index> ids;
     bool at_start = true;
@@ -99,7 +104,8 @@ class PipelineTokenizer final : public Tokenizer {
       return parts_.normalizer->normalize(token.content);
     } catch (const DataError& error) {  // here the text is the file's own
       const std::string_view what = error.what();
-      throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, "\": ", what.substr(what.find("] ") + 2)));
+      throw LoadError("load_tokenizer",
+                      text(source, ", added token \"", token.content, "\": ", what.substr(what.find("] ") + 2)));
     }
   }
 

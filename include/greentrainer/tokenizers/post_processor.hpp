@@ -10,7 +10,8 @@
 
 namespace greentrainer {
 
-/// What a post-processor puts around a sequence: the rest of it does not matter here, since data forms join sequences by themselves.
+/// What a post-processor puts around a sequence: the rest of it does not matter here, since data forms join sequences
+/// by themselves.
 struct SequenceEnds {
   struct Special {
     std::string token;
@@ -23,11 +24,13 @@ struct SequenceEnds {
 namespace detail {
 
 inline Index special_token_id(const Component& component, const Json& json) {
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() <= 0x7fffffffU) return static_cast<Index>(json.get<std::uint64_t>());
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() <= 0x7fffffffU)
+    return static_cast<Index>(json.get<std::uint64_t>());
   component.fail(text("expected the id of a special token, got ", json.dump(-1, ' ', true).substr(0, 40)));
 }
 
-/// {"single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, ...], "special_tokens": {"<s>": {"ids": [1], ...}}, ...}
+/// {"single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, ...], "special_tokens": {"<s>": {"ids": [1],
+/// ...}}, ...}
 inline SequenceEnds template_ends(const Component& component) {
   SequenceEnds ends;
   bool behind = false;  // whether the text itself came already
@@ -45,7 +48,8 @@ inline SequenceEnds template_ends(const Component& component) {
     const Json& ids = special.at("ids");
     if (!ids.is_array() || ids.size() != 1) special.fail("expected one id in \"ids\", got another number");
     auto& end = behind ? ends.eos : ends.bos;
-    if (end) part.fail("expected at most one special token on each side of the sequence, got more; it is not supported");
+    if (end)
+      part.fail("expected at most one special token on each side of the sequence, got more; it is not supported");
     end = {std::move(name), special_token_id(special, ids[0])};
   }
   if (!behind) component.fail("expected sequence A in \"single\", got none");

@@ -18,7 +18,8 @@ struct TextPiece {
   bool at_start = false;
 };
 
-/// Cuts a text into the pieces that the model sees one by one: the "pre_tokenizer" of tokenizer.json. Pieces are never empty.
+/// Cuts a text into the pieces that the model sees one by one: the "pre_tokenizer" of tokenizer.json. Pieces are never
+/// empty.
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
@@ -26,7 +27,8 @@ class PreTokenizer {
   virtual void split(std::vector<TextPiece>& pieces) const = 0;
 };
 
-/// What becomes of the matches of a pattern that a text is split at; see Hugging Face tokenizers' SplitDelimiterBehavior.
+/// What becomes of the matches of a pattern that a text is split at; see Hugging Face tokenizers'
+/// SplitDelimiterBehavior.
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 /// The pieces of a text by that rule, as ranges of bytes.
@@ -44,7 +46,9 @@ inline std::vector<PatternRange> split_ranges(std::vector<PatternRange> ranges, 
   };
   switch (behavior) {
     case SplitBehavior::isolated: return ranges;
-    case SplitBehavior::removed: std::erase_if(ranges, [](const PatternRange& range) { return range.match; }); return ranges;
+    case SplitBehavior::removed:
+      std::erase_if(ranges, [](const PatternRange& range) { return range.match; });
+      return ranges;
     case SplitBehavior::merged_with_previous:
       for (const auto& range : ranges) merge(range, range.match && !previous);
       return result;
@@ -62,7 +66,8 @@ inline std::vector<PatternRange> split_ranges(std::vector<PatternRange> ranges, 
 
 namespace detail {
 
-inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& pattern, SplitBehavior behavior, bool invert = false) {
+inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& pattern, SplitBehavior behavior,
+                         bool invert = false) {
   std::vector<TextPiece> result;
   result.reserve(pieces.size());
   for (const auto& piece : pieces) {
@@ -162,15 +167,18 @@ inline std::unique_ptr<PreTokenizer> make_split(const Component& component) {
   else if (name == "Contiguous")
     behavior = SplitBehavior::contiguous;
   else
-    component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"", name, '"'));
-  return std::make_unique<SplitPreTokenizer>(TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), behavior,
-                                             component.flag_or("invert", false));
+    component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"",
+                        name, '"'));
+  return std::make_unique<SplitPreTokenizer>(
+      TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), behavior,
+      component.flag_or("invert", false));
 }
 
 inline std::unique_ptr<PreTokenizer> make_metaspace(const Component& component) {
   using Prepend = MetaspacePreTokenizer::Prepend;
   component.allow({"replacement", "str_rep", "prepend_scheme", "add_prefix_space", "split"});
-  auto prepend = component.flag_or("add_prefix_space", true) ? Prepend::always : Prepend::never;  // files from before prepend_scheme
+  auto prepend = component.flag_or("add_prefix_space", true) ? Prepend::always
+                                                             : Prepend::never;  // files from before prepend_scheme
   if (component.find("prepend_scheme") != nullptr) {
     const auto name = component.text_of("prepend_scheme");
     if (name == "always")
@@ -182,15 +190,18 @@ inline std::unique_ptr<PreTokenizer> make_metaspace(const Component& component) 
     else
       component.fail(text("expected prepend_scheme always, first or never, got \"", name, '"'));
   }
-  return std::make_unique<MetaspacePreTokenizer>(component.character_of("replacement"), prepend, component.flag_or("split", true));
+  return std::make_unique<MetaspacePreTokenizer>(component.character_of("replacement"), prepend,
+                                                 component.flag_or("split", true));
 }
 
 }  // namespace detail
 
-/// GPT-2's pre-tokenizer: words with the space before them, numbers, other signs, runs of spaces; then every byte by its name.
+/// GPT-2's pre-tokenizer: words with the space before them, numbers, other signs, runs of spaces; then every byte by
+/// its name.
 class ByteLevelPreTokenizer final : public PreTokenizer {
  public:
-  explicit ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex = true) : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
+  explicit ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex = true)
+      : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
 
   void split(std::vector<TextPiece>& pieces) const override {
     if (add_prefix_space_) {
@@ -205,7 +216,8 @@ class ByteLevelPreTokenizer final : public PreTokenizer {
  private:
   bool add_prefix_space_;
   bool use_regex_;
-  TextPattern pattern_{Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", "byte-level pre-tokenizer")};
+  TextPattern pattern_{Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+                             "byte-level pre-tokenizer")};
 };
 
 /// The pre-tokenizer that a part of tokenizer.json describes. Throws LoadError for a type that is not supported.
@@ -213,11 +225,13 @@ inline std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Component& compone
   const auto type = component.type();
   if (type == "ByteLevel") {
     component.allow({"add_prefix_space", "trim_offsets", "use_regex"});
-    return std::make_unique<ByteLevelPreTokenizer>(component.flag_or("add_prefix_space", true), component.flag_or("use_regex", true));
+    return std::make_unique<ByteLevelPreTokenizer>(component.flag_or("add_prefix_space", true),
+                                                   component.flag_or("use_regex", true));
   }
   if (type == "Digits") {
     component.allow({"individual_digits"});
-    const auto behavior = component.flag_or("individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous;
+    const auto behavior =
+        component.flag_or("individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous;
     return std::make_unique<detail::SplitPreTokenizer>(TextPattern(Regex(R"(\p{N})", component.source())), behavior);
   }
   if (type == "Split") return detail::make_split(component);

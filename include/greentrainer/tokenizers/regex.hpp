@@ -17,8 +17,8 @@
 
 namespace greentrainer {
 
-/// A Unicode regular expression over UTF-8, compiled once and usable from many threads. Patterns are written for Oniguruma, as in
-/// tokenizer.json; the few constructs that PCRE2 reads otherwise are translated or refused.
+/// A Unicode regular expression over UTF-8, compiled once and usable from many threads. Patterns are written for
+/// Oniguruma, as in tokenizer.json; the few constructs that PCRE2 reads otherwise are translated or refused.
 class Regex {
  public:
   /// `source` says where the pattern is from. Throws LoadError naming source and pattern.
@@ -27,15 +27,18 @@ class Regex {
     const auto translated = translate();
     int error = 0;
     PCRE2_SIZE position = 0;
-    // Ruby's ^ and $, which Oniguruma follows, always mean lines. \C would end a match within a character: what is cut there is no UTF-8.
-    constexpr std::uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
-    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), options, &error, &position, nullptr));
+    // Ruby's ^ and $, which Oniguruma follows, always mean lines. \C would end a match within a character: what is cut
+    // there is no UTF-8.
+    constexpr std::uint32_t options =
+        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
+    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), options, &error,
+                                &position, nullptr));
     if (!code_) fail(text("expected a regular expression, got \"", message_of(error), "\" for ", shown_pattern()));
     pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);  // where it cannot, matching is merely slower
   }
 
-  /// Calls f(begin, end) for every match from left to right; empty matches are passed over. `subject` must be UTF-8. Throws DataError if
-  /// the pattern takes too long or too much memory on it.
+  /// Calls f(begin, end) for every match from left to right; empty matches are passed over. `subject` must be UTF-8.
+  /// Throws DataError if the pattern takes too long or too much memory on it.
   template <class F>
   void for_each_match(std::string_view subject, F&& f) const {
     const std::unique_ptr<pcre2_match_data_8, Free> match(pcre2_match_data_create_from_pattern_8(code_.get(), nullptr));
@@ -44,22 +47,26 @@ class Regex {
     pcre2_set_heap_limit_8(limits.get(), max_heap_kib);
     pcre2_set_depth_limit_8(limits.get(), max_depth);
     const auto* bytes = reinterpret_cast<PCRE2_SPTR8>(subject.data());
-    // The first match that begins at `from` or behind it, up to `last`, and takes at most so many steps from each place that is tried.
+    // The first match that begins at `from` or behind it, up to `last`, and takes at most so many steps from each place
+    // that is tried.
     const auto search = [&](std::size_t from, std::size_t last, std::uint32_t steps) {
       pcre2_set_offset_limit_8(limits.get(), last);
       pcre2_set_match_limit_8(limits.get(), steps);
       // Each call would check all of the subject for UTF-8 again: quadratic.
-      const int count = pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK, match.get(), limits.get());
+      const int count =
+          pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK, match.get(), limits.get());
       if (count != PCRE2_ERROR_JIT_STACKLIMIT) return count;
-      return pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(), limits.get());
+      return pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(),
+                           limits.get());
     };
     const auto next_character = [&](std::size_t i) {
       do ++i;
       while (i < subject.size() && (static_cast<unsigned char>(subject[i]) & 0xC0U) == 0x80U);
       return i;
     };
-    // PCRE2 limits the steps from each place, and does not say how many they were: places of few steps are free, those that take more are found,
-    // tried with ever more, and what they are granted is counted. (Time would do, but refuse a text today that passes tomorrow.)
+    // PCRE2 limits the steps from each place, and does not say how many they were: places of few steps are free, those
+    // that take more are found, tried with ever more, and what they are granted is counted. (Time would do, but refuse
+    // a text today that passes tomorrow.)
     std::size_t budget = fewest_steps_of_text + steps_per_byte * subject.size();
     bool place_by_place = false;  // until the place that takes more than few steps is found
     for (std::size_t from = 0; from < subject.size();) {
@@ -81,8 +88,8 @@ class Regex {
         continue;
       }
       if (count < 0)
-        throw DataError("regex", text(source_, ": expected to match ", shown_pattern(), ", got \"", message_of(count), "\" on a text of ",
-                                      subject.size(), " bytes"));
+        throw DataError("regex", text(source_, ": expected to match ", shown_pattern(), ", got \"", message_of(count),
+                                      "\" on a text of ", subject.size(), " bytes"));
       place_by_place = false;
       const auto* offsets = pcre2_get_ovector_pointer_8(match.get());
       const std::size_t begin = offsets[0];
@@ -98,11 +105,13 @@ class Regex {
   static constexpr std::uint32_t max_heap_kib = 64 * 1024;
   static constexpr std::uint32_t max_depth = 250000;
   static constexpr std::uint32_t few_steps = 1000;
-  static constexpr std::uint32_t most_steps = 4000000;  // from one place: real patterns go over a run of characters a few times
+  static constexpr std::uint32_t most_steps =
+      4000000;  // from one place: real patterns go over a run of characters a few times
   static constexpr std::size_t fewest_steps_of_text = 10000000;
   static constexpr std::size_t steps_per_byte = 1000;
   // Oniguruma's \s is White_Space; PCRE2's has U+180E besides.
-  static constexpr std::string_view spaces = R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+  static constexpr std::string_view spaces =
+      R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
   struct Free {
     void operator()(pcre2_code_8* code) const { pcre2_code_free_8(code); }
@@ -128,7 +137,8 @@ class Regex {
   }
 
   [[noreturn]] void refuse(std::string_view construct) const {
-    fail(text("expected a regular expression without ", construct, ", which PCRE2 reads differently, got ", shown_pattern()));
+    fail(text("expected a regular expression without ", construct, ", which PCRE2 reads differently, got ",
+              shown_pattern()));
   }
 
   std::string translate() const {
@@ -164,8 +174,8 @@ class Regex {
     }
   }
 
-  /// A bracket expression; `i` goes from its first "[" to its last "]". Brackets within brackets, as in BLOOM's pattern, are their union to
-  /// Oniguruma: what they hold joins the rest.
+  /// A bracket expression; `i` goes from its first "[" to its last "]". Brackets within brackets, as in BLOOM's
+  /// pattern, are their union to Oniguruma: what they hold joins the rest.
   void append_class(std::size_t& i, std::string& result) const {
     std::size_t depth = 0;
     for (; i < pattern_.size(); ++i) {

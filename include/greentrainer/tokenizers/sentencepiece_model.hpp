@@ -13,14 +13,15 @@
 
 namespace greentrainer {
 
-/// A SentencePiece file of the Unigram kind (T5's spiece.model): protocol buffers, message ModelProto of sentencepiece_model.proto.
+/// A SentencePiece file of the Unigram kind (T5's spiece.model): protocol buffers, message ModelProto of
+/// sentencepiece_model.proto.
 struct SentencePieceModel {
   struct Added {
     std::string content;
     bool special = false;
   };
   std::vector<Unigram::Piece> pieces;  ///< by id
-  std::vector<Added> added;            ///< control and user-defined pieces: recognised in the text itself, as transformers does
+  std::vector<Added> added;  ///< control and user-defined pieces: recognised in the text itself, as transformers does
   Index unk_id = 0;
   bool byte_fallback = false;
   std::string charsmap;  ///< compiled normalisation rules (PrecompiledCharsmap); empty: none
@@ -40,14 +41,16 @@ inline void read_piece(ProtobufReader message, SentencePieceModel& model, std::o
     if (message.number() == 3) kind = PieceKind{message.int32("type")};
   }
   if (piece.text.empty()) message.fail("expected a piece, got an empty text");
-  if (find_invalid_utf8(piece.text) != std::string_view::npos) message.fail("expected a piece in UTF-8, got other bytes");
+  if (find_invalid_utf8(piece.text) != std::string_view::npos)
+    message.fail("expected a piece in UTF-8, got other bytes");
   if (kind < PieceKind::normal || kind > PieceKind::byte)
     message.fail(text("expected a type of piece from 1 to 6, got ", static_cast<std::int32_t>(kind)));
   if (kind == PieceKind::unknown) {
     if (unknown) message.fail(text("expected one unknown piece, got another; the first is ", *unknown));
     unknown = static_cast<Index>(model.pieces.size());
   }
-  if (kind == PieceKind::control || kind == PieceKind::user_defined) model.added.push_back({piece.text, kind == PieceKind::control});
+  if (kind == PieceKind::control || kind == PieceKind::user_defined)
+    model.added.push_back({piece.text, kind == PieceKind::control});
   model.pieces.push_back(std::move(piece));
 }
 
@@ -56,7 +59,8 @@ inline void read_trainer_spec(ProtobufReader message, SentencePieceModel& model)
   constexpr std::int32_t unigram = 1;
   while (message.next()) {
     if (message.number() == 3 && message.int32("model_type") != unigram) {
-      message.fail(text("model_type: expected 1 (Unigram), got ", message.int32("model_type"), ", which is not supported"));
+      message.fail(
+          text("model_type: expected 1 (Unigram), got ", message.int32("model_type"), ", which is not supported"));
     }
     if (message.number() == 24 && message.boolean("treat_whitespace_as_suffix"))
       message.fail("treat_whitespace_as_suffix: expected false, got true, which is not supported");
@@ -78,20 +82,22 @@ inline void read_normalizer_spec(ProtobufReader message, SentencePieceModel& mod
 
 }  // namespace detail
 
-/// Throws LoadError naming the file and the place in it: damaged, of another kind than Unigram, without an unknown piece.
+/// Throws LoadError naming the file and the place in it: damaged, of another kind than Unigram, without an unknown
+/// piece.
 inline SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   const std::string bytes = read_file(path, Bytes{32} << 20);
   ProtobufReader message(bytes, path.string());
   SentencePieceModel model;
   std::optional<Index> unknown;
   while (message.next()) {
-    if (message.number() == 1) detail::read_piece(message.message(text("pieces[", model.pieces.size(), ']')), model, unknown);
+    if (message.number() == 1)
+      detail::read_piece(message.message(text("pieces[", model.pieces.size(), ']')), model, unknown);
     if (message.number() == 2) detail::read_trainer_spec(message.message("trainer_spec"), model);
     if (message.number() == 3) detail::read_normalizer_spec(message.message("normalizer_spec"), model);
   }
   if (!unknown)
-    throw LoadError("load_tokenizer", text(path.string(), ": expected a piece of type 2 (unknown) among ", model.pieces.size(),
-                                           ", got none; is this a SentencePiece file?"));
+    throw LoadError("load_tokenizer", text(path.string(), ": expected a piece of type 2 (unknown) among ",
+                                           model.pieces.size(), ", got none; is this a SentencePiece file?"));
   model.unk_id = *unknown;
   return model;
 }

@@ -27,12 +27,12 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// The ids of a text, without BOS or EOS. Special and added tokens that stand in the text are recognised, as in transformers. Throws
-  /// DataError if the text is not UTF-8, naming the byte.
+  /// The ids of a text, without BOS or EOS. Special and added tokens that stand in the text are recognised, as in
+  /// transformers. Throws DataError if the text is not UTF-8, naming the byte.
   virtual std::vector<Index> encode(std::string_view text) const = 0;
 
-  /// The text of ids; what does not make up UTF-8 becomes U+FFFD. Ids without a token say nothing (embeddings are often longer than
-  /// vocabularies). Spaces are not tidied afterwards (transformers' clean_up_tokenization_spaces).
+  /// The text of ids; what does not make up UTF-8 becomes U+FFFD. Ids without a token say nothing (embeddings are often
+  /// longer than vocabularies). Spaces are not tidied afterwards (transformers' clean_up_tokenization_spaces).
   virtual std::string decode(std::span<const Index> ids, bool skip_special = true) const = 0;
 
   /// One more than the highest id.

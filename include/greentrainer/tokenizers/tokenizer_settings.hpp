@@ -16,8 +16,8 @@
 
 namespace greentrainer {
 
-/// What the small files beside a tokenizer say: tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json,
-/// chat_template.jinja. All of them may be missing.
+/// What the small files beside a tokenizer say: tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+/// config.json, chat_template.jinja. All of them may be missing.
 class TokenizerSettings {
  public:
   enum Role : std::size_t { bos, eos, pad, unk };
@@ -32,7 +32,8 @@ class TokenizerSettings {
     tokenizer_class_ = text_or(tokenizer_config_, "tokenizer_class", "tokenizer_config.json");
     if (const Json* flag = find(tokenizer_config_, "add_bos_token")) add_bos_token_ = boolean(*flag, "add_bos_token");
     if (const Json* flag = find(tokenizer_config_, "add_eos_token")) add_eos_token_ = boolean(*flag, "add_eos_token");
-    if (const Json* flag = find(tokenizer_config_, "add_prefix_space")) add_prefix_space_ = boolean(*flag, "add_prefix_space");
+    if (const Json* flag = find(tokenizer_config_, "add_prefix_space"))
+      add_prefix_space_ = boolean(*flag, "add_prefix_space");
     read_added_tokens();
     for (Role role : {bos, eos, pad, unk}) read_role(role);
     read_chat_template();
@@ -42,14 +43,16 @@ class TokenizerSettings {
   const std::string& tokenizer_class() const { return tokenizer_class_; }
   bool add_prefix_space() const { return add_prefix_space_; }
 
-  /// How many tokens <extra_id_0>, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not say.
+  /// How many tokens <extra_id_0>, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not
+  /// say.
   std::optional<std::size_t> extra_ids() const {
     const Json* value = find(tokenizer_config_, "extra_ids");
     if (value == nullptr) return std::nullopt;
     constexpr std::uint64_t most = 10000;
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() > most) {
-      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"extra_ids\": expected a count from 0 to ", most,
-                                             ", got ", value->dump(-1, ' ', true).substr(0, 40)));
+      throw LoadError("load_tokenizer",
+                      text(name_of_file("tokenizer_config.json"), ", field \"extra_ids\": expected a count from 0 to ",
+                           most, ", got ", value->dump(-1, ' ', true).substr(0, 40)));
     }
     return value->get<std::size_t>();
   }
@@ -67,9 +70,9 @@ class TokenizerSettings {
     role_tokens_.push_back({.content = std::string(token), .id = nullptr, .special = true});
   }
 
-  /// Ids of the roles and the rest, given what the vocabulary knows (`id_of` a token, `token_of` an id: "" for none) and what the post-processor
-  /// of tokenizer.json, if there is one, puts around a sequence. A role without a name takes its id from there, or from config.json. Throws
-  /// LoadError for a BOS or EOS outside the vocabulary.
+  /// Ids of the roles and the rest, given what the vocabulary knows (`id_of` a token, `token_of` an id: "" for none)
+  /// and what the post-processor of tokenizer.json, if there is one, puts around a sequence. A role without a name
+  /// takes its id from there, or from config.json. Throws LoadError for a BOS or EOS outside the vocabulary.
   template <class IdOf, class TokenOf>
   TokenizerTraits traits(const IdOf& id_of, const TokenOf& token_of, const std::optional<SequenceEnds>& ends) const {
     TokenizerTraits result;
@@ -78,8 +81,8 @@ class TokenizerSettings {
       const bool needed = role == bos || role == eos;
       if (roles_[role]) *ids[role] = id_of(*roles_[role]);
       if (roles_[role] && !*ids[role] && needed) {
-        throw LoadError("load_tokenizer",
-                        text(folder_.string(), ": expected ", role_names[role], " in the vocabulary, got \"", *roles_[role], "\", which is not"));
+        throw LoadError("load_tokenizer", text(folder_.string(), ": expected ", role_names[role],
+                                               " in the vocabulary, got \"", *roles_[role], "\", which is not"));
       }
       if (*ids[role]) continue;
       const auto key = text(role_names[role], "_id");
@@ -87,7 +90,8 @@ class TokenizerSettings {
       if (id && !token_of(*id).empty())
         *ids[role] = id;
       else if (id && needed)
-        throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, "\": expected an id of the vocabulary, got ", *id));
+        throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key,
+                                               "\": expected an id of the vocabulary, got ", *id));
     }
     if (ends && ends->bos) result.bos_id = ends->bos->id;
     if (ends && ends->eos) result.eos_id = ends->eos->id;
@@ -119,7 +123,8 @@ class TokenizerSettings {
     std::error_code error;
     if (!std::filesystem::exists(folder_ / file, error)) return Json::object();
     Json json = read_json_file(folder_ / file, Bytes{64} << 20);
-    if (!json.is_object()) throw LoadError("load_tokenizer", text(name_of_file(file), ": expected a JSON object, got ", json.type_name()));
+    if (!json.is_object())
+      throw LoadError("load_tokenizer", text(name_of_file(file), ": expected a JSON object, got ", json.type_name()));
     return json;
   }
 
@@ -130,8 +135,8 @@ class TokenizerSettings {
 
   bool boolean(const Json& value, std::string_view key) const {
     if (!value.is_boolean())
-      throw LoadError("load_tokenizer",
-                      text(name_of_file("tokenizer_config.json"), ", field \"", key, "\": expected true or false, got ", value.type_name()));
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"", key,
+                                             "\": expected true or false, got ", value.type_name()));
     return value.get<bool>();
   }
 
@@ -139,14 +144,17 @@ class TokenizerSettings {
     const Json* value = find(json, key);
     if (value == nullptr) return "";
     if (!value->is_string())
-      throw LoadError("load_tokenizer", text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
+      throw LoadError("load_tokenizer",
+                      text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
     return value->get<std::string>();
   }
 
   void read_added_tokens() {
     if (const Json* tokens = find(tokenizer_config_, "added_tokens_decoder")) {
       const auto source = name_of_file("tokenizer_config.json") + ", added_tokens_decoder";
-      if (!tokens->is_object()) throw LoadError("load_tokenizer", text(source, ": expected an object from id to token, got ", tokens->type_name()));
+      if (!tokens->is_object())
+        throw LoadError("load_tokenizer",
+                        text(source, ": expected an object from id to token, got ", tokens->type_name()));
       for (const auto& [id, token] : tokens->items()) {
         auto parsed = parse_added_token(Component(token, text(source, ", ", id)));
         if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos) {
@@ -179,8 +187,8 @@ class TokenizerSettings {
   }
 
   void read_role(Role role) {
-    for (const auto& [json, file] :
-         {std::pair{&tokenizer_config_, "tokenizer_config.json"}, std::pair{&special_tokens_map_, "special_tokens_map.json"}}) {
+    for (const auto& [json, file] : {std::pair{&tokenizer_config_, "tokenizer_config.json"},
+                                     std::pair{&special_tokens_map_, "special_tokens_map.json"}}) {
       const Json* value = find(*json, role_names[role]);
       if (value == nullptr || (value->is_string() && value->get_ref<const std::string&>().empty())) continue;
       auto token = special_token(*value, text(name_of_file(file), ", ", role_names[role]));
@@ -196,8 +204,8 @@ class TokenizerSettings {
     if (value != nullptr && value->is_array() && !value->empty()) value = &value->front();  // Llama 3 lists several EOS
     if (value == nullptr || (value->is_number_integer() && !value->is_number_unsigned())) return std::nullopt;
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() > 0x7fffffffU) {
-      throw LoadError("load_tokenizer",
-                      text(name_of_file("config.json"), ", field \"", key, "\": expected an id, got ", value->dump(-1, ' ', true).substr(0, 40)));
+      throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, "\": expected an id, got ",
+                                             value->dump(-1, ' ', true).substr(0, 40)));
     }
     return static_cast<Index>(value->get<std::uint64_t>());
   }
@@ -210,11 +218,13 @@ class TokenizerSettings {
       if (value->is_string()) {
         chat_template_ = value->get<std::string>();
       } else if (!value->is_array()) {
-        throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"chat_template\": expected a text or a list, got ",
-                                               value->type_name()));
+        throw LoadError("load_tokenizer",
+                        text(name_of_file("tokenizer_config.json"),
+                             ", field \"chat_template\": expected a text or a list, got ", value->type_name()));
       } else {  // several: [{"name": ..., "template": ...}]
         for (const Json& entry : *value) {
-          if (entry.is_object() && entry.value("name", Json()) == "default" && entry.value("template", Json()).is_string()) {
+          if (entry.is_object() && entry.value("name", Json()) == "default" &&
+              entry.value("template", Json()).is_string()) {
             chat_template_ = entry["template"].get<std::string>();
           }
         }

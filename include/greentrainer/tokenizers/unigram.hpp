@@ -20,8 +20,9 @@
 
 namespace greentrainer {
 
-/// SentencePiece's Unigram: of all ways to cut a text into pieces, the one whose pieces have the highest sum of scores (log-probabilities).
-/// Ids equal those of Hugging Face's `tokenizers`. O(n) in the length of a text, times the length of the longest piece.
+/// SentencePiece's Unigram: of all ways to cut a text into pieces, the one whose pieces have the highest sum of scores
+/// (log-probabilities). Ids equal those of Hugging Face's `tokenizers`. O(n) in the length of a text, times the length
+/// of the longest piece.
 class Unigram final : public TokenModel {
  public:
   struct Piece {
@@ -29,12 +30,13 @@ class Unigram final : public TokenModel {
     double score = 0;
   };
   struct Options {
-    std::optional<Index> unk_id;  ///< for characters outside the vocabulary; a run of them is one. Without it they are a DataError
-    bool byte_fallback = false;   ///< spell such runs by <0x..> tokens
+    std::optional<Index>
+        unk_id;  ///< for characters outside the vocabulary; a run of them is one. Without it they are a DataError
+    bool byte_fallback = false;  ///< spell such runs by <0x..> tokens
   };
 
-  /// The id of a piece is its place. Throws LoadError naming `source` and the piece: empty, too long, there twice, a score that is not finite;
-  /// an unknown token outside the vocabulary.
+  /// The id of a piece is its place. Throws LoadError naming `source` and the piece: empty, too long, there twice, a
+  /// score that is not finite; an unknown token outside the vocabulary.
   Unigram(const std::vector<Piece>& pieces, const Options& options, std::string_view source)
       : vocabulary_(vocabulary_of(pieces, source)), trie_(trie_of(pieces)), options_(options) {
     scores_.reserve(pieces.size());
@@ -42,7 +44,8 @@ class Unigram final : public TokenModel {
     // An unknown character costs more than any piece: the lowest score, less SentencePiece's penalty.
     unknown_score_ = (scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end())) - 10.0;
     if (options_.unk_id && (*options_.unk_id < 0 || *options_.unk_id >= vocabulary_.size())) {
-      throw LoadError("load_tokenizer", text(source, ", unk_id: expected an id below ", vocabulary_.size(), ", got ", *options_.unk_id));
+      throw LoadError("load_tokenizer",
+                      text(source, ", unk_id: expected an id below ", vocabulary_.size(), ", got ", *options_.unk_id));
     }
     if (options_.byte_fallback) byte_fallback_ = ByteFallback(vocabulary_);
   }
@@ -50,11 +53,13 @@ class Unigram final : public TokenModel {
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
   void tokenize(std::string_view piece, std::vector<Index>& ids) const override {
-    cache_.append(piece, ids, [this](std::string_view word, std::vector<Index>& word_ids) { append_best(word, word_ids); });
+    cache_.append(piece, ids,
+                  [this](std::string_view word, std::vector<Index>& word_ids) { append_best(word, word_ids); });
   }
 
  private:
-  // Every position of a text is compared with the longest piece; real vocabularies have a quarter of a million pieces in 5 MB.
+  // Every position of a text is compared with the longest piece; real vocabularies have a quarter of a million pieces
+  // in 5 MB.
   static constexpr std::size_t longest_piece = 1024;
   static constexpr std::size_t most_bytes = std::size_t{16} << 20;
 
@@ -72,10 +77,14 @@ class Unigram final : public TokenModel {
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       const auto& [content, score] = pieces[i];
-      const auto fail = [&](const auto&... what) { throw LoadError("load_tokenizer", text(source, ", piece ", i, ": ", what...)); };
-      if (content.empty() || content.size() > longest_piece) fail("expected 1 to ", longest_piece, " bytes, got ", content.size());
+      const auto fail = [&](const auto&... what) {
+        throw LoadError("load_tokenizer", text(source, ", piece ", i, ": ", what...));
+      };
+      if (content.empty() || content.size() > longest_piece)
+        fail("expected 1 to ", longest_piece, " bytes, got ", content.size());
       if (!std::isfinite(score)) fail("\"", content, "\": expected a finite score, got ", score);
-      if ((bytes += content.size()) > most_bytes) fail("expected at most ", most_bytes, " bytes in all pieces, got more");
+      if ((bytes += content.size()) > most_bytes)
+        fail("expected at most ", most_bytes, " bytes in all pieces, got more");
       vocabulary.add(content, static_cast<std::uint64_t>(i), source);
     }
     return vocabulary;
@@ -105,8 +114,9 @@ class Unigram final : public TokenModel {
       });
       if (!known) {
         if (!options_.unk_id) {
-          throw DataError("encode", text("\"", input.substr(begin, character),
-                                         "\": expected a character of the vocabulary, since it has no unknown token, got another"));
+          throw DataError(
+              "encode", text("\"", input.substr(begin, character),
+                             "\": expected a character of the vocabulary, since it has no unknown token, got another"));
         }
         offer(character, unknown_score_, *options_.unk_id);
       }
@@ -157,7 +167,8 @@ inline std::unique_ptr<Unigram> make_unigram(const Component& component) {
   pieces.reserve(list.size());
   for (const Json& piece : list) {
     if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number()) {
-      component.fail(text("vocab[", pieces.size(), "]: expected [piece, score], got ", piece.dump(-1, ' ', true).substr(0, 80)));
+      component.fail(
+          text("vocab[", pieces.size(), "]: expected [piece, score], got ", piece.dump(-1, ' ', true).substr(0, 80)));
     }
     pieces.push_back({piece[0].get<std::string>(), piece[1].get<double>()});
   }

@@ -6,8 +6,8 @@
 
 namespace greentrainer {
 
-/// One code point of a UTF-8 text, or a piece that is none. `length` is then that of the longest start of a well-formed sequence (at least 1
-/// byte), which is what Unicode recommends to replace by one U+FFFD.
+/// One code point of a UTF-8 text, or a piece that is none. `length` is then that of the longest start of a well-formed
+/// sequence (at least 1 byte), which is what Unicode recommends to replace by one U+FFFD.
 struct Utf8Char {
   char32_t code = 0;
   std::size_t length = 1;
@@ -16,7 +16,9 @@ struct Utf8Char {
 
 /// The code point at `position`. Requires position < text.size().
 constexpr Utf8Char utf8_char_at(std::string_view text, std::size_t position) {
-  const auto byte = [&](std::size_t i) -> std::uint32_t { return position + i < text.size() ? static_cast<unsigned char>(text[position + i]) : 0U; };
+  const auto byte = [&](std::size_t i) -> std::uint32_t {
+    return position + i < text.size() ? static_cast<unsigned char>(text[position + i]) : 0U;
+  };
   const std::uint32_t lead = byte(0);
   if (lead < 0x80) return {static_cast<char32_t>(lead), 1, true};
   if (lead < 0xC2 || lead > 0xF4) return {};
@@ -82,8 +84,8 @@ inline std::string replace_invalid_utf8(std::string_view text) {
 
 /// Unicode's White_Space, which is what \s means to Hugging Face's tokenizers.
 constexpr bool is_unicode_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 }  // namespace greentrainer

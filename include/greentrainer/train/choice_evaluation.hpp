@@ -25,7 +25,8 @@ struct ChoiceEvaluation {
   double accuracy() const { return rows.empty() ? 0 : static_cast<double>(correct) / static_cast<double>(rows.size()); }
 };
 
-/// Scores every candidate of every row, `batch_size` sequences at a time. Throws DataError without a row, and as evaluate.
+/// Scores every candidate of every row, `batch_size` sequences at a time. Throws DataError without a row, and as
+/// evaluate.
 template <Backend B>
 ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row> rows, Extent batch_size = 8) {
   std::vector<Example> examples;
@@ -38,7 +39,8 @@ ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row>
     ChoiceEvaluation::OfRow one;
     for (std::size_t i = 0; i < row.candidates.size(); ++i, ++candidate)
       one.log_likelihoods.push_back(-candidate->loss * static_cast<double>(candidate->tokens));
-    one.chosen = static_cast<std::size_t>(std::max_element(one.log_likelihoods.begin(), one.log_likelihoods.end()) - one.log_likelihoods.begin());
+    one.chosen = static_cast<std::size_t>(std::max_element(one.log_likelihoods.begin(), one.log_likelihoods.end()) -
+                                          one.log_likelihoods.begin());
     one.correct = one.chosen == row.answer;
     result.correct += one.correct ? 1 : 0;
     result.rows.push_back(std::move(one));

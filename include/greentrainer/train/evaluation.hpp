@@ -28,10 +28,12 @@ struct Evaluation {
   double perplexity() const { return std::exp(loss); }
 };
 
-/// Runs the forward pass alone, `batch_size` examples at a time. Throws DataError if there is no example, or none of its tokens carries loss.
-/// `should_stop`, if given, is asked before every pass; where it says yes, the result is that of the examples seen so far, 0 where there is none.
+/// Runs the forward pass alone, `batch_size` examples at a time. Throws DataError if there is no example, or none of
+/// its tokens carries loss. `should_stop`, if given, is asked before every pass; where it says yes, the result is that
+/// of the examples seen so far, 0 where there is none.
 template <Backend B>
-Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8, const std::function<bool()>& should_stop = {}) {
+Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8,
+                    const std::function<bool()>& should_stop = {}) {
   using T = typename B::Scalar;
   Evaluation result;
   const Schedule schedule = make_schedule(model.graph(), select_none(model.graph()));
@@ -64,7 +66,8 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
   if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");
   result.loss = sum / static_cast<double>(result.tokens);
   if (!std::isfinite(result.loss))
-    throw NumericalError("evaluate", text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
+    throw NumericalError("evaluate",
+                         text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
   return result;
 }
 

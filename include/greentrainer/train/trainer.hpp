@@ -21,8 +21,8 @@
 
 namespace greentrainer {
 
-/// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer state stay on the model's
-/// backend. The same seed gives the same bits, for any number of threads.
+/// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer
+/// state stay on the model's backend. The same seed gives the same bits, for any number of threads.
 template <Backend B>
 class Trainer {
  public:
@@ -30,17 +30,20 @@ class Trainer {
 
   /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions).
   template <class OptimizerOptions>
-  Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer) : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+  Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer)
+      : Trainer(model, make_optimizer(model.backend(), optimizer)) {
     importance_ = make_importance<B>(green.importance);
     green_ = std::move(green);
   }
   /// The same tensors throughout: select_all (full fine-tuning), select_last_layers, select_biases, select_listed.
   template <class OptimizerOptions>
-  Trainer(Model<B>& model, Selection selection, const OptimizerOptions& optimizer) : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+  Trainer(Model<B>& model, Selection selection, const OptimizerOptions& optimizer)
+      : Trainer(model, make_optimizer(model.backend(), optimizer)) {
     fixed_ = std::move(selection);
   }
 
-  /// Replaces the metric that GreenOptions name. This and the next two throw ConfigError where there is nothing to choose, or nothing is given.
+  /// Replaces the metric that GreenOptions name. This and the next two throw ConfigError where there is nothing to
+  /// choose, or nothing is given.
   void use_importance(std::unique_ptr<Importance<B>> importance) {
     check_replacement("use_importance", importance != nullptr);
     importance_ = std::move(importance);
@@ -48,30 +51,32 @@ class Trainer {
   /// Replaces the exact selector.
   template <Selector S>
   void use_selector(S selector) {
-    use_selector(SelectFunction([selector = std::move(selector)](const SelectionProblem& problem) { return selector.select(problem); }));
+    use_selector(SelectFunction(
+        [selector = std::move(selector)](const SelectionProblem& problem) { return selector.select(problem); }));
   }
   void use_selector(SelectFunction select) {
     check_replacement("use_selector", static_cast<bool>(select));
     select_ = std::move(select);
   }
-  /// Replaces the FLOPs that tensors are chosen by: GreenOptions::flops_ratio is then a share of the cost of training all that the graph has, in the
-  /// cost model's unit. What the report counts as FLOPs stays FLOPs.
+  /// Replaces the FLOPs that tensors are chosen by: GreenOptions::flops_ratio is then a share of the cost of training
+  /// all that the graph has, in the cost model's unit. What the report counts as FLOPs stays FLOPs.
   template <CostModel<TensorGraph<B>> C>
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
-    choose_ = [model = model_, cost = std::move(cost)](const Workload& workload, const std::vector<double>& importance, double ratio,
-                                                       const SelectFunction& select) {
+    choose_ = [model = model_, cost = std::move(cost)](const Workload& workload, const std::vector<double>& importance,
+                                                       double ratio, const SelectFunction& select) {
       return select_within_ratio(model->graph(), cost, workload, importance, ratio, select);
     };
   }
 
-  /// Trains. Throws DataError for examples the model cannot read, ConfigError for a budget that cannot be met, NumericalError when the loss is no
-  /// longer a number; weights are then as the last step left them.
+  /// Trains. Throws DataError for examples the model cannot read, ConfigError for a budget that cannot be met,
+  /// NumericalError when the loss is no longer a number; weights are then as the last step left them.
   TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
     const auto start = Clock::now();
     check(examples, options);
-    const BatchSampler sampler(examples.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle);
+    const BatchSampler sampler(examples.size(), options.batch_size * options.gradient_accumulation, options.seed,
+                               options.shuffle);
     const Extent total_steps = options.steps > 0 ? options.steps : options.epochs * sampler.steps_per_epoch();
     report_ = {};
     model_->executor().reset_seconds();
@@ -97,7 +102,9 @@ class Trainer {
   /// The same for anything with a member `examples`, such as a Dataset.
   template <class Data>
   requires requires(const Data& data) { std::span<const Example>(data.examples); }
-  TrainingReport fit(const Data& data, const FitOptions& options) { return fit(std::span<const Example>(data.examples), options); }
+  TrainingReport fit(const Data& data, const FitOptions& options) {
+    return fit(std::span<const Example>(data.examples), options);
+  }
 
   const Selection& selection() const { return selection_; }
   Optimizer<B>& optimizer() { return *optimizer_; }
@@ -105,7 +112,8 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
-  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&)>;
+  using ChooseFunction =
+      std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&)>;
 
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -113,7 +121,9 @@ class Trainer {
       : model_(&model), optimizer_(std::move(optimizer)), gradients_(model.backend()), norm_(model.backend(), 1, 1) {}
 
   void check_replacement(const char* what, bool given) const {
-    if (!green_) throw ConfigError("Trainer", text(what, ": expected a trainer that chooses by GreenOptions, got one with a fixed selection"));
+    if (!green_)
+      throw ConfigError(
+          "Trainer", text(what, ": expected a trainer that chooses by GreenOptions, got one with a fixed selection"));
     if (!given) throw ConfigError("Trainer", text(what, ": expected something to use, got nothing"));
   }
 
@@ -139,7 +149,8 @@ class Trainer {
   }
 
   /// Micro-batches of one step, in order.
-  std::vector<Batch> batches_of(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step) const {
+  std::vector<Batch> batches_of(std::span<const Example> examples, const FitOptions& options,
+                                const BatchSampler& sampler, Extent step) const {
     const auto indices = sampler.batch_indices(step);
     std::vector<Batch> batches;
     for (std::size_t first = 0; first < indices.size(); first += static_cast<std::size_t>(options.batch_size)) {
@@ -157,15 +168,18 @@ class Trainer {
     return (step + every - 1) / every * every;
   }
 
-  void select(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step, Extent total_steps) {
+  void select(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step,
+              Extent total_steps) {
     SelectionRecord record{.step = step, .names = {}, .importance = {}};
     Workload coming;
     std::vector<Batch> first_batches;
-    const Extent until = green_ ? std::min(total_steps, next_selection(step + 1, sampler)) : std::min<Extent>(total_steps, step + 1);
+    const Extent until =
+        green_ ? std::min(total_steps, next_selection(step + 1, sampler)) : std::min<Extent>(total_steps, step + 1);
     for (Extent s = step; s < until; ++s) {
       for (Batch& batch : batches_of(examples, options, sampler, s)) {
         coming += workload_of(batch);
-        if (green_ && static_cast<Extent>(first_batches.size()) < green_->importance_batches) first_batches.push_back(std::move(batch));
+        if (green_ && static_cast<Extent>(first_batches.size()) < green_->importance_batches)
+          first_batches.push_back(std::move(batch));
       }
     }
     if (green_) {
@@ -178,7 +192,8 @@ class Trainer {
       record.cost = chosen.cost;
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
-      for (std::size_t i = 0; i < importance.size(); ++i) record.importance[model_->graph().parameters()[i].name] = importance[i];
+      for (std::size_t i = 0; i < importance.size(); ++i)
+        record.importance[model_->graph().parameters()[i].name] = importance[i];
     } else {
       selection_ = *fixed_;
     }
@@ -212,7 +227,8 @@ class Trainer {
     return importance;
   }
 
-  void train_step(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step, Extent total_steps) {
+  void train_step(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler,
+                  Extent step, Extent total_steps) {
     const auto start = Clock::now();
     StepRecord record{.step = step + 1, .total_steps = total_steps};
     const std::vector<Batch> batches = batches_of(examples, options, sampler, step);
@@ -221,7 +237,8 @@ class Trainer {
       record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
       record.labelled_tokens += batch.labelled();
     }
-    if (record.labelled_tokens == 0) throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
+    if (record.labelled_tokens == 0)
+      throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
     const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
     const LinearCost cost = forward_only_cost() + backward_cost(model_->graph(), schedule_.plan, ExactCost<B>{});
     gradients_.zero();
@@ -236,8 +253,8 @@ class Trainer {
     }
     record.loss = loss_sum * scale;
     if (!std::isfinite(record.loss)) {
-      throw NumericalError("fit",
-                           text("step ", step + 1, ": expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
+      throw NumericalError("fit", text("step ", step + 1, ": expected a finite loss, got ", record.loss,
+                                       "; lower the learning rate or clip gradients"));
     }
     const auto update_start = Clock::now();
     record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, total_steps);
@@ -294,9 +311,10 @@ class Trainer {
   std::optional<Selection> fixed_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
-  ChooseFunction choose_ = [model = model_](const Workload& workload, const std::vector<double>& importance, double ratio,
-                                            const SelectFunction& select) {
-    return select_within_ratio(model->graph(), ExactCost<B>{}, workload, importance, ratio, select, model->facts().full_cost);
+  ChooseFunction choose_ = [model = model_](const Workload& workload, const std::vector<double>& importance,
+                                            double ratio, const SelectFunction& select) {
+    return select_within_ratio(model->graph(), ExactCost<B>{}, workload, importance, ratio, select,
+                               model->facts().full_cost);
   };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;

@@ -21,7 +21,8 @@ struct Interval {
 
 /// GreenTrainer: which tensors are trained is chosen under a FLOPs budget, and chosen again as training goes on.
 struct GreenOptions {
-  double flops_ratio = 0.5;          ///< the paper's rho: (forward + backward) / full fine-tuning's, over the steps until the next selection
+  double flops_ratio =
+      0.5;  ///< the paper's rho: (forward + backward) / full fine-tuning's, over the steps until the next selection
   std::string importance = "paper";  ///< see make_importance
   Extent importance_batches = 1;     ///< evaluated on the first ones of the coming steps
   Interval reselect_every = {};

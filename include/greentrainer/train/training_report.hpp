@@ -29,9 +29,9 @@ struct SelectionRecord {
   Extent step = 0;  ///< steps done before it
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;                          ///< for the backward passes until the next selection; 0 for a fixed selection
-  Flops cost = 0;                            ///< of these, likewise
-  std::string unit = "FLOPs";                ///< of budget and cost: the cost model's
+  Flops budget = 0;            ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops cost = 0;              ///< of these, likewise
+  std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
   bool optimal = false;
 };
 
@@ -55,7 +55,9 @@ struct TrainingReport {
   double ratio_all_in() const { return share(flops.train + flops.importance + flops.optimizer + flops.evaluation); }
 
  private:
-  double share(Flops spent) const { return flops.full == 0 ? 0 : static_cast<double>(spent) / static_cast<double>(flops.full); }
+  double share(Flops spent) const {
+    return flops.full == 0 ? 0 : static_cast<double>(spent) / static_cast<double>(flops.full);
+  }
 };
 
 inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
@@ -64,11 +66,12 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   out << std::fixed << std::setprecision(4);
   if (r.flops.evaluation > 0) out << "loss " << r.loss_before << " -> " << r.loss_after << " in ";
   out << r.steps << " steps, " << r.tokens << " tokens\n"
-      << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train) / 1e9 << " G of " << static_cast<double>(r.flops.full) / 1e9
-      << " G for full fine-tuning: ratio " << std::setprecision(4) << r.ratio() << ", all in " << r.ratio_all_in() << '\n'
-      << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward " << r.seconds.backward
-      << ", optimizer " << r.seconds.optimizer << ", importance " << r.seconds.importance << ", selection " << r.seconds.selection << ", evaluation "
-      << r.seconds.evaluation << '\n';
+      << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train) / 1e9 << " G of "
+      << static_cast<double>(r.flops.full) / 1e9 << " G for full fine-tuning: ratio " << std::setprecision(4)
+      << r.ratio() << ", all in " << r.ratio_all_in() << '\n'
+      << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward "
+      << r.seconds.backward << ", optimizer " << r.seconds.optimizer << ", importance " << r.seconds.importance
+      << ", selection " << r.seconds.selection << ", evaluation " << r.seconds.evaluation << '\n';
   if (!r.selections.empty()) {
     out << "selected tensors " << r.selections.back().names.size();
     if (r.selections.back().names.empty()) out << ": nothing is trained; no tensor that fits has a positive importance";
@@ -76,7 +79,8 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   }
   for (const SelectionRecord& s : r.selections) {
     if (s.cost > s.budget)
-      out << "after step " << s.step << " the selector spent " << s.cost << " of a budget of " << s.budget << ' ' << s.unit << '\n';
+      out << "after step " << s.step << " the selector spent " << s.cost << " of a budget of " << s.budget << ' '
+          << s.unit << '\n';
   }
   out.flags(flags);
   out.precision(precision);

@@ -31,7 +31,8 @@ TEST_CASE("Every barrier of attention's kernels, taken away, is missed") {
   (void)cuda_emulation::take_barriers();
   int barriers = 0;
   for (const auto& removal : cuda_emulation::remove_each_barrier([&] { return results() != expected; })) {
-    const bool in_kernel = removal.barrier.starts_with("attention_forward.cuh") || removal.barrier.starts_with("attention_grad_");
+    const bool in_kernel =
+        removal.barrier.starts_with("attention_forward.cuh") || removal.barrier.starts_with("attention_grad_");
     if (!in_kernel) continue;  // shuffles, which stay
     ++barriers;
     CAPTURE(removal.barrier);

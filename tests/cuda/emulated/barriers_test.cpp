@@ -17,7 +17,8 @@ namespace {
 /// Whether a line of a kernel, as in "norms.cuh:42", has a barrier: shuffles hold threads up, too.
 bool has_barrier(const std::string& place) {
   const std::size_t colon = place.find(':');
-  std::ifstream in(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "backends/cuda/include/greentrainer/backends/cuda" / place.substr(0, colon));
+  std::ifstream in(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "backends/cuda/include/greentrainer/backends/cuda" /
+                   place.substr(0, colon));
   std::string line;
   for (int number = std::stoi(place.substr(colon + 1)); number > 0; --number) std::getline(in, line);
   return line.find("__sync") != std::string::npos;

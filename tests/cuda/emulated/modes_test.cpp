@@ -36,15 +36,16 @@ TEST_CASE("Results are the same bits in every order of threads, with streams imm
 
 TEST_CASE("Without any device, the error says so") {
   const Session session({.devices = 0});
-  CHECK(has(error_of<MissingDevice>([] { CudaBackend<float> backend(0); }), "device 0: expected a CUDA device, got none"));
+  CHECK(has(error_of<MissingDevice>([] { CudaBackend<float> backend(0); }),
+            "device 0: expected a CUDA device, got none"));
 }
 
 TEST_CASE("Attention that a device has too little shared memory for is refused, and says where it runs") {
   const Session session({.block_shared_bytes = 99 << 10});  // compute capability 8.6 and 8.9
   CudaBackend<float> backend(0);
   const auto error_at = [&](Extent head_dim) {
-    const auto test =
-        attention_grad_case({.head_dim = head_dim, .query_lengths = {3}, .key_lengths = {3}}, {.queries = true, .keys = true, .values = true});
+    const auto test = attention_grad_case({.head_dim = head_dim, .query_lengths = {3}, .key_lengths = {3}},
+                                          {.queries = true, .keys = true, .values = true});
     CaseData<CudaBackend<float>> data(backend, test, initial_values<float>(test));
     return error_of<BackendError>([&] { test.call(backend, data); });
   };
@@ -58,7 +59,8 @@ TEST_CASE("A backend gives everything back") {
   const std::size_t before = cuda_emulation::live_allocations();
   {
     CudaBackend<float> backend(0);
-    run_case(backend, rotary_case(5, 2, 8, Rotation::forward, false), initial_values<float>(rotary_case(5, 2, 8, Rotation::forward, false)));
+    run_case(backend, rotary_case(5, 2, 8, Rotation::forward, false),
+             initial_values<float>(rotary_case(5, 2, 8, Rotation::forward, false)));
     CHECK(cuda_emulation::live_allocations() > before);
   }
   CHECK(cuda_emulation::live_allocations() == before);

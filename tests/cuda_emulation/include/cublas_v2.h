@@ -1,6 +1,7 @@
 #pragma once
 
-// Stands in for NVIDIA's header of this name: matrix products, as the documentation of cuBLAS 13 states them. Scalars are on the host.
+// Stands in for NVIDIA's header of this name: matrix products, as the documentation of cuBLAS 13 states them. Scalars
+// are on the host.
 
 #include "cuda_runtime.h"
 
@@ -39,22 +40,27 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::s
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
 
 /// C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, in columns.
-cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k, const void* alpha,
-                            const void* A, cudaDataType a_type, int lda, const void* B, cudaDataType b_type, int ldb, const void* beta, void* C,
-                            cudaDataType c_type, int ldc, cublasComputeType_t compute, cublasGemmAlgo_t algorithm);
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n,
+                            int k, const void* alpha, const void* A, cudaDataType a_type, int lda, const void* B,
+                            cudaDataType b_type, int ldb, const void* beta, void* C, cudaDataType c_type, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t algorithm);
 /// The same for matrices that lie `stride` elements apart.
-cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k,
-                                          const void* alpha, const void* A, cudaDataType a_type, int lda, long long a_stride, const void* B,
-                                          cudaDataType b_type, int ldb, long long b_stride, const void* beta, void* C, cudaDataType c_type, int ldc,
-                                          long long c_stride, int count, cublasComputeType_t compute, cublasGemmAlgo_t algorithm);
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb,
+                                          int m, int n, int k, const void* alpha, const void* A, cudaDataType a_type,
+                                          int lda, long long a_stride, const void* B, cudaDataType b_type, int ldb,
+                                          long long b_stride, const void* beta, void* C, cudaDataType c_type, int ldc,
+                                          long long c_stride, int count, cublasComputeType_t compute,
+                                          cublasGemmAlgo_t algorithm);
 
-inline cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k, const float* alpha,
-                                  const float* A, int lda, const float* B, int ldb, const float* beta, float* C, int ldc) {
-  return cublasGemmEx(handle, transa, transb, m, n, k, alpha, A, CUDA_R_32F, lda, B, CUDA_R_32F, ldb, beta, C, CUDA_R_32F, ldc, CUBLAS_COMPUTE_32F,
-                      CUBLAS_GEMM_DEFAULT);
+inline cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m,
+                                  int n, int k, const float* alpha, const float* A, int lda, const float* B, int ldb,
+                                  const float* beta, float* C, int ldc) {
+  return cublasGemmEx(handle, transa, transb, m, n, k, alpha, A, CUDA_R_32F, lda, B, CUDA_R_32F, ldb, beta, C,
+                      CUDA_R_32F, ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
 }
-inline cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k, const double* alpha,
-                                  const double* A, int lda, const double* B, int ldb, const double* beta, double* C, int ldc) {
-  return cublasGemmEx(handle, transa, transb, m, n, k, alpha, A, CUDA_R_64F, lda, B, CUDA_R_64F, ldb, beta, C, CUDA_R_64F, ldc, CUBLAS_COMPUTE_64F,
-                      CUBLAS_GEMM_DEFAULT);
+inline cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m,
+                                  int n, int k, const double* alpha, const double* A, int lda, const double* B, int ldb,
+                                  const double* beta, double* C, int ldc) {
+  return cublasGemmEx(handle, transa, transb, m, n, k, alpha, A, CUDA_R_64F, lda, B, CUDA_R_64F, ldb, beta, C,
+                      CUDA_R_64F, ldc, CUBLAS_COMPUTE_64F, CUBLAS_GEMM_DEFAULT);
 }

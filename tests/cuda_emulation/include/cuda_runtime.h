@@ -1,7 +1,7 @@
 #pragma once
 
-// Stands in for NVIDIA's header of this name, found before it by include path: of the CUDA runtime what a backend needs, as its documentation (CUDA
-// 13) states it, executed on the CPU. ../README.md says what differs.
+// Stands in for NVIDIA's header of this name, found before it by include path: of the CUDA runtime what a backend
+// needs, as its documentation (CUDA 13) states it, executed on the CPU. ../README.md says what differs.
 
 #define GREENTRAINER_CUDA_EMULATION 1
 
@@ -85,7 +85,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 // --- Memory ---
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost = 0, cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost = 0,
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3
+};
 inline constexpr unsigned cudaHostAllocDefault = 0;
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 cudaError_t cudaFree(void* memory);
@@ -94,9 +99,11 @@ cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = nullptr);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream = nullptr);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr);
-cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height, cudaStream_t stream = nullptr);
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
+                              cudaStream_t stream = nullptr);
 
 template <class T>
 cudaError_t cudaMalloc(T** memory, std::size_t bytes) {
@@ -119,7 +126,8 @@ enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 namespace greentrainer::cuda_emulation {
 
 /// `thread`: what every thread does; `pointers`: arguments that are pointers, null in place of others.
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread, std::initializer_list<const void*> pointers);
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread,
+                   std::initializer_list<const void*> pointers);
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value);
 
 template <class Parameter>
@@ -134,8 +142,10 @@ const void* pointer_in(const Parameter& parameter) {
 }  // namespace greentrainer::cuda_emulation
 
 template <class... Parameters, class... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
-  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "parameters of kernels reach the device byte by byte");
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...),
+                "parameters of kernels reach the device byte by byte");
   const std::tuple<Parameters...> parameters(static_cast<Parameters>(arguments)...);
   return std::apply(
       [&](const Parameters&... each) {

@@ -37,7 +37,8 @@ cublasStatus_t call(const std::function<void()>& body) {
 }
 
 cublasContext& checked(cublasHandle_t handle) {
-  if (handle == nullptr) throw Fault{cudaErrorInvalidResourceHandle, "[cublas] handle: expected one that was created, got a null pointer"};
+  if (handle == nullptr)
+    throw Fault{cudaErrorInvalidResourceHandle, "[cublas] handle: expected one that was created, got a null pointer"};
   return *handle;
 }
 
@@ -52,7 +53,8 @@ struct Operand {
 
   void check_arguments(int count) const {
     if (leading < std::max<std::int64_t>(1, rows))
-      reject(text("leading dimension of ", name, ": expected at least ", std::max<std::int64_t>(1, rows), ", got ", leading));
+      reject(text("leading dimension of ", name, ": expected at least ", std::max<std::int64_t>(1, rows), ", got ",
+                  leading));
     if (stride < 0) reject(text("stride of ", name, ": expected none below 0, got ", stride));
     if (reinterpret_cast<std::uintptr_t>(data) % bytes_of(type) != 0)
       reject(text("address of ", name, ": expected a multiple of ", bytes_of(type), ", got ", data));
@@ -64,7 +66,8 @@ struct Operand {
     runtime().check_device(text("[cublasGemm] ", name), data, elements * bytes_of(type));
   }
   std::byte* column(int batch, std::int64_t c) const {
-    return static_cast<std::byte*>(const_cast<void*>(data)) + static_cast<std::size_t>(batch * stride + c * leading) * bytes_of(type);
+    return static_cast<std::byte*>(const_cast<void*>(data)) +
+           static_cast<std::size_t>(batch * stride + c * leading) * bytes_of(type);
   }
   std::size_t column_bytes() const { return static_cast<std::size_t>(rows) * bytes_of(type); }
 };
@@ -130,7 +133,9 @@ void multiply(const Product& p) {
     Columns<T> y = Columns<T>::Zero(p.c.rows, p.c.cols);
     if (p.alpha != 0 && p.depth > 0) {
       const Columns<T> a = load<T>(p.a, batch), b = load<T>(p.b, batch);
-      const auto product = [&y, alpha = static_cast<T>(p.alpha)](const auto& x, const auto& z) { y.noalias() = alpha * (x * z); };
+      const auto product = [&y, alpha = static_cast<T>(p.alpha)](const auto& x, const auto& z) {
+        y.noalias() = alpha * (x * z);
+      };
       const bool ta = p.a_operation == CUBLAS_OP_T, tb = p.b_operation == CUBLAS_OP_T;
       if (ta && tb) product(a.transpose(), b.transpose());
       if (ta && !tb) product(a.transpose(), b);
@@ -148,14 +153,17 @@ bool supported(cublasComputeType_t compute, cudaDataType a, cudaDataType b, cuda
     case CUBLAS_COMPUTE_64F:
     case CUBLAS_COMPUTE_64F_PEDANTIC: return a == CUDA_R_64F && c == CUDA_R_64F;
     case CUBLAS_COMPUTE_32F:
-    case CUBLAS_COMPUTE_32F_PEDANTIC: return (a == CUDA_R_32F && c == CUDA_R_32F) || (a == CUDA_R_16BF && (c == CUDA_R_16BF || c == CUDA_R_32F));
+    case CUBLAS_COMPUTE_32F_PEDANTIC:
+      return (a == CUDA_R_32F && c == CUDA_R_32F) || (a == CUDA_R_16BF && (c == CUDA_R_16BF || c == CUDA_R_32F));
     case CUBLAS_COMPUTE_32F_FAST_16BF:
     case CUBLAS_COMPUTE_32F_FAST_TF32: return a == CUDA_R_32F && c == CUDA_R_32F;
   }
   return false;
 }
 
-double scalar(const void* at, bool in_double) { return in_double ? *static_cast<const double*>(at) : *static_cast<const float*>(at); }
+double scalar(const void* at, bool in_double) {
+  return in_double ? *static_cast<const double*>(at) : *static_cast<const float*>(at);
+}
 
 }  // namespace
 
@@ -194,7 +202,8 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::s
   return call([=] {
     runtime().check_device("[cublasSetWorkspace] workspace", workspace, bytes);
     if (reinterpret_cast<std::uintptr_t>(workspace) % 256 != 0) {
-      throw Fault{cudaErrorInvalidValue, "[cublasSetWorkspace] workspace: expected an address aligned to 256 bytes, got another"};
+      throw Fault{cudaErrorInvalidValue,
+                  "[cublasSetWorkspace] workspace: expected an address aligned to 256 bytes, got another"};
     }
     checked(handle).workspace = workspace;
     checked(handle).workspace_bytes = bytes;
@@ -205,17 +214,20 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t) {
   return call([=] { checked(handle); });
 }
 
-cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k, const void* alpha,
-                            const void* A, cudaDataType a_type, int lda, const void* B, cudaDataType b_type, int ldb, const void* beta, void* C,
-                            cudaDataType c_type, int ldc, cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
-  return cublasGemmStridedBatchedEx(handle, transa, transb, m, n, k, alpha, A, a_type, lda, 0, B, b_type, ldb, 0, beta, C, c_type, ldc, 0, 1, compute,
-                                    algorithm);
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n,
+                            int k, const void* alpha, const void* A, cudaDataType a_type, int lda, const void* B,
+                            cudaDataType b_type, int ldb, const void* beta, void* C, cudaDataType c_type, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
+  return cublasGemmStridedBatchedEx(handle, transa, transb, m, n, k, alpha, A, a_type, lda, 0, B, b_type, ldb, 0, beta,
+                                    C, c_type, ldc, 0, 1, compute, algorithm);
 }
 
-cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n, int k,
-                                          const void* alpha, const void* A, cudaDataType a_type, int lda, long long a_stride, const void* B,
-                                          cudaDataType b_type, int ldb, long long b_stride, const void* beta, void* C, cudaDataType c_type, int ldc,
-                                          long long c_stride, int count, cublasComputeType_t compute, cublasGemmAlgo_t) {
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb,
+                                          int m, int n, int k, const void* alpha, const void* A, cudaDataType a_type,
+                                          int lda, long long a_stride, const void* B, cudaDataType b_type, int ldb,
+                                          long long b_stride, const void* beta, void* C, cudaDataType c_type, int ldc,
+                                          long long c_stride, int count, cublasComputeType_t compute,
+                                          cublasGemmAlgo_t) {
   return call([=] {
     const cublasContext& context = checked(handle);
     for (const auto& [name, extent] : {std::pair{"m", m}, {"n", n}, {"k", k}, {"batch count", count}}) {
@@ -224,8 +236,9 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
     if (alpha == nullptr || beta == nullptr) reject("alpha and beta: expected places on the host, got a null pointer");
     for (const void* place : {alpha, beta}) runtime().check_host("[cublasGemm] alpha and beta", place, sizeof(float));
     if (!supported(compute, a_type, b_type, c_type)) {
-      throw Fault{cudaErrorNotSupported, text("[cublasGemm] types of A, B and C: expected a combination that compute type ", int{compute},
-                                              " takes, got ", int{a_type}, ", ", int{b_type}, ", ", int{c_type})};
+      throw Fault{cudaErrorNotSupported,
+                  text("[cublasGemm] types of A, B and C: expected a combination that compute type ", int{compute},
+                       " takes, got ", int{a_type}, ", ", int{b_type}, ", ", int{c_type})};
     }
     const bool in_double = a_type == CUDA_R_64F, ta = transa == CUBLAS_OP_T, tb = transb == CUBLAS_OP_T;
     const Product product{transa,
@@ -242,9 +255,11 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
     if (m == 0 || n == 0 || count == 0) return;
     for (const Operand& operand : operands) operand.check_arguments(count);
     if (count > 1 && c_stride < static_cast<long long>(n - 1) * ldc + m) {
-      reject(text("stride of C: expected at least ", static_cast<long long>(n - 1) * ldc + m, " so that matrices do not overlap, got ", c_stride));
+      reject(text("stride of C: expected at least ", static_cast<long long>(n - 1) * ldc + m,
+                  " so that matrices do not overlap, got ", c_stride));
     }
-    runtime().submit(context.stream, [=, stream = context.stream, workspace = context.workspace, workspace_bytes = context.workspace_bytes] {
+    runtime().submit(context.stream, [=, stream = context.stream, workspace = context.workspace,
+                                      workspace_bytes = context.workspace_bytes] {
       for (const Operand& operand : operands) operand.check_memory(count);
       if (workspace != nullptr) runtime().check_device("[cublasGemm] workspace", workspace, workspace_bytes);
       act_on(stream->clock, [&] { in_double ? multiply<double>(product) : multiply<float>(product); });

@@ -21,7 +21,8 @@ constexpr std::array error_names = {
     ErrorName{cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
     ErrorName{cudaErrorInvalidPitchValue, "cudaErrorInvalidPitchValue", "invalid pitch argument"},
     ErrorName{cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
-    ErrorName{cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
+    ErrorName{cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
+              "CUDA driver version is insufficient for CUDA runtime version"},
     ErrorName{cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     ErrorName{cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     ErrorName{cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -33,7 +34,8 @@ constexpr std::array error_names = {
 };
 const ErrorName& named(cudaError_t error) {
   static constexpr ErrorName unknown{cudaSuccess, "unrecognized error code", "unrecognized error code"};
-  const auto found = std::find_if(error_names.begin(), error_names.end(), [&](const ErrorName& name) { return name.error == error; });
+  const auto found =
+      std::find_if(error_names.begin(), error_names.end(), [&](const ErrorName& name) { return name.error == error; });
   return found == error_names.end() ? unknown : *found;
 }
 

@@ -23,7 +23,9 @@ Runtime& runtime() { return Runtime::instance(); }
 [[noreturn]] void refuse(cudaError_t error) { throw Fault{error, ""}; }
 
 void check_place(const char* call, const void* place) {
-  if (place == nullptr) throw Fault{cudaErrorInvalidValue, text("[", call, "] where the result goes: expected a place, got a null pointer")};
+  if (place == nullptr)
+    throw Fault{cudaErrorInvalidValue,
+                text("[", call, "] where the result goes: expected a place, got a null pointer")};
 }
 
 void check_number(int device) {
@@ -35,7 +37,8 @@ void check_number(int device) {
 std::string name_of(const void* kernel) {
   Dl_info information{};
   if (dladdr(kernel, &information) == 0 || information.dli_sname == nullptr) return text("kernel at ", kernel);
-  const std::unique_ptr<char, decltype(&std::free)> demangled(abi::__cxa_demangle(information.dli_sname, nullptr, nullptr, nullptr), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> demangled(
+      abi::__cxa_demangle(information.dli_sname, nullptr, nullptr, nullptr), &std::free);
   std::string name = demangled == nullptr ? information.dli_sname : demangled.get();
   int depth = 0;
   for (std::size_t i = name.size(); i > 0; --i) {
@@ -61,7 +64,8 @@ void allocate(const char* call, Allocations& from, void** memory, std::size_t by
 
 void release(const char* call, Allocations& to, void* memory) {
   if (memory == nullptr || to.free(memory)) return;
-  throw Fault{cudaErrorInvalidValue, text("[", call, "] expected the start of live memory, got ", runtime().describe(memory))};
+  throw Fault{cudaErrorInvalidValue,
+              text("[", call, "] expected the start of live memory, got ", runtime().describe(memory))};
 }
 
 void check_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
@@ -89,7 +93,8 @@ void submit_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
 
 void check_launch(const std::string& kernel, const cudaLaunchConfig_t& config, std::size_t most_dynamic) {
   const auto check = [&kernel](cudaError_t error, const char* what, std::size_t most, std::size_t got) {
-    if (got == 0 || got > most) throw Fault{error, text("[", kernel, "] ", what, ": expected 1 to ", most, ", got ", got)};
+    if (got == 0 || got > most)
+      throw Fault{error, text("[", kernel, "] ", what, ": expected 1 to ", most, ", got ", got)};
   };
   const dim3 grid = config.gridDim, block = config.blockDim;
   const std::size_t most_x = std::numeric_limits<int>::max();
@@ -97,10 +102,12 @@ void check_launch(const std::string& kernel, const cudaLaunchConfig_t& config, s
   check(cudaErrorInvalidConfiguration, "grid's y", 65535, grid.y);
   check(cudaErrorInvalidConfiguration, "grid's z", 65535, grid.z);
   check(cudaErrorInvalidConfiguration, "block's z", 64, block.z);
-  check(cudaErrorInvalidConfiguration, "threads of a block", Runtime::most_threads, std::size_t{block.x} * block.y * block.z);
+  check(cudaErrorInvalidConfiguration, "threads of a block", Runtime::most_threads,
+        std::size_t{block.x} * block.y * block.z);
   if (config.dynamicSmemBytes > most_dynamic) {
-    throw Fault{cudaErrorInvalidValue, text("[", kernel, "] dynamic shared memory: expected at most ", most_dynamic,
-                                            " bytes, as cudaFuncSetAttribute has not asked for more, got ", config.dynamicSmemBytes)};
+    throw Fault{cudaErrorInvalidValue,
+                text("[", kernel, "] dynamic shared memory: expected at most ", most_dynamic,
+                     " bytes, as cudaFuncSetAttribute has not asked for more, got ", config.dynamicSmemBytes)};
   }
 }
 
@@ -109,7 +116,8 @@ void check_pointers(const std::string& kernel, std::initializer_list<const void*
   for (const void* pointer : pointers) {
     if (pointer != nullptr && !runtime().device.knows(pointer) && !runtime().pinned.knows(pointer)) {
       throw Fault{cudaErrorIllegalAddress,
-                  text("[", kernel, "] argument ", number, ": expected a pointer to device memory, got ", runtime().describe(pointer))};
+                  text("[", kernel, "] argument ", number, ": expected a pointer to device memory, got ",
+                       runtime().describe(pointer))};
     }
     ++number;
   }
@@ -168,7 +176,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       case cudaDevAttrMultiProcessorCount: *value = properties.multiProcessorCount; return;
       case cudaDevAttrComputeCapabilityMajor: *value = properties.major; return;
       case cudaDevAttrComputeCapabilityMinor: *value = properties.minor; return;
-      case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(properties.sharedMemPerBlockOptin); return;
+      case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+        *value = static_cast<int>(properties.sharedMemPerBlockOptin);
+        return;
     }
     refuse(cudaErrorInvalidValue);
   });
@@ -261,7 +271,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     check_place("cudaEventElapsedTime", milliseconds);
     for (const cudaEvent_t event : {start, end}) {
       if (!runtime().checked(event)->timed || event->recorded == 0) {
-        throw Fault{cudaErrorInvalidResourceHandle, "[cudaEventElapsedTime] events: expected recorded ones with timing, got another"};
+        throw Fault{cudaErrorInvalidResourceHandle,
+                    "[cudaEventElapsedTime] events: expected recorded ones with timing, got another"};
       }
       if (event->passed < event->recorded) refuse(cudaErrorNotReady);
     }
@@ -296,7 +307,9 @@ cudaError_t cudaFree(void* memory) {
   return runtime().clean_up([=] { release("cudaFree", runtime().device, memory); });
 }
 
-cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaHostAlloc(memory, bytes, cudaHostAllocDefault); }
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  return cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+}
 
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
   return runtime().call([=] { allocate("cudaHostAlloc", runtime().pinned, memory, bytes); });
@@ -332,10 +345,13 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
   return cudaMemset2DAsync(to, bytes, value, bytes, 1, stream);
 }
 
-cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height, cudaStream_t stream) {
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
+                              cudaStream_t stream) {
   return runtime().call([=] {
     const cudaStream_t on = runtime().checked(stream);
-    if (width > pitch) throw Fault{cudaErrorInvalidPitchValue, text("[cudaMemset2DAsync] pitch: expected at least ", width, ", got ", pitch)};
+    if (width > pitch)
+      throw Fault{cudaErrorInvalidPitchValue,
+                  text("[cudaMemset2DAsync] pitch: expected at least ", width, ", got ", pitch)};
     if (width == 0 || height == 0) return;
     const auto check = [=] { runtime().check_device("[cudaMemset] destination", to, (height - 1) * pitch + width); };
     check();
@@ -356,16 +372,18 @@ cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_
 
 namespace greentrainer::cuda_emulation {
 
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread, std::initializer_list<const void*> pointers) {
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread,
+                   std::initializer_list<const void*> pointers) {
   return runtime().call([&] {
     const cudaStream_t stream = runtime().checked(config.stream);
     const std::string name = name_of(kernel);
     if (stream->device != current_device) {
-      throw Fault{cudaErrorInvalidResourceHandle,
-                  text("[", name, "] expected a stream of the calling thread's device ", current_device, ", got one of device ", stream->device)};
+      throw Fault{cudaErrorInvalidResourceHandle, text("[", name, "] expected a stream of the calling thread's device ",
+                                                       current_device, ", got one of device ", stream->device)};
     }
     const auto asked = runtime().dynamic_shared_limits.find(kernel);
-    const std::size_t most_dynamic = asked == runtime().dynamic_shared_limits.end() ? Runtime::default_shared_bytes : asked->second;
+    const std::size_t most_dynamic =
+        asked == runtime().dynamic_shared_limits.end() ? Runtime::default_shared_bytes : asked->second;
     check_launch(name, config, most_dynamic);
     check_pointers(name, pointers);
     const bool more = most_dynamic > Runtime::default_shared_bytes;
@@ -382,8 +400,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute, int value) {
   return runtime().call([=] {
     if (value < 0 || static_cast<std::size_t>(value) > runtime().settings().block_shared_bytes) {
-      throw Fault{cudaErrorInvalidValue, text("[cudaFuncSetAttribute] dynamic shared memory of ", name_of(kernel), ": expected 0 to ",
-                                              runtime().settings().block_shared_bytes, " bytes, got ", value)};
+      throw Fault{cudaErrorInvalidValue,
+                  text("[cudaFuncSetAttribute] dynamic shared memory of ", name_of(kernel), ": expected 0 to ",
+                       runtime().settings().block_shared_bytes, " bytes, got ", value)};
     }
     runtime().dynamic_shared_limits[kernel] = static_cast<std::size_t>(value);
   });

@@ -40,15 +40,18 @@ Settings parse_settings(std::string_view words) {
     } else if (word == "protected") {
       settings.protect_device_memory = true;
     } else if (!word.empty()) {
-      throw std::invalid_argument(
-          text("[GREENTRAINER_EMULATION] expected forward, reverse, random[:SEED], immediate, deferred or protected, got '", word, "'"));
+      throw std::invalid_argument(text(
+          "[GREENTRAINER_EMULATION] expected forward, reverse, random[:SEED], immediate, deferred or protected, got '",
+          word, "'"));
     }
   }
   return settings;
 }
 
 std::string text_of(const Settings& settings) {
-  std::string words = settings.order == Order::forward ? "forward" : settings.order == Order::reverse ? "reverse" : text("random:", settings.seed);
+  std::string words = settings.order == Order::forward   ? "forward"
+                      : settings.order == Order::reverse ? "reverse"
+                                                         : text("random:", settings.seed);
   words += settings.streams == Streams::immediate ? ",immediate" : ",deferred";
   if (settings.protect_device_memory) words += ",protected";
   if (!settings.without_barrier.empty()) words += " without " + settings.without_barrier;
@@ -58,7 +61,8 @@ std::string text_of(const Settings& settings) {
 std::vector<Settings> every_mode() {
   std::vector<Settings> modes;
   for (const Order order : {Order::forward, Order::reverse, Order::random}) {
-    for (const Streams streams : {Streams::immediate, Streams::deferred}) modes.push_back({.order = order, .streams = streams});
+    for (const Streams streams : {Streams::immediate, Streams::deferred})
+      modes.push_back({.order = order, .streams = streams});
   }
   return modes;
 }
@@ -91,7 +95,9 @@ std::vector<BarrierRemoval> remove_each_barrier(const std::function<bool()>& res
   take_barriers();
   for (const Settings& mode : every_mode()) {
     const std::string found = found_by(results_differ, mode);
-    if (!found.empty()) throw std::logic_error(text("[remove_each_barrier] ", text_of(mode), ": expected a run without faults, got ", found));
+    if (!found.empty())
+      throw std::logic_error(
+          text("[remove_each_barrier] ", text_of(mode), ": expected a run without faults, got ", found));
   }
   std::vector<BarrierRemoval> removals;
   for (const std::string& barrier : take_barriers()) {

@@ -22,7 +22,8 @@ void* map(void* at, std::size_t bytes, int flags) {
 
 }  // namespace
 
-Stacks::Stacks(int count) : count_(count), mapping_(static_cast<std::byte*>(map(nullptr, static_cast<std::size_t>(count) * pitch, 0))) {
+Stacks::Stacks(int count)
+    : count_(count), mapping_(static_cast<std::byte*>(map(nullptr, static_cast<std::size_t>(count) * pitch, 0))) {
   forbid_guards();
 }
 

@@ -16,7 +16,8 @@ class Stacks {
   Stacks& operator=(const Stacks&) = delete;
   ~Stacks();
 
-  static constexpr std::size_t bytes = address_sanitizer || thread_sanitizer ? std::size_t{256} << 10 : std::size_t{64} << 10;  ///< of one stack
+  static constexpr std::size_t bytes =
+      address_sanitizer || thread_sanitizer ? std::size_t{256} << 10 : std::size_t{64} << 10;  ///< of one stack
 
   int count() const { return count_; }
   std::byte* begin(int i) const { return mapping_ + static_cast<std::size_t>(i) * pitch + guard; }
@@ -35,8 +36,8 @@ class Stacks {
   std::byte* mapping_;
 };
 
-/// A function that runs on a stack of its own and may be left and gone on with. One that waits may be abandoned; what is on its stack is not cleaned
-/// up then: kernels have nothing that needs it.
+/// A function that runs on a stack of its own and may be left and gone on with. One that waits may be abandoned; what
+/// is on its stack is not cleaned up then: kernels have nothing that needs it.
 class Fiber {
  public:
   Fiber(std::byte* stack, int number) : stack_(stack), number_(number) {}

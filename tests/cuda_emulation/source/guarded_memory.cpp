@@ -19,11 +19,14 @@ constexpr std::size_t guard = std::size_t{1} << 20;  // a stray index tends to b
 constexpr std::size_t round_up(std::size_t bytes, std::size_t step) { return (bytes + step - 1) / step * step; }
 
 /// Around the memory: NaNs, too, but others than in it.
-std::byte paint(const std::byte* at) { return std::byte{reinterpret_cast<std::uintptr_t>(at) % 2 == 0 ? std::uint8_t{0xf5} : std::uint8_t{0xff}}; }
+std::byte paint(const std::byte* at) {
+  return std::byte{reinterpret_cast<std::uintptr_t>(at) % 2 == 0 ? std::uint8_t{0xf5} : std::uint8_t{0xff}};
+}
 
 }  // namespace
 
-GuardedMemory::GuardedMemory(std::size_t bytes) : bytes_(bytes), page_bytes_(round_up(std::max(bytes, alignment), page)) {
+GuardedMemory::GuardedMemory(std::size_t bytes)
+    : bytes_(bytes), page_bytes_(round_up(std::max(bytes, alignment), page)) {
   void* mapping = mmap(nullptr, page_bytes_ + 2 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
   mapping_ = static_cast<std::byte*>(mapping);
@@ -76,7 +79,9 @@ bool GuardedMemory::surroundings_intact() const {
   return intact(pages_, data_) && intact(data_ + bytes_, pages_ + page_bytes_);
 }
 
-void GuardedMemory::set_access(bool access) const { mprotect(pages_, page_bytes_, access ? PROT_READ | PROT_WRITE : PROT_NONE); }
+void GuardedMemory::set_access(bool access) const {
+  mprotect(pages_, page_bytes_, access ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
 
 void GuardedMemory::retire() {
   allow(pages_, page_bytes_);

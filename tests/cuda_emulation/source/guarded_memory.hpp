@@ -6,8 +6,9 @@
 
 namespace greentrainer::cuda_emulation {
 
-/// Memory that cannot be left unnoticed: pages without access before and behind it, which it touches (sizes that are no multiple of 16 leave up to
-/// 15 bytes), and a pattern in what is left of its own pages. Aligned to 16 bytes, and to 256 if its size is a multiple of that.
+/// Memory that cannot be left unnoticed: pages without access before and behind it, which it touches (sizes that are no
+/// multiple of 16 leave up to 15 bytes), and a pattern in what is left of its own pages. Aligned to 16 bytes, and to
+/// 256 if its size is a multiple of that.
 class GuardedMemory {
  public:
   /// Filled with NaNs. Throws std::bad_alloc.
@@ -19,9 +20,11 @@ class GuardedMemory {
   std::byte* data() const { return data_; }
   std::size_t size() const { return bytes_; }
 
-  /// As new: all bits set, which is a NaN as float, double and bfloat16, and -1 as an integer. To ThreadSanitizer nobody has touched it yet.
+  /// As new: all bits set, which is a NaN as float, double and bfloat16, and -1 as an integer. To ThreadSanitizer
+  /// nobody has touched it yet.
   void renew();
-  /// Whether someone wrote around it where there is access. Always true with AddressSanitizer, which reports that itself.
+  /// Whether someone wrote around it where there is access. Always true with AddressSanitizer, which reports that
+  /// itself.
   bool surroundings_intact() const;
   /// From now on (not) to be touched.
   void set_access(bool access) const;

@@ -16,19 +16,25 @@ namespace {
 
 KernelRun* active_run = nullptr;
 
-bool same(const Site& a, const Site& b) { return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0; }
+bool same(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
 
-std::string index_text(const char* name, uint3 index) { return text(name, " (", index.x, ", ", index.y, ", ", index.z, ")"); }
+std::string index_text(const char* name, uint3 index) {
+  return text(name, " (", index.x, ", ", index.y, ", ", index.z, ")");
+}
 
 uint3 unravel(std::size_t i, dim3 extents) {
   const std::size_t row = i / extents.x;
-  return {static_cast<unsigned>(i % extents.x), static_cast<unsigned>(row % extents.y), static_cast<unsigned>(row / extents.y)};
+  return {static_cast<unsigned>(i % extents.x), static_cast<unsigned>(row % extents.y),
+          static_cast<unsigned>(row / extents.y)};
 }
 
 std::size_t volume(dim3 extents) { return std::size_t{extents.x} * extents.y * extents.z; }
 
 KernelRun& running() {
-  if (active_run == nullptr) throw std::logic_error("[cuda_emulation] device code: expected a call from a kernel, got one from the host");
+  if (active_run == nullptr)
+    throw std::logic_error("[cuda_emulation] device code: expected a call from a kernel, got one from the host");
   return *active_run;
 }
 
@@ -42,9 +48,13 @@ std::string text_of(const Site& site) {
 // What kernel_language.hpp declares.
 void block_barrier(Site site) { running().block_barrier(site); }
 void warp_barrier(unsigned mask, Site site) { running().warp_barrier(mask, site); }
-std::uint64_t exchange(unsigned mask, std::uint64_t value, int source, Site site) { return running().exchange(mask, value, source, site); }
+std::uint64_t exchange(unsigned mask, std::uint64_t value, int source, Site site) {
+  return running().exchange(mask, value, source, site);
+}
 GREENTRAINER_UNOBSERVED int lane() { return running().lane(); }
-void* shared_memory(const void* identity, const char* name, std::size_t bytes) { return running().shared_memory(identity, name, bytes); }
+void* shared_memory(const void* identity, const char* name, std::size_t bytes) {
+  return running().shared_memory(identity, name, bytes);
+}
 void* dynamic_shared_memory() {
   const Unobserved scope;
   return running().dynamic_shared_memory();
@@ -57,8 +67,8 @@ void Scheduler::arrange(std::vector<int>& items, int count) {
   if (order_ == Order::random) std::shuffle(items.begin(), items.end(), random_);
 }
 
-KernelRun::KernelRun(const Launch& launch, Clock& stream, Stacks& stacks, Scheduler& scheduler, const std::string& without_barrier,
-                     std::vector<Site>& barriers)
+KernelRun::KernelRun(const Launch& launch, Clock& stream, Stacks& stacks, Scheduler& scheduler,
+                     const std::string& without_barrier, std::vector<Site>& barriers)
     : launch_(launch),
       stream_(stream),
       stacks_(stacks),
@@ -113,8 +123,8 @@ void KernelRun::run_block() {
     run_warps();
   } while (release_barrier());
   if (const std::string damaged = shared_.damage(); !damaged.empty()) {
-    throw Fault{cudaErrorIllegalAddress,
-                text("[", launch_.kernel, "] ", index_text("block", blockIdx), ": expected writes in shared memory, got some around ", damaged)};
+    throw Fault{cudaErrorIllegalAddress, text("[", launch_.kernel, "] ", index_text("block", blockIdx),
+                                              ": expected writes in shared memory, got some around ", damaged)};
   }
 }
 
@@ -168,9 +178,11 @@ bool KernelRun::release_barrier() {
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     const Thread& thread = threads_[i];
     if (waits(thread) && same(thread.site, first->site)) continue;
-    const std::string got = waits(thread) ? text("one at ", text_of(thread.site)) : std::string("one that has returned");
+    const std::string got =
+        waits(thread) ? text("one at ", text_of(thread.site)) : std::string("one that has returned");
     throw Fault{cudaErrorLaunchFailure,
-                text(where(static_cast<int>(i)), ": expected every thread of the block at the barrier ", text_of(first->site), ", got ", got)};
+                text(where(static_cast<int>(i)), ": expected every thread of the block at the barrier ",
+                     text_of(first->site), ", got ", got)};
   }
   note_barrier(first->site);
   for (Thread& thread : threads_) thread.state = State::ready;
@@ -183,7 +195,8 @@ void KernelRun::explain_stuck_warp(int warp) {
   int waiting = 0;
   while (of_warp(warp, waiting).state != State::at_warp_operation) ++waiting;
   const Thread& waits = of_warp(warp, waiting);
-  const std::string expected = text(": expected lanes ", std::hex, "0x", waits.mask, std::dec, " at ", text_of(waits.site), ", got lane ");
+  const std::string expected =
+      text(": expected lanes ", std::hex, "0x", waits.mask, std::dec, " at ", text_of(waits.site), ", got lane ");
   for (int lane = 0; lane < warpSize; ++lane) {
     if ((waits.mask >> lane & 1U) == 0) continue;
     std::string got;
@@ -236,8 +249,8 @@ void KernelRun::warp_barrier(unsigned mask, Site site) {
 
 std::uint64_t KernelRun::exchange(unsigned mask, std::uint64_t value, int source, Site site) {
   if ((mask >> source & 1U) == 0) {
-    blame(cudaErrorLaunchFailure,
-          text("expected a value of a lane in mask 0x", std::hex, mask, std::dec, " at ", text_of(site), ", got lane ", source));
+    blame(cudaErrorLaunchFailure, text("expected a value of a lane in mask 0x", std::hex, mask, std::dec, " at ",
+                                       text_of(site), ", got lane ", source));
     abandon();
   }
   {
@@ -253,7 +266,8 @@ std::uint64_t KernelRun::exchange(unsigned mask, std::uint64_t value, int source
 /// Returns whether the calling lane was the last to come.
 bool KernelRun::wait_for_warp(unsigned mask, Site site) {
   if ((mask >> lane() & 1U) == 0) {
-    blame(cudaErrorLaunchFailure, text("expected a mask with lane ", lane(), " at ", text_of(site), ", got 0x", std::hex, mask));
+    blame(cudaErrorLaunchFailure,
+          text("expected a mask with lane ", lane(), " at ", text_of(site), ", got 0x", std::hex, mask));
     abandon();
   }
   Clock* clock = nullptr;
@@ -261,7 +275,8 @@ bool KernelRun::wait_for_warp(unsigned mask, Site site) {
   {
     const Unobserved scope;
     std::vector<Meeting>& meetings = meetings_[static_cast<std::size_t>(running_ / warpSize)];
-    auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& open) { return open.mask == mask && same(open.site, site); });
+    auto meeting = std::find_if(meetings.begin(), meetings.end(),
+                                [&](const Meeting& open) { return open.mask == mask && same(open.site, site); });
     if (meeting == meetings.end()) meeting = meetings.insert(meeting, {site, mask, 0, new_clock()});
     meeting->arrived |= 1U << lane();
     clock = meeting->clock;
@@ -301,8 +316,8 @@ void* KernelRun::shared_memory(const void* identity, const char* name, std::size
     all = shared_.static_bytes();
   }
   if (all + launch_.dynamic_shared > launch_.shared_limit) {
-    blame(cudaErrorInvalidValue, text("expected at most ", launch_.shared_limit, " bytes of shared memory, got ", all, " static and ",
-                                      launch_.dynamic_shared, " dynamic ones"));
+    blame(cudaErrorInvalidValue, text("expected at most ", launch_.shared_limit, " bytes of shared memory, got ", all,
+                                      " static and ", launch_.dynamic_shared, " dynamic ones"));
     abandon();
   }
   return memory;
@@ -316,7 +331,8 @@ void KernelRun::blame(cudaError_t code, const std::string& what) {
 }
 
 std::string KernelRun::describe(const void* address) const {
-  return stacks_.in_guard(address) ? text("behind the ", Stacks::bytes, " bytes of its stack") : shared_.describe(address);
+  return stacks_.in_guard(address) ? text("behind the ", Stacks::bytes, " bytes of its stack")
+                                   : shared_.describe(address);
 }
 
 Clock* KernelRun::new_clock() {
@@ -330,11 +346,13 @@ bool KernelRun::removed(const Site& site) const {
 }
 
 void KernelRun::note_barrier(const Site& site) {
-  if (std::none_of(barriers_.begin(), barriers_.end(), [&](const Site& noted) { return same(noted, site); })) barriers_.push_back(site);
+  if (std::none_of(barriers_.begin(), barriers_.end(), [&](const Site& noted) { return same(noted, site); }))
+    barriers_.push_back(site);
 }
 
 std::string KernelRun::where(int thread) const {
-  return text("[", launch_.kernel, "] ", index_text("block", blockIdx), ", ", index_text("thread", threads_[static_cast<std::size_t>(thread)].index));
+  return text("[", launch_.kernel, "] ", index_text("block", blockIdx), ", ",
+              index_text("thread", threads_[static_cast<std::size_t>(thread)].index));
 }
 
 int KernelRun::lanes(int warp) const { return std::min(warpSize, static_cast<int>(threads_.size()) - warp * warpSize); }

@@ -43,12 +43,14 @@ class Scheduler {
   std::minstd_rand random_;
 };
 
-/// One launch: its blocks one after another; of a block, one warp as far as it gets before the next; of a warp, each lane until it waits for others.
+/// One launch: its blocks one after another; of a block, one warp as far as it gets before the next; of a warp, each
+/// lane until it waits for others.
 class KernelRun {
  public:
-  /// `stream`: what happened on it before, and what will. `barriers`: where lines whose barriers held threads up are noted.
-  KernelRun(const Launch& launch, Clock& stream, Stacks& stacks, Scheduler& scheduler, const std::string& without_barrier,
-            std::vector<Site>& barriers);
+  /// `stream`: what happened on it before, and what will. `barriers`: where lines whose barriers held threads up are
+  /// noted.
+  KernelRun(const Launch& launch, Clock& stream, Stacks& stacks, Scheduler& scheduler,
+            const std::string& without_barrier, std::vector<Site>& barriers);
   KernelRun(const KernelRun&) = delete;
   KernelRun& operator=(const KernelRun&) = delete;
   ~KernelRun();
@@ -68,7 +70,8 @@ class KernelRun {
   int lane() const { return running_ % warpSize; }
   void* shared_memory(const void* identity, const char* name, std::size_t bytes);
   void* dynamic_shared_memory() const { return shared_.dynamic(); }
-  // A fault of this thread, and then the end of the launch. Two calls, so that nothing is left on a stack that nobody cleans up.
+  // A fault of this thread, and then the end of the launch. Two calls, so that nothing is left on a stack that nobody
+  // cleans up.
   void blame(cudaError_t code, const std::string& what);
   void abandon() { self().fiber.wait(); }
 

@@ -13,7 +13,8 @@ std::atomic<int> races = 0;  // that ThreadSanitizer has reported since faults w
 
 void end_with_faults_not_taken() {
   const std::vector<std::string> faults = take_faults();
-  for (const std::string& fault : faults) std::fprintf(stderr, "[cuda_emulation] not taken by any test: %s\n", fault.c_str());
+  for (const std::string& fault : faults)
+    std::fprintf(stderr, "[cuda_emulation] not taken by any test: %s\n", fault.c_str());
   if (!faults.empty()) std::_Exit(EXIT_FAILURE);
 }
 
@@ -25,7 +26,8 @@ Settings settings_of_environment() {
 }  // namespace
 
 #ifdef GREENTRAINER_THREAD_SANITIZER
-// ThreadSanitizer calls these, unless its options in the environment say otherwise. Races become faults, which a test may take.
+// ThreadSanitizer calls these, unless its options in the environment say otherwise. Races become faults, which a test
+// may take.
 extern "C" GREENTRAINER_UNOBSERVED const char* __tsan_default_options() {
   return "exitcode=0:halt_on_error=0:suppress_equal_stacks=0:suppress_equal_addresses=0";
 }
@@ -85,12 +87,14 @@ const std::string& Runtime::details(cudaError_t error) const {
 
 cudaStream_t Runtime::checked(cudaStream_t stream) {
   if (stream == nullptr) return &default_stream_;
-  if (!streams.contains(stream)) throw Fault{cudaErrorInvalidResourceHandle, "[cuda_emulation] stream: expected one that exists, got another"};
+  if (!streams.contains(stream))
+    throw Fault{cudaErrorInvalidResourceHandle, "[cuda_emulation] stream: expected one that exists, got another"};
   return stream;
 }
 
 cudaEvent_t Runtime::checked(cudaEvent_t event) {
-  if (!events.contains(event)) throw Fault{cudaErrorInvalidResourceHandle, "[cuda_emulation] event: expected one that exists, got another"};
+  if (!events.contains(event))
+    throw Fault{cudaErrorInvalidResourceHandle, "[cuda_emulation] event: expected one that exists, got another"};
   return event;
 }
 
@@ -135,7 +139,8 @@ void Runtime::run(const Launch& launch, Clock& stream) {
   std::make_unique<KernelRun>(launch, stream, *stacks_, *scheduler_, settings_.without_barrier, barriers_)->run();
   for (const Allocations* memory : {&device, &pinned}) {
     if (const std::string damaged = memory->damage(); !damaged.empty()) {
-      throw Fault{cudaErrorIllegalAddress, text("[", launch.kernel, "] expected writes in device memory, got some around ", damaged)};
+      throw Fault{cudaErrorIllegalAddress,
+                  text("[", launch.kernel, "] expected writes in device memory, got some around ", damaged)};
     }
   }
 }
@@ -144,12 +149,14 @@ void Runtime::run(const Launch& launch, Clock& stream) {
 
 void Runtime::check_device(const std::string& subject, const void* memory, std::size_t bytes) const {
   if (device.holds(memory, bytes)) return;
-  throw Fault{cudaErrorInvalidValue, text(subject, ": expected ", bytes, " bytes in device memory, got ", bytes, " from ", describe(memory), " on")};
+  throw Fault{cudaErrorInvalidValue, text(subject, ": expected ", bytes, " bytes in device memory, got ", bytes,
+                                          " from ", describe(memory), " on")};
 }
 
 void Runtime::check_host(const std::string& subject, const void* memory, std::size_t bytes) const {
   if (!device.knows(memory) && (!pinned.knows(memory) || pinned.holds(memory, bytes))) return;
-  throw Fault{cudaErrorInvalidValue, text(subject, ": expected ", bytes, " bytes of the host, got ", bytes, " from ", describe(memory), " on")};
+  throw Fault{cudaErrorInvalidValue, text(subject, ": expected ", bytes, " bytes of the host, got ", bytes, " from ",
+                                          describe(memory), " on")};
 }
 
 std::string Runtime::describe(const void* address) const {
@@ -168,7 +175,8 @@ bool Runtime::note_host_access(const void* address) {
 
 void Runtime::collect_host_access() {
   if (host_access_ == nullptr) return;
-  record({cudaErrorIllegalAddress, text("[host] expected accesses to memory of the host, got one to ", device.describe(host_access_))});
+  record({cudaErrorIllegalAddress,
+          text("[host] expected accesses to memory of the host, got one to ", device.describe(host_access_))});
   host_access_ = nullptr;
   device.set_access(false);
 }

@@ -38,9 +38,14 @@ inline constexpr bool address_sanitizer = true;
 inline void forbid(const void* memory, std::size_t bytes) { __asan_poison_memory_region(memory, bytes); }
 inline void allow(const void* memory, std::size_t bytes) { __asan_unpoison_memory_region(memory, bytes); }
 /// Before a jump to another stack. `keep` remembers what belongs to the one left; null if nobody comes back to it.
-inline void leave_stack(void** keep, const void* to, std::size_t bytes) { __sanitizer_start_switch_fiber(keep, to, bytes); }
-/// After it, on the other stack: what was remembered there, null at its first time; and where the stack that was left is.
-inline void enter_stack(void* kept, const void** from, std::size_t* bytes) { __sanitizer_finish_switch_fiber(kept, from, bytes); }
+inline void leave_stack(void** keep, const void* to, std::size_t bytes) {
+  __sanitizer_start_switch_fiber(keep, to, bytes);
+}
+/// After it, on the other stack: what was remembered there, null at its first time; and where the stack that was left
+/// is.
+inline void enter_stack(void* kept, const void** from, std::size_t* bytes) {
+  __sanitizer_finish_switch_fiber(kept, from, bytes);
+}
 #else
 inline constexpr bool address_sanitizer = false;
 inline void forbid(const void*, std::size_t) {}
@@ -69,8 +74,8 @@ class Unobserved {
   }
 };
 
-/// What was done before a release has happened before what is done after an acquire. All order there is between actors. On the heap, so that a new
-/// clock knows nothing of an old one at its address.
+/// What was done before a release has happened before what is done after an acquire. All order there is between actors.
+/// On the heap, so that a new clock knows nothing of an old one at its address.
 class Clock {
  public:
   void release() { __tsan_release(place_.get()); }
@@ -80,10 +85,12 @@ class Clock {
   std::unique_ptr<char> place_ = std::make_unique<char>();
 };
 
-/// Something that runs beside everything else: a thread of a kernel, or a copy on a stream. It starts after what its maker did.
+/// Something that runs beside everything else: a thread of a kernel, or a copy on a stream. It starts after what its
+/// maker did.
 class Actor {
  public:
-  /// From here on this thread acts as this actor, until it leaves. Inlined, as ThreadSanitizer follows who enters and leaves functions, too.
+  /// From here on this thread acts as this actor, until it leaves. Inlined, as ThreadSanitizer follows who enters and
+  /// leaves functions, too.
   __attribute__((always_inline)) void enter() {
     outside_ = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(fiber_.get(), __tsan_switch_to_fiber_no_sync);
@@ -130,7 +137,8 @@ inline void observe_read(const void*, std::size_t) {}
 inline void observe_write(void*, std::size_t) {}
 #endif
 
-/// Calls act() as something that comes after what happened on a stream, and before what will. Of its accesses only those are observed that it says.
+/// Calls act() as something that comes after what happened on a stream, and before what will. Of its accesses only
+/// those are observed that it says.
 template <class Act>
 GREENTRAINER_UNOBSERVED void act_on(Clock& stream, Act act) {
   Actor actor;

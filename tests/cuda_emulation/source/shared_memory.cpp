@@ -2,7 +2,9 @@
 
 namespace greentrainer::cuda_emulation {
 
-SharedMemory::SharedMemory(std::size_t dynamic_bytes) { arrays_.push_back({nullptr, "dynamic shared memory", GuardedMemory(dynamic_bytes)}); }
+SharedMemory::SharedMemory(std::size_t dynamic_bytes) {
+  arrays_.push_back({nullptr, "dynamic shared memory", GuardedMemory(dynamic_bytes)});
+}
 
 void* SharedMemory::array(const void* identity, const char* name, std::size_t bytes) {
   for (Array& array : arrays_) {

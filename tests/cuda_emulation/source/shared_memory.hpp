@@ -8,7 +8,8 @@
 
 namespace greentrainer::cuda_emulation {
 
-/// Shared memory of the block that runs. Arrays are known once a block has asked for them, and stay for the blocks of the launch that follow.
+/// Shared memory of the block that runs. Arrays are known once a block has asked for them, and stay for the blocks of
+/// the launch that follow.
 class SharedMemory {
  public:
   explicit SharedMemory(std::size_t dynamic_bytes);

@@ -21,7 +21,8 @@ void blame_refusal(KernelRun& run) {
   if (refused_signal == SIGILL) {
     run.blame(cudaErrorMisalignedAddress, "expected an address aligned as its type demands, got another");
   } else if (refused_code == SI_KERNEL) {  // the machine did not get as far as an address
-    run.blame(cudaErrorIllegalAddress, "expected the address of memory, got one that no memory can have, or a vector that is not aligned");
+    run.blame(cudaErrorIllegalAddress,
+              "expected the address of memory, got one that no memory can have, or a vector that is not aligned");
   } else {
     const std::string shared = run.describe(refused_address);
     run.blame(cudaErrorIllegalAddress, text("expected an access to device or shared memory, got one to ",
@@ -41,12 +42,14 @@ void go_on_with(void (*function)(), std::byte* stack, ucontext_t& context) {
 #if defined(__x86_64__)
   // As if the function had been called: aligned to 16 bytes before a return address was pushed.
   context.uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(function));
-  context.uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(stack) - 16 - sizeof(void*));
+  context.uc_mcontext.gregs[REG_RSP] =
+      static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(stack) - 16 - sizeof(void*));
 #elif defined(__aarch64__)
   context.uc_mcontext.pc = reinterpret_cast<std::uintptr_t>(function);
   context.uc_mcontext.sp = reinterpret_cast<std::uintptr_t>(stack) - 16;
 #else
-#error "the CUDA emulation knows x86-64 and AArch64; add where this machine's signal frames keep program counter and stack pointer"
+#error \
+    "the CUDA emulation knows x86-64 and AArch64; add where this machine's signal frames keep program counter and stack pointer"
 #endif
 }
 

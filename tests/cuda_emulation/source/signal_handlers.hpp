@@ -5,7 +5,8 @@
 
 namespace greentrainer::cuda_emulation {
 
-/// While one lives, what the machine refuses to do ends the kernel that asked for it, and accesses of the host to protected memory are noted.
+/// While one lives, what the machine refuses to do ends the kernel that asked for it, and accesses of the host to
+/// protected memory are noted.
 class SignalHandlers {
  public:
   SignalHandlers();

@@ -9,7 +9,8 @@
 
 namespace greentrainer::forms {
 
-/// DialogSum (cylnlp/dialogsum): JSON lines with `dialogue` and `summary`, or, in the test split, `summary1`, `summary2` and so on by several people.
+/// DialogSum (cylnlp/dialogsum): JSON lines with `dialogue` and `summary`, or, in the test split, `summary1`,
+/// `summary2` and so on by several people.
 inline std::vector<DatasetRow> dialogsum(const std::filesystem::path& path) {
   return read_json_rows(path, [](const OrderedJson& row) {
     std::vector<std::string> references;

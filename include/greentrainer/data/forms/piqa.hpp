@@ -18,14 +18,15 @@ inline std::optional<std::vector<std::size_t>> piqa_labels_beside(const std::fil
   if (!std::filesystem::exists(beside, error)) return std::nullopt;
   std::vector<std::size_t> labels;
   for_each_line("load_dataset", beside, read_data_file(beside), [&](std::string_view line, Extent) {
-    if (line != "0" && line != "1") throw DataError("data", text("label: expected 0 or 1, got ", std::string(line.substr(0, 40))));
+    if (line != "0" && line != "1")
+      throw DataError("data", text("label: expected 0 or 1, got ", std::string(line.substr(0, 40))));
     labels.push_back(line == "1" ? 1 : 0);
   });
   return labels;
 }
 
-/// PIQA: JSON lines with `goal`, `sol1`, `sol2` and `label`, 0 where the first solution is right, 1 where the second is. Rows without `label`, as in
-/// its first distribution, have theirs in a file beside: see piqa_labels_beside.
+/// PIQA: JSON lines with `goal`, `sol1`, `sol2` and `label`, 0 where the first solution is right, 1 where the second
+/// is. Rows without `label`, as in its first distribution, have theirs in a file beside: see piqa_labels_beside.
 inline std::vector<DatasetRow> piqa(const std::filesystem::path& path) {
   std::optional<std::vector<std::size_t>> labels;
   bool looked_beside = false;
@@ -34,13 +35,15 @@ inline std::vector<DatasetRow> piqa(const std::filesystem::path& path) {
     const auto found = row.find("label");
     if (found != row.end()) {
       if (!found->is_number_integer() || (*found != 0 && *found != 1))
-        throw DataError("data", text("field \"label\": expected 0 or 1, got ", found->dump(-1, ' ', true).substr(0, 40)));
+        throw DataError("data",
+                        text("field \"label\": expected 0 or 1, got ", found->dump(-1, ' ', true).substr(0, 40)));
       return found->get<std::size_t>();
     }
     if (!looked_beside) labels = piqa_labels_beside(path);
     looked_beside = true;
     if (!labels || number >= labels->size()) {
-      throw DataError("data", text("field \"label\": expected 0 or 1, here or in ", path.stem().string(), "-labels.lst beside the file, got ",
+      throw DataError("data", text("field \"label\": expected 0 or 1, here or in ", path.stem().string(),
+                                   "-labels.lst beside the file, got ",
                                    labels ? text("only ", labels->size(), " labels there") : "neither"));
     }
     return (*labels)[number];

@@ -10,7 +10,8 @@
 
 namespace greentrainer::forms {
 
-/// The answers in `(list (description Lawyer) (description "Jamaican English"))`, as WebQuestions' first distribution writes them.
+/// The answers in `(list (description Lawyer) (description "Jamaican English"))`, as WebQuestions' first distribution
+/// writes them.
 inline std::vector<std::string> webquestions_descriptions(std::string_view list) {
   constexpr std::string_view opening = "(description ";
   std::vector<std::string> answers;
@@ -26,17 +27,21 @@ inline std::vector<std::string> webquestions_descriptions(std::string_view list)
     answers.push_back(std::move(answer));
   }
   if (answers.empty())
-    throw DataError("data", text("field \"targetValue\": expected (list (description ...)), got ", std::string(list.substr(0, 40))));
+    throw DataError("data", text("field \"targetValue\": expected (list (description ...)), got ",
+                                 std::string(list.substr(0, 40))));
   return answers;
 }
 
-/// WebQuestions, a JSON array or JSON lines, with the fields of its three distributions: `utterance` and `targetValue` (Stanford), `question` and
-/// `answers` (Hugging Face), `qText` and `answers` (brmson). Every answer is right.
+/// WebQuestions, a JSON array or JSON lines, with the fields of its three distributions: `utterance` and `targetValue`
+/// (Stanford), `question` and `answers` (Hugging Face), `qText` and `answers` (brmson). Every answer is right.
 inline std::vector<DatasetRow> webquestions(const std::filesystem::path& path) {
   return read_json_rows(path, [](const OrderedJson& row) {
     const bool first = row.contains("utterance");
-    const std::string& question = json_fields::text(row, first ? "utterance" : row.contains("qText") ? "qText" : "question");
-    std::vector<std::string> answers = first ? webquestions_descriptions(json_fields::text(row, "targetValue")) : json_fields::texts(row, "answers");
+    const std::string& question = json_fields::text(row, first                   ? "utterance"
+                                                         : row.contains("qText") ? "qText"
+                                                                                 : "question");
+    std::vector<std::string> answers =
+        first ? webquestions_descriptions(json_fields::text(row, "targetValue")) : json_fields::texts(row, "answers");
     return question_row({{.text = "question:" + question}}, "answer", std::move(answers));
   });
 }

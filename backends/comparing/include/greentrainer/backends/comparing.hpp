@@ -28,15 +28,17 @@ struct KernelDifference {
   std::string where;    ///< of the largest excess: operand, row, column and call, and both values
 };
 
-/// Runs every kernel on two backends, on the same operands, and compares all that it writes. What the first one, the reference, makes of them is what
-/// the program goes on with, so a difference never hides behind those before it. Slow: every output goes through the host.
+/// Runs every kernel on two backends, on the same operands, and compares all that it writes. What the first one, the
+/// reference, makes of them is what the program goes on with, so a difference never hides behind those before it. Slow:
+/// every output goes through the host.
 template <Backend A, Backend B>
 requires std::is_same_v<typename A::Scalar, typename B::Scalar>
 class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename A::Scalar> {
  public:
   using Scalar = typename A::Scalar;
 
-  /// Both must outlive it. `product_epsilon`: of one, the rounding of the factors of a product on `other`, if it is coarser than the element type's.
+  /// Both must outlive it. `product_epsilon`: of one, the rounding of the factors of a product on `other`, if it is
+  /// coarser than the element type's.
   ComparingBackend(A& reference, B& other, double product_epsilon = 0)
       : reference_(reference), other_(other), product_epsilon_(std::max(product_epsilon, epsilon)) {}
 
@@ -45,7 +47,8 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   const std::map<std::string, KernelDifference, std::less<>>& by_kernel() const { return by_kernel_; }
   /// Whether all differences are what rounding may do.
   bool agrees() const {
-    return std::all_of(by_kernel_.begin(), by_kernel_.end(), [](const auto& kernel) { return kernel.second.excess <= 1; });
+    return std::all_of(by_kernel_.begin(), by_kernel_.end(),
+                       [](const auto& kernel) { return kernel.second.excess <= 1; });
   }
 
   void* allocate(Bytes bytes) {
@@ -150,11 +153,15 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   template <class... Arguments>
   Measure measure_of(std::string_view kernel, const Arguments&... arguments) {
     const auto all = std::tie(arguments...);
-    const auto tolerance = [](Extent depth, double eps) { return (16 + 4 * std::sqrt(static_cast<double>(depth))) * eps; };
-    if constexpr (sizeof...(Arguments) > 3 && std::is_same_v<std::decay_t<std::tuple_element_t<1, decltype(all)>>, Transpose>) {
+    const auto tolerance = [](Extent depth, double eps) {
+      return (16 + 4 * std::sqrt(static_cast<double>(depth))) * eps;
+    };
+    if constexpr (sizeof...(Arguments) > 3 &&
+                  std::is_same_v<std::decay_t<std::tuple_element_t<1, decltype(all)>>, Transpose>) {
       const auto& [x, tx, z, tz, y, write] = all;
       const Extent depth = tx == Transpose::yes ? x.rows : x.cols;
-      return {std::sqrt(static_cast<double>(depth)) * root_mean_square(x) * root_mean_square(z), tolerance(depth, product_epsilon_)};
+      return {std::sqrt(static_cast<double>(depth)) * root_mean_square(x) * root_mean_square(z),
+              tolerance(depth, product_epsilon_)};
     }
     for (const std::string_view name : element_wise) {
       if (kernel.starts_with(name)) return {0, tolerance(1, epsilon)};
@@ -178,7 +185,8 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
   /// Of sum(gradient * (updated - before)): the square root of n typical terms.
   double update_size(Extent n, const T* gradient, const T* updated, const T* before, double*) {
-    const auto g = download(reference_, Matrix<const T>(gradient, 1, n)), u = download(reference_, Matrix<const T>(updated, 1, n)),
+    const auto g = download(reference_, Matrix<const T>(gradient, 1, n)),
+               u = download(reference_, Matrix<const T>(updated, 1, n)),
                b = download(reference_, Matrix<const T>(before, 1, n));
     double gradients = 0, moves = 0;
     for (std::size_t i = 0; i < g.size(); ++i) {
@@ -201,10 +209,11 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
   /// Of the gradients of queries and keys, before a score's own gradient and the row's mean one cancel.
   template <class... Rest>
-  double attention_grad_size(const AttentionShape& shape, const Matrix<const T>& queries, const Matrix<const T>& keys, const Matrix<const T>& values,
-                             const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>&, const Matrix<const T>& grad_output,
-                             const Rest&...) {
-    const double grad_score = std::sqrt(static_cast<double>(shape.head_dim)) * root_mean_square(grad_output) * root_mean_square(values);
+  double attention_grad_size(const AttentionShape& shape, const Matrix<const T>& queries, const Matrix<const T>& keys,
+                             const Matrix<const T>& values, const Matrix<const T>&, const Matrix<const T>&,
+                             const Matrix<const T>&, const Matrix<const T>& grad_output, const Rest&...) {
+    const double grad_score =
+        std::sqrt(static_cast<double>(shape.head_dim)) * root_mean_square(grad_output) * root_mean_square(values);
     return shape.scale * grad_score * std::max(root_mean_square(queries), root_mean_square(keys));
   }
   template <class... Rest>
@@ -225,13 +234,15 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   static Extent vector_length(std::string_view kernel, std::size_t operand, const First& first, const Rest&... rest) {
     if (kernel == "sum_of_squares" || kernel == "update_dot") return 1;
     if constexpr (std::is_same_v<First, Extent>) return first;
-    if constexpr (requires { first.stride; }) return kernel != "cross_entropy_forward" ? first.cols : operand == 3 ? first.rows : 1;
+    if constexpr (requires { first.stride; })
+      return kernel != "cross_entropy_forward" ? first.cols : operand == 3 ? first.rows : 1;
     if constexpr (sizeof...(Rest) > 0) return vector_length(kernel, operand, rest...);
     return 0;
   }
 
   template <class Argument>
-  void compare(KernelDifference& difference, std::size_t operand, const Argument& argument, const Measure& measure, Extent length) {
+  void compare(KernelDifference& difference, std::size_t operand, const Argument& argument, const Measure& measure,
+               Extent length) {
     if constexpr (std::is_same_v<Argument, Matrix<T>>) {
       compare_written(difference, operand, argument, measure);
     } else if constexpr (std::is_same_v<Argument, T*> || std::is_same_v<Argument, double*>) {
@@ -242,7 +253,8 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   template <class U>
   void compare_written(KernelDifference& difference, std::size_t operand, Matrix<U> written, const Measure& measure) {
     if (!written || written.size() == 0) return;
-    const std::vector<double> expected = download(reference_, Matrix<const U>(written)), actual = download(other_, Matrix<const U>(there(written)));
+    const std::vector<double> expected = download(reference_, Matrix<const U>(written)),
+                              actual = download(other_, Matrix<const U>(there(written)));
     double squares = 0;
     for (double e : expected) squares += std::isfinite(e) ? e * e : 0;
     const double typical = std::max(measure.typical, std::sqrt(squares / static_cast<double>(expected.size())));
@@ -251,15 +263,16 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     for (std::size_t i = 0; i < expected.size(); ++i) {
       if (actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i]))) continue;
       differs = true;
-      const double distance = std::abs(actual[i] - expected[i]), absolute = std::isfinite(distance) ? distance : infinity;
+      const double distance = std::abs(actual[i] - expected[i]),
+                   absolute = std::isfinite(distance) ? distance : infinity;
       const double relative = absolute / (typical + (std::isfinite(expected[i]) ? std::abs(expected[i]) : 0));
       difference.absolute = std::max(difference.absolute, absolute);
       difference.relative = std::max(difference.relative, relative);
       if (relative / measure.tolerance <= difference.excess) continue;
       difference.excess = relative / measure.tolerance;
       const auto n = static_cast<std::size_t>(written.cols);
-      difference.where =
-          text("call ", difference.calls, ", argument ", operand, ", row ", i / n, ", column ", i % n, ": ", expected[i], " against ", actual[i]);
+      difference.where = text("call ", difference.calls, ", argument ", operand, ", row ", i / n, ", column ", i % n,
+                              ": ", expected[i], " against ", actual[i]);
     }
     if (differs) adopt(written);
   }

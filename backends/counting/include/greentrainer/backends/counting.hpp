@@ -28,7 +28,8 @@ struct MemoryCount {
   Bytes copied = 0;  ///< to, from and within the backend
 };
 
-/// Wraps a backend and counts what is asked of it: FLOPs from the arguments of each call, allocations and bytes. A call that throws is not counted.
+/// Wraps a backend and counts what is asked of it: FLOPs from the arguments of each call, allocations and bytes. A call
+/// that throws is not counted.
 template <Backend B>
 class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::Scalar> {
  public:
@@ -95,19 +96,22 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
     }
   }
 
-  /// Pairs of a query and a key it sees. Lengths live in the backend's memory, so this asks for them: a decorator for tests may wait.
+  /// Pairs of a query and a key it sees. Lengths live in the backend's memory, so this asks for them: a decorator for
+  /// tests may wait.
   Extent visible_pairs(const AttentionShape& shape) {
     const std::vector<Extent> queries = lengths(shape.queries), keys = lengths(shape.keys);
     Extent pairs = 0;
     for (std::size_t s = 0; s < queries.size(); ++s) {
       const Extent q = queries[s], k = keys[s], both = std::min(q, k);
-      // Causal: 1 + 2 + ... over as many queries as there are keys. Queries beyond that see all keys; keys beyond that, a cache's, are seen by all.
+      // Causal: 1 + 2 + ... over as many queries as there are keys. Queries beyond that see all keys; keys beyond that,
+      // a cache's, are seen by all.
       pairs += !shape.causal ? q * k : both * (both + 1) / 2 + (q > k ? (q - k) * k : q * (k - q));
     }
     return pairs;
   }
   std::vector<Extent> lengths(const SequenceView& sequences) {
-    const std::vector<Index> begins = on_host(sequences.begins, sequences.count), ends = on_host(sequences.ends, sequences.count);
+    const std::vector<Index> begins = on_host(sequences.begins, sequences.count),
+                             ends = on_host(sequences.ends, sequences.count);
     std::vector<Extent> all;
     for (std::size_t s = 0; s < begins.size(); ++s) all.push_back(ends[s] - begins[s]);
     return all;

@@ -16,10 +16,10 @@
 
 namespace greentrainer {
 
-/// A CUDA device of compute capability 8.0 or more: device memory, one stream, cuBLAS. Same arguments, same bits, on one kind of device.
-/// This header is for any C++ compiler; the kernels are in the library greentrainer::cuda, for float and double, or, for .cu files, in the headers
-/// backends/cuda/*.cuh. One object serves one calling thread at a time. Work is started, not waited for; what fails on the device is thrown by a
-/// later call.
+/// A CUDA device of compute capability 8.0 or more: device memory, one stream, cuBLAS. Same arguments, same bits, on
+/// one kind of device. This header is for any C++ compiler; the kernels are in the library greentrainer::cuda, for
+/// float and double, or, for .cu files, in the headers backends/cuda/*.cuh. One object serves one calling thread at a
+/// time. Work is started, not waited for; what fails on the device is thrown by a later call.
 template <class T = float>
 class CudaBackend : private cuda::Context,  // first: the kernels hold a reference to it
                     public cuda::ProductKernels<T>,
@@ -31,7 +31,8 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
                     public cuda::AttentionKernels<T>,
                     public cuda::CrossEntropyKernels<T>,
                     public cuda::UpdateKernels<T> {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "CudaBackend's kernels are there for float and double");
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
+                "CudaBackend's kernels are there for float and double");
 
  public:
   using Scalar = T;
@@ -52,7 +53,8 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
   std::string name() const {
     const ProductPrecision products = options().products;
     return text("cuda (", device_name(), sizeof(T) == 4 ? ", float" : ", double",
-                sizeof(T) == 8 || products == ProductPrecision::full ? "" : text(", products in ", name_of(products)), ")");
+                sizeof(T) == 8 || products == ProductPrecision::full ? "" : text(", products in ", name_of(products)),
+                ")");
   }
   /// Device memory that tensors and kernels use, and that is held for them.
   const cuda::MemoryStatistics& memory() const { return Context::memory(); }

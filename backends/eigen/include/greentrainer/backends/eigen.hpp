@@ -46,7 +46,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   /// Memory that kernels keep for themselves: as much as the largest call so far needed.
   Bytes scratch_bytes() const { return Workers::scratch_bytes(); }
   std::string name() const {
-    return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", eigen::vector_name, sizeof(T) == 4 ? ", float)" : ", double)");
+    return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", eigen::vector_name,
+                sizeof(T) == 4 ? ", float)" : ", double)");
   }
 
   void* allocate(Bytes bytes) { return eigen::allocate_aligned(bytes); }
@@ -55,11 +56,14 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   void copy_to_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }
   void copy(void* to, const void* from, Bytes bytes) {
     for_elements(bytes, [=](Extent first, Extent count) {
-      std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first, static_cast<std::size_t>(count));
+      std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first,
+                  static_cast<std::size_t>(count));
     });
   }
   void zero(void* to, Bytes bytes) {
-    for_elements(bytes, [=](Extent first, Extent count) { std::memset(static_cast<char*>(to) + first, 0, static_cast<std::size_t>(count)); });
+    for_elements(bytes, [=](Extent first, Extent count) {
+      std::memset(static_cast<char*>(to) + first, 0, static_cast<std::size_t>(count));
+    });
   }
   void synchronize() {}
 

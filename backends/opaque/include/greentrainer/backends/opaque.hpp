@@ -11,8 +11,9 @@
 
 namespace greentrainer {
 
-/// Wraps a backend of host memory so that it behaves like a device: the addresses it gives out lie where no process has memory, so a host that
-/// dereferences one crashes at that spot, and a kernel that is given an address of the host's throws. Pointer arithmetic works as ever.
+/// Wraps a backend of host memory so that it behaves like a device: the addresses it gives out lie where no process has
+/// memory, so a host that dereferences one crashes at that spot, and a kernel that is given an address of the host's
+/// throws. Pointer arithmetic works as ever.
 template <Backend B>
 class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scalar> {
  public:
@@ -27,7 +28,9 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   B& inner() { return inner_; }
 
   void* allocate(Bytes bytes) { return moved(inner_.allocate(bytes), shift); }
-  void deallocate(void* memory, Bytes bytes) noexcept { inner_.deallocate(memory == nullptr ? nullptr : moved(memory, -shift), bytes); }
+  void deallocate(void* memory, Bytes bytes) noexcept {
+    inner_.deallocate(memory == nullptr ? nullptr : moved(memory, -shift), bytes);
+  }
   void copy_from_host(void* to, const void* from, Bytes bytes) { inner_.copy_from_host(real(to), from, bytes); }
   void copy_to_host(void* to, const void* from, Bytes bytes) { inner_.copy_to_host(to, real(from), bytes); }
   void copy(void* to, const void* from, Bytes bytes) { inner_.copy(real(to), real(from), bytes); }
@@ -55,8 +58,9 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   static U* real(U* pointer) {
     if (pointer == nullptr) return nullptr;
     if (reinterpret_cast<std::intptr_t>(pointer) < shift) {
-      throw BackendError("OpaqueBackend", text("address ", static_cast<const void*>(pointer),
-                                               ": expected memory of this backend, got the host's; copy it over first"));
+      throw BackendError("OpaqueBackend",
+                         text("address ", static_cast<const void*>(pointer),
+                              ": expected memory of this backend, got the host's; copy it over first"));
     }
     return moved(pointer, -shift);
   }

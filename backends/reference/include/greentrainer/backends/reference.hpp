@@ -13,8 +13,8 @@
 
 namespace greentrainer {
 
-/// The textbook algorithm of every kernel, one element after the other: what the FLOPs in the contract count, and what other backends are compared
-/// with. T is double, or CountingScalar, which counts them.
+/// The textbook algorithm of every kernel, one element after the other: what the FLOPs in the contract count, and what
+/// other backends are compared with. T is double, or CountingScalar, which counts them.
 template <class T = double>
 class ReferenceBackend {
  public:
@@ -26,7 +26,8 @@ class ReferenceBackend {
   void* allocate(Bytes bytes) {
     void* memory = ::operator new(static_cast<std::size_t>(bytes), std::nothrow);
     if (memory == nullptr)
-      throw BackendError("ReferenceBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have"));
+      throw BackendError("ReferenceBackend::allocate",
+                         text("memory: asked for ", bytes, " bytes, which the system does not have"));
     return memory;
   }
   void deallocate(void* memory, Bytes) noexcept { ::operator delete(memory); }
@@ -85,7 +86,8 @@ class ReferenceBackend {
       at(stats, r, 1) = rstd;
     }
   }
-  void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+  void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
+                             Write write) {
     const T n(static_cast<double>(x.cols));
     for (Extent r = 0; r < x.rows; ++r) {
       const T mean = at(stats, r, 0), rstd = at(stats, r, 1);
@@ -97,12 +99,15 @@ class ReferenceBackend {
       }
       const T mean_g = sum / n, mean_gx = sum_x / n;
       for (Extent c = 0; c < x.cols; ++c) {
-        put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c] - mean_g - (at(x, r, c) - mean) * rstd * mean_gx), write);
+        put(at(grad_input, r, c),
+            rstd * (at(grad_output, r, c) * weight[c] - mean_g - (at(x, r, c) - mean) * rstd * mean_gx), write);
       }
     }
   }
   void layer_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
-    each(x, [&](Extent r, Extent c, const T& value) { grad_weight[c] += at(grad_output, r, c) * ((value - at(stats, r, 0)) * at(stats, r, 1)); });
+    each(x, [&](Extent r, Extent c, const T& value) {
+      grad_weight[c] += at(grad_output, r, c) * ((value - at(stats, r, 0)) * at(stats, r, 1));
+    });
   }
   void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
     using std::sqrt;
@@ -114,17 +119,21 @@ class ReferenceBackend {
       at(stats, r, 0) = rstd;
     }
   }
-  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
+                           Write write) {
     for (Extent r = 0; r < x.rows; ++r) {
       const T rstd = at(stats, r, 0);
       T sum(0);
       for (Extent c = 0; c < x.cols; ++c) sum += at(grad_output, r, c) * weight[c] * at(x, r, c);
       const T along = sum / T(static_cast<double>(x.cols)) * rstd * rstd * rstd;
-      for (Extent c = 0; c < x.cols; ++c) put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c]) - at(x, r, c) * along, write);
+      for (Extent c = 0; c < x.cols; ++c)
+        put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c]) - at(x, r, c) * along, write);
     }
   }
   void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
-    each(x, [&](Extent r, Extent c, const T& value) { grad_weight[c] += at(grad_output, r, c) * value * at(stats, r, 0); });
+    each(x, [&](Extent r, Extent c, const T& value) {
+      grad_weight[c] += at(grad_output, r, c) * value * at(stats, r, 0);
+    });
   }
 
   void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
@@ -132,7 +141,8 @@ class ReferenceBackend {
     for (Extent r = 0; r < x.rows; ++r) {
       for (Extent head = 0; head < x.cols; head += head_dim) {
         for (Extent i = 0; i < half; ++i) {
-          const double angle = positions[r] * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+          const double angle =
+              positions[r] * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
           const T cosine(std::cos(angle)), sine(rotation == Rotation::forward ? std::sin(angle) : -std::sin(angle));
           const T a = at(x, r, head + i), b = at(x, r, head + half + i);
           at(y, r, head + i) = a * cosine - b * sine;
@@ -152,7 +162,8 @@ class ReferenceBackend {
     each(y, [&](Extent r, Extent c, T& out) { out = value(kind, at(gate, r, c)) * at(up, r, c); });
   }
   void gated_grad_gate(Activation kind, Const grad_output, Const gate, Const up, Matrix<T> grad_gate) {
-    each(grad_gate, [&](Extent r, Extent c, T& out) { out = slope(kind, at(grad_output, r, c) * at(up, r, c), at(gate, r, c)); });
+    each(grad_gate,
+         [&](Extent r, Extent c, T& out) { out = slope(kind, at(grad_output, r, c) * at(up, r, c), at(gate, r, c)); });
   }
   void gated_grad_up(Activation kind, Const grad_output, Const gate, Matrix<T> grad_up) {
     each(grad_up, [&](Extent r, Extent c, T& out) { out = at(grad_output, r, c) * value(kind, at(gate, r, c)); });
@@ -173,12 +184,15 @@ class ReferenceBackend {
     });
   }
 
-  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
+  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias,
+                         Matrix<T> output, Matrix<T> stats) {
     reference::attention_forward<T>(shape, queries, keys, values, bias, output, stats);
   }
-  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output, Const stats, Const grad_output,
-                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias) {
-    reference::attention_grad<T>(shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias);
+  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output,
+                      Const stats, Const grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
+                      Matrix<T> grad_values, Matrix<T> grad_bias) {
+    reference::attention_grad<T>(shape, queries, keys, values, bias, output, stats, grad_output, grad_queries,
+                                 grad_keys, grad_values, grad_bias);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {
@@ -198,9 +212,11 @@ class ReferenceBackend {
   }
 
   void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
-    for (Extent i = 0; i < n; ++i) parameter[i] = adamw(parameter[i], gradient[i], first_moment[i], second_moment[i], step);
+    for (Extent i = 0; i < n; ++i)
+      parameter[i] = adamw(parameter[i], gradient[i], first_moment[i], second_moment[i], step);
   }
-  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment, const AdamWStep& step) {
+  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
+                       const AdamWStep& step) {
     using reference::number_like;
     for (Extent i = 0; i < n; ++i) {
       T m = first_moment == nullptr ? number_like(gradient[i], 0) : first_moment[i];
@@ -269,10 +285,13 @@ class ReferenceBackend {
     using std::erf, std::exp, std::tanh;
     switch (kind) {
       case Activation::relu: return x > T(0) ? dy : T(0);
-      case Activation::gelu: return dy * (T(0.5) * (T(1) + erf(x * T(1 / std::numbers::sqrt2))) + x * exp(T(-0.5) * x * x) * T(0.5 * slope_at_0));
+      case Activation::gelu:
+        return dy *
+               (T(0.5) * (T(1) + erf(x * T(1 / std::numbers::sqrt2))) + x * exp(T(-0.5) * x * x) * T(0.5 * slope_at_0));
       case Activation::gelu_tanh: {
         const T t = tanh(T(slope_at_0) * (x + T(cubic) * x * x * x));
-        return dy * (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * (T(slope_at_0) * (T(1) + T(3 * cubic) * x * x)));
+        return dy *
+               (T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * (T(slope_at_0) * (T(1) + T(3 * cubic) * x * x)));
       }
       case Activation::silu: {
         const T gate = T(1) / (T(1) + exp(-x));
@@ -298,7 +317,8 @@ class ReferenceBackend {
     m = T(s.beta1) * m + T(1 - s.beta1) * g;
     v = T(s.beta2) * v + T(1 - s.beta2) * g * g;
     const T denominator = sqrt(v) / T(std::sqrt(1 - std::pow(s.beta2, s.step))) + T(s.epsilon);
-    return p * T(1 - s.learning_rate * s.weight_decay) - T(s.learning_rate / (1 - std::pow(s.beta1, s.step))) * (m / denominator);
+    return p * T(1 - s.learning_rate * s.weight_decay) -
+           T(s.learning_rate / (1 - std::pow(s.beta1, s.step))) * (m / denominator);
   }
   static T sgd(T p, T g, T& v, const SgdStep& s) {
     const T slope = g + T(s.weight_decay) * p;

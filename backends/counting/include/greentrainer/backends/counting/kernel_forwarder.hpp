@@ -23,9 +23,11 @@ constexpr Extent activation_slope_flops(Activation kind) {
   return 0;
 }
 
-/// Base of backends that wrap another: states each kernel once, with its name and its FLOPs as the contract (concepts/backend.hpp) counts them from
-/// the arguments, never as the library's cost model does: the two are compared. Derived offers
-///   template <class Call, class... Arguments> void around(std::string_view kernel, Flops flops, Call call, Arguments... arguments);
+/// Base of backends that wrap another: states each kernel once, with its name and its FLOPs as the contract
+/// (concepts/backend.hpp) counts them from the arguments, never as the library's cost model does: the two are compared.
+/// Derived offers
+///   template <class Call, class... Arguments> void around(std::string_view kernel, Flops flops, Call call,
+///   Arguments... arguments);
 /// which is expected to do call(inner, arguments...), and Extent visible_pairs(const AttentionShape&).
 template <class Derived, class T>
 class KernelForwarder {
@@ -65,29 +67,35 @@ class KernelForwarder {
 
   void layer_norm_forward(Const x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
     forward(
-        "layer_norm_forward", x.rows * (8 * x.cols + 5), [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x, weight, bias, epsilon, y, stats);
+        "layer_norm_forward", x.rows * (8 * x.cols + 5), [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x,
+        weight, bias, epsilon, y, stats);
   }
-  void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+  void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
+                             Write write) {
     forward(
-        "layer_norm_grad_input", x.rows * (13 * x.cols + 2) + added(x, write), [](auto& b, auto... a) { b.layer_norm_grad_input(a...); }, grad_output,
-        x, weight, stats, grad_input, write);
+        "layer_norm_grad_input", x.rows * (13 * x.cols + 2) + added(x, write),
+        [](auto& b, auto... a) { b.layer_norm_grad_input(a...); }, grad_output, x, weight, stats, grad_input, write);
   }
   void layer_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
     forward(
-        "layer_norm_grad_weight", 4 * x.size(), [](auto& b, auto... a) { b.layer_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
+        "layer_norm_grad_weight", 4 * x.size(), [](auto& b, auto... a) { b.layer_norm_grad_weight(a...); }, grad_output,
+        x, stats, grad_weight);
   }
   void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
     forward(
-        "rms_norm_forward", x.rows * (4 * x.cols + 4), [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight, epsilon, y, stats);
+        "rms_norm_forward", x.rows * (4 * x.cols + 4), [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight,
+        epsilon, y, stats);
   }
-  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input, Write write) {
+  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
+                           Write write) {
     forward(
-        "rms_norm_grad_input", x.rows * (7 * x.cols + 4) + added(x, write), [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x,
-        weight, stats, grad_input, write);
+        "rms_norm_grad_input", x.rows * (7 * x.cols + 4) + added(x, write),
+        [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x, weight, stats, grad_input, write);
   }
   void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
     forward(
-        "rms_norm_grad_weight", 3 * x.size(), [](auto& b, auto... a) { b.rms_norm_grad_weight(a...); }, grad_output, x, stats, grad_weight);
+        "rms_norm_grad_weight", 3 * x.size(), [](auto& b, auto... a) { b.rms_norm_grad_weight(a...); }, grad_output, x,
+        stats, grad_weight);
   }
 
   void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
@@ -97,26 +105,28 @@ class KernelForwarder {
 
   void activation_forward(Activation kind, Const x, Matrix<T> y) {
     forward(
-        "activation_forward", y.size() * activation_value_flops(kind), [](auto& b, auto... a) { b.activation_forward(a...); }, kind, x, y);
+        "activation_forward", y.size() * activation_value_flops(kind),
+        [](auto& b, auto... a) { b.activation_forward(a...); }, kind, x, y);
   }
   void activation_grad(Activation kind, Const grad_output, Const saved, Matrix<T> grad_input) {
     forward(
-        "activation_grad", grad_input.size() * activation_slope_flops(kind), [](auto& b, auto... a) { b.activation_grad(a...); }, kind, grad_output,
-        saved, grad_input);
+        "activation_grad", grad_input.size() * activation_slope_flops(kind),
+        [](auto& b, auto... a) { b.activation_grad(a...); }, kind, grad_output, saved, grad_input);
   }
   void gated_forward(Activation kind, Const gate, Const up, Matrix<T> y) {
     forward(
-        "gated_forward", y.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_forward(a...); }, kind, gate, up, y);
+        "gated_forward", y.size() * (activation_value_flops(kind) + 1),
+        [](auto& b, auto... a) { b.gated_forward(a...); }, kind, gate, up, y);
   }
   void gated_grad_gate(Activation kind, Const grad_output, Const gate, Const up, Matrix<T> grad_gate) {
     forward(
-        "gated_grad_gate", grad_gate.size() * (activation_slope_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_gate(a...); }, kind,
-        grad_output, gate, up, grad_gate);
+        "gated_grad_gate", grad_gate.size() * (activation_slope_flops(kind) + 1),
+        [](auto& b, auto... a) { b.gated_grad_gate(a...); }, kind, grad_output, gate, up, grad_gate);
   }
   void gated_grad_up(Activation kind, Const grad_output, Const gate, Matrix<T> grad_up) {
     forward(
-        "gated_grad_up", grad_up.size() * (activation_value_flops(kind) + 1), [](auto& b, auto... a) { b.gated_grad_up(a...); }, kind, grad_output,
-        gate, grad_up);
+        "gated_grad_up", grad_up.size() * (activation_value_flops(kind) + 1),
+        [](auto& b, auto... a) { b.gated_grad_up(a...); }, kind, grad_output, gate, grad_up);
   }
   void add(Const x, Const z, Matrix<T> y) {
     forward(
@@ -135,49 +145,60 @@ class KernelForwarder {
         "dropout", y.size() + added(x, write), [](auto& b, auto... a) { b.dropout(a...); }, x, mask, y, write);
   }
 
-  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Matrix<T> output, Matrix<T> stats) {
+  void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias,
+                         Matrix<T> output, Matrix<T> stats) {
     const Extent d = shape.head_dim;
-    const Flops flops = shape.heads * (self().visible_pairs(shape) * (4 * d + 4 + bias_flops(shape)) + queries.rows * (d + 3));
+    const Flops flops =
+        shape.heads * (self().visible_pairs(shape) * (4 * d + 4 + bias_flops(shape)) + queries.rows * (d + 3));
     forward(
-        "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values, bias, output, stats);
+        "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values,
+        bias, output, stats);
   }
-  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output, Const stats, Const grad_output,
-                      Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias) {
+  void attention_grad(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias, Const output,
+                      Const stats, Const grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
+                      Matrix<T> grad_values, Matrix<T> grad_bias) {
     const Extent d = shape.head_dim, pairs = self().visible_pairs(shape);
     const bool through_scores = grad_queries || grad_keys || grad_bias, any = through_scores || grad_values;
     const Extent products = (grad_queries ? 1 : 0) + (grad_keys ? 1 : 0) + (grad_values ? 1 : 0);
-    const Extent a_pair = (any ? 2 * d + 3 + bias_flops(shape) : 0) + (through_scores ? 2 * d + 3 : 0) + products * 2 * d + (grad_bias ? 1 : 0);
+    const Extent a_pair = (any ? 2 * d + 3 + bias_flops(shape) : 0) + (through_scores ? 2 * d + 3 : 0) +
+                          products * 2 * d + (grad_bias ? 1 : 0);
     const Flops flops = shape.heads * (pairs * a_pair + (through_scores ? queries.rows * 2 * d : 0));
     forward(
-        "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, bias, output, stats, grad_output,
-        grad_queries, grad_keys, grad_values, grad_bias);
+        "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, bias,
+        output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {
     forward(
-        "cross_entropy_forward", logits.rows * (3 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_forward(a...); }, logits, labels,
-        row_losses, loss_sum);
+        "cross_entropy_forward", logits.rows * (3 * logits.cols + 3),
+        [](auto& b, auto... a) { b.cross_entropy_forward(a...); }, logits, labels, row_losses, loss_sum);
   }
   void cross_entropy_grad(Matrix<T> logits, const Index* labels, double scale) {
     forward(
-        "cross_entropy_grad", logits.rows * (6 * logits.cols + 3), [](auto& b, auto... a) { b.cross_entropy_grad(a...); }, logits, labels, scale);
+        "cross_entropy_grad", logits.rows * (6 * logits.cols + 3),
+        [](auto& b, auto... a) { b.cross_entropy_grad(a...); }, logits, labels, scale);
   }
 
   void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
     forward(
-        "adamw_step", 14 * n, [](auto& b, auto... a) { b.adamw_step(a...); }, n, parameter, gradient, first_moment, second_moment, step);
+        "adamw_step", 14 * n, [](auto& b, auto... a) { b.adamw_step(a...); }, n, parameter, gradient, first_moment,
+        second_moment, step);
   }
-  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment, const AdamWStep& step) {
+  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
+                       const AdamWStep& step) {
     forward(
-        "adamw_candidate", 14 * n, [](auto& b, auto... a) { b.adamw_candidate(a...); }, n, parameter, gradient, first_moment, second_moment, step);
+        "adamw_candidate", 14 * n, [](auto& b, auto... a) { b.adamw_candidate(a...); }, n, parameter, gradient,
+        first_moment, second_moment, step);
   }
   void sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
     forward(
-        "sgd_step", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_step(a...); }, n, parameter, gradient, velocity, step);
+        "sgd_step", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_step(a...); }, n, parameter,
+        gradient, velocity, step);
   }
   void sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
     forward(
-        "sgd_candidate", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_candidate(a...); }, n, parameter, gradient, velocity, step);
+        "sgd_candidate", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_candidate(a...); }, n,
+        parameter, gradient, velocity, step);
   }
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
     forward(
@@ -200,7 +221,9 @@ class KernelForwarder {
     self().around(kernel, flops, call, arguments...);
   }
   /// Of what is added to one score.
-  static Flops bias_flops(const AttentionShape& shape) { return (shape.alibi ? 2 : 0) + (shape.relative.buckets > 0 ? 1 : 0); }
+  static Flops bias_flops(const AttentionShape& shape) {
+    return (shape.alibi ? 2 : 0) + (shape.relative.buckets > 0 ? 1 : 0);
+  }
   static Flops added(Const x, Write write) { return write == Write::accumulate ? x.size() : 0; }
 };
 

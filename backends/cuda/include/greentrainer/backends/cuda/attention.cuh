@@ -9,13 +9,16 @@
 
 namespace greentrainer::cuda {
 
-// Probabilities are recomputed from queries, keys and each row's log-sum-exp. Gradients of queries and of keys and values are formed in two passes
-// that both walk over all scores, so that every sum is one thread's own, in an order that the shape decides.
+// Probabilities are recomputed from queries, keys and each row's log-sum-exp. Gradients of queries and of keys and
+// values are formed in two passes that both walk over all scores, so that every sum is one thread's own, in an order
+// that the shape decides.
 
-/// along (query rows, heads) = grad_output . output of each head: what all gradients of its scores are lowered by. A warp each.
+/// along (query rows, heads) = grad_output . output of each head: what all gradients of its scores are lowered by. A
+/// warp each.
 template <class T>
 __global__ void __launch_bounds__(attention_threads)
-    attention_along_kernel(int head_dim, Extent heads, Extent pairs, Matrix<const T> output, Matrix<const T> grad_output, T* along) {
+    attention_along_kernel(int head_dim, Extent heads, Extent pairs, Matrix<const T> output,
+                           Matrix<const T> grad_output, T* along) {
   const Extent pair = static_cast<Extent>(blockIdx.x) * (attention_threads / warp_size) + threadIdx.x / warp_size;
   T sum = T(0);
   if (pair < pairs) {
@@ -45,7 +48,8 @@ inline constexpr Extent attention_max_head_dim = 256;
 template <int N>
 using Constant = std::integral_constant<int, N>;
 
-/// Calls run(Constant) with the smallest head size there are kernels for that holds head_dim. Throws BackendError if there is none.
+/// Calls run(Constant) with the smallest head size there are kernels for that holds head_dim. Throws BackendError if
+/// there is none.
 template <class T, class Run>
 void with_head_size(Extent head_dim, Run run) {
   // double serves gradient checks: fewer sizes, more padding.
@@ -60,21 +64,23 @@ void with_head_size(Extent head_dim, Run run) {
   }
   if (head_dim <= 128) return run(Constant<128>{});
   if (head_dim <= attention_max_head_dim) return run(Constant<256>{});
-  throw BackendError("CudaBackend::attention", text("head_dim: expected at most ", attention_max_head_dim, ", got ", head_dim));
+  throw BackendError("CudaBackend::attention",
+                     text("head_dim: expected at most ", attention_max_head_dim, ", got ", head_dim));
 }
 
 /// Softmax attention as the Backend concept states it. head_dim at most 256.
 template <class T>
-void attention_forward(Stream stream, const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
-                       Matrix<const T> bias, Matrix<T> output, Matrix<T> stats) {
+void attention_forward(Stream stream, const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys,
+                       Matrix<const T> values, Matrix<const T> bias, Matrix<T> output, Matrix<T> stats) {
   const AttentionProblem<T> problem(shape, bias);
   with_head_size<T>(shape.head_dim, [&](auto size) {
     const auto run = [&](auto rows_a_thread) {
       constexpr int D = decltype(size)::value, R = decltype(rows_a_thread)::value;
       using Tile = AttentionTile<T, D, R>;
       const Extent tiles = ceil_div(shape.queries.max_length, Tile::rows);
-      launch(stream, AttentionBlock::grid(shape, shape.heads, tiles), attention_threads, sizeof(T) * attention_forward_shared<Tile>,
-             attention_forward_kernel<T, D, R>, problem, queries, keys, values, output, stats);
+      launch(stream, AttentionBlock::grid(shape, shape.heads, tiles), attention_threads,
+             sizeof(T) * attention_forward_shared<Tile>, attention_forward_kernel<T, D, R>, problem, queries, keys,
+             values, output, stats);
     };
     // Few queries a sequence, as in generation, leave most rows of a large tile empty.
     using Large = AttentionTile<T, decltype(size)::value>;
@@ -90,36 +96,42 @@ Extent attention_grad_scratch(const AttentionShape& shape, Extent query_rows) {
   return query_rows * shape.heads + most_tiles * shape.queries.count * shape.heads * shape.relative.buckets;
 }
 
-/// Gradients of attention as the Backend concept states them: those whose data is null are not formed, nor what only they need.
-/// `scratch`: attention_grad_scratch elements.
+/// Gradients of attention as the Backend concept states them: those whose data is null are not formed, nor what only
+/// they need. `scratch`: attention_grad_scratch elements.
 template <class T>
-void attention_grad(Stream stream, const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
-                    Matrix<const T> bias, Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries,
-                    Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias, T* scratch) {
+void attention_grad(Stream stream, const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys,
+                    Matrix<const T> values, Matrix<const T> bias, Matrix<const T> output, Matrix<const T> stats,
+                    Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values,
+                    Matrix<T> grad_bias, T* scratch) {
   const AttentionProblem<T> problem(shape, bias);
   T* const along = scratch;  // (query rows, heads)
   if (grad_queries || grad_keys || grad_bias) {
     const Extent pairs = grad_output.rows * shape.heads;
-    launch(stream, grid_of(ceil_div(pairs, attention_threads / warp_size)), attention_threads, 0, attention_along_kernel<T>,
-           static_cast<int>(shape.head_dim), shape.heads, pairs, output, grad_output, along);
+    launch(stream, grid_of(ceil_div(pairs, attention_threads / warp_size)), attention_threads, 0,
+           attention_along_kernel<T>, static_cast<int>(shape.head_dim), shape.heads, pairs, output, grad_output, along);
   }
   with_head_size<T>(shape.head_dim, [&](auto size) {
     constexpr int D = decltype(size)::value;
     using Tile = AttentionTile<T, D>;
     if (grad_keys || grad_values) {
       const Extent tiles = ceil_div(shape.keys.max_length, Tile::rows);
-      launch(stream, AttentionBlock::grid(shape, shape.kv_heads, tiles), attention_threads, sizeof(T) * attention_grad_keys_shared<Tile>,
-             attention_grad_keys_kernel<T, D>, problem, queries, keys, values, stats, grad_output, along, grad_keys, grad_values);
+      launch(stream, AttentionBlock::grid(shape, shape.kv_heads, tiles), attention_threads,
+             sizeof(T) * attention_grad_keys_shared<Tile>, attention_grad_keys_kernel<T, D>, problem, queries, keys,
+             values, stats, grad_output, along, grad_keys, grad_values);
     }
     if (grad_queries || grad_bias) {
-      const Extent tiles = ceil_div(shape.queries.max_length, Tile::rows), buckets = grad_bias ? shape.relative.buckets : 0;
-      T* const bias_sums = grad_bias ? along + grad_output.rows * shape.heads : nullptr;  // (tiles, sequences, heads, buckets)
+      const Extent tiles = ceil_div(shape.queries.max_length, Tile::rows),
+                   buckets = grad_bias ? shape.relative.buckets : 0;
+      T* const bias_sums =
+          grad_bias ? along + grad_output.rows * shape.heads : nullptr;  // (tiles, sequences, heads, buckets)
       launch(stream, AttentionBlock::grid(shape, shape.heads, tiles), attention_threads,
-             sizeof(T) * (attention_grad_queries_shared<Tile> + static_cast<std::size_t>(buckets)), attention_grad_queries_kernel<T, D>, problem,
-             queries, keys, values, stats, grad_output, along, grad_queries, bias_sums);
+             sizeof(T) * (attention_grad_queries_shared<Tile> + static_cast<std::size_t>(buckets)),
+             attention_grad_queries_kernel<T, D>, problem, queries, keys, values, stats, grad_output, along,
+             grad_queries, bias_sums);
       if (!grad_bias) return;
-      launch(stream, grid_of(ceil_div(shape.heads * buckets, attention_threads)), attention_threads, 0, attention_add_bias_sums_kernel<T>,
-             tiles * shape.queries.count, static_cast<int>(shape.heads), static_cast<int>(buckets), bias_sums, grad_bias);
+      launch(stream, grid_of(ceil_div(shape.heads * buckets, attention_threads)), attention_threads, 0,
+             attention_add_bias_sums_kernel<T>, tiles * shape.queries.count, static_cast<int>(shape.heads),
+             static_cast<int>(buckets), bias_sums, grad_bias);
     }
   });
 }

@@ -9,14 +9,16 @@ namespace greentrainer::cuda {
 
 /// Elements of shared memory of the kernel below.
 template <class Tile>
-inline constexpr std::size_t attention_forward_shared = Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size;
+inline constexpr std::size_t attention_forward_shared =
+    Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size;
 
-/// Output and statistics of a tile of queries of one head, a block each. The block walks over the keys that its queries see with a running maximum
-/// and sum (Dao et al., FlashAttention, arXiv 2205.14135), so that scores exist a tile at a time.
+/// Output and statistics of a tile of queries of one head, a block each. The block walks over the keys that its queries
+/// see with a running maximum and sum (Dao et al., FlashAttention, arXiv 2205.14135), so that scores exist a tile at a
+/// time.
 template <class T, int D, int R>
 __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
-    attention_forward_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<T> output,
-                             Matrix<T> stats) {
+    attention_forward_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys,
+                             Matrix<const T> values, Matrix<T> output, Matrix<T> stats) {
   using Tile = AttentionTile<T, D, R>;
   GREENTRAINER_DYNAMIC_SHARED(T, query_tile);              // (rows, D)
   T* const key_tile = query_tile + Tile::owned_size;       // (cols, D)
@@ -28,14 +30,16 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
   const AttentionBlock block(shape, shape.heads);
   const AttendingSequence sequence(shape, block.sequence);
   const int dim = static_cast<int>(shape.head_dim);
-  const Extent head_col = block.head * shape.columns_a_head(), kv_col = block.head / (shape.heads / shape.kv_heads) * shape.columns_a_head();
+  const Extent head_col = block.head * shape.columns_a_head(),
+               kv_col = block.head / (shape.heads / shape.kv_heads) * shape.columns_a_head();
   const HeadRows<const T> key_rows = head_rows(keys, sequence.first_key, sequence.keys, kv_col, dim);
   const HeadRows<const T> value_rows = head_rows(values, sequence.first_key, sequence.keys, kv_col, dim);
 
   // Later queries see more keys: tiles run from the last to the first.
   const int tiles = static_cast<int>(ceil_div(shape.queries.max_length, Tile::rows));
   const int first = (tiles - 1 - block.tile) * Tile::rows;
-  Tile::template load_rows<Tile::rows>(head_rows(queries, sequence.first_query, sequence.queries, head_col, dim), first, query_tile);
+  Tile::template load_rows<Tile::rows>(head_rows(queries, sequence.first_query, sequence.queries, head_col, dim), first,
+                                       query_tile);
 
   const T lowest = std::numeric_limits<T>::lowest();
   const ScoreTerms<T> score(shape, block.head, by_diagonal);
@@ -95,10 +99,12 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
     const bool any = seen[i] > 0;
     Tile::scale_row(out[i], any ? T(1) / total : T(0));
     if (Tile::lane() == 0 && first + Tile::row(i) < sequence.queries) {
-      stats.data[(sequence.first_query + first + Tile::row(i)) * stats.stride + block.head] = any ? largest[i] + std::log(total) : T(0);
+      stats.data[(sequence.first_query + first + Tile::row(i)) * stats.stride + block.head] =
+          any ? largest[i] + std::log(total) : T(0);
     }
   }
-  Tile::store_sums(head_rows(output, sequence.first_query, sequence.queries, block.head * shape.head_dim, dim), first, out);
+  Tile::store_sums(head_rows(output, sequence.first_query, sequence.queries, block.head * shape.head_dim, dim), first,
+                   out);
 }
 
 }  // namespace greentrainer::cuda

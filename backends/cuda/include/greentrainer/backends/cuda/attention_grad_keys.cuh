@@ -11,22 +11,24 @@ template <class Tile>
 inline constexpr std::size_t attention_grad_keys_shared =
     2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size + 2 * Tile::cols;
 
-/// Gradients of a tile of keys and values of one key-value head, a block each: sums over all queries that see them, head after head of the group.
-/// Scores are formed transposed, (keys, queries). grad_keys or grad_values may be null; values and along are read for grad_keys alone.
+/// Gradients of a tile of keys and values of one key-value head, a block each: sums over all queries that see them,
+/// head after head of the group. Scores are formed transposed, (keys, queries). grad_keys or grad_values may be null;
+/// values and along are read for grad_keys alone.
 template <class T, int D>
 __global__ void __launch_bounds__(attention_threads, 2)
-    attention_grad_keys_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
-                               Matrix<const T> stats, Matrix<const T> grad_output, const T* along, Matrix<T> grad_keys, Matrix<T> grad_values) {
+    attention_grad_keys_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys,
+                               Matrix<const T> values, Matrix<const T> stats, Matrix<const T> grad_output,
+                               const T* along, Matrix<T> grad_keys, Matrix<T> grad_values) {
   using Tile = AttentionTile<T, D>;
   constexpr int R = Tile::thread_rows;
   GREENTRAINER_DYNAMIC_SHARED(T, key_tile);                      // (rows, D)
   T* const value_tile = key_tile + Tile::owned_size;             // (rows, D)
   T* const query_tile = value_tile + Tile::owned_size;           // (cols, D)
   T* const grad_output_tile = query_tile + Tile::streamed_size;  // (cols, D)
-  T* const weights = grad_output_tile + Tile::streamed_size;     // (rows, cols): probabilities, then gradients of scores
-  T* const by_diagonal = weights + Tile::scores_size;            // (diagonals)
-  T* const log_sums = by_diagonal + Tile::diagonals_size;        // (cols)
-  T* const lowered = log_sums + Tile::cols;                      // (cols)
+  T* const weights = grad_output_tile + Tile::streamed_size;  // (rows, cols): probabilities, then gradients of scores
+  T* const by_diagonal = weights + Tile::scores_size;         // (diagonals)
+  T* const log_sums = by_diagonal + Tile::diagonals_size;     // (cols)
+  T* const lowered = log_sums + Tile::cols;                   // (cols)
 
   const AttentionShape& shape = problem.shape;
   const AttentionBlock block(shape, shape.kv_heads);
@@ -36,9 +38,11 @@ __global__ void __launch_bounds__(attention_threads, 2)
 
   // Earlier keys are seen by more queries: tiles run from the first to the last.
   const int first = block.tile * Tile::rows;
-  Tile::template load_rows<Tile::rows>(head_rows(keys, sequence.first_key, sequence.keys, kv_col, dim), first, key_tile);
+  Tile::template load_rows<Tile::rows>(head_rows(keys, sequence.first_key, sequence.keys, kv_col, dim), first,
+                                       key_tile);
   if (grad_keys.data != nullptr) {
-    Tile::template load_rows<Tile::rows>(head_rows(values, sequence.first_key, sequence.keys, kv_col, dim), first, value_tile);
+    Tile::template load_rows<Tile::rows>(head_rows(values, sequence.first_key, sequence.keys, kv_col, dim), first,
+                                         value_tile);
   }
   typename Tile::Sums key_sums, value_sums;
 #pragma unroll
@@ -49,8 +53,10 @@ __global__ void __launch_bounds__(attention_threads, 2)
 
   const int first_query = first < sequence.keys ? sequence.first_query_seeing(shape, first) : sequence.queries;
   for (int head = block.head * group; head < (block.head + 1) * group; ++head) {
-    const HeadRows<const T> query_rows = head_rows(queries, sequence.first_query, sequence.queries, head * shape.columns_a_head(), dim);
-    const HeadRows<const T> grad_output_rows = head_rows(grad_output, sequence.first_query, sequence.queries, head * shape.head_dim, dim);
+    const HeadRows<const T> query_rows =
+        head_rows(queries, sequence.first_query, sequence.queries, head * shape.columns_a_head(), dim);
+    const HeadRows<const T> grad_output_rows =
+        head_rows(grad_output, sequence.first_query, sequence.queries, head * shape.head_dim, dim);
     const ScoreTerms<T> score(shape, head, by_diagonal);
     for (int query = first_query; query < sequence.queries; query += Tile::cols) {
       __syncthreads();  // everyone is done with the tiles before
@@ -76,7 +82,9 @@ __global__ void __launch_bounds__(attention_threads, 2)
         for (int i = 0; i < R; ++i) {
           const int position = first + Tile::row(i);
           probabilities[i][j] =
-              position < seen ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sums[Tile::col(j)]) : T(0);
+              position < seen
+                  ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sums[Tile::col(j)])
+                  : T(0);
           Tile::store_score(weights, i, j, probabilities[i][j]);
         }
       }
@@ -89,7 +97,8 @@ __global__ void __launch_bounds__(attention_threads, 2)
 #pragma unroll
         for (int i = 0; i < R; ++i) {
 #pragma unroll
-          for (int j = 0; j < Tile::thread_cols; ++j) Tile::store_score(weights, i, j, probabilities[i][j] * (slopes[i][j] - lowered[Tile::col(j)]));
+          for (int j = 0; j < Tile::thread_cols; ++j)
+            Tile::store_score(weights, i, j, probabilities[i][j] * (slopes[i][j] - lowered[Tile::col(j)]));
         }
         __syncwarp();
         Tile::add_weighted_rows(weights, query_tile, key_sums);
@@ -97,7 +106,8 @@ __global__ void __launch_bounds__(attention_threads, 2)
     }
   }
 
-  if (grad_values.data != nullptr) Tile::store_sums(head_rows(grad_values, sequence.first_key, sequence.keys, kv_col, dim), first, value_sums);
+  if (grad_values.data != nullptr)
+    Tile::store_sums(head_rows(grad_values, sequence.first_key, sequence.keys, kv_col, dim), first, value_sums);
   if (grad_keys.data != nullptr) {
 #pragma unroll
     for (int i = 0; i < R; ++i) Tile::scale_row(key_sums[i], static_cast<T>(shape.scale));

@@ -11,12 +11,13 @@ template <class Tile>
 inline constexpr std::size_t attention_grad_queries_shared =
     2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + 3 * Tile::diagonals_size;
 
-/// Gradient of a tile of queries of one head, a block each, and what the tile adds to the gradient of the relative bias: bias_sums (block, buckets).
-/// grad_queries or bias_sums may be null.
+/// Gradient of a tile of queries of one head, a block each, and what the tile adds to the gradient of the relative
+/// bias: bias_sums (block, buckets). grad_queries or bias_sums may be null.
 template <class T, int D>
 __global__ void __launch_bounds__(attention_threads, 2)
-    attention_grad_queries_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
-                                  Matrix<const T> stats, Matrix<const T> grad_output, const T* along, Matrix<T> grad_queries, T* bias_sums) {
+    attention_grad_queries_kernel(AttentionProblem<T> problem, Matrix<const T> queries, Matrix<const T> keys,
+                                  Matrix<const T> values, Matrix<const T> stats, Matrix<const T> grad_output,
+                                  const T* along, Matrix<T> grad_queries, T* bias_sums) {
   using Tile = AttentionTile<T, D>;
   constexpr int R = Tile::thread_rows;
   GREENTRAINER_DYNAMIC_SHARED(T, query_tile);                     // (rows, D)
@@ -33,15 +34,18 @@ __global__ void __launch_bounds__(attention_threads, 2)
   const AttentionBlock block(shape, shape.heads);
   const AttendingSequence sequence(shape, block.sequence);
   const int dim = static_cast<int>(shape.head_dim), buckets = static_cast<int>(shape.relative.buckets);
-  const Extent head_col = block.head * shape.columns_a_head(), kv_col = block.head / (shape.heads / shape.kv_heads) * shape.columns_a_head();
+  const Extent head_col = block.head * shape.columns_a_head(),
+               kv_col = block.head / (shape.heads / shape.kv_heads) * shape.columns_a_head();
   const HeadRows<const T> key_rows = head_rows(keys, sequence.first_key, sequence.keys, kv_col, dim);
   const HeadRows<const T> value_rows = head_rows(values, sequence.first_key, sequence.keys, kv_col, dim);
 
   const int tiles = static_cast<int>(ceil_div(shape.queries.max_length, Tile::rows));
   const int first = (tiles - 1 - block.tile) * Tile::rows;
-  Tile::template load_rows<Tile::rows>(head_rows(queries, sequence.first_query, sequence.queries, head_col, dim), first, query_tile);
-  Tile::template load_rows<Tile::rows>(head_rows(grad_output, sequence.first_query, sequence.queries, block.head * shape.head_dim, dim), first,
-                                       grad_output_tile);
+  Tile::template load_rows<Tile::rows>(head_rows(queries, sequence.first_query, sequence.queries, head_col, dim), first,
+                                       query_tile);
+  Tile::template load_rows<Tile::rows>(
+      head_rows(grad_output, sequence.first_query, sequence.queries, block.head * shape.head_dim, dim), first,
+      grad_output_tile);
   if (bias_sums != nullptr) {
     for (int b = static_cast<int>(threadIdx.x); b < buckets; b += attention_threads) by_bucket[b] = T(0);
   }
@@ -80,7 +84,9 @@ __global__ void __launch_bounds__(attention_threads, 2)
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
-        const T probability = position < seen[i] ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sum[i]) : T(0);
+        const T probability = position < seen[i]
+                                  ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sum[i])
+                                  : T(0);
         Tile::store_score(grad_scores, i, j, probability * (slopes[i][j] - lowered[i]));
       }
     }
@@ -89,7 +95,8 @@ __global__ void __launch_bounds__(attention_threads, 2)
 
     if (bias_sums != nullptr) {
       __syncthreads();  // all rows of grad_scores are there
-      for (int d = static_cast<int>(threadIdx.x); d < Tile::diagonals; d += attention_threads) diagonal_sums[d] = Tile::diagonal_sum(grad_scores, d);
+      for (int d = static_cast<int>(threadIdx.x); d < Tile::diagonals; d += attention_threads)
+        diagonal_sums[d] = Tile::diagonal_sum(grad_scores, d);
       __syncthreads();
       for (int b = static_cast<int>(threadIdx.x); b < buckets; b += attention_threads) {
         for (int d = 0; d < Tile::diagonals; ++d) {

@@ -8,7 +8,8 @@
 
 namespace greentrainer::cuda {
 
-/// relative_bucket for kernels: a few comparisons with the distances at which the wider buckets begin, instead of logarithms.
+/// relative_bucket for kernels: a few comparisons with the distances at which the wider buckets begin, instead of
+/// logarithms.
 struct DistanceBuckets {
   static constexpr int most_wide = 128;
   int exact = 0;  ///< distances below have buckets of their own
@@ -26,12 +27,13 @@ struct DistanceBuckets {
     ahead = static_cast<int>(bidirectional ? buckets : 0);
     wide = static_cast<int>(buckets) - exact - 1;
     if (wide > most_wide) {
-      throw BackendError("CudaBackend::attention",
-                         text("relative.buckets: expected at most ", most_wide, " that are wider than one distance, got ", wide));
+      throw BackendError("CudaBackend::attention", text("relative.buckets: expected at most ", most_wide,
+                                                        " that are wider than one distance, got ", wide));
     }
     for (int i = 0; i < wide; ++i) {
       const auto begins_later = [&](Extent away) { return relative_bucket(relative, -away) <= exact + i; };
-      begins[i] = static_cast<int>(*std::ranges::partition_point(std::views::iota(Extent{exact}, relative.max_distance + 1), begins_later));
+      begins[i] = static_cast<int>(
+          *std::ranges::partition_point(std::views::iota(Extent{exact}, relative.max_distance + 1), begins_later));
     }
   }
 
@@ -50,7 +52,8 @@ struct AttentionProblem {
   DistanceBuckets buckets;
   Matrix<const T> bias;  ///< (shape.relative.buckets, heads), or empty
 
-  AttentionProblem(const AttentionShape& shape_, Matrix<const T> bias_) : shape(shape_), buckets(shape_.relative), bias(bias_) {}
+  AttentionProblem(const AttentionShape& shape_, Matrix<const T> bias_)
+      : shape(shape_), buckets(shape_.relative), bias(bias_) {}
 };
 
 /// One sequence of queries, and of the keys that they attend to.
@@ -73,7 +76,9 @@ struct AttendingSequence {
     return query < queries ? static_cast<int>(shape.keys_seen(query, queries, keys)) : 0;
   }
   /// The first query that sees this key.
-  __device__ int first_query_seeing(const AttentionShape& shape, int key) const { return shape.causal && key > position ? key - position : 0; }
+  __device__ int first_query_seeing(const AttentionShape& shape, int key) const {
+    return shape.causal && key > position ? key - position : 0;
+  }
 };
 
 /// Blocks of a launch: (tile, sequence, head), the head changing fastest, so that tiles with most work can start first.
@@ -86,7 +91,9 @@ struct AttentionBlock {
       : tile(static_cast<int>(blockIdx.x / (shape.queries.count * heads))),
         sequence(static_cast<int>(blockIdx.x / heads % shape.queries.count)),
         head(static_cast<int>(blockIdx.x % heads)) {}
-  static dim3 grid(const AttentionShape& shape, Extent heads, Extent tiles) { return grid_of(tiles * shape.queries.count * heads); }
+  static dim3 grid(const AttentionShape& shape, Extent heads, Extent tiles) {
+    return grid_of(tiles * shape.queries.count * heads);
+  }
 };
 
 /// From a product of a query and a key to their score.
@@ -107,8 +114,8 @@ struct ScoreTerms {
   }
 };
 
-/// Fills in what one head's relative bias adds along each diagonal of a tile of scores, distance_of(diagonal) being from query to key, and, unless
-/// null, the bucket that it comes from.
+/// Fills in what one head's relative bias adds along each diagonal of a tile of scores, distance_of(diagonal) being
+/// from query to key, and, unless null, the bucket that it comes from.
 template <class Tile, class T, class DistanceOf>
 __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* by_diagonal,
                                int* bucket_of_diagonal = nullptr) {

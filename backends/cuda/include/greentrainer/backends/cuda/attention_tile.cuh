@@ -21,7 +21,8 @@ struct HeadRows {
 template <class T>
 __device__ HeadRows<T> head_rows(const Matrix<T>& m, Extent first_row, int rows, Extent first_col, int cols) {
   T* data = m.data + first_row * m.stride + first_col;
-  const bool vectors = reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && m.stride % widest<T> == 0 && cols % widest<T> == 0;
+  const bool vectors =
+      reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && m.stride % widest<T> == 0 && cols % widest<T> == 0;
   return {data, m.stride, rows, cols, vectors};
 }
 
@@ -29,11 +30,12 @@ __device__ HeadRows<T> head_rows(const Matrix<T>& m, Extent first_row, int rows,
 template <class T, int D>
 inline constexpr int attention_thread_rows = std::min(widest<T>, 2048 / (D * static_cast<int>(sizeof(T))));
 
-/// The geometry and the products of attention, head_dim padded to D. A block owns `rows` rows (queries, or keys where their gradients are formed) and
-/// streams the other side past them, `cols` rows at a time; the scores between the two are a tile (rows, cols).
-/// Eight neighbouring lanes have the same rows, so what they write to shared memory for these rows only they, in one warp, read. Tiles in shared
-/// memory are padded such that lanes which read different rows of the same column meet different banks. The products are register-tiled scalar
-/// arithmetic, exact in T; kernels reach them through this struct alone, where matrix instructions would go too.
+/// The geometry and the products of attention, head_dim padded to D. A block owns `rows` rows (queries, or keys where
+/// their gradients are formed) and streams the other side past them, `cols` rows at a time; the scores between the two
+/// are a tile (rows, cols). Eight neighbouring lanes have the same rows, so what they write to shared memory for these
+/// rows only they, in one warp, read. Tiles in shared memory are padded such that lanes which read different rows of
+/// the same column meet different banks. The products are register-tiled scalar arithmetic, exact in T; kernels reach
+/// them through this struct alone, where matrix instructions would go too.
 template <class T, int D, int R = attention_thread_rows<T, D>>
 struct AttentionTile {
   static constexpr int vector = widest<T>;
@@ -43,10 +45,11 @@ struct AttentionTile {
   static constexpr int cols = D * sizeof(T) <= 512 ? 32 : 16;
   static constexpr int thread_rows = R;
   static constexpr int thread_cols = cols / lanes;
-  static constexpr int depth = D / lanes;            ///< of D sums in a row, those of a thread
-  static constexpr int vectors = depth / vector;     ///< of them, in vectors of the widest access,
-  static constexpr int rest = depth % vector;        ///< and in one smaller vector behind those
-  static constexpr int diagonals = rows + cols - 1;  ///< entry (r, c) of a tile of scores lies on the diagonal r - c + cols - 1
+  static constexpr int depth = D / lanes;         ///< of D sums in a row, those of a thread
+  static constexpr int vectors = depth / vector;  ///< of them, in vectors of the widest access,
+  static constexpr int rest = depth % vector;     ///< and in one smaller vector behind those
+  static constexpr int diagonals =
+      rows + cols - 1;  ///< entry (r, c) of a tile of scores lies on the diagonal r - c + cols - 1
   static_assert(D % (2 * lanes) == 0 && R > 0);
 
   // Strides and sizes of tiles in shared memory, in elements.
@@ -66,7 +69,9 @@ struct AttentionTile {
   __device__ static int diagonal(int i, int j) { return row(i) - col(j) + cols - 1; }
 
   /// Column of a thread's k-th sum, k a multiple of the vector's width or the start of the rest.
-  __device__ static int sum_col(int k) { return k < vectors * vector ? k * lanes + lane() * vector : k * lanes + lane() * rest; }
+  __device__ static int sum_col(int k) {
+    return k < vectors * vector ? k * lanes + lane() * vector : k * lanes + lane() * rest;
+  }
 
   /// Count rows from `first` into shared memory (Count, D): zeros where there is no such row or column.
   template <int Count>
@@ -191,13 +196,15 @@ struct AttentionTile {
   __device__ static void load_elements(const HeadRows<const T>& from, int first, T* tile) {
     for (int e = static_cast<int>(threadIdx.x); e < Count * D; e += attention_threads) {
       const int r = e / D, c = e % D;
-      tile[r * row_stride + c] = first + r < from.rows && c < from.cols ? from.data[(first + r) * from.stride + c] : T(0);
+      tile[r * row_stride + c] =
+          first + r < from.rows && c < from.cols ? from.data[(first + r) * from.stride + c] : T(0);
     }
   }
 
   /// Adds to N sums of each row, from the k-th on: those of weight e times the row `right` in shared memory.
   template <int N, int Together>
-  __device__ static void add_columns(const Vector<T, Together> (&weights)[thread_rows], int e, const T* right, int k, Sums& sums) {
+  __device__ static void add_columns(const Vector<T, Together> (&weights)[thread_rows], int e, const T* right, int k,
+                                     Sums& sums) {
     const Vector<T, N> columns = load<N>(right + sum_col(k));
 #pragma unroll
     for (int i = 0; i < thread_rows; ++i) {

@@ -27,11 +27,12 @@ struct MemoryStatistics {
   Bytes reserved = 0;  ///< taken from the source, in use or not
 };
 
-/// Hands out blocks of segments that it takes from a source and keeps. A freed block is handed out again at once: with all work on one stream,
-/// whoever gets it next runs after whoever had it before. O(log blocks) a call.
+/// Hands out blocks of segments that it takes from a source and keeps. A freed block is handed out again at once: with
+/// all work on one stream, whoever gets it next runs after whoever had it before. O(log blocks) a call.
 ///
-/// Small requests live in segments of their own, so that they do not keep large ones from coming together again. A request takes the smallest free
-/// block that holds it; what is left of the block, if it is worth it, stays free; free neighbours become one.
+/// Small requests live in segments of their own, so that they do not keep large ones from coming together again. A
+/// request takes the smallest free block that holds it; what is left of the block, if it is worth it, stays free; free
+/// neighbours become one.
 class CachingAllocator {
  public:
   static constexpr Bytes alignment = 512;               ///< of every block; what cuBLAS likes best is 256
@@ -122,7 +123,9 @@ class CachingAllocator {
   bool reserve(Bytes wanted) {
     constexpr Bytes small_segment = 2 * small_limit, large_segment = 20 * small_limit;
     const bool small = wanted <= small_limit;
-    const Bytes bytes = small ? small_segment : wanted < large_segment / 2 ? large_segment : round_up(wanted, small_segment);
+    const Bytes bytes = small                        ? small_segment
+                        : wanted < large_segment / 2 ? large_segment
+                                                     : round_up(wanted, small_segment);
     void* memory = source_.obtain(bytes);
     if (memory == nullptr) {
       release_unused();
@@ -148,7 +151,8 @@ class CachingAllocator {
 
   Bytes segment_bytes(char* segment) const {
     Bytes bytes = 0;
-    for (auto at = blocks_.find(segment); at != blocks_.end() && at->second.segment == segment; ++at) bytes += at->second.bytes;
+    for (auto at = blocks_.find(segment); at != blocks_.end() && at->second.segment == segment; ++at)
+      bytes += at->second.bytes;
     return bytes;
   }
 

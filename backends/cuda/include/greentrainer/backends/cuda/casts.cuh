@@ -14,8 +14,8 @@ inline constexpr int cast_block = 256;
 
 /// y (rows, cols) = x, rounded to the nearest. Blocks: x along the columns, y along the rows.
 template <int N, class T>
-__global__ void __launch_bounds__(cast_block)
-    cast_kernel(Extent rows, Extent cols, const T* __restrict__ x, Extent x_stride, Bfloat16* __restrict__ y, Extent y_stride) {
+__global__ void __launch_bounds__(cast_block) cast_kernel(Extent rows, Extent cols, const T* __restrict__ x,
+                                                          Extent x_stride, Bfloat16* __restrict__ y, Extent y_stride) {
   for_own_elements<N, cast_block>(cols, [=]<int n>(Extent c, Width<n>) {
     for (Extent row = blockIdx.y; row < rows; row += gridDim.y) {
       const Vector<T, n> from = load<n>(x + row * x_stride + c);

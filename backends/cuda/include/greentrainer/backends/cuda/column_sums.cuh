@@ -7,17 +7,18 @@
 
 namespace greentrainer::cuda {
 
-// out (cols) += sum over rows of a term, in two passes: chunks of rows, whose limits follow from the number of rows alone, then the chunks in order.
+// out (cols) += sum over rows of a term, in two passes: chunks of rows, whose limits follow from the number of rows
+// alone, then the chunks in order.
 
 inline constexpr int column_sum_block = 256;
 inline constexpr int column_sum_warps = column_sum_block / warp_size;
 
-/// partial (chunks, cols). A block has a chunk of rows and, for each lane, N columns; its warps share the rows. `Term::value(grad_output, x, stats
-/// row)`.
+/// partial (chunks, cols). A block has a chunk of rows and, for each lane, N columns; its warps share the rows.
+/// `Term::value(grad_output, x, stats row)`.
 template <int N, class Term, class T>
 __global__ void __launch_bounds__(column_sum_block, blocks_with<column_sum_block, 128>)
-    column_sums_kernel(Extent rows, Extent cols, Extent chunk, const T* grad_output, Extent grad_output_stride, const T* x, Extent x_stride,
-                       const T* stats, Extent stats_stride, T* partial) {
+    column_sums_kernel(Extent rows, Extent cols, Extent chunk, const T* grad_output, Extent grad_output_stride,
+                       const T* x, Extent x_stride, const T* stats, Extent stats_stride, T* partial) {
   constexpr int width = warp_size * N;
   GREENTRAINER_SHARED_ARRAY(T, by_warp, column_sum_warps * width);
   const int lane = static_cast<int>(threadIdx.x) % warp_size, warp = static_cast<int>(threadIdx.x) / warp_size;
@@ -48,7 +49,8 @@ __global__ void __launch_bounds__(column_sum_block, blocks_with<column_sum_block
 
 /// out (cols) += partial[0] + partial[1] + ...
 template <class T>
-__global__ void __launch_bounds__(column_sum_block) add_chunks_kernel(Extent chunks, Extent cols, const T* partial, T* out) {
+__global__ void __launch_bounds__(column_sum_block)
+    add_chunks_kernel(Extent chunks, Extent cols, const T* partial, T* out) {
   for_own_elements<1, column_sum_block>(cols, [=](Extent c, Width<1>) {
     T sum = partial[c];
     for (Extent chunk = 1; chunk < chunks; ++chunk) sum += partial[chunk * cols + c];
@@ -65,11 +67,13 @@ void add_column_sums(Context& context, Matrix<const T> grad_output, Matrix<const
   const Extent chunks = ceil_div(rows, chunk);
   Scratch<T> partial(context, chunks * cols);
   const auto run = [&]<int n>(Width<n>) {
-    launch(context.stream(), grid_of(ceil_div(cols, warp_size * n), chunks), column_sum_block, 0, column_sums_kernel<n, Term, T>, rows, cols, chunk,
-           grad_output.data, grad_output.stride, x.data, x.stride, stats.data, stats.stride, partial.data());
+    launch(context.stream(), grid_of(ceil_div(cols, warp_size * n), chunks), column_sum_block, 0,
+           column_sums_kernel<n, Term, T>, rows, cols, chunk, grad_output.data, grad_output.stride, x.data, x.stride,
+           stats.data, stats.stride, partial.data());
   };
   with_width<T>(run, grad_output, x, Filled<T>{cols});
-  launch(context.stream(), grid_of(ceil_div(cols, column_sum_block)), column_sum_block, 0, add_chunks_kernel<T>, chunks, cols, partial.data(), out);
+  launch(context.stream(), grid_of(ceil_div(cols, column_sum_block)), column_sum_block, 0, add_chunks_kernel<T>, chunks,
+         cols, partial.data(), out);
 }
 
 }  // namespace greentrainer::cuda

@@ -48,12 +48,15 @@ class Context {
   std::unique_ptr<Parts> parts_;
 };
 
-/// Memory for the time of a call. Work that was started may go on using it afterwards: whatever takes it next runs later on the same stream.
+/// Memory for the time of a call. Work that was started may go on using it afterwards: whatever takes it next runs
+/// later on the same stream.
 template <class T>
 class Scratch {
  public:
   Scratch(Context& context, Extent elements)
-      : context_(context), bytes_(elements * static_cast<Bytes>(sizeof(T))), data_(static_cast<T*>(context.allocate(bytes_))) {}
+      : context_(context),
+        bytes_(elements * static_cast<Bytes>(sizeof(T))),
+        data_(static_cast<T*>(context.allocate(bytes_))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() { context_.deallocate(data_, bytes_); }

@@ -8,7 +8,8 @@
 
 namespace greentrainer::cuda {
 
-// One block a row. A row is too long for the first-level cache, so maximum and sum of exponentials are found in one pass over it.
+// One block a row. A row is too long for the first-level cache, so maximum and sum of exponentials are found in one
+// pass over it.
 
 inline constexpr int cross_entropy_block = 512;
 inline constexpr int cross_entropy_warps = cross_entropy_block / warp_size;
@@ -61,7 +62,8 @@ __device__ SumOfExponentials<T> sum_of_exponentials(Extent cols, const T* row, S
 /// losses[r] = log(sum of exp(logits[r])) - logits[r][labels[r]], and the same to row_losses unless null.
 template <int N, class T>
 __global__ void __launch_bounds__(cross_entropy_block)
-    cross_entropy_forward_kernel(Extent cols, const T* logits, Extent stride, const Index* labels, T* row_losses, double* losses) {
+    cross_entropy_forward_kernel(Extent cols, const T* logits, Extent stride, const Index* labels, T* row_losses,
+                                 double* losses) {
   GREENTRAINER_SHARED_ARRAY(SumOfExponentials<T>, by_warp, cross_entropy_warps);
   const T* row = logits + blockIdx.x * stride;
   const SumOfExponentials<T> total = sum_of_exponentials<N>(cols, row, by_warp);
@@ -90,12 +92,13 @@ __global__ void __launch_bounds__(cross_entropy_block)
 }
 
 template <class T>
-void CrossEntropyKernels<T>::cross_entropy_forward(Matrix<const T> logits, const Index* labels, T* row_losses, double* loss_sum) {
+void CrossEntropyKernels<T>::cross_entropy_forward(Matrix<const T> logits, const Index* labels, T* row_losses,
+                                                   double* loss_sum) {
   if (logits.rows == 0) return;
   Scratch<double> losses(context_, logits.rows);
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(logits.rows), cross_entropy_block, 0, cross_entropy_forward_kernel<n, T>, logits.cols, logits.data,
-           logits.stride, labels, row_losses, losses.data());
+    launch(context_.stream(), grid_of(logits.rows), cross_entropy_block, 0, cross_entropy_forward_kernel<n, T>,
+           logits.cols, logits.data, logits.stride, labels, row_losses, losses.data());
   };
   with_width<T>(run, logits);
   launch(context_.stream(), grid_of(1), sum_block, 0, add_sum_kernel<double>, logits.rows, losses.data(), loss_sum);
@@ -104,8 +107,8 @@ void CrossEntropyKernels<T>::cross_entropy_forward(Matrix<const T> logits, const
 template <class T>
 void CrossEntropyKernels<T>::cross_entropy_grad(Matrix<T> logits, const Index* labels, double scale) {
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(logits.rows), cross_entropy_block, 0, cross_entropy_grad_kernel<n, T>, logits.cols, logits.data, logits.stride,
-           labels, static_cast<T>(scale));
+    launch(context_.stream(), grid_of(logits.rows), cross_entropy_block, 0, cross_entropy_grad_kernel<n, T>,
+           logits.cols, logits.data, logits.stride, labels, static_cast<T>(scale));
   };
   with_width<T>(run, logits);
 }

@@ -68,21 +68,30 @@ void ElementwiseKernels<T>::activation_forward(Activation kind, Matrix<const T> 
   with_activation<T>(kind, [&]<class F>(F) { map(context_.stream(), "activation_forward", Value<T, F>{}, y, x); });
 }
 template <class T>
-void ElementwiseKernels<T>::activation_grad(Activation kind, Matrix<const T> grad_output, Matrix<const T> saved, Matrix<T> grad_input) {
-  with_activation<T>(kind, [&]<class F>(F) { map(context_.stream(), "activation_grad", Grad<T, F>{}, grad_input, grad_output, saved); });
+void ElementwiseKernels<T>::activation_grad(Activation kind, Matrix<const T> grad_output, Matrix<const T> saved,
+                                            Matrix<T> grad_input) {
+  with_activation<T>(kind, [&]<class F>(F) {
+    map(context_.stream(), "activation_grad", Grad<T, F>{}, grad_input, grad_output, saved);
+  });
 }
 template <class T>
 void ElementwiseKernels<T>::gated_forward(Activation kind, Matrix<const T> gate, Matrix<const T> up, Matrix<T> y) {
-  with_activation<T>(kind, [&]<class F>(F) { map(context_.stream(), "gated_forward", GatedValue<T, F>{}, y, gate, up); });
+  with_activation<T>(kind,
+                     [&]<class F>(F) { map(context_.stream(), "gated_forward", GatedValue<T, F>{}, y, gate, up); });
 }
 template <class T>
-void ElementwiseKernels<T>::gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up,
-                                            Matrix<T> grad_gate) {
-  with_activation<T>(kind, [&]<class F>(F) { map(context_.stream(), "gated_grad_gate", GatedGradGate<T, F>{}, grad_gate, grad_output, gate, up); });
+void ElementwiseKernels<T>::gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate,
+                                            Matrix<const T> up, Matrix<T> grad_gate) {
+  with_activation<T>(kind, [&]<class F>(F) {
+    map(context_.stream(), "gated_grad_gate", GatedGradGate<T, F>{}, grad_gate, grad_output, gate, up);
+  });
 }
 template <class T>
-void ElementwiseKernels<T>::gated_grad_up(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<T> grad_up) {
-  with_activation<T>(kind, [&]<class F>(F) { map(context_.stream(), "gated_grad_up", GatedGradUp<T, F>{}, grad_up, grad_output, gate); });
+void ElementwiseKernels<T>::gated_grad_up(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate,
+                                          Matrix<T> grad_up) {
+  with_activation<T>(kind, [&]<class F>(F) {
+    map(context_.stream(), "gated_grad_up", GatedGradUp<T, F>{}, grad_up, grad_output, gate);
+  });
 }
 
 }  // namespace greentrainer::cuda

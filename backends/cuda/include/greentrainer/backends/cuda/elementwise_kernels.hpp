@@ -21,7 +21,8 @@ class ElementwiseKernels {
   void activation_forward(Activation kind, Matrix<const T> x, Matrix<T> y);
   void activation_grad(Activation kind, Matrix<const T> grad_output, Matrix<const T> saved, Matrix<T> grad_input);
   void gated_forward(Activation kind, Matrix<const T> gate, Matrix<const T> up, Matrix<T> y);
-  void gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up, Matrix<T> grad_gate);
+  void gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up,
+                       Matrix<T> grad_gate);
   void gated_grad_up(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<T> grad_up);
 
  private:

@@ -28,12 +28,13 @@ __device__ T apply(F f, T a, T b, T c) {
   }
 }
 
-/// y = f(a, b, c), element by element; operands that f does not take are not read. A thread reads its elements before it writes them, so y may be one
-/// of the operands. A stride of 0 repeats a row. Blocks: x along the columns, y along the rows.
+/// y = f(a, b, c), element by element; operands that f does not take are not read. A thread reads its elements before
+/// it writes them, so y may be one of the operands. A stride of 0 repeats a row. Blocks: x along the columns, y along
+/// the rows.
 template <int N, class F, class T>
 __global__ void __launch_bounds__(map_block, blocks_with<map_block, 128>)
-    map_kernel(F f, Extent rows, Extent cols, T* y, Extent y_stride, const T* a, Extent a_stride, const T* b, Extent b_stride, const T* c,
-               Extent c_stride) {
+    map_kernel(F f, Extent rows, Extent cols, T* y, Extent y_stride, const T* a, Extent a_stride, const T* b,
+               Extent b_stride, const T* c, Extent c_stride) {
   constexpr int operands = arity<F, T>;
   for_own_elements<N, map_block>(cols, [=]<int n>(Extent column, Width<n>) {
     for (Extent row = blockIdx.y; row < rows; row += gridDim.y) {
@@ -55,8 +56,8 @@ void map_rows(Stream stream, F f, Matrix<T> y, Matrix<const T> a, Matrix<const T
   const auto like_y = [&](const auto& m) { return Matrix<const T>(m.data, y.rows, y.cols, m.stride); };
   const auto run = [&]<int n>(Width<n>) {
     const dim3 grid = grid_of(ceil_div(y.cols, map_block * n), std::min<Extent>(y.rows, 65535));
-    launch(stream, grid, map_block, 0, map_kernel<n, F, T>, f, y.rows, y.cols, y.data, y.stride, a.data, a.stride, b.data, b.stride, c.data,
-           c.stride);
+    launch(stream, grid, map_block, 0, map_kernel<n, F, T>, f, y.rows, y.cols, y.data, y.stride, a.data, a.stride,
+           b.data, b.stride, c.data, c.stride);
   };
   with_width<T>(run, like_y(y), like_y(a), like_y(b), like_y(c));
 }

@@ -16,8 +16,9 @@ inline constexpr int norm_block = 128;
 inline constexpr int norm_warps = norm_block / warp_size;
 
 template <int N, class T>
-__global__ void __launch_bounds__(norm_block) layer_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, const T* bias,
-                                                                        T epsilon, T* y, Extent y_stride, T* stats, Extent stats_stride) {
+__global__ void __launch_bounds__(norm_block)
+    layer_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, const T* bias, T epsilon, T* y,
+                              Extent y_stride, T* stats, Extent stats_stride) {
   GREENTRAINER_SHARED_ARRAY(T, sums, norm_warps);
   GREENTRAINER_SHARED_ARRAY(T, squares, norm_warps);
   const T* row = x + blockIdx.x * x_stride;
@@ -48,8 +49,9 @@ __global__ void __launch_bounds__(norm_block) layer_norm_forward_kernel(Extent c
 /// With xhat = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - xhat mean(g xhat)).
 template <int N, Write write, class T>
 __global__ void __launch_bounds__(norm_block)
-    layer_norm_grad_input_kernel(Extent cols, const T* grad_output, Extent grad_output_stride, const T* x, Extent x_stride, const T* weight,
-                                 const T* stats, Extent stats_stride, T* grad_input, Extent grad_input_stride) {
+    layer_norm_grad_input_kernel(Extent cols, const T* grad_output, Extent grad_output_stride, const T* x,
+                                 Extent x_stride, const T* weight, const T* stats, Extent stats_stride, T* grad_input,
+                                 Extent grad_input_stride) {
   GREENTRAINER_SHARED_ARRAY(T, sums_g, norm_warps);
   GREENTRAINER_SHARED_ARRAY(T, sums_gx, norm_warps);
   const T* dy = grad_output + blockIdx.x * grad_output_stride;
@@ -77,8 +79,9 @@ __global__ void __launch_bounds__(norm_block)
 }
 
 template <int N, class T>
-__global__ void __launch_bounds__(norm_block) rms_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, T epsilon, T* y,
-                                                                      Extent y_stride, T* stats, Extent stats_stride) {
+__global__ void __launch_bounds__(norm_block)
+    rms_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, T epsilon, T* y, Extent y_stride,
+                            T* stats, Extent stats_stride) {
   GREENTRAINER_SHARED_ARRAY(T, squares, norm_warps);
   const T* row = x + blockIdx.x * x_stride;
   T square = 0;
@@ -100,8 +103,9 @@ __global__ void __launch_bounds__(norm_block) rms_norm_forward_kernel(Extent col
 /// With g = dy weight: dx = rstd g - x rstd^3 mean(g x).
 template <int N, Write write, class T>
 __global__ void __launch_bounds__(norm_block)
-    rms_norm_grad_input_kernel(Extent cols, const T* grad_output, Extent grad_output_stride, const T* x, Extent x_stride, const T* weight,
-                               const T* stats, Extent stats_stride, T* grad_input, Extent grad_input_stride) {
+    rms_norm_grad_input_kernel(Extent cols, const T* grad_output, Extent grad_output_stride, const T* x,
+                               Extent x_stride, const T* weight, const T* stats, Extent stats_stride, T* grad_input,
+                               Extent grad_input_stride) {
   GREENTRAINER_SHARED_ARRAY(T, sums_gx, norm_warps);
   const T* dy = grad_output + blockIdx.x * grad_output_stride;
   const T* row = x + blockIdx.x * x_stride;
@@ -140,55 +144,59 @@ struct RmsNormTerm {
 };
 
 template <class T>
-void NormKernels<T>::layer_norm_forward(Matrix<const T> x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
+void NormKernels<T>::layer_norm_forward(Matrix<const T> x, const T* weight, const T* bias, double epsilon, Matrix<T> y,
+                                        Matrix<T> stats) {
   expect_shape("layer_norm_forward", "output", y, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(x.rows), norm_block, 0, layer_norm_forward_kernel<n, T>, x.cols, x.data, x.stride, weight, bias,
-           static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
+    launch(context_.stream(), grid_of(x.rows), norm_block, 0, layer_norm_forward_kernel<n, T>, x.cols, x.data, x.stride,
+           weight, bias, static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
   };
   with_width<T>(run, x, weight, bias, y);
 }
 template <class T>
-void NormKernels<T>::layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats,
-                                           Matrix<T> grad_input, Write write) {
+void NormKernels<T>::layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight,
+                                           Matrix<const T> stats, Matrix<T> grad_input, Write write) {
   expect_shape("layer_norm_grad_input", "gradient of the output", grad_output, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
-    const auto kernel =
-        write == Write::overwrite ? layer_norm_grad_input_kernel<n, Write::overwrite, T> : layer_norm_grad_input_kernel<n, Write::accumulate, T>;
-    launch(context_.stream(), grid_of(x.rows), norm_block, 0, kernel, x.cols, grad_output.data, grad_output.stride, x.data, x.stride, weight,
-           stats.data, stats.stride, grad_input.data, grad_input.stride);
+    const auto kernel = write == Write::overwrite ? layer_norm_grad_input_kernel<n, Write::overwrite, T>
+                                                  : layer_norm_grad_input_kernel<n, Write::accumulate, T>;
+    launch(context_.stream(), grid_of(x.rows), norm_block, 0, kernel, x.cols, grad_output.data, grad_output.stride,
+           x.data, x.stride, weight, stats.data, stats.stride, grad_input.data, grad_input.stride);
   };
   with_width<T>(run, grad_output, x, weight, grad_input);
 }
 template <class T>
-void NormKernels<T>::layer_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight) {
+void NormKernels<T>::layer_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats,
+                                            T* grad_weight) {
   expect_shape("layer_norm_grad_weight", "gradient of the output", grad_output, x.rows, x.cols);
   add_column_sums<LayerNormTerm<T>>(context_, grad_output, x, stats, grad_weight);
 }
 
 template <class T>
-void NormKernels<T>::rms_norm_forward(Matrix<const T> x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
+void NormKernels<T>::rms_norm_forward(Matrix<const T> x, const T* weight, double epsilon, Matrix<T> y,
+                                      Matrix<T> stats) {
   expect_shape("rms_norm_forward", "output", y, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(x.rows), norm_block, 0, rms_norm_forward_kernel<n, T>, x.cols, x.data, x.stride, weight,
-           static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
+    launch(context_.stream(), grid_of(x.rows), norm_block, 0, rms_norm_forward_kernel<n, T>, x.cols, x.data, x.stride,
+           weight, static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
   };
   with_width<T>(run, x, weight, y);
 }
 template <class T>
-void NormKernels<T>::rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input,
-                                         Write write) {
+void NormKernels<T>::rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight,
+                                         Matrix<const T> stats, Matrix<T> grad_input, Write write) {
   expect_shape("rms_norm_grad_input", "gradient of the output", grad_output, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
-    const auto kernel =
-        write == Write::overwrite ? rms_norm_grad_input_kernel<n, Write::overwrite, T> : rms_norm_grad_input_kernel<n, Write::accumulate, T>;
-    launch(context_.stream(), grid_of(x.rows), norm_block, 0, kernel, x.cols, grad_output.data, grad_output.stride, x.data, x.stride, weight,
-           stats.data, stats.stride, grad_input.data, grad_input.stride);
+    const auto kernel = write == Write::overwrite ? rms_norm_grad_input_kernel<n, Write::overwrite, T>
+                                                  : rms_norm_grad_input_kernel<n, Write::accumulate, T>;
+    launch(context_.stream(), grid_of(x.rows), norm_block, 0, kernel, x.cols, grad_output.data, grad_output.stride,
+           x.data, x.stride, weight, stats.data, stats.stride, grad_input.data, grad_input.stride);
   };
   with_width<T>(run, grad_output, x, weight, grad_input);
 }
 template <class T>
-void NormKernels<T>::rms_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight) {
+void NormKernels<T>::rms_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats,
+                                          T* grad_weight) {
   expect_shape("rms_norm_grad_weight", "gradient of the output", grad_output, x.rows, x.cols);
   add_column_sums<RmsNormTerm<T>>(context_, grad_output, x, stats, grad_weight);
 }

@@ -6,8 +6,8 @@
 
 namespace greentrainer {
 
-/// How matrix products of floats are computed. Sums are in float every time, and tensors (weights, gradients, optimizer state) are floats in memory.
-/// Products of doubles are always full.
+/// How matrix products of floats are computed. Sums are in float every time, and tensors (weights, gradients, optimizer
+/// state) are floats in memory. Products of doubles are always full.
 enum class ProductPrecision {
   full,  ///< as the elements are
   tf32,  ///< factors with 10 bits of mantissa, on tensor cores

@@ -11,7 +11,8 @@ class ProductKernels {
  public:
   explicit ProductKernels(Context& context) : context_(context) {}
 
-  void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y, Write write);
+  void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y,
+              Write write);
 
  private:
   Context& context_;

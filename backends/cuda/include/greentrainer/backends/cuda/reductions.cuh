@@ -4,7 +4,8 @@
 
 namespace greentrainer::cuda {
 
-// Sums and the like in an order that the block's size alone decides. Every thread of the warp or block takes part and gets the result.
+// Sums and the like in an order that the block's size alone decides. Every thread of the warp or block takes part and
+// gets the result.
 
 template <class T>
 __device__ T warp_sum(T value) {
@@ -23,7 +24,8 @@ __device__ T warp_min(T value) {
   return value;
 }
 
-/// `by_warp`: Block / warp_size elements of shared memory that nothing else in the kernel uses, so that one barrier is enough.
+/// `by_warp`: Block / warp_size elements of shared memory that nothing else in the kernel uses, so that one barrier is
+/// enough.
 template <int Block, class T>
 __device__ T block_sum(T value, T* by_warp) {
   static_assert(Block % warp_size == 0);

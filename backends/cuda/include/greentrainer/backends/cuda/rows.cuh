@@ -12,7 +12,8 @@ inline constexpr int row_block = 128;
 /// y[r] = x[index[r]]. One block a row.
 template <int N, class T>
 __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
-    gather_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index, T* __restrict__ y, Extent y_stride) {
+    gather_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index,
+                       T* __restrict__ y, Extent y_stride) {
   const T* from = x + index[blockIdx.x] * x_stride;
   T* to = y + blockIdx.x * y_stride;
   for_own_columns<N, row_block>(cols, [=]<int n>(Extent c, Width<n>) { store(to + c, load<n>(from + c)); });
@@ -21,7 +22,8 @@ __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
 /// y[index[r]] = x[r], or += x[r], for row numbers that are met once. One block a row.
 template <int N, Write write, class T>
 __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
-    scatter_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index, T* __restrict__ y, Extent y_stride) {
+    scatter_rows_kernel(Extent cols, const T* __restrict__ x, Extent x_stride, const Index* __restrict__ index,
+                        T* __restrict__ y, Extent y_stride) {
   const T* from = x + blockIdx.x * x_stride;
   T* to = y + index[blockIdx.x] * y_stride;
   for_own_columns<N, row_block>(cols, [=]<int n>(Extent c, Width<n>) {
@@ -31,10 +33,11 @@ __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
   });
 }
 
-/// Chains the rows that have the same number: next[r] is the row after r with r's number, or `rows`; earlier[r] counts those before r.
-/// One warp a row.
+/// Chains the rows that have the same number: next[r] is the row after r with r's number, or `rows`; earlier[r] counts
+/// those before r. One warp a row.
 template <class I>
-__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>) chain_rows_kernel(I rows, const I* index, I* next, I* earlier) {
+__global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
+    chain_rows_kernel(I rows, const I* index, I* next, I* earlier) {
   const I warp = static_cast<I>(blockIdx.x * (row_block / warp_size) + threadIdx.x / warp_size);
   const I lane = static_cast<I>(threadIdx.x % warp_size);
   const I row = warp < rows ? warp : rows - 1;  // a warp too many does the last row again
@@ -56,8 +59,8 @@ __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>) chain_r
 /// y[index[r]] += x[r], then x[next[r]] and so on, for the first row of every chain. One block a row.
 template <int N, class T>
 __global__ void __launch_bounds__(row_block, blocks_with<row_block, 64>)
-    add_chained_rows_kernel(Index rows, Extent cols, const T* x, Extent x_stride, const Index* index, const Index* next, const Index* earlier, T* y,
-                            Extent y_stride) {
+    add_chained_rows_kernel(Index rows, Extent cols, const T* x, Extent x_stride, const Index* index, const Index* next,
+                            const Index* earlier, T* y, Extent y_stride) {
   const Index row = static_cast<Index>(blockIdx.x);
   if (earlier[row] > 0) return;
   T* to = y + index[row] * y_stride;
@@ -76,7 +79,8 @@ template <class T>
 void RowKernels<T>::gather_rows(Matrix<const T> x, const Index* index, Matrix<T> y) {
   expect_shape("gather_rows", "source", x, x.rows, y.cols);
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(y.rows), row_block, 0, gather_rows_kernel<n, T>, y.cols, x.data, x.stride, index, y.data, y.stride);
+    launch(context_.stream(), grid_of(y.rows), row_block, 0, gather_rows_kernel<n, T>, y.cols, x.data, x.stride, index,
+           y.data, y.stride);
   };
   with_width<T>(run, x, y);
 }
@@ -89,11 +93,11 @@ void RowKernels<T>::embedding_grad_weight(Matrix<const T> grad_output, const Ind
   if (x.rows == 0) return;
   const Index rows = static_cast<Index>(x.rows);
   Scratch<Index> next(context_, rows), earlier(context_, rows);
-  launch(context_.stream(), grid_of(ceil_div(rows, row_block / warp_size)), row_block, 0, chain_rows_kernel<Index>, rows, index, next.data(),
-         earlier.data());
+  launch(context_.stream(), grid_of(ceil_div(rows, row_block / warp_size)), row_block, 0, chain_rows_kernel<Index>,
+         rows, index, next.data(), earlier.data());
   const auto run = [&]<int n>(Width<n>) {
-    launch(context_.stream(), grid_of(rows), row_block, 0, add_chained_rows_kernel<n, T>, rows, x.cols, x.data, x.stride, index, next.data(),
-           earlier.data(), grad_table.data, grad_table.stride);
+    launch(context_.stream(), grid_of(rows), row_block, 0, add_chained_rows_kernel<n, T>, rows, x.cols, x.data,
+           x.stride, index, next.data(), earlier.data(), grad_table.data, grad_table.stride);
   };
   with_width<T>(run, x, grad_table);
 }
@@ -104,7 +108,8 @@ void RowKernels<T>::scatter_rows(Matrix<const T> x, const Index* index, Matrix<T
   constexpr Bytes element = sizeof(T);
   if (write == Write::overwrite) context_.zero_rows(y.data, y.stride * element, y.cols * element, y.rows);
   const auto run = [&]<int n>(Width<n>) {
-    const auto kernel = write == Write::overwrite ? scatter_rows_kernel<n, Write::overwrite, T> : scatter_rows_kernel<n, Write::accumulate, T>;
+    const auto kernel = write == Write::overwrite ? scatter_rows_kernel<n, Write::overwrite, T>
+                                                  : scatter_rows_kernel<n, Write::accumulate, T>;
     launch(context_.stream(), grid_of(x.rows), row_block, 0, kernel, x.cols, x.data, x.stride, index, y.data, y.stride);
   };
   with_width<T>(run, x, y);

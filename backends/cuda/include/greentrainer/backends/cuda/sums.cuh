@@ -15,7 +15,8 @@ inline constexpr int sum_warps = sum_block / warp_size;
 
 /// partial[block] = sum of Term::value(a, b, c) over the block's share of n elements.
 template <int N, class Term, class T>
-__global__ void __launch_bounds__(sum_block) sum_terms_kernel(Extent n, const T* a, const T* b, const T* c, double* partial) {
+__global__ void __launch_bounds__(sum_block)
+    sum_terms_kernel(Extent n, const T* a, const T* b, const T* c, double* partial) {
   GREENTRAINER_SHARED_ARRAY(double, by_warp, sum_warps);
   const Extent step = static_cast<Extent>(gridDim.x) * sum_block * N;
   double sum = 0;
@@ -52,7 +53,8 @@ void add_sum_of_terms(Context& context, Extent n, const T* a, const T* b, const 
   const Extent blocks = std::min(most_blocks, ceil_div(n, sum_block * elements_a_thread));
   Scratch<double> partial(context, blocks);
   const auto run = [&]<int width>(Width<width>) {
-    launch(context.stream(), grid_of(blocks), sum_block, 0, sum_terms_kernel<width, Term, T>, n, a, b, c, partial.data());
+    launch(context.stream(), grid_of(blocks), sum_block, 0, sum_terms_kernel<width, Term, T>, n, a, b, c,
+           partial.data());
   };
   with_width<T>(run, a, b, c);
   launch(context.stream(), grid_of(1), sum_block, 0, add_sum_kernel<double>, blocks, partial.data(), result);

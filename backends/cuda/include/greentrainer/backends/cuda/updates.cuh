@@ -26,7 +26,9 @@ struct AdamW {
 
   __device__ T first(T m, T g) const { return m * beta1 + g * beta1_rest; }
   __device__ T second(T v, T g) const { return v * beta2 + g * g * beta2_rest; }
-  __device__ T parameter(T p, T m, T v) const { return p * decay - m / (std::sqrt(v) / correction + epsilon) * step_size; }
+  __device__ T parameter(T p, T m, T v) const {
+    return p * decay - m / (std::sqrt(v) / correction + epsilon) * step_size;
+  }
 };
 
 /// torch.optim.SGD: v = momentum v + (g + wd p); p = p - lr v.
@@ -35,7 +37,9 @@ struct Sgd {
   T learning_rate, momentum, weight_decay;
 
   explicit Sgd(const SgdStep& s)
-      : learning_rate(static_cast<T>(s.learning_rate)), momentum(static_cast<T>(s.momentum)), weight_decay(static_cast<T>(s.weight_decay)) {}
+      : learning_rate(static_cast<T>(s.learning_rate)),
+        momentum(static_cast<T>(s.momentum)),
+        weight_decay(static_cast<T>(s.weight_decay)) {}
 
   __device__ T direction(T p, T g, T v) const { return v * momentum + (g + p * weight_decay); }
   __device__ T parameter(T p, T v) const { return p - v * learning_rate; }
@@ -48,10 +52,12 @@ __device__ Vector<T, N> load_or_zero(const T* x, Extent i) {
   return load<N>(x + i);
 }
 
-/// Moments are read from `first` and `second` (null: zero) and written to `new_first` and `new_second` (null: nowhere), which may be the same.
+/// Moments are read from `first` and `second` (null: zero) and written to `new_first` and `new_second` (null: nowhere),
+/// which may be the same.
 template <int N, class T>
 __global__ void __launch_bounds__(update_block)
-    adamw_kernel(AdamW<T> update, Extent count, T* parameter, const T* gradient, const T* first, const T* second, T* new_first, T* new_second) {
+    adamw_kernel(AdamW<T> update, Extent count, T* parameter, const T* gradient, const T* first, const T* second,
+                 T* new_first, T* new_second) {
   for_own_elements<N, update_block>(count, [=]<int n>(Extent i, Width<n>) {
     const Vector<T, n> g = load<n>(gradient + i);
     Vector<T, n> p = load<n>(parameter + i), m = load_or_zero<n>(first, i), v = load_or_zero<n>(second, i);
@@ -96,30 +102,32 @@ struct UpdateTerm {
 };
 
 template <class T>
-void UpdateKernels<T>::adamw(Extent n, T* parameter, const T* gradient, const T* first, const T* second, T* new_first, T* new_second,
-                             const AdamWStep& step) {
+void UpdateKernels<T>::adamw(Extent n, T* parameter, const T* gradient, const T* first, const T* second, T* new_first,
+                             T* new_second, const AdamWStep& step) {
   const auto run = [&]<int width>(Width<width>) {
-    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, adamw_kernel<width, T>, AdamW<T>(step), n, parameter,
-           gradient, first, second, new_first, new_second);
+    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, adamw_kernel<width, T>,
+           AdamW<T>(step), n, parameter, gradient, first, second, new_first, new_second);
   };
   with_width<T>(run, parameter, gradient, first, second);
 }
 template <class T>
-void UpdateKernels<T>::adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
+void UpdateKernels<T>::adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment,
+                                  const AdamWStep& step) {
   adamw(n, parameter, gradient, first_moment, second_moment, first_moment, second_moment, step);
 }
 template <class T>
-void UpdateKernels<T>::adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
-                                       const AdamWStep& step) {
+void UpdateKernels<T>::adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment,
+                                       const T* second_moment, const AdamWStep& step) {
   adamw(n, parameter, gradient, first_moment, second_moment, nullptr, nullptr, step);
 }
 
 template <class T>
-void UpdateKernels<T>::sgd(Extent n, T* parameter, const T* gradient, const T* velocity, T* new_velocity, const SgdStep& step) {
+void UpdateKernels<T>::sgd(Extent n, T* parameter, const T* gradient, const T* velocity, T* new_velocity,
+                           const SgdStep& step) {
   if (step.first || step.momentum == 0) velocity = nullptr;
   const auto run = [&]<int width>(Width<width>) {
-    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, sgd_kernel<width, T>, Sgd<T>(step), n, parameter, gradient,
-           velocity, new_velocity);
+    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, sgd_kernel<width, T>,
+           Sgd<T>(step), n, parameter, gradient, velocity, new_velocity);
   };
   with_width<T>(run, parameter, gradient, velocity, new_velocity);
 }
@@ -128,7 +136,8 @@ void UpdateKernels<T>::sgd_step(Extent n, T* parameter, const T* gradient, T* ve
   sgd(n, parameter, gradient, velocity, velocity, step);
 }
 template <class T>
-void UpdateKernels<T>::sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
+void UpdateKernels<T>::sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity,
+                                     const SgdStep& step) {
   sgd(n, parameter, gradient, velocity, nullptr, step);
 }
 

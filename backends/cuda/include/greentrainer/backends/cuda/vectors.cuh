@@ -37,7 +37,8 @@ __device__ Vector<T, N> sum(Vector<T, N> a, const Vector<T, N>& b) {
   return a;
 }
 
-/// Calls visit(element, Width) for what this thread has of n elements: N in a row, or one by one those that are left at the end.
+/// Calls visit(element, Width) for what this thread has of n elements: N in a row, or one by one those that are left at
+/// the end.
 template <int N, int Block, class Visit>
 __device__ void for_own_elements(Extent n, Visit visit) {
   Extent i = (static_cast<Extent>(blockIdx.x) * Block + threadIdx.x) * N;
@@ -56,7 +57,8 @@ __device__ void for_own_columns(Extent cols, Visit visit) {
   for (Extent c = whole + threadIdx.x; c < cols; c += Block) visit(c, Width<1>{});
 }
 
-// Whether vectors of the widest access may start at this address, in every row of this matrix, and whether they fill so many elements.
+// Whether vectors of the widest access may start at this address, in every row of this matrix, and whether they fill so
+// many elements.
 template <class T>
 bool takes_vectors(const T* data) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
@@ -74,7 +76,8 @@ bool takes_vectors(Filled<T> filled) {
   return filled.elements % widest<T> == 0;
 }
 
-/// Calls run(Width): the widest if every operand takes it, else one element. Results depend on it in the order of sums alone.
+/// Calls run(Width): the widest if every operand takes it, else one element. Results depend on it in the order of sums
+/// alone.
 template <class T, class Run, class... Operands>
 void with_width(Run run, const Operands&... operands) {
   if ((takes_vectors(operands) && ...)) {

@@ -8,8 +8,8 @@
 
 namespace greentrainer::eigen {
 
-// Eigen's exp and erf pass a NaN on, although they clamp their argument; a test holds them to it. Its select and unaryExpr work element by element,
-// so nothing costly may stand inside them.
+// Eigen's exp and erf pass a NaN on, although they clamp their argument; a test holds them to it. Its select and
+// unaryExpr work element by element, so nothing costly may stand inside them.
 
 // Each has value(x) and grad(grad_output, saved) on Lanes; saved is the output for ReLU, the input for the others.
 

@@ -5,24 +5,27 @@
 
 namespace greentrainer::eigen {
 
-/// Softmax attention within sequences; no (tokens x tokens) matrix. What a panel computes above the diagonal is not counted as FLOPs.
+/// Softmax attention within sequences; no (tokens x tokens) matrix. What a panel computes above the diagonal is not
+/// counted as FLOPs.
 template <class T>
 class AttentionKernels {
  public:
   explicit AttentionKernels(Workers& workers) : workers_(workers) {}
 
   /// A task is a sequence, a key-value head and up to `queries_a_task` queries of all query heads that read it.
-  void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
-                         Matrix<T> output, Matrix<T> stats) {
+  void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys,
+                         Matrix<const T> values, Matrix<const T> bias, Matrix<T> output, Matrix<T> stats) {
     const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
     const Extent packed_dim = round_up(shape.head_dim, Tile<T>::rows);
     const Extent group = shape.heads / shape.kv_heads;
-    const Extent room = max_keys * std::max(shape.head_dim + packed_dim + panel_width, group) + (shape.head_dim + packed_dim) * panel_width;
+    const Extent room = max_keys * std::max(shape.head_dim + packed_dim + panel_width, group) +
+                        (shape.head_dim + packed_dim) * panel_width;
     workers_.template reserve_each<T>(room);
     const Distances distances(shape, panel_width);
     const ScoreBias<T> score_bias(shape, distances, bias, workers_.template shared<T>(shape.heads * distances.size()));
     const Extent blocks = ceil_div(std::max<Extent>(1, shape.queries.max_length), queries_a_task);
-    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim, group](Extent task, int worker) {
+    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim, group](Extent task,
+                                                                                                          int worker) {
       const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
       const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
@@ -45,14 +48,14 @@ class AttentionKernels {
           const QueryPanel panel(shape, first, panel_width, q, k);
           const Extent row = q.first + first;
           pack_right(at(queries, row, head * head_step), queries.stride, 1, panel.count, dim, packed_queries);
-          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, packed_queries, scores, panel_width,
-                                          Write::overwrite);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim,
+                                          packed_queries, scores, panel_width, Write::overwrite);
           A log_sum;
           const T scale = bias_scores(panel, scores, static_cast<T>(shape.scale), score_bias(head));
           const A inverse = softmax_numerators(panel, scores, scale, log_sum);
           // The panels of packed_values are `visible` deep; the product uses the first panel.keys of it.
-          multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible, scores, result, panel_width,
-                                          Write::overwrite);
+          multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible, scores,
+                                          result, panel_width, Write::overwrite);
           for (Extent d = 0; d < dim; ++d) row_of(result, d) *= inverse;
           store_transposed(result, dim, panel.count, output.data + row * output.stride + head * dim, output.stride);
           for (Extent i = 0; i < panel.count; ++i) stats.data[(row + i) * stats.stride + head] = log_sum[i];
@@ -61,10 +64,12 @@ class AttentionKernels {
     });
   }
 
-  /// A task is a sequence and a key-value head: gradients of keys and values add up over queries and the group's heads in one order.
-  void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
-                      Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
-                      Matrix<T> grad_values, Matrix<T> grad_bias) {
+  /// A task is a sequence and a key-value head: gradients of keys and values add up over queries and the group's heads
+  /// in one order.
+  void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys,
+                      Matrix<const T> values, Matrix<const T> bias, Matrix<const T> output, Matrix<const T> stats,
+                      Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values,
+                      Matrix<T> grad_bias) {
     const bool needs_scores = grad_queries || grad_keys || grad_bias;
     if (!needs_scores && !grad_values) return;
     const Extent max_keys = round_up(std::max<Extent>(1, shape.keys.max_length), Tile<T>::rows);
@@ -75,9 +80,10 @@ class AttentionKernels {
     T* table = workers_.template shared<T>(table_size + shape.queries.count * shape.heads * buckets);
     T* bucket_sums = table + table_size;  // (sequences, heads, buckets)
     const ScoreBias<T> score_bias(shape, distances, bias, table);
-    workers_.template reserve_each<T>(max_keys * (2 * dim + packed_dim + 2 * panel_width) + panel_width * (3 * dim + 2 * wide_dim) +
-                                      distances.size());
-    workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim, head_step](Extent task, int worker) {
+    workers_.template reserve_each<T>(max_keys * (2 * dim + packed_dim + 2 * panel_width) +
+                                      panel_width * (3 * dim + 2 * wide_dim) + distances.size());
+    workers_.parallel_for(shape.queries.count * shape.kv_heads, [&, max_keys, packed_dim, wide_dim, dim, head_step](
+                                                                    Extent task, int worker) {
       const Extent s = task / shape.kv_heads, kv_head = task % shape.kv_heads;
       const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
       T* packed_keys = workers_.template scratch<T>(worker);            // left operand (keys, dim)
@@ -95,7 +101,8 @@ class AttentionKernels {
       const T* key = at(keys, k.first, kv_head * head_step);
       pack_left(key, keys.stride, 1, k.count, dim, packed_keys);
       if (grad_queries) pack_left(key, 1, keys.stride, dim, k.count, packed_keys_by_dim);
-      if (needs_scores) pack_left(at(values, k.first, kv_head * head_step), values.stride, 1, k.count, dim, packed_values);
+      if (needs_scores)
+        pack_left(at(values, k.first, kv_head * head_step), values.stride, 1, k.count, dim, packed_values);
       T* grad_key = grad_keys ? clear(grad_keys, k, kv_head * head_step, dim) : nullptr;
       T* grad_value = grad_values ? clear(grad_values, k, kv_head * head_step, dim) : nullptr;
 
@@ -110,10 +117,11 @@ class AttentionKernels {
           const T* dy = at(grad_output, row, head * dim);
 
           pack_right(query, queries.stride, 1, panel.count, dim, queries_by_dim);
-          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim, queries_by_dim, probabilities, panel_width,
-                                          Write::overwrite);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim,
+                                          queries_by_dim, probabilities, panel_width, Write::overwrite);
           const T scale = static_cast<T>(shape.scale);
-          recompute_probabilities(panel, probabilities, bias_scores(panel, probabilities, scale, head_bias), stats, row, head);
+          recompute_probabilities(panel, probabilities, bias_scores(panel, probabilities, scale, head_bias), stats, row,
+                                  head);
           if (grad_values) {
             pack_right(dy, 1, grad_output.stride, dim, panel.count, grad_output_by_row);
             add_product(panel, probabilities, grad_output_by_row, dim, grad_value, grad_values.stride);
@@ -121,8 +129,8 @@ class AttentionKernels {
           if (!needs_scores) continue;
 
           pack_right(dy, grad_output.stride, 1, panel.count, dim, grad_output_by_dim);
-          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim, grad_output_by_dim, grad_scores,
-                                          panel_width, Write::overwrite);
+          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_values, Tile<T>::rows * dim,
+                                          grad_output_by_dim, grad_scores, panel_width, Write::overwrite);
           const A along = row_dots(panel, dy, grad_output.stride, at(output, row, head * dim), output.stride, dim);
           for (Extent j = 0; j < panel.keys; ++j) {
             const A slope = row_of(probabilities, j) * (row_of(grad_scores, j) - along);
@@ -134,12 +142,14 @@ class AttentionKernels {
             add_product(panel, grad_scores, queries_by_row, dim, grad_key, grad_keys.stride);
           }
           if (grad_queries) {
-            multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count, grad_scores, result,
-                                            panel_width, Write::overwrite);
-            store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * head_step, grad_queries.stride);
+            multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_keys_by_dim, Tile<T>::rows * k.count,
+                                            grad_scores, result, panel_width, Write::overwrite);
+            store_transposed(result, dim, panel.count, grad_queries.data + row * grad_queries.stride + head * head_step,
+                             grad_queries.stride);
           }
         }
-        if (grad_bias) add_up_buckets(distances, distance_sums, buckets, bucket_sums + (s * shape.heads + head) * buckets);
+        if (grad_bias)
+          add_up_buckets(distances, distance_sums, buckets, bucket_sums + (s * shape.heads + head) * buckets);
       }
     });
     if (grad_bias) add_up_sequences(shape, bucket_sums, grad_bias);
@@ -159,11 +169,13 @@ class AttentionKernels {
     return first;
   }
 
-  /// A sequence's only query, for the heads that read a key-value head: keys and values are read once, as they lie. `scores` (heads, keys) is
-  /// scratch.
-  static void attend_once(const AttentionShape& shape, Extent row, HeadRows k, Extent kv_head, Matrix<const T> queries, Matrix<const T> keys,
-                          Matrix<const T> values, const ScoreBias<T>& score_bias, Matrix<T> scores, Matrix<T> output, Matrix<T> stats) {
-    const Extent dim = shape.head_dim, head_step = shape.columns_a_head(), first_head = kv_head * scores.rows, visible = scores.cols;
+  /// A sequence's only query, for the heads that read a key-value head: keys and values are read once, as they lie.
+  /// `scores` (heads, keys) is scratch.
+  static void attend_once(const AttentionShape& shape, Extent row, HeadRows k, Extent kv_head, Matrix<const T> queries,
+                          Matrix<const T> keys, Matrix<const T> values, const ScoreBias<T>& score_bias,
+                          Matrix<T> scores, Matrix<T> output, Matrix<T> stats) {
+    const Extent dim = shape.head_dim, head_step = shape.columns_a_head(), first_head = kv_head * scores.rows,
+                 visible = scores.cols;
     const Matrix<const T> query{at(queries, row, first_head * head_step), scores.rows, dim, head_step};
     const Matrix<const T> key{at(keys, k.first, kv_head * head_step), visible, dim, keys.stride};
     const Matrix<const T> value{at(values, k.first, kv_head * head_step), visible, dim, values.stride};
@@ -188,7 +200,8 @@ class AttentionKernels {
       }
       stats.data[row * stats.stride + first_head + h] = log_sum;
     }
-    multiply_thin(Matrix<const T>(scores), value, Matrix<T>{output.data + row * output.stride + first_head * dim, scores.rows, dim, dim});
+    multiply_thin(Matrix<const T>(scores), value,
+                  Matrix<T>{output.data + row * output.stride + first_head * dim, scores.rows, dim, dim});
   }
 
   static T max_of(Extent n, const T* x) {
@@ -198,7 +211,8 @@ class AttentionKernels {
     return max.maxCoeff();
   }
 
-  /// Scores to exp(scale * (score - largest)); returns the reciprocal of each query's sum, and the log of it, the largest put back, in log_sum.
+  /// Scores to exp(scale * (score - largest)); returns the reciprocal of each query's sum, and the log of it, the
+  /// largest put back, in log_sum.
   static A softmax_numerators(const QueryPanel& panel, T* scores, T scale, A& log_sum) {
     panel.mask(scores, std::numeric_limits<T>::lowest());
     A max = A::Constant(std::numeric_limits<T>::lowest());
@@ -226,7 +240,8 @@ class AttentionKernels {
     return T(1);
   }
 
-  static void recompute_probabilities(const QueryPanel& panel, T* scores, T scale, Matrix<const T> stats, Extent row, Extent head) {
+  static void recompute_probabilities(const QueryPanel& panel, T* scores, T scale, Matrix<const T> stats, Extent row,
+                                      Extent head) {
     A log_sum = A::Constant(std::numeric_limits<T>::max());  // probability 0 for what fills up the panel
     for (Extent i = 0; i < panel.count; ++i) log_sum[i] = stats.data[(row + i) * stats.stride + head];
     for (Extent j = 0; j < panel.keys; ++j) row_of(scores, j) = (row_of(scores, j) * scale - log_sum).exp();
@@ -237,7 +252,8 @@ class AttentionKernels {
   static A row_dots(const QueryPanel& panel, const T* dy, Extent dy_stride, const T* y, Extent y_stride, Extent dim) {
     A dots = A::Zero();
     const auto term = [](const Lanes<T>& a, const Lanes<T>& b) { return std::array<Lanes<T>, 1>{a * b}; };
-    for (Extent i = 0; i < panel.count; ++i) dots[i] = static_cast<T>(sum_lanes<T, 1>(dim, T(0), term, dy + i * dy_stride, y + i * y_stride)[0]);
+    for (Extent i = 0; i < panel.count; ++i)
+      dots[i] = static_cast<T>(sum_lanes<T, 1>(dim, T(0), term, dy + i * dy_stride, y + i * y_stride)[0]);
     return dots;
   }
 
@@ -255,10 +271,12 @@ class AttentionKernels {
   }
 
   /// gradient (keys, dim) += panel (keys, queries) right (queries, dim).
-  static void add_product(const QueryPanel& panel, const T* left, const T* right, Extent dim, T* gradient, Extent stride) {
+  static void add_product(const QueryPanel& panel, const T* left, const T* right, Extent dim, T* gradient,
+                          Extent stride) {
     for (Extent d = 0; d < dim; d += panel_width) {
-      multiply_panel<T, Left::panel>(panel.keys, std::min(panel_width, dim - d), panel.count, left, Tile<T>::rows * panel_width,
-                                     right + d * panel.count, gradient + d, stride, Write::accumulate);
+      multiply_panel<T, Left::panel>(panel.keys, std::min(panel_width, dim - d), panel.count, left,
+                                     Tile<T>::rows * panel_width, right + d * panel.count, gradient + d, stride,
+                                     Write::accumulate);
     }
   }
 

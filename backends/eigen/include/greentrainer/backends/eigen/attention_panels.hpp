@@ -9,9 +9,9 @@
 
 namespace greentrainer::eigen {
 
-/// Queries are taken Tile::cols at a time, one to a column: scores live as a panel (keys, queries), which the softmax works down with plain vector
-/// operations, which is the packed right operand of the product with the values as it stands, and, read by rows, the left operand of those
-/// that give the gradients of values and keys.
+/// Queries are taken Tile::cols at a time, one to a column: scores live as a panel (keys, queries), which the softmax
+/// works down with plain vector operations, which is the packed right operand of the product with the values as it
+/// stands, and, read by rows, the left operand of those that give the gradients of values and keys.
 template <class T>
 inline constexpr Extent queries_a_panel = Tile<T>::cols;
 
@@ -37,7 +37,9 @@ struct HeadRows {
   Extent first = 0;
   Extent count = 0;
 };
-inline HeadRows rows_of(const SequenceView& sequences, Extent s) { return {sequences.begins[s], sequences.ends[s] - sequences.begins[s]}; }
+inline HeadRows rows_of(const SequenceView& sequences, Extent s) {
+  return {sequences.begins[s], sequences.ends[s] - sequences.begins[s]};
+}
 
 /// The queries [first, first + count) of a sequence, and the keys that any of them sees.
 struct QueryPanel {
@@ -58,7 +60,8 @@ struct QueryPanel {
   template <class T>
   void mask(T* panel, T value) const {
     if (!causal) return;
-    for (Extent key = position + 1; key < keys; ++key) std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - position), value);
+    for (Extent key = position + 1; key < keys; ++key)
+      std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - position), value);
   }
 };
 

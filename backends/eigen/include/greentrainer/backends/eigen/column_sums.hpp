@@ -5,8 +5,9 @@
 
 namespace greentrainer::eigen {
 
-/// out (cols) += sum over rows of term(row, first column, count), count <= lanes. Strips of columns are split among threads, so each column is
-/// summed by one of them; rows are taken 64 at a time, so that rounding does not grow with their number.
+/// out (cols) += sum over rows of term(row, first column, count), count <= lanes. Strips of columns are split among
+/// threads, so each column is summed by one of them; rows are taken 64 at a time, so that rounding does not grow with
+/// their number.
 template <class T, class Term>
 void add_column_sums(Workers& workers, Extent rows, Extent cols, T* out, Term term) {
   constexpr Extent groups = 4;
@@ -20,7 +21,8 @@ void add_column_sums(Workers& workers, Extent rows, Extent cols, T* out, Term te
       for (Lanes<T>& s : sum) s.setZero();
       for (Extent r = block; r < std::min(rows, block + 64); ++r) {
         Extent c = first;
-        for (std::size_t g = 0; g < groups && c < cols; ++g, c += lanes<T>) sum[g] += term(r, c, std::min(lanes<T>, cols - c));
+        for (std::size_t g = 0; g < groups && c < cols; ++g, c += lanes<T>)
+          sum[g] += term(r, c, std::min(lanes<T>, cols - c));
       }
       for (std::size_t g = 0; g < groups; ++g) total[g] += sum[g];
     }

@@ -9,7 +9,8 @@
 
 namespace greentrainer::eigen {
 
-/// The numbers [256 * group, 256 * (group + 1)) of a stream: philox4x32 on 64 counters side by side, for which compilers find vectors.
+/// The numbers [256 * group, 256 * (group + 1)) of a stream: philox4x32 on 64 counters side by side, for which
+/// compilers find vectors.
 inline std::array<std::uint32_t, 256> random_group(const RandomStream& stream, std::uint64_t group) {
   constexpr std::uint32_t width = 64;
   std::uint32_t a[width], b[width], c[width], d[width];
@@ -51,10 +52,13 @@ class DropoutKernel {
   void dropout(Matrix<const T> x, const DropoutMask& mask, Matrix<T> y, Write write) {
     expect_shape("dropout", "operand", x, y.rows, y.cols);
     if (x.stride == x.cols && y.stride == y.cols) {
-      workers_.for_elements(y.size(), [&](Extent first, Extent count) { drop(mask, first, count, x.data + first, y.data + first, write); });
+      workers_.for_elements(y.size(), [&](Extent first, Extent count) {
+        drop(mask, first, count, x.data + first, y.data + first, write);
+      });
     } else {
       workers_.for_chunks(y.rows, y.cols, [&](Extent first, Extent count, int) {
-        for (Extent r = first; r < first + count; ++r) drop(mask, r * y.cols, y.cols, x.data + r * x.stride, y.data + r * y.stride, write);
+        for (Extent r = first; r < first + count; ++r)
+          drop(mask, r * y.cols, y.cols, x.data + r * x.stride, y.data + r * y.stride, write);
       });
     }
   }
@@ -70,9 +74,11 @@ class DropoutKernel {
       const Extent group = (number + i) / 256, begin = (number + i) % 256, n = std::min<Extent>(256 - begin, count - i);
       if (mask.probability > 0) bits = random_group(mask.stream, static_cast<std::uint64_t>(group));
       if (write == Write::accumulate) {
-        for (Extent k = 0; k < n; ++k) y[i + k] += bits[static_cast<std::size_t>(begin + k)] < threshold ? T(0) : x[i + k] * scale;
+        for (Extent k = 0; k < n; ++k)
+          y[i + k] += bits[static_cast<std::size_t>(begin + k)] < threshold ? T(0) : x[i + k] * scale;
       } else {
-        for (Extent k = 0; k < n; ++k) y[i + k] = bits[static_cast<std::size_t>(begin + k)] < threshold ? T(0) : x[i + k] * scale;
+        for (Extent k = 0; k < n; ++k)
+          y[i + k] = bits[static_cast<std::size_t>(begin + k)] < threshold ? T(0) : x[i + k] * scale;
       }
       i += n;
     }

@@ -52,7 +52,8 @@ class ElementwiseKernels {
   void activation_grad(Activation kind, Matrix<const T> grad_output, Matrix<const T> saved, Matrix<T> grad_input) {
     with_activation<T>(kind, [&](auto f) {
       map(
-          "activation_grad", grad_input, [=](const L& dy, const L& a) -> L { return f.grad(dy, a); }, grad_output, saved);
+          "activation_grad", grad_input, [=](const L& dy, const L& a) -> L { return f.grad(dy, a); }, grad_output,
+          saved);
     });
   }
   void gated_forward(Activation kind, Matrix<const T> gate, Matrix<const T> up, Matrix<T> y) {
@@ -61,10 +62,12 @@ class ElementwiseKernels {
           "gated_forward", y, [=](const L& a, const L& b) -> L { return f.value(a) * b; }, gate, up);
     });
   }
-  void gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up, Matrix<T> grad_gate) {
+  void gated_grad_gate(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<const T> up,
+                       Matrix<T> grad_gate) {
     with_activation<T>(kind, [&](auto f) {
       map(
-          "gated_grad_gate", grad_gate, [=](const L& dy, const L& a, const L& b) -> L { return f.grad(dy * b, a); }, grad_output, gate, up);
+          "gated_grad_gate", grad_gate, [=](const L& dy, const L& a, const L& b) -> L { return f.grad(dy * b, a); },
+          grad_output, gate, up);
     });
   }
   void gated_grad_up(Activation kind, Matrix<const T> grad_output, Matrix<const T> gate, Matrix<T> grad_up) {
@@ -77,7 +80,8 @@ class ElementwiseKernels {
   void embedding_forward(Matrix<const T> table, const Index* index, Matrix<T> y) { gather_rows(table, index, y); }
   void gather_rows(Matrix<const T> x, const Index* index, Matrix<T> y) {
     workers_.for_chunks(y.rows, y.cols, [=](Extent first, Extent count, int) {
-      for (Extent r = first; r < first + count; ++r) std::copy_n(x.data + index[r] * x.stride, y.cols, y.data + r * y.stride);
+      for (Extent r = first; r < first + count; ++r)
+        std::copy_n(x.data + index[r] * x.stride, y.cols, y.data + r * y.stride);
     });
   }
 
@@ -86,7 +90,8 @@ class ElementwiseKernels {
     const Extent strip = 8 * lanes<T>;
     workers_.parallel_for(ceil_div(grad_output.cols, strip), [=](Extent task, int) {
       const Extent first = task * strip;
-      for (Extent r = 0; r < grad_output.rows; ++r) add_row(grad_output, r, grad_table, index[r], first, std::min(strip, grad_output.cols - first));
+      for (Extent r = 0; r < grad_output.rows; ++r)
+        add_row(grad_output, r, grad_table, index[r], first, std::min(strip, grad_output.cols - first));
     });
   }
   void scatter_rows(Matrix<const T> x, const Index* index, Matrix<T> y, Write write) {
@@ -119,10 +124,12 @@ class ElementwiseKernels {
   void map(std::string_view kernel, Matrix<T> y, F f, X... x) {
     (expect_shape(kernel, "operand", x, y.rows, y.cols), ...);
     if (y.stride == y.cols && ((x.stride == x.cols) && ...)) {
-      workers_.for_elements(y.size(), [&](Extent first, Extent count) { map_lanes(count, y.data + first, f, (x.data + first)...); });
+      workers_.for_elements(
+          y.size(), [&](Extent first, Extent count) { map_lanes(count, y.data + first, f, (x.data + first)...); });
     } else {
       workers_.for_chunks(y.rows, y.cols, [&](Extent first, Extent count, int) {
-        for (Extent r = first; r < first + count; ++r) map_lanes(y.cols, y.data + r * y.stride, f, (x.data + r * x.stride)...);
+        for (Extent r = first; r < first + count; ++r)
+          map_lanes(y.cols, y.data + r * y.stride, f, (x.data + r * x.stride)...);
       });
     }
   }

@@ -11,9 +11,9 @@
 
 namespace greentrainer::eigen {
 
-/// Elements that element-wise kernels take at a time: 64 bytes on every machine, so that what is summed with what does not depend on the
-/// instruction set. The last, partial group of a row goes through the same arithmetic, padded: an element's bits depend on neither its
-/// place nor its address, which Eigen's own loops over long arrays do not promise.
+/// Elements that element-wise kernels take at a time: 64 bytes on every machine, so that what is summed with what does
+/// not depend on the instruction set. The last, partial group of a row goes through the same arithmetic, padded: an
+/// element's bits depend on neither its place nor its address, which Eigen's own loops over long arrays do not promise.
 template <class T>
 inline constexpr Extent lanes = static_cast<Extent>(64 / sizeof(T));
 
@@ -49,8 +49,8 @@ void map_lanes(Extent n, T* y, F f, const X*... x) {
   if (i < n) store<T>(y + i, f(load<T>(x + i, n - i)...), n - i);
 }
 
-/// Sums over n elements of each entry of f(x[i]...), an array of Lanes. The last group is padded with `fill`, for which f must be zero. Partial
-/// sums move to double every 1024 elements, so that rounding does not grow with n.
+/// Sums over n elements of each entry of f(x[i]...), an array of Lanes. The last group is padded with `fill`, for which
+/// f must be zero. Partial sums move to double every 1024 elements, so that rounding does not grow with n.
 template <class T, std::size_t N, class F, class... X>
 std::array<double, N> sum_lanes(Extent n, T fill, F f, const X*... x) {
   std::array<double, N> total{};

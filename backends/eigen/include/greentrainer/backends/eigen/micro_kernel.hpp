@@ -8,20 +8,22 @@
 
 namespace greentrainer::eigen {
 
-/// The block of a product that stays in registers: `rows` times two vectors. With the two vectors of the right operand and one element of the left
-/// one, it fills the 32 registers of AVX-512, or the 16 of the others.
+/// The block of a product that stays in registers: `rows` times two vectors. With the two vectors of the right operand
+/// and one element of the left one, it fills the 32 registers of AVX-512, or the 16 of the others.
 template <class T>
 struct Tile {
   static constexpr Extent rows = vector_bytes == 64 ? 12 : vector_bytes == 32 ? 6 : 4;
   static constexpr Extent cols = 2 * vector_size<T>;
 };
 
-// Operands of a tile. The right one is always packed: panel (k, cols), element (p, j) at p * cols + j. The left one may be
+// Operands of a tile. The right one is always packed: panel (k, cols), element (p, j) at p * cols + j. The left one may
+// be
 // - packed: element (i, p) at p * rows + i, or
 // - the panel of an earlier product, transposed by reading it the other way round: element (i, p) at i * cols + p.
 enum class Left { packed, panel };
 
-/// c (rows, cols) = a (rows, k) b (k, cols), or c += that. Sums run over p in order, whatever the rest of the matrix looks like.
+/// c (rows, cols) = a (rows, k) b (k, cols), or c += that. Sums run over p in order, whatever the rest of the matrix
+/// looks like.
 template <class T, Left left>
 [[gnu::always_inline]] inline void multiply_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride, Write write) {
   constexpr int rows = static_cast<int>(Tile<T>::rows);
@@ -66,13 +68,15 @@ void multiply_edge_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride,
   }
 }
 
-/// Packs a panel `width` wide and k deep: element (i, p) of the source, at i * step + p * k_step, goes to p * width + i; what is missing of the
-/// width is zero. One of the steps is 1. Where it turns what it reads, the panel behind is fetched meanwhile.
+/// Packs a panel `width` wide and k deep: element (i, p) of the source, at i * step + p * k_step, goes to p * width +
+/// i; what is missing of the width is zero. One of the steps is 1. Where it turns what it reads, the panel behind is
+/// fetched meanwhile.
 template <class T, Extent width>
 void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Extent k, T* to) {
   if (step == 1) {
     if (present == width) {
-      for (Extent p = 0; p < k; ++p) std::memcpy(to + p * width, from + p * k_step, static_cast<std::size_t>(width) * sizeof(T));
+      for (Extent p = 0; p < k; ++p)
+        std::memcpy(to + p * width, from + p * k_step, static_cast<std::size_t>(width) * sizeof(T));
     } else {
       for (Extent p = 0; p < k; ++p) {
         std::copy_n(from + p * k_step, present, to + p * width);
@@ -86,8 +90,10 @@ void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Exten
   if (present == width) {
     for (; p + block <= k; p += block) {
       Extent i = 0;
-      for (; i + block <= width; i += block) store_turned<T, block, width>(from + i * step + p, step, to + p * width + i);
-      if constexpr (width % block != 0) store_turned<T, width % block, width>(from + i * step + p, step, to + p * width + i);
+      for (; i + block <= width; i += block)
+        store_turned<T, block, width>(from + i * step + p, step, to + p * width + i);
+      if constexpr (width % block != 0)
+        store_turned<T, width % block, width>(from + i * step + p, step, to + p * width + i);
 #pragma GCC unroll 32
       for (Extent ahead = width; ahead < 2 * width; ++ahead) __builtin_prefetch(from + ahead * step + p);
     }
@@ -97,14 +103,16 @@ void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Exten
   }
 }
 
-/// Packs the left operand, (m, k) with element (i, p) at i * step + p * k_step, as panels of Tile::rows one after the other.
+/// Packs the left operand, (m, k) with element (i, p) at i * step + p * k_step, as panels of Tile::rows one after the
+/// other.
 template <class T>
 void pack_left(const T* from, Extent step, Extent k_step, Extent m, Extent k, T* to) {
   for (Extent i = 0; i < m; i += Tile<T>::rows) {
     pack_panel<T, Tile<T>::rows>(from + i * step, step, k_step, std::min(Tile<T>::rows, m - i), k, to + i * k);
   }
 }
-/// Packs the right operand, (k, n) with element (p, j) at j * step + p * k_step, as panels of Tile::cols one after the other.
+/// Packs the right operand, (k, n) with element (p, j) at j * step + p * k_step, as panels of Tile::cols one after the
+/// other.
 template <class T>
 void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, T* to) {
   for (Extent j = 0; j < n; j += Tile<T>::cols) {
@@ -112,9 +120,11 @@ void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, T
   }
 }
 
-/// c (m, n) = or += left (m, k) right (k, n): n up to Tile::cols. Panels of the left operand follow each other after `left_step` elements.
+/// c (m, n) = or += left (m, k) right (k, n): n up to Tile::cols. Panels of the left operand follow each other after
+/// `left_step` elements.
 template <class T, Left left>
-void multiply_panel(Extent m, Extent n, Extent k, const T* a, Extent left_step, const T* b, T* c, Extent c_stride, Write write) {
+void multiply_panel(Extent m, Extent n, Extent k, const T* a, Extent left_step, const T* b, T* c, Extent c_stride,
+                    Write write) {
   for (Extent i = 0; i < m; i += Tile<T>::rows, a += left_step, c += Tile<T>::rows * c_stride) {
     const Extent rows = std::min(Tile<T>::rows, m - i);
     if (rows == Tile<T>::rows && n == Tile<T>::cols)

@@ -10,7 +10,8 @@ class NormKernels {
  public:
   explicit NormKernels(Workers& workers) : workers_(workers) {}
 
-  void layer_norm_forward(Matrix<const T> x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
+  void layer_norm_forward(Matrix<const T> x, const T* weight, const T* bias, double epsilon, Matrix<T> y,
+                          Matrix<T> stats) {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -30,8 +31,8 @@ class NormKernels {
   }
 
   /// With xhat = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - xhat mean(g xhat)).
-  void layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input,
-                             Write write) {
+  void layer_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats,
+                             Matrix<T> grad_input, Write write) {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -45,7 +46,9 @@ class NormKernels {
         const auto sums = sum_lanes<T, 2>(x.cols, T(0), terms, dy, row, weight);
         const T mean_g = static_cast<T>(sums[0] / static_cast<double>(x.cols));
         const T mean_gx = static_cast<T>(sums[1] / static_cast<double>(x.cols));
-        const auto gradient = [=](const L& d, const L& a, const L& w) -> L { return rstd * (d * w - mean_g - (a - mean) * rstd * mean_gx); };
+        const auto gradient = [=](const L& d, const L& a, const L& w) -> L {
+          return rstd * (d * w - mean_g - (a - mean) * rstd * mean_gx);
+        };
         write_row(x.cols, grad_input.data + r * grad_input.stride, write, gradient, dy, row, weight);
       }
     });
@@ -53,7 +56,8 @@ class NormKernels {
   void layer_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight) {
     add_column_sums(workers_, x.rows, x.cols, grad_weight, [=](Extent r, Extent c, Extent n) -> L {
       const T* s = stats.data + r * stats.stride;
-      return load(grad_output.data + r * grad_output.stride + c, n) * ((load(x.data + r * x.stride + c, n) - s[0]) * s[1]);
+      return load(grad_output.data + r * grad_output.stride + c, n) *
+             ((load(x.data + r * x.stride + c, n) - s[0]) * s[1]);
     });
   }
 
@@ -72,8 +76,8 @@ class NormKernels {
   }
 
   /// With g = dy weight: dx = rstd g - x rstd^3 mean(g x).
-  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats, Matrix<T> grad_input,
-                           Write write) {
+  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats,
+                           Matrix<T> grad_input, Write write) {
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -89,13 +93,15 @@ class NormKernels {
   }
   void rms_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight) {
     add_column_sums(workers_, x.rows, x.cols, grad_weight, [=](Extent r, Extent c, Extent n) -> L {
-      return load(grad_output.data + r * grad_output.stride + c, n) * load(x.data + r * x.stride + c, n) * stats.data[r * stats.stride];
+      return load(grad_output.data + r * grad_output.stride + c, n) * load(x.data + r * x.stride + c, n) *
+             stats.data[r * stats.stride];
     });
   }
 
   void bias_grad(Matrix<const T> grad_output, T* grad_bias) {
-    add_column_sums(workers_, grad_output.rows, grad_output.cols, grad_bias,
-                    [=](Extent r, Extent c, Extent n) -> L { return load(grad_output.data + r * grad_output.stride + c, n); });
+    add_column_sums(workers_, grad_output.rows, grad_output.cols, grad_bias, [=](Extent r, Extent c, Extent n) -> L {
+      return load(grad_output.data + r * grad_output.stride + c, n);
+    });
   }
 
  private:

@@ -8,15 +8,17 @@
 
 namespace greentrainer::eigen {
 
-/// Matrix products. Both operands are packed once into panels that all threads read; then output tiles, cut by shape alone, are handed out. Where the
-/// right operand is met by a few rows only, as in generation, it is read once as it lies.
-/// An element is the sum over k in blocks of one length, each in order: it depends on neither threads nor the other rows and columns asked for.
+/// Matrix products. Both operands are packed once into panels that all threads read; then output tiles, cut by shape
+/// alone, are handed out. Where the right operand is met by a few rows only, as in generation, it is read once as it
+/// lies. An element is the sum over k in blocks of one length, each in order: it depends on neither threads nor the
+/// other rows and columns asked for.
 template <class T>
 class ProductKernels {
  public:
   explicit ProductKernels(Workers& workers) : workers_(workers) {}
 
-  void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y, Write write) {
+  void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y,
+              Write write) {
     const bool tx = transpose_x == Transpose::yes, tz = transpose_z == Transpose::yes;
     const Extent k = tx ? x.rows : x.cols;
     expect_shape("matmul", "left operand", x, tx ? k : y.rows, tx ? y.rows : k);
@@ -57,7 +59,8 @@ class ProductKernels {
     Operand from(Extent i, Extent p) const { return {data + i * step + p * k_step, step, k_step}; }
   };
 
-  // A right panel of `depth` stays in the first-level cache, a task's left panels in the second, both operands' blocks in the third.
+  // A right panel of `depth` stays in the first-level cache, a task's left panels in the second, both operands' blocks
+  // in the third.
   static constexpr Extent depth_limit = 1536 / static_cast<Extent>(sizeof(T));
   static constexpr Extent height_limit = 240 * 16;
   static constexpr Extent width_limit = 4096;
@@ -67,7 +70,9 @@ class ProductKernels {
 
   void multiply_few_rows(Matrix<const T> x, Matrix<const T> w, Extent depth, Matrix<T> y, Write write) {
     constexpr Extent columns = 4 * Tile<T>::cols;
-    const auto run = [=](Extent task, int) { multiply_thin(x, w, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write); };
+    const auto run = [=](Extent task, int) {
+      multiply_thin(x, w, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write);
+    };
     for_tasks(ceil_div(y.cols, columns), y.cols * x.cols * 4, run);  // it takes as long as reading w does
   }
 
@@ -77,10 +82,12 @@ class ProductKernels {
     const auto run = [=](Extent task, int) {
       if (task < left_tasks) {
         const Extent i = task * left_chunk;
-        pack_left(left.from(i, 0).data, left.step, left.k_step, std::min(left_chunk, m - i), depth, packed_left + i * depth);
+        pack_left(left.from(i, 0).data, left.step, left.k_step, std::min(left_chunk, m - i), depth,
+                  packed_left + i * depth);
       } else {
         const Extent j = (task - left_tasks) * right_chunk;
-        pack_right(right.from(j, 0).data, right.step, right.k_step, std::min(right_chunk, n - j), depth, packed_right + j * depth);
+        pack_right(right.from(j, 0).data, right.step, right.k_step, std::min(right_chunk, n - j), depth,
+                   packed_right + j * depth);
       }
     };
     for_tasks(left_tasks + ceil_div(n, right_chunk), (m + n) * depth * 16, run);
@@ -88,14 +95,16 @@ class ProductKernels {
 
   void multiply(const T* packed_left, const T* packed_right, Extent depth, Matrix<T> y, Write write) {
     Extent tile_rows = 20 * Tile<T>::rows, tile_cols = 8 * Tile<T>::cols;
-    while (tile_cols > 2 * Tile<T>::cols && ceil_div(y.rows, tile_rows) * ceil_div(y.cols, tile_cols) < 32) tile_cols /= 2;
+    while (tile_cols > 2 * Tile<T>::cols && ceil_div(y.rows, tile_rows) * ceil_div(y.cols, tile_cols) < 32)
+      tile_cols /= 2;
     const Extent across = ceil_div(y.cols, tile_cols);
     const auto run = [=](Extent task, int) {
       const Extent i = task / across * tile_rows, first = task % across * tile_cols;
       const Extent m = std::min(tile_rows, y.rows - i), end = std::min(first + tile_cols, y.cols);
       for (Extent j = first; j < end; j += Tile<T>::cols) {
-        multiply_panel<T, Left::packed>(m, std::min(Tile<T>::cols, end - j), depth, packed_left + i * depth, Tile<T>::rows * depth,
-                                        packed_right + j * depth, y.data + i * y.stride + j, y.stride, write);
+        multiply_panel<T, Left::packed>(m, std::min(Tile<T>::cols, end - j), depth, packed_left + i * depth,
+                                        Tile<T>::rows * depth, packed_right + j * depth, y.data + i * y.stride + j,
+                                        y.stride, write);
       }
     };
     for_tasks(across * ceil_div(y.rows, tile_rows), y.size() * depth, run);

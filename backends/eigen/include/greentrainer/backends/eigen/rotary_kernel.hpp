@@ -11,13 +11,15 @@
 
 namespace greentrainer::eigen {
 
-/// Half-split rotary embedding. Sines and cosines are computed once for each (head_dim, theta) up to the largest position met.
+/// Half-split rotary embedding. Sines and cosines are computed once for each (head_dim, theta) up to the largest
+/// position met.
 template <class T>
 class RotaryKernel {
  public:
   explicit RotaryKernel(Workers& workers) : workers_(workers) {}
 
-  void rotary(Matrix<const T> x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
+  void rotary(Matrix<const T> x, const Index* positions, Extent head_dim, double theta, Rotation rotation,
+              Matrix<T> y) {
     expect_shape("rotary", "output", y, x.rows, x.cols);
     if (x.rows == 0) return;
     const Extent half = head_dim / 2;
@@ -32,7 +34,8 @@ class RotaryKernel {
           T* to = y.data + r * y.stride + head;
           for (Extent i = 0; i < half; i += lanes<T>) {
             const Extent n = std::min(lanes<T>, half - i);
-            const L a = load(from + i, n), b = load(from + half + i, n), c = load(cosine + i, n), s = load(sine + i, n) * sign;
+            const L a = load(from + i, n), b = load(from + half + i, n), c = load(cosine + i, n),
+                    s = load(sine + i, n) * sign;
             store<T>(to + i, a * c - b * s, n);
             store<T>(to + half + i, b * c + a * s, n);
           }
@@ -57,7 +60,8 @@ class RotaryKernel {
       table.sine.resize(table.cosine.size());
       for (Extent p = 0, k = 0; p < table.positions; ++p) {
         for (Extent i = 0; i < half; ++i, ++k) {
-          const double angle = static_cast<double>(p) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+          const double angle =
+              static_cast<double>(p) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
           table.cosine[static_cast<std::size_t>(k)] = static_cast<T>(std::cos(angle));
           table.sine[static_cast<std::size_t>(k)] = static_cast<T>(std::sin(angle));
         }

@@ -6,13 +6,16 @@
 
 namespace greentrainer::eigen {
 
-/// The relative position bias of an attention laid out by distance, a query's position less a key's: what a row of a panel gets then lies side by
-/// side, and so does what it adds to the gradient. Without such a bias there are no entries.
+/// The relative position bias of an attention laid out by distance, a query's position less a key's: what a row of a
+/// panel gets then lies side by side, and so does what it adds to the gradient. Without such a bias there are no
+/// entries.
 class Distances {
  public:
-  Distances(const AttentionShape& shape, Extent panel_width) : farthest_ahead_(std::max<Extent>(1, shape.keys.max_length)) {
+  Distances(const AttentionShape& shape, Extent panel_width)
+      : farthest_ahead_(std::max<Extent>(1, shape.keys.max_length)) {
     if (shape.relative.buckets == 0) return;
-    const Extent positions = shape.causal ? std::max(shape.queries.max_length, shape.keys.max_length) : shape.queries.max_length;
+    const Extent positions =
+        shape.causal ? std::max(shape.queries.max_length, shape.keys.max_length) : shape.queries.max_length;
     // What fills up a panel is further away than any query.
     for (Extent e = 0; e < farthest_ahead_ + positions + panel_width; ++e) {
       buckets_.push_back(static_cast<Index>(relative_bucket(shape.relative, farthest_ahead_ - e)));

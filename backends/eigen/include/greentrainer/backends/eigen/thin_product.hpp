@@ -7,17 +7,22 @@
 
 namespace greentrainer::eigen {
 
-/// Rows of the left operand that are worked on at once: their sums share the registers with the block of the right operand that is being transposed.
+/// Rows of the left operand that are worked on at once: their sums share the registers with the block of the right
+/// operand that is being transposed.
 inline constexpr int thin_rows = vector_bytes == 64 ? 8 : 4;
 
-/// c (m, columns) = or += x (m, k) w^T for a vector's size of rows of w, of which `columns` exist. Each block of w is read once, transposed in
-/// registers and used for all rows of x; the same rows further down, `ahead` elements on, are fetched meanwhile. Sums run over p in order.
+/// c (m, columns) = or += x (m, k) w^T for a vector's size of rows of w, of which `columns` exist. Each block of w is
+/// read once, transposed in registers and used for all rows of x; the same rows further down, `ahead` elements on, are
+/// fetched meanwhile. Sums run over p in order.
 template <class T, int m>
-[[gnu::always_inline]] inline void multiply_thin_block(Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns,
-                                                       Extent ahead, T* c, Extent c_stride, Write write) {
+[[gnu::always_inline]] inline void multiply_thin_block(Extent k, const T* x, Extent x_stride, const T* w,
+                                                       Extent w_stride, Extent columns, Extent ahead, T* c,
+                                                       Extent c_stride, Write write) {
   constexpr int size = vector_size<T>;
   Vector<T> sum[m] = {};
-  const auto row = [&](int j) { return w + std::min<Extent>(j, columns - 1) * w_stride; };  // what is missing repeats the last
+  const auto row = [&](int j) {
+    return w + std::min<Extent>(j, columns - 1) * w_stride;
+  };  // what is missing repeats the last
   Extent p = 0;
   for (; p + size <= k; p += size) {
     Vector<T> block[size];
@@ -51,17 +56,20 @@ template <class T, int m>
 
 /// The same for up to thin_rows rows of x.
 template <class T, int m = thin_rows>
-void multiply_thin_rows(Extent rows, Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns, Extent ahead, T* c,
-                        Extent c_stride, Write write) {
+void multiply_thin_rows(Extent rows, Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns,
+                        Extent ahead, T* c, Extent c_stride, Write write) {
   if constexpr (m > 1) {
-    if (rows < m) return multiply_thin_rows<T, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+    if (rows < m)
+      return multiply_thin_rows<T, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
   }
   multiply_thin_block<T, m>(k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
 }
 
-/// Columns [first, end) of y = or += x w^T, for few rows: nothing is packed, since w is met once. Sums run over blocks of `depth`, each in order.
+/// Columns [first, end) of y = or += x w^T, for few rows: nothing is packed, since w is met once. Sums run over blocks
+/// of `depth`, each in order.
 template <class T>
-void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent first, Extent end, Matrix<T> y, Write write) {
+void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent first, Extent end, Matrix<T> y,
+                   Write write) {
   constexpr Extent size = vector_size<T>;
   for (Extent j = first; j < end; j += size) {
     const Extent columns = std::min(size, end - j);
@@ -70,8 +78,9 @@ void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent fi
       const Write block_write = p == 0 ? write : Write::accumulate;
       for (Extent i = 0; i < y.rows; i += thin_rows) {
         const Extent rows = std::min<Extent>(thin_rows, y.rows - i);
-        multiply_thin_rows<T>(rows, std::min(depth, x.cols - p), x.data + i * x.stride + p, x.stride, w.data + j * w.stride + p, w.stride, columns,
-                              i == 0 ? ahead : 0, y.data + i * y.stride + j, y.stride, block_write);
+        multiply_thin_rows<T>(rows, std::min(depth, x.cols - p), x.data + i * x.stride + p, x.stride,
+                              w.data + j * w.stride + p, w.stride, columns, i == 0 ? ahead : 0,
+                              y.data + i * y.stride + j, y.stride, block_write);
       }
     }
   }
@@ -79,8 +88,8 @@ void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent fi
 
 /// c (m, columns) = x (m, k) z for a vector's size of columns of z, (k, ...), of which `columns` exist.
 template <class T, int m>
-[[gnu::always_inline]] inline void multiply_thin_columns(Extent k, const T* x, Extent x_stride, const T* z, Extent z_stride, Extent columns, T* c,
-                                                         Extent c_stride) {
+[[gnu::always_inline]] inline void multiply_thin_columns(Extent k, const T* x, Extent x_stride, const T* z,
+                                                         Extent z_stride, Extent columns, T* c, Extent c_stride) {
   constexpr Extent size = vector_size<T>;
   Vector<T> sum[m] = {};
   T part[size] = {};
@@ -104,7 +113,8 @@ void multiply_thin(Matrix<const T> x, Matrix<const T> z, Matrix<T> y) {
   }
   constexpr Extent size = vector_size<T>;
   for (Extent j = 0; j < y.cols; j += size) {
-    multiply_thin_columns<T, m>(z.rows, x.data, x.stride, z.data + j, z.stride, std::min(size, y.cols - j), y.data + j, y.stride);
+    multiply_thin_columns<T, m>(z.rows, x.data, x.stride, z.data + j, z.stride, std::min(size, y.cols - j), y.data + j,
+                                y.stride);
   }
   if (y.rows > m) multiply_thin<T>(x.rows_from(m, y.rows - m), z, y.rows_from(m, y.rows - m));
 }

@@ -11,8 +11,8 @@
 
 namespace greentrainer::eigen {
 
-/// Threads that wait for tasks. Tasks are handed out one by one to whoever is free, so they must not care where or in what order they run:
-/// what is computed may depend on the number of tasks, never on the number of threads.
+/// Threads that wait for tasks. Tasks are handed out one by one to whoever is free, so they must not care where or in
+/// what order they run: what is computed may depend on the number of tasks, never on the number of threads.
 class ThreadPool {
  public:
   /// `threads` in all, the caller's included; 0 means as many as the machine runs at once.
@@ -32,7 +32,8 @@ class ThreadPool {
 
   int size() const { return size_; }
 
-  /// Calls run(task, worker) for each task in [0, tasks), worker in [0, size()); returns when all are done. `run` must not throw, nor call this.
+  /// Calls run(task, worker) for each task in [0, tasks), worker in [0, size()); returns when all are done. `run` must
+  /// not throw, nor call this.
   template <class Run>
   void parallel_for(Extent tasks, Run&& run) {
     if (size_ == 1 || tasks <= 1) {
@@ -48,7 +49,8 @@ class ThreadPool {
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
     take_tasks(0);
-    for (int busy = busy_.load(std::memory_order_acquire); busy != 0; busy = busy_.load(std::memory_order_acquire)) busy_.wait(busy);
+    for (int busy = busy_.load(std::memory_order_acquire); busy != 0; busy = busy_.load(std::memory_order_acquire))
+      busy_.wait(busy);
   }
 
  private:

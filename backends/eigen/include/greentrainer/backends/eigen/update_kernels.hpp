@@ -8,8 +8,8 @@
 
 namespace greentrainer::eigen {
 
-/// Optimizer steps, and the sums over parameters that importance and clipping need. Steps and candidates share their arithmetic, so a candidate
-/// is to the bit what the step would make.
+/// Optimizer steps, and the sums over parameters that importance and clipping need. Steps and candidates share their
+/// arithmetic, so a candidate is to the bit what the step would make.
 template <class T>
 class UpdateKernels {
  public:
@@ -26,7 +26,8 @@ class UpdateKernels {
       store(parameter + i, update.parameter(load(parameter + i, count), m, v), count);
     });
   }
-  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment, const AdamWStep& step) {
+  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
+                       const AdamWStep& step) {
     const AdamW update(step);
     for_groups(n, [=](Extent i, Extent count) {
       const L g = load(gradient + i, count);
@@ -49,18 +50,23 @@ class UpdateKernels {
     const Sgd update(step);
     for_groups(n, [=](Extent i, Extent count) {
       const L p = load(parameter + i, count);
-      store(parameter + i, update.parameter(p, update.direction(p, load(gradient + i, count), step.first ? nullptr : velocity, i, count)), count);
+      store(parameter + i,
+            update.parameter(p,
+                             update.direction(p, load(gradient + i, count), step.first ? nullptr : velocity, i, count)),
+            count);
     });
   }
 
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
     const auto term = [](const L& g, const L& u, const L& b) { return std::array<L, 1>{g * (u - b)}; };
-    *result += workers_.sum_over_elements(
-        n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, gradient + first, updated + first, before + first)[0]; });
+    *result += workers_.sum_over_elements(n, [=](Extent first, Extent count) {
+      return sum_lanes<T, 1>(count, T(0), term, gradient + first, updated + first, before + first)[0];
+    });
   }
   void sum_of_squares(Extent n, const T* x, double* result) {
     const auto term = [](const L& a) { return std::array<L, 1>{a.square()}; };
-    *result += workers_.sum_over_elements(n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, x + first)[0]; });
+    *result += workers_.sum_over_elements(
+        n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, x + first)[0]; });
   }
 
  private:
@@ -82,7 +88,9 @@ class UpdateKernels {
 
     L first(const L& m, const L& g) const { return m * beta1 + g * beta1_rest; }
     L second(const L& v, const L& g) const { return v * beta2 + g * g * beta2_rest; }
-    L parameter(const L& p, const L& m, const L& v) const { return p * decay - m / (v.sqrt() / correction + epsilon) * step_size; }
+    L parameter(const L& p, const L& m, const L& v) const {
+      return p * decay - m / (v.sqrt() / correction + epsilon) * step_size;
+    }
   };
 
   /// torch.optim.SGD: v = momentum v + (g + wd p); p = p - lr v.
@@ -90,7 +98,9 @@ class UpdateKernels {
     T learning_rate, momentum, weight_decay;
 
     explicit Sgd(const SgdStep& s)
-        : learning_rate(static_cast<T>(s.learning_rate)), momentum(static_cast<T>(s.momentum)), weight_decay(static_cast<T>(s.weight_decay)) {}
+        : learning_rate(static_cast<T>(s.learning_rate)),
+          momentum(static_cast<T>(s.momentum)),
+          weight_decay(static_cast<T>(s.weight_decay)) {}
 
     L direction(const L& p, const L& g, const T* velocity, Extent i, Extent count) const {
       const L slope = g + p * weight_decay;

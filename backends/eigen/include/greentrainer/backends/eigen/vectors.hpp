@@ -66,7 +66,8 @@ inline void store_turned(const T* from, Extent step, T* to) {
   for (int i = 0; i < static_cast<int>(count); ++i) rows[i] = load_vector(from + i * step);
   transpose<T>(rows);
 #pragma GCC unroll 16
-  for (int p = 0; p < vector_size<T>; ++p) std::memcpy(to + p * width, &rows[p], static_cast<std::size_t>(count) * sizeof(T));
+  for (int p = 0; p < vector_size<T>; ++p)
+    std::memcpy(to + p * width, &rows[p], static_cast<std::size_t>(count) * sizeof(T));
 }
 
 }  // namespace greentrainer::eigen

@@ -20,14 +20,17 @@ inline constexpr std::size_t alignment = 64;
 inline void* allocate_aligned(Bytes bytes) {
   constexpr Bytes address_space = Bytes{1} << 47;  // sanitizers end the program when asked for more
   const bool possible = bytes >= 0 && bytes < address_space;
-  void* memory = !possible ? nullptr : ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{alignment}, std::nothrow);
+  void* memory =
+      !possible ? nullptr : ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{alignment}, std::nothrow);
   if (memory == nullptr)
-    throw BackendError("EigenBackend::allocate", text("memory: asked for ", bytes, " bytes, which the system does not have; use a smaller batch"));
+    throw BackendError("EigenBackend::allocate", text("memory: asked for ", bytes,
+                                                      " bytes, which the system does not have; use a smaller batch"));
   return memory;
 }
 inline void deallocate_aligned(void* memory) noexcept { ::operator delete (memory, std::align_val_t{alignment}); }
 
-/// Memory that kernels scribble on: grows to the largest request and stays, so that a step like the last one allocates nothing.
+/// Memory that kernels scribble on: grows to the largest request and stays, so that a step like the last one allocates
+/// nothing.
 class Scratch {
  public:
   Scratch() = default;
@@ -74,18 +77,21 @@ class Workers {
     pool_.parallel_for(tasks, run);
   }
 
-  /// Calls run(first, count, worker) for chunks of [0, n). Chunks follow from n and `cost` (elements an item, say) alone.
+  /// Calls run(first, count, worker) for chunks of [0, n). Chunks follow from n and `cost` (elements an item, say)
+  /// alone.
   template <class Run>
   void for_chunks(Extent n, Extent cost, Run&& run) {
     const Extent chunk = std::max<Extent>(1, elements_a_task / std::max<Extent>(1, cost));
-    pool_.parallel_for(ceil_div(n, chunk), [&](Extent task, int worker) { run(task * chunk, std::min(chunk, n - task * chunk), worker); });
+    pool_.parallel_for(ceil_div(n, chunk),
+                       [&](Extent task, int worker) { run(task * chunk, std::min(chunk, n - task * chunk), worker); });
   }
 
   /// Calls run(first, count) for chunks of n elements; `first` is a multiple of every vector's length.
   template <class Run>
   void for_elements(Extent n, Run&& run) {
-    pool_.parallel_for(ceil_div(n, elements_a_task),
-                       [&](Extent task, int) { run(task * elements_a_task, std::min(elements_a_task, n - task * elements_a_task)); });
+    pool_.parallel_for(ceil_div(n, elements_a_task), [&](Extent task, int) {
+      run(task * elements_a_task, std::min(elements_a_task, n - task * elements_a_task));
+    });
   }
 
   /// Sum of run(first, count), a double, over chunks of n elements, added up in order.
@@ -125,9 +131,11 @@ class Workers {
 
 /// Throws ShapeError unless `matrix` is (rows, cols).
 template <class T>
-void expect_shape(std::string_view kernel, std::string_view operand, const Matrix<T>& matrix, Extent rows, Extent cols) {
+void expect_shape(std::string_view kernel, std::string_view operand, const Matrix<T>& matrix, Extent rows,
+                  Extent cols) {
   if (matrix.rows == rows && matrix.cols == cols) return;
-  throw ShapeError(kernel, text(operand, ": expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
+  throw ShapeError(
+      kernel, text(operand, ": expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
 }
 
 }  // namespace greentrainer::eigen

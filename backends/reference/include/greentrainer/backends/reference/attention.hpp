@@ -61,7 +61,8 @@ inline Extent bucket_of(const AttentionShape& shape, const QueryOfHead& query, E
 
 /// The scaled and biased score of a query and the key at `position`.
 template <class T>
-T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, const T* q, const T* key, Matrix<const T> bias) {
+T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, const T* q, const T* key,
+        Matrix<const T> bias) {
   T s = dot(shape.head_dim, q, key) * T(shape.scale);
   if (shape.alibi) s += number_like(*q, alibi_slope(shape.heads, query.head)) * T(static_cast<double>(position));
   if (shape.relative.buckets > 0) s += bias.data[bucket_of(shape, query, position) * bias.stride + query.head];
@@ -69,8 +70,8 @@ T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, 
 }
 
 template <class T>
-void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
-                       Matrix<T> output, Matrix<T> stats) {
+void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys,
+                       Matrix<const T> values, Matrix<const T> bias, Matrix<T> output, Matrix<T> stats) {
   using std::exp, std::log;
   const Extent dim = shape.head_dim;
   for_queries(shape, [&](const QueryOfHead& query) {
@@ -108,9 +109,9 @@ void clear(const AttentionShape& shape, const SequenceView& sequences, Extent he
 }
 
 template <class T>
-void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values, Matrix<const T> bias,
-                    Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output, Matrix<T> grad_queries, Matrix<T> grad_keys,
-                    Matrix<T> grad_values, Matrix<T> grad_bias) {
+void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
+                    Matrix<const T> bias, Matrix<const T> output, Matrix<const T> stats, Matrix<const T> grad_output,
+                    Matrix<T> grad_queries, Matrix<T> grad_keys, Matrix<T> grad_values, Matrix<T> grad_bias) {
   using std::exp;
   const Extent dim = shape.head_dim;
   clear(shape, shape.queries, shape.heads, grad_queries);

@@ -8,8 +8,8 @@
 
 namespace greentrainer {
 
-/// A double that counts what is done to it: + - * / and elementary functions one each, comparisons and signs nothing. It carries the address of its
-/// counter, so there is no global one; a constant has none, and passes on its partner's.
+/// A double that counts what is done to it: + - * / and elementary functions one each, comparisons and signs nothing.
+/// It carries the address of its counter, so there is no global one; a constant has none, and passes on its partner's.
 class CountingScalar {
  public:
   CountingScalar() = default;
