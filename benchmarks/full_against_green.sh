@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Fine-tunes a model fully and within half of the FLOPs, on the same batches, and prints both side by side with their loss curves.
-#   bash benchmarks/full_against_green.sh MODEL TRAIN.jsonl VALIDATION.jsonl OUTPUT [option of finetune...]
-# The program is taken from BUILD_DIR (build/native; scripts/build.sh makes it). Needs Python 3, its standard library alone, for the curves.
+# Fine-tunes a model fully and within half of the FLOPs, on the same batches, and prints both side by side with their
+# loss curves.
+#   bash benchmarks/full_against_green.sh MODEL TRAIN.jsonl VALIDATION.jsonl OUTPUT [option of finetune...] The program
+# is taken from BUILD_DIR (build/native; scripts/build.sh makes it). Needs Python 3, its standard library alone, for the
+# curves.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${BUILD_DIR:-$root/build/native}

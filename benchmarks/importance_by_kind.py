@@ -33,7 +33,7 @@ def ranks(values):
         last = first
         while last + 1 < len(order) and values[order[last + 1]] == values[order[first]]:
             last += 1
-        for i in order[first:last + 1]:
+        for i in order[first : last + 1]:
             rank[i] = (first + last) / 2
         first = last + 1
     return rank
@@ -43,7 +43,7 @@ def spearman(a, b):
     x, y = ranks(a), ranks(b)
     mean = (len(a) - 1) / 2
     covariance = sum((p - mean) * (q - mean) for p, q in zip(x, y))
-    return covariance / (sum((p - mean)**2 for p in x) * sum((q - mean)**2 for q in y))**0.5
+    return covariance / (sum((p - mean) ** 2 for p in x) * sum((q - mean) ** 2 for q in y)) ** 0.5
 
 
 def main():
@@ -81,17 +81,23 @@ def main():
             for selection in selections:
                 positive = {name: max(0.0, value) for name, value in selection["importance"].items()}
                 share += sum(positive[n] for n in of_kind[kind]) / sum(positive.values()) / len(selections)
-                chosen += sum(n in set(selection["names"]) for n in of_kind[kind]) / len(of_kind[kind]) / len(selections)
+                chosen += (
+                    sum(n in set(selection["names"]) for n in of_kind[kind]) / len(of_kind[kind]) / len(selections)
+                )
             row += f" {share:.1%} | {chosen:.0%} |"
         print(row)
-    print("\nRank correlation (Spearman) of a tensor's importance with its number of weights, over seeds, and of the metric with itself between seeds:\n")
+    print(
+        "\nRank correlation (Spearman) of a tensor's importance with its number of weights, over seeds, and of the metric with itself between seeds:\n"
+    )
     print("| metric | with size | between seeds |\n| --- | ---: | ---: |")
     for method, selections in runs.items():
         names = list(sizes)
         values = [[selection["importance"][n] for n in names] for selection in selections]
         with_size = [spearman(v, [sizes[n] for n in names]) for v in values]
         between = [spearman(values[i], values[j]) for i in range(len(values)) for j in range(i)]
-        print(f"| {method} | {sum(with_size) / len(with_size):.3f} | {f'{sum(between) / len(between):.3f}' if between else ''} |")
+        print(
+            f"| {method} | {sum(with_size) / len(with_size):.3f} | {f'{sum(between) / len(between):.3f}' if between else ''} |"
+        )
 
 
 if __name__ == "__main__":

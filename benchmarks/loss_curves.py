@@ -23,9 +23,11 @@ def read_curve(folder, window):
                 steps.append(event)
     points = []
     for first in range(0, len(steps), window):
-        some = steps[first:first + window]
+        some = steps[first : first + window]
         labelled = sum(s["labelled_tokens"] for s in some)
-        points.append((some[-1]["step"], some[-1]["flops_spent"], sum(s["loss"] * s["labelled_tokens"] for s in some) / labelled))
+        points.append(
+            (some[-1]["step"], some[-1]["flops_spent"], sum(s["loss"] * s["labelled_tokens"] for s in some) / labelled)
+        )
     return points
 
 
@@ -41,14 +43,20 @@ def panel(curves, x_of, x_label, left):
         return f"{x:.1f},{12 + (HEIGHT - MARGIN - 12) * (high - point[2]) / (high - low):.1f}"
 
     base = HEIGHT - MARGIN
-    parts = [f'<path d="M{left + MARGIN},12 V{base} H{left + WIDTH - 12}" stroke="#999" fill="none"/>',
-             f'<text x="{left + (WIDTH + MARGIN) / 2}" y="{base + 34}" text-anchor="middle">{x_label}</text>']
+    parts = [
+        f'<path d="M{left + MARGIN},12 V{base} H{left + WIDTH - 12}" stroke="#999" fill="none"/>',
+        f'<text x="{left + (WIDTH + MARGIN) / 2}" y="{base + 34}" text-anchor="middle">{x_label}</text>',
+    ]
     for i in range(5):
         value, y = low + (high - low) * i / 4, base - (base - 12) * i / 4
         parts.append(f'<text x="{left + MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        parts.append(f'<text x="{left + MARGIN + (WIDTH - MARGIN - 12) * i / 4:.1f}" y="{base + 16}" text-anchor="middle">{x_max * i / 4:.3g}</text>')
+        parts.append(
+            f'<text x="{left + MARGIN + (WIDTH - MARGIN - 12) * i / 4:.1f}" y="{base + 16}" text-anchor="middle">{x_max * i / 4:.3g}</text>'
+        )
     for (name, points), colour in zip(curves.items(), COLOURS):
-        parts.append(f'<polyline points="{" ".join(place(p) for p in points)}" stroke="{colour}" stroke-width="2" fill="none"><title>{name}</title></polyline>')
+        parts.append(
+            f'<polyline points="{" ".join(place(p) for p in points)}" stroke="{colour}" stroke-width="2" fill="none"><title>{name}</title></polyline>'
+        )
     return parts
 
 
@@ -66,11 +74,16 @@ def main():
     for row in zip(*curves.values()):
         print(f"| {row[0][0]} | " + " | ".join(f"{point[2]:.4f}" for point in row) + " |")
 
-    parts = panel(curves, lambda p: p[0], "steps", 0) + panel(curves, lambda p: p[1] / 1e12, "TFLOPs of training", WIDTH)
+    parts = panel(curves, lambda p: p[0], "steps", 0) + panel(
+        curves, lambda p: p[1] / 1e12, "TFLOPs of training", WIDTH
+    )
     for i, (name, colour) in enumerate(zip(curves, COLOURS)):
         parts.append(f'<text x="{2 * WIDTH - 12}" y="{26 + 18 * i}" text-anchor="end" fill="{colour}">{name}</text>')
-    args.out.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">'
-                        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n', encoding="utf-8")
+    args.out.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n',
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ def main():
     parser.add_argument("reports", nargs="+")
     parser.add_argument("--ratio", nargs=2, type=float, default=(0.0, 1.0), metavar=("LEAST", "MOST"))
     args = parser.parse_args()
-    print("| experiment | method | seed | tensors | blocks | lowest block | loss | score |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "| experiment | method | seed | tensors | blocks | lowest block | loss | score |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    )
     for path in args.reports:
         with open(path, encoding="utf-8") as file:
             report = json.load(file)
@@ -29,8 +31,10 @@ def main():
             score = cell["evaluate"]
             for key in report["score"].split("."):
                 score = score[key]
-            print(f"| {report['name']} | {cell['method']} | {cell['seed']} | {len(names)} | {len(blocks)} | {min(blocks, default='')} "
-                  f"| {cell['evaluate']['loss']:.3f} | {score:.3f} |")
+            print(
+                f"| {report['name']} | {cell['method']} | {cell['seed']} | {len(names)} | {len(blocks)} | {min(blocks, default='')} "
+                f"| {cell['evaluate']['loss']:.3f} | {score:.3f} |"
+            )
 
 
 if __name__ == "__main__":

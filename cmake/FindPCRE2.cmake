@@ -1,4 +1,5 @@
-# PCRE2 without its own CMake package (Debian ships none). Defines PCRE2::8BIT, as PCRE2's own package does, PCRE2_FOUND and PCRE2_VERSION.
+# PCRE2 without its own CMake package (Debian ships none). Defines PCRE2::8BIT, as PCRE2's own package does, PCRE2_FOUND
+# and PCRE2_VERSION.
 if(TARGET PCRE2::8BIT)
   set(PCRE2_FOUND TRUE)
   return()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing (Debian 12), builds the program, fine-tunes the embedded model on the embedded data twice, fully and within half of the
-# FLOPs, and prints both side by side.
-# BUILD_DIR: where to build (build/quickstart); JOBS: how many cores to build with (all).
+# Installs what is missing (Debian 12), builds the program, fine-tunes the embedded model on the embedded data twice,
+# fully and within half of the FLOPs, and prints both side by side. BUILD_DIR: where to build (build/quickstart); JOBS:
+# how many cores to build with (all).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${BUILD_DIR:-$root/build/quickstart}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# build.sh BUILD_DIR [cmake option...] [-- target...]: configures and builds with Ninja, with ccache where there is one, on JOBS cores.
+# build.sh BUILD_DIR [cmake option...] [-- target...]: configures and builds with Ninja, with ccache where there is one,
+# on JOBS cores.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$1

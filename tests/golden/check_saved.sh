@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves by hand, for every tiny model of models/, that transformers takes what the program saved, and that peft takes its adapters:
+# Proves by hand, for every tiny model of models/, that transformers takes what the program saved, and that peft takes
+# its adapters:
 #   bash check_saved.sh GREENTRAINER [PYTHON]        # PYTHON has torch, transformers and peft (python3)
 # Fails at the first model that does not pass.
 set -euo pipefail

@@ -29,8 +29,14 @@ def load(model_folder, adapter):
         model = PeftModel.from_pretrained(auto.from_pretrained(model_folder, dtype=torch.float32), adapter).eval()
     saved = load_file(adapter / "adapter_model.safetensors")
     state = {name.replace(".default.", "."): value for name, value in model.state_dict().items()}
-    unknown = [name for name in saved if name != "prompt_embeddings" and not torch.equal(state.get(name, torch.empty(0)), saved[name])]
-    if "prompt_embeddings" in saved and not torch.equal(model.prompt_encoder["default"].embedding.weight, saved["prompt_embeddings"]):
+    unknown = [
+        name
+        for name in saved
+        if name != "prompt_embeddings" and not torch.equal(state.get(name, torch.empty(0)), saved[name])
+    ]
+    if "prompt_embeddings" in saved and not torch.equal(
+        model.prompt_encoder["default"].embedding.weight, saved["prompt_embeddings"]
+    ):
         unknown.append("prompt_embeddings")
     print(f"{adapter}: {len(saved)} tensors, {unknown or 'every one in its place'}")
     return model, seq2seq, bool(unknown)

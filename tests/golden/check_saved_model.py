@@ -18,7 +18,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 def load(folder):
     # Without ignore_mismatched_sizes a wrong shape raises before it can be listed.
     auto = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(folder).is_encoder_decoder else AutoModelForCausalLM
-    model, loading = auto.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, loading = auto.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
     bad = {kind: sorted(map(str, keys)) for kind, keys in loading.items() if keys}
     print(f"{folder}: {sum(p.numel() for p in model.parameters())} parameters, {bad or 'every key accounted for'}")
     return model.eval(), bool(bad)

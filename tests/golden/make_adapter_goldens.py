@@ -52,7 +52,9 @@ def randomise(model, generator):
         if not parameter.requires_grad:
             continue
         size = 0.1 if "lora" in name else 1.0
-        parameter.data.copy_((size * torch.randn(parameter.shape, generator=generator, dtype=FLOAT32)).to(parameter.dtype))
+        parameter.data.copy_(
+            (size * torch.randn(parameter.shape, generator=generator, dtype=FLOAT32)).to(parameter.dtype)
+        )
 
 
 def forward(model, batch):
@@ -61,7 +63,9 @@ def forward(model, batch):
     for i, labels in enumerate(batch["labels"]):
         if "source_ids" in batch:
             source = torch.tensor([batch["source_ids"][i]])
-            out = model(input_ids=source, attention_mask=torch.ones_like(source), labels=torch.tensor([labels])).logits[0]
+            out = model(input_ids=source, attention_mask=torch.ones_like(source), labels=torch.tensor([labels])).logits[
+                0
+            ]
             predicted, expected = out, torch.tensor(labels)
         else:
             ids = torch.tensor([batch["input_ids"][i]])
@@ -114,7 +118,11 @@ def make_two_layers(models, out):
 def make(folder, config_of, out):
     name = folder.name
     generator = torch.Generator().manual_seed(zlib.crc32(str(out.name).encode()))
-    batch = {key: value for key, value in json.loads((folder / "golden.json").read_text()).items() if key in ("input_ids", "source_ids", "labels")}
+    batch = {
+        key: value
+        for key, value in json.loads((folder / "golden.json").read_text()).items()
+        if key in ("input_ids", "source_ids", "labels")
+    }
 
     with double_precision():
         base = load_double(folder)
@@ -139,10 +147,20 @@ def make(folder, config_of, out):
     saved = load_file(out / "adapter_model.safetensors")
     assert saved.keys() == named_tensors(model).keys(), saved.keys() ^ named_tensors(model).keys()
 
-    save_file({key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, out / "golden.safetensors")
-    golden = {"model": name, **batch, "loss": loss.item(), "labelled_tokens": count, "optimizers": {"adamw10": {"steps": STEPS, **ADAMW, "losses": losses}}}
+    save_file(
+        {key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, out / "golden.safetensors"
+    )
+    golden = {
+        "model": name,
+        **batch,
+        "loss": loss.item(),
+        "labelled_tokens": count,
+        "optimizers": {"adamw10": {"steps": STEPS, **ADAMW, "losses": losses}},
+    }
     (out / "golden.json").write_text(json.dumps(golden) + "\n")
-    print(f"{out.name}: loss {loss.item():.17g}, {count} labels, smallest gradient norm {min(sizes.values()):.3g}, adamw10 to {losses[-1]:.6f}")
+    print(
+        f"{out.name}: loss {loss.item():.17g}, {count} labels, smallest gradient norm {min(sizes.values()):.3g}, adamw10 to {losses[-1]:.6f}"
+    )
 
 
 def main():

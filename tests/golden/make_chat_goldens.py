@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Conversations as transformers' apply_chat_template writes them, one JSON object a line: {"template", "messages", "text", "ids"}.
 
-    python3 make_chat_goldens.py tokenizers/byte-bpe --out tokenizers/chatml.jsonl
-    python3 make_chat_goldens.py SMOLLM2 --own --out smollm2.jsonl      # with the folder's own template, for a comparison by hand
+python3 make_chat_goldens.py tokenizers/byte-bpe --out tokenizers/chatml.jsonl
+python3 make_chat_goldens.py SMOLLM2 --own --out smollm2.jsonl      # with the folder's own template, for a comparison by hand
 """
 
 import argparse
@@ -13,28 +13,41 @@ from transformers import AutoTokenizer
 
 PLAIN = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 # The form of SmolLM2's.
 WITH_DEFAULT = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nAnswer in one sentence.<|im_end|>\n' }}{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 # Over several lines, with other quotes.
 SPREAD = (
     "{% if not add_generation_prompt is defined %}\n{% set add_generation_prompt = false %}\n{% endif %}\n"
     "{% for message in messages %}\n  {% if loop.first and messages[0][\"role\"] != \"system\" %}{{ \"<|im_start|>system\\nBe kind.<|im_end|>\\n\" }}"
-    "{% endif %}\n{{ \"<|im_start|>\" + message.role + \"\\n\" + message.content + \"<|im_end|>\\n\" }}{% endfor %}\n")
+    "{% endif %}\n{{ \"<|im_start|>\" + message.role + \"\\n\" + message.content + \"<|im_end|>\\n\" }}{% endfor %}\n"
+)
 TEMPLATES = [PLAIN, WITH_DEFAULT, SPREAD]
 
 SAYS = lambda *turns: [{"role": role, "content": content} for role, content in turns]
 CONVERSATIONS = [
     SAYS(("user", "Hi"), ("assistant", "Hello, how can I help?")),
     SAYS(("system", "Be brief."), ("user", "Summarize: the cat sat on the mat."), ("assistant", "A cat sat.")),
-    SAYS(("user", "  two spaces first\n\nand a blank line\n"), ("assistant", "Yes.\n"), ("user", "\n12 and 34"), ("assistant", "46")),
+    SAYS(
+        ("user", "  two spaces first\n\nand a blank line\n"),
+        ("assistant", "Yes.\n"),
+        ("user", "\n12 and 34"),
+        ("assistant", "46"),
+    ),
     SAYS(("assistant", "I begin."), ("user", "")),
     SAYS(("system", ""), ("user", "caf\u00e9 \u4f60\u597d \U0001f600"), ("assistant", "")),
-    SAYS(("user", "What is <|endoftext|>?"), ("assistant", "A token."), ("user", "<|im_start|>x<|im_end|>"), ("assistant", "Text.")),
+    SAYS(
+        ("user", "What is <|endoftext|>?"),
+        ("assistant", "A token."),
+        ("user", "<|im_start|>x<|im_end|>"),
+        ("assistant", "Text."),
+    ),
     SAYS(("user", "one"), ("user", "two"), ("system", "three"), ("assistant", "four")),
 ]
 
@@ -51,7 +64,12 @@ def main():
             for messages in CONVERSATIONS:
                 text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
                 ids = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=True, return_dict=False)
-                out.write(json.dumps({"template": template, "messages": messages, "text": text, "ids": ids}, separators=(",", ":")) + "\n")
+                out.write(
+                    json.dumps(
+                        {"template": template, "messages": messages, "text": text, "ids": ids}, separators=(",", ":")
+                    )
+                    + "\n"
+                )
 
 
 if __name__ == "__main__":

@@ -25,10 +25,34 @@ from torchmetrics.functional.text.squad import _normalize_text
 
 KINDS = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 SAMPLE = 200
-AWKWARD = ["", " ", "\n", "\n\n", "the", "The.", "a", "A1 b2", "!!!", "caf\u00e9 na\u00efve", "\u212aelvin \u212a", "\u0130stanbul D\u0130YARBAKIR", "x\ny\nz", "a b\nc d\n\ne f\n",
-           "\u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3 \u039f\u0394\u039f\u03a3 \u03a3", "the-a an\u2013the th\u00e9 \u00e9the", "don't o'clock U.S.A. 3,000.50", "tab\tnew\u00a0line\u2028\x1cend", "\u0410 the \u0410the",
-           "running runs ran easily fairly conditionally nationally", "news innings dying skies proceed exceed", "yyyy syzygy enjoying spied died flies dies",
-           "a a a b b c", "c b a a b", "the the the cat", "\U0001d400 \u216b \u24b6\u24b7 \u01c5 \u1e9e"]
+AWKWARD = [
+    "",
+    " ",
+    "\n",
+    "\n\n",
+    "the",
+    "The.",
+    "a",
+    "A1 b2",
+    "!!!",
+    "caf\u00e9 na\u00efve",
+    "\u212aelvin \u212a",
+    "\u0130stanbul D\u0130YARBAKIR",
+    "x\ny\nz",
+    "a b\nc d\n\ne f\n",
+    "\u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3 \u039f\u0394\u039f\u03a3 \u03a3",
+    "the-a an\u2013the th\u00e9 \u00e9the",
+    "don't o'clock U.S.A. 3,000.50",
+    "tab\tnew\u00a0line\u2028\x1cend",
+    "\u0410 the \u0410the",
+    "running runs ran easily fairly conditionally nationally",
+    "news innings dying skies proceed exceed",
+    "yyyy syzygy enjoying spied died flies dies",
+    "a a a b b c",
+    "c b a a b",
+    "the the the cat",
+    "\U0001d400 \u216b \u24b6\u24b7 \u01c5 \u1e9e",
+]
 # Every rule of the stemmer, and words that only look as if a rule applied.
 STEMS = """caresses ponies ties cats caress dies flies feed agreed plastered bled motoring sing died spied conflated troubled sized hopping tanned falling hissing fizzed
 failing filing happy sky enjoy spy say relational conditional rational valenci hesitanci digitizer conformabli radicalli differentli vileli analogousli vietnamization
@@ -65,7 +89,16 @@ def altered(text, rng):
 
 
 def read_jsonl(paths):
-    return [json.loads(line) for path in paths for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()] if paths else []
+    return (
+        [
+            json.loads(line)
+            for path in paths
+            for line in Path(path).read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
+        if paths
+        else []
+    )
 
 
 def awkward_pairs():
@@ -90,7 +123,7 @@ def squad_pairs(args, rng):
     for row in read_jsonl(args.scitldr):
         words = row["title"].split()
         yield [row["title"]], altered(row["title"], rng)
-        yield [" ".join(words[i:i + 3]) for i in range(3)], " ".join(rng.sample(words, min(3, len(words))))
+        yield [" ".join(words[i : i + 3]) for i in range(3)], " ".join(rng.sample(words, min(3, len(words))))
     questions = [row for path in args.webquestions or [] for row in json.loads(Path(path).read_text(encoding="utf-8"))]
     for row in questions:
         yield row["answers"], altered(rng.choice(row["answers"]), rng)
@@ -101,7 +134,9 @@ def squad_pairs(args, rng):
                 for question in paragraph["qas"]:
                     answer = question["answers"][0]
                     start, end = answer["answer_start"], answer["answer_start"] + len(answer["text"])
-                    yield [answer["text"]], paragraph["context"][max(0, start - rng.randint(0, 20)):end + rng.randint(0, 20)]
+                    yield [answer["text"]], paragraph["context"][
+                        max(0, start - rng.randint(0, 20)) : end + rng.randint(0, 20)
+                    ]
 
 
 def squad_scores(reference, prediction):
@@ -146,13 +181,27 @@ def main():
     for references, prediction in chosen_pairs(rouge_pairs(args, rng), full, rng):
         stem = rng.random() < 0.7
         scores = scorers[stem].score_multi(references, prediction)
-        rows.append({"references": references, "prediction": prediction, "stem": stem, **{kind: [float(x) for x in scores[kind]] for kind in KINDS}})
+        rows.append(
+            {
+                "references": references,
+                "prediction": prediction,
+                "stem": stem,
+                **{kind: [float(x) for x in scores[kind]] for kind in KINDS},
+            }
+        )
     write(folder / "rouge.jsonl", rows)
 
     rows = []
     for references, prediction in chosen_pairs(squad_pairs(args, rng), full, rng):
         scores = [squad_scores(reference, prediction) for reference in references]
-        rows.append({"references": references, "prediction": prediction, "exact_match": max(s[0] for s in scores), "f1": max(s[1] for s in scores)})
+        rows.append(
+            {
+                "references": references,
+                "prediction": prediction,
+                "exact_match": max(s[0] for s in scores),
+                "f1": max(s[1] for s in scores),
+            }
+        )
     write(folder / "squad.jsonl", rows)
 
     words = set()
@@ -162,15 +211,29 @@ def main():
     found = sorted(words)
     if full:  # and words that no text has: all endings behind stems of other measure
         endings = sorted({word[-n:] for word in STEMS for n in range(1, 9)})
-        found += sorted({start + end for start in ["", "y", "tr", "oak", "trouble", "priv", "oaten", "sky", "2k"] for end in endings} - words)
+        found += sorted(
+            {
+                start + end
+                for start in ["", "y", "tr", "oak", "trouble", "priv", "oaten", "sky", "2k"]
+                for end in endings
+            }
+            - words
+        )
     stemmer = PorterStemmer()
-    (folder / "stems.txt").write_text("".join(f"{w} {stemmer.stem(w)}\n" for w in dict.fromkeys(STEMS + sampled(found, full, rng))), encoding="ascii")
+    (folder / "stems.txt").write_text(
+        "".join(f"{w} {stemmer.stem(w)}\n" for w in dict.fromkeys(STEMS + sampled(found, full, rng))), encoding="ascii"
+    )
 
-    texts = AWKWARD + ["\u0391\u03a3 \u0391\u03a3. \u0391\u03a3.\u0391 \u03a3 \u03a3\u03a3\u03a3 \u0391\u03a3\u0301 A\u03a3a a\u03a3 1\u03a3 \u0391'\u03a3 \u0391\u00ad\u03a3"]
+    texts = AWKWARD + [
+        "\u0391\u03a3 \u0391\u03a3. \u0391\u03a3.\u0391 \u03a3 \u03a3\u03a3\u03a3 \u0391\u03a3\u0301 A\u03a3a a\u03a3 1\u03a3 \u0391'\u03a3 \u0391\u00ad\u03a3"
+    ]
     if full:
         texts += ["".join(map(chr, range(c, c + 64))) for c in range(0, 0x20000, 64) if not 0xD800 <= c < 0xE000]
     else:
-        texts += ["".join(chr(c) for c in range(0xC0, 0x250)), "".join(chr(c) for c in range(0x370, 0x530) if c != 0x3A3)]
+        texts += [
+            "".join(chr(c) for c in range(0xC0, 0x250)),
+            "".join(chr(c) for c in range(0x370, 0x530) if c != 0x3A3),
+        ]
     write(folder / "lower.jsonl", [{"text": text, "lower": text.lower()} for text in texts])
 
 

@@ -16,8 +16,19 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BloomConfig, BloomForCausalLM, LlamaConfig, LlamaForCausalLM,
-                          OPTConfig, OPTForCausalLM, T5Config, T5ForConditionalGeneration)
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
 from transformers.models.t5.modeling_t5 import T5Attention
 
@@ -57,7 +68,11 @@ def double_precision():
 def load_double(folder):
     """To be called under double_precision(), so that RoPE's table is made in float64 too."""
     torch.float32 = torch.float = FLOAT32  # the safetensors reader looks its types up
-    auto = AutoModelForSeq2SeqLM if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder") else AutoModelForCausalLM
+    auto = (
+        AutoModelForSeq2SeqLM
+        if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder")
+        else AutoModelForCausalLM
+    )
     loaded, loading = auto.from_pretrained(folder, dtype=FLOAT64, attn_implementation="eager", output_loading_info=True)
     torch.float32 = torch.float = FLOAT64
     assert not any(loading.values()), loading
@@ -69,28 +84,75 @@ def load_double(folder):
 
 
 def opt(**changes):
-    options = dict(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, ffn_dim=64, num_attention_heads=4, max_position_embeddings=64,
-                   word_embed_proj_dim=32, do_layer_norm_before=True, dropout=0.0, attention_dropout=0.0, layerdrop=0.0,
-                   activation_function="relu", pad_token_id=1, bos_token_id=2, eos_token_id=2)
+    options = dict(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        num_hidden_layers=2,
+        ffn_dim=64,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        word_embed_proj_dim=32,
+        do_layer_norm_before=True,
+        dropout=0.0,
+        attention_dropout=0.0,
+        layerdrop=0.0,
+        activation_function="relu",
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=2,
+    )
     return OPTForCausalLM(OPTConfig(**options | changes))
 
 
 def llama(**changes):
-    options = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-                   num_key_value_heads=4, max_position_embeddings=64, rms_norm_eps=1e-5, attention_dropout=0.0, tie_word_embeddings=False,
-                   bos_token_id=1, eos_token_id=2, pad_token_id=None)
+    options = dict(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=64,
+        rms_norm_eps=1e-5,
+        attention_dropout=0.0,
+        tie_word_embeddings=False,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=None,
+    )
     return LlamaForCausalLM(LlamaConfig(**options | changes))
 
 
 def bloom(**changes):
-    options = dict(vocab_size=VOCAB, hidden_size=24, n_layer=2, n_head=3, hidden_dropout=0.0, attention_dropout=0.0, bos_token_id=1, eos_token_id=2,
-                   pad_token_id=None)
+    options = dict(
+        vocab_size=VOCAB,
+        hidden_size=24,
+        n_layer=2,
+        n_head=3,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=None,
+    )
     return BloomForCausalLM(BloomConfig(**options | changes))
 
 
 def t5(**changes):
-    options = dict(vocab_size=VOCAB, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=3, relative_attention_num_buckets=8,
-                   relative_attention_max_distance=20, dropout_rate=0.0, feed_forward_proj="relu", decoder_start_token_id=0)
+    options = dict(
+        vocab_size=VOCAB,
+        d_model=16,
+        d_kv=6,
+        d_ff=24,
+        num_layers=2,
+        num_decoder_layers=3,
+        num_heads=3,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=20,
+        dropout_rate=0.0,
+        feed_forward_proj="relu",
+        decoder_start_token_id=0,
+    )
     model = T5ForConditionalGeneration(T5Config(**options | changes))
     if not model.config.scale_decoder_outputs:  # how transformers 5 remembers tie_word_embeddings=False
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
@@ -103,10 +165,14 @@ MODELS = {
     "llama-gqa-tied": lambda: llama(num_key_value_heads=2, tie_word_embeddings=True),
     "llama-mha-untied": lambda: llama(),
     "bloom": lambda: bloom(),
-    "bloom-post": lambda: bloom(hidden_size=16, n_head=2, apply_residual_connection_post_layernorm=True, tie_word_embeddings=False),
+    "bloom-post": lambda: bloom(
+        hidden_size=16, n_head=2, apply_residual_connection_post_layernorm=True, tie_word_embeddings=False
+    ),
     "t5-tied-relu": lambda: t5(),
     "t5-untied-gated": lambda: t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
-    "t5-tied-gated": lambda: t5(feed_forward_proj="gated-gelu", d_kv=8, num_heads=2, num_decoder_layers=1, num_layers=1),
+    "t5-tied-gated": lambda: t5(
+        feed_forward_proj="gated-gelu", d_kv=8, num_heads=2, num_decoder_layers=1, num_layers=1
+    ),
 }
 
 
@@ -127,15 +193,22 @@ def randomise(model, generator):
 
 def make_batch(model, generator):
     """Lists of token ids and labels, and for encoder-decoders of source ids; their labels are the target."""
+
     # None of the special ids: torch gives the padding token's embedding no gradient.
     def draw(lengths):
         return [torch.randint(3, VOCAB, (length,), generator=generator).tolist() for length in lengths]
 
     if model.config.is_encoder_decoder:
-        batch = {"source_ids": draw(SOURCE_LENGTHS), "labels": [ids[:-1] + [model.config.eos_token_id] for ids in draw(BATCH_LENGTHS)]}
+        batch = {
+            "source_ids": draw(SOURCE_LENGTHS),
+            "labels": [ids[:-1] + [model.config.eos_token_id] for ids in draw(BATCH_LENGTHS)],
+        }
     else:
         ids = draw(BATCH_LENGTHS)
-        batch = {"input_ids": ids, "labels": [[-100] * prompt + row[prompt:] for row, prompt in zip(ids, PROMPT_LENGTHS)]}
+        batch = {
+            "input_ids": ids,
+            "labels": [[-100] * prompt + row[prompt:] for row, prompt in zip(ids, PROMPT_LENGTHS)],
+        }
     batch["labels"][1][8] = -100  # and a hole in the middle of one
     return batch
 
@@ -152,13 +225,16 @@ def forward(model, batch):
             scores = model(input_ids=torch.tensor([batch["input_ids"][i]])).logits[0]
             predictions, targets = scores[:-1], wanted[1:]
         logits.append(scores)
-        total = total + torch.nn.functional.cross_entropy(predictions, torch.tensor(targets), ignore_index=-100, reduction="sum")
+        total = total + torch.nn.functional.cross_entropy(
+            predictions, torch.tensor(targets), ignore_index=-100, reduction="sum"
+        )
         count += sum(label != -100 for label in targets)
     return total / count, count, logits
 
 
 def check_against_padded(model, batch, loss):
     """transformers' own loss of the padded batch is the same number."""
+
     def padded(rows, filler):
         width = max(map(len, rows))
         return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
@@ -204,7 +280,9 @@ def make(name, folder):
         batch = make_batch(model, generator)
         with NoFloat32():
             tensors = compute(name, folder, model, batch)
-    save_file({key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, folder / "golden.safetensors")
+    save_file(
+        {key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, folder / "golden.safetensors"
+    )
 
 
 def compute(name, folder, model, batch):
@@ -224,24 +302,40 @@ def compute(name, folder, model, batch):
         **batch,
         "loss": loss.item(),
         "labelled_tokens": count,
-        "optimizers": {"sgd10": {"steps": STEPS, "type": "SGD", **SGD, "losses": losses["sgd10"]},
-                       "adamw10": {"steps": STEPS, "type": "AdamW", **ADAMW, "losses": losses["adamw10"]}},
+        "optimizers": {
+            "sgd10": {"steps": STEPS, "type": "SGD", **SGD, "losses": losses["sgd10"]},
+            "adamw10": {"steps": STEPS, "type": "AdamW", **ADAMW, "losses": losses["adamw10"]},
+        },
     }
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
-    sizes = {key.removeprefix("grad."): value.norm().item() for key, value in tensors.items() if key.startswith("grad.")}
+    sizes = {
+        key.removeprefix("grad."): value.norm().item() for key, value in tensors.items() if key.startswith("grad.")
+    }
     small = {key: size for key, size in sizes.items() if size < 1e-3}
-    print(f"{name}: loss {loss.item():.17g}, {count} labels, smallest gradient norms {small}, "
-          f"sgd10 to {losses['sgd10'][-1]:.6f}, adamw10 to {losses['adamw10'][-1]:.6f}")
+    print(
+        f"{name}: loss {loss.item():.17g}, {count} labels, smallest gradient norms {small}, "
+        f"sgd10 to {losses['sgd10'][-1]:.6f}, adamw10 to {losses['adamw10'][-1]:.6f}"
+    )
     return tensors
 
 
 def make_position_biases(out):
     """ALiBi's slopes for numbers of heads, and T5's buckets for distances from -400 to 400 (key ahead of the query: positive)."""
     distances = torch.arange(-400, 401)
-    buckets = [{"buckets": buckets, "max_distance": farthest, "bidirectional": both,
-                "of_distance": T5Attention._relative_position_bucket(distances, both, buckets, farthest).tolist()}
-               for buckets, farthest in ((32, 128), (8, 20), (20, 300)) for both in (True, False)]
-    slopes = {heads: [float(f"{slope:.9g}") for slope in _get_alibi_slopes(heads, "cpu").tolist()] for heads in (1, 2, 3, 4, 12, 16, 32, 112)}
+    buckets = [
+        {
+            "buckets": buckets,
+            "max_distance": farthest,
+            "bidirectional": both,
+            "of_distance": T5Attention._relative_position_bucket(distances, both, buckets, farthest).tolist(),
+        }
+        for buckets, farthest in ((32, 128), (8, 20), (20, 300))
+        for both in (True, False)
+    ]
+    slopes = {
+        heads: [float(f"{slope:.9g}") for slope in _get_alibi_slopes(heads, "cpu").tolist()]
+        for heads in (1, 2, 3, 4, 12, 16, 32, 112)
+    }
     out.write_text(json.dumps({"alibi_slopes": slopes, "relative_buckets": buckets}) + "\n")
 
 
