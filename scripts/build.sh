@@ -17,6 +17,7 @@ if command -v ccache >/dev/null; then
   # What -march=native made on another machine is not for this one.
   CCACHE_NAMESPACE=$(grep -m1 '^flags' /proc/cpuinfo 2>/dev/null | cksum | tr -d ' ')
   export CCACHE_NAMESPACE
+  export CCACHE_BASEDIR=$root  # objects of one clone serve another
 fi
 cmake -S "$root" -B "$build" -G Ninja "${options[@]}"
 cmake --build "$build" --parallel "${JOBS:-$(nproc)}" ${1:+--target "$@"}

@@ -6,14 +6,13 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/io/json.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 namespace {
 
-Json golden() {
-  return read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models/position_biases.json");
-}
+Json golden() { return read_json_file(testing::source_folder() / "tests/golden/models/position_biases.json"); }
 
 }  // namespace
 

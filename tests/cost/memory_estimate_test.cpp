@@ -10,6 +10,7 @@
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/train/trainer.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -41,8 +42,7 @@ Bytes beside(const std::vector<Example>& batch, std::size_t tensors = 0) {
 
 template <class Check>
 void with_model(const std::string& name, Check check) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
-                                              name / "config.json");
+  const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models" / name / "config.json");
   KnownArchitectures::read(config, [&](const auto& architecture) {
     Counting backend(2);
     Model<Counting> model(backend, architecture.template graph<Counting>(), facts_of(architecture));

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/models/architectures.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
@@ -56,7 +57,7 @@ TEST_CASE("BLOOMZ's and FLAN-T5's rows of the paper's table, from their configur
                             {"flan-t5-xl", 558, 2904.921473, 3022.491484, 2787.473621}};
   for (const Published& row : rows) {
     CAPTURE(row.name);
-    const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/configs" / row.name;
+    const auto folder = testing::source_folder() / "tests/golden/configs" / row.name;
     const PaperCost cost = KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"),
                                                     [](const auto& architecture) -> PaperCost {
                                                       if constexpr (requires { architecture.paper_cost(4, 512, 64); })

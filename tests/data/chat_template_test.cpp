@@ -13,6 +13,7 @@
 
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -20,7 +21,7 @@ using namespace greentrainer::testing;
 
 namespace {
 
-const std::filesystem::path tokenizers = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers";
+const std::filesystem::path tokenizers = testing::source_folder() / "tests/golden/tokenizers";
 
 }  // namespace
 
@@ -54,30 +55,29 @@ TEST_CASE("templates that do anything else are not taken for ChatML") {
       "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}";
   const std::string plain = "{% for message in messages %}" + message + "{% endfor %}";
   REQUIRE(parse_chatml(plain).has_value());
-  const std::vector<std::string> others =
-      {
-          std::string(),
-          "{{ bos_token }}" + plain,                                       // something in front
-          plain + "x",                                                     // something behind
-          "{% for message in messages %} " + message + "{% endfor %}",     // a space before each message
-          "{% for message in messages %}" + message + "\n{% endfor %}",    // a line break behind each
-          "{%- for message in messages -%}" + message + "{%- endfor -%}",  // white space control
-          "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + "
-          "'<|im_end|>' + '\\n'}}{% endfor %}",
-          "{% for message in messages %}{{'<|start|>' + message['role'] + '\\n' + message['content'] + '<|end|>' + "
-          "'\\n'}}{% endfor %}",
-          "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
-          "'<|im_start|>system\\nIt\\'s me<|im_end|>\\n' "
-          "}}{% endif %}" +
-              message + "{% endfor %}",  // an escape
-          "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
-          "'<|im_start|>system\\n' + date }}{% endif %}" +
-              message + "{% endfor %}",
-          "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
-          "'<|im_start|>system\\n",  // cut off
-          std::string("{{'"),
-          std::string("{"),
-      };
+  const std::vector<std::string> others = {
+      std::string(),
+      "{{ bos_token }}" + plain,                                       // something in front
+      plain + "x",                                                     // something behind
+      "{% for message in messages %} " + message + "{% endfor %}",     // a space before each message
+      "{% for message in messages %}" + message + "\n{% endfor %}",    // a line break behind each
+      "{%- for message in messages -%}" + message + "{%- endfor -%}",  // white space control
+      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + "
+      "'<|im_end|>' + '\\n'}}{% endfor %}",
+      "{% for message in messages %}{{'<|start|>' + message['role'] + '\\n' + message['content'] + '<|end|>' + "
+      "'\\n'}}{% endfor %}",
+      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+      "'<|im_start|>system\\nIt\\'s me<|im_end|>\\n' "
+      "}}{% endif %}" +
+          message + "{% endfor %}",  // an escape
+      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+      "'<|im_start|>system\\n' + date }}{% endif %}" +
+          message + "{% endfor %}",
+      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+      "'<|im_start|>system\\n",  // cut off
+      std::string("{{'"),
+      std::string("{"),
+  };
   for (const auto& other : others) {
     CAPTURE(other);
     CHECK_FALSE(parse_chatml(other).has_value());

@@ -9,12 +9,13 @@
 #include "greentrainer/data/batch_sampler.hpp"
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 namespace {
 
-const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
+const std::filesystem::path root = testing::source_folder();
 
 Dataset load(const std::string& contents, const Tokenizer* tokenizer, DataOptions options = {}) {
   const auto path = std::filesystem::temp_directory_path() /

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -12,7 +13,7 @@ using greentrainer::testing::TemporaryFolder;
 
 namespace {
 
-const auto tokenizer = load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+const auto tokenizer = load_tokenizer(testing::source_folder() / "examples/data/stories260k");
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -15,10 +16,8 @@ namespace {
 using Ids = std::vector<Index>;
 
 // Byte-level BPE with <|endoftext|> as EOS and no BOS, and a SentencePiece-style one with both.
-const auto byte_level =
-    load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers/byte-bpe");
-const auto sentence_piece =
-    load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+const auto byte_level = load_tokenizer(testing::source_folder() / "tests/golden/tokenizers/byte-bpe");
+const auto sentence_piece = load_tokenizer(testing::source_folder() / "examples/data/stories260k");
 
 Ids operator+(Ids a, const Ids& b) {
   a.insert(a.end(), b.begin(), b.end());

@@ -3,12 +3,13 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/data/dataset_forms.hpp"
+#include "support/paths.hpp"
 #include "support/skip.hpp"
 
 using namespace greentrainer;
 
 TEST_CASE("every row of the published files is read") {
-  const auto folder = std::filesystem::path(GREENTRAINER_SHARED) / "data";
+  const auto folder = testing::shared_folder() / "data";
   if (!std::filesystem::exists(folder / "piqa/valid.jsonl")) GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data sets");
   struct File {
     const char *form, *path;

@@ -5,6 +5,7 @@
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -16,8 +17,7 @@ const TargetShift shift{.start = 7, .pad = 9};
 
 Dataset load(const std::string& rows, Extent max_tokens = 512, Extent max_target = 512,
              const std::string& dataset = {}) {
-  static const auto tokenizer =
-      load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+  static const auto tokenizer = load_tokenizer(testing::source_folder() / "examples/data/stories260k");
   const testing::TemporaryFolder folder;
   return load_jsonl(folder.write("rows.jsonl", rows), tokenizer.get(),
                     {.max_tokens = max_tokens,
@@ -26,7 +26,7 @@ Dataset load(const std::string& rows, Extent max_tokens = 512, Extent max_target
                      .target = TargetOptions{.shift = shift, .max_tokens = max_target}});
 }
 std::vector<Index> ids_of(const std::string& text, bool eos = true) {
-  const auto tokenizer = load_tokenizer(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+  const auto tokenizer = load_tokenizer(testing::source_folder() / "examples/data/stories260k");
   auto ids = tokenizer->encode(text);
   if (eos) ids.push_back(*tokenizer->eos_id());
   return ids;

@@ -7,10 +7,12 @@
 
 #include <doctest/doctest.h>
 
+#include "support/paths.hpp"
+
 namespace {
 
 std::string contents(const char* file) {
-  std::ifstream in(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / file);
+  std::ifstream in(greentrainer::testing::source_folder() / file);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

@@ -9,6 +9,7 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/llama.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -25,8 +26,8 @@ struct LateBackend : EigenBackend<float> {
 
 TEST_CASE("the seconds of a pass contain the work that was started and not done, forward and backward apart") {
   LateBackend backend;
-  const auto llama = Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                                         "tests/golden/models/llama-gqa-tied/config.json"));
+  const auto llama =
+      Llama::read(ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-gqa-tied/config.json"));
   Model<LateBackend> model(backend, llama.graph<LateBackend>(), facts_of(llama));
   testing::randomize(model, 3);
   const Batch batch = testing::random_batch(96, {8}, 1);

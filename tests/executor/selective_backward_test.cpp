@@ -14,6 +14,7 @@
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "support/model_variants.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -124,7 +125,7 @@ Selection random_selection(const TensorGraph<Counting>& graph, std::uint64_t see
 std::vector<Fixture> fixtures(Counting& backend) {
   std::vector<Fixture> all;
   for (const auto& variant : testing::model_variants()) {
-    const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / variant.model;
+    const auto folder = testing::source_folder() / "tests" / "golden" / "models" / variant.model;
     const auto config = ConfigReader::from_file(folder / "config.json");
     KnownArchitectures::read(config, [&](const auto& architecture) {
       const ModelFacts facts = facts_of(architecture);
@@ -223,8 +224,7 @@ TEST_CASE("planted faults are seen") {
 
 TEST_CASE("the deepest attention forms only the gradients that a selected projection needs") {
   Counting backend(1);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                              "tests/golden/models/opt-pre/config.json");
+  const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models/opt-pre/config.json");
   const auto graph = Opt::read(config).graph<Counting>();
   const auto parts_of_deepest_attention = [&](const std::string& projection) {
     const auto plan =
@@ -245,8 +245,8 @@ TEST_CASE("the deepest attention forms only the gradients that a selected projec
 
 TEST_CASE("a frozen linear layer keeps no input, and nothing below the deepest selected parameter is kept") {
   Counting backend(1);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                              "tests/golden/models/llama-mha-untied/config.json");
+  const auto config =
+      ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-mha-untied/config.json");
   const auto graph = Llama::read(config).graph<Counting>();
   const auto plan = make_backward_plan(graph, select_listed(graph, {"model.layers.1.mlp.up_proj.weight"}));
   for (const auto& step : plan.steps) {
@@ -260,8 +260,8 @@ TEST_CASE("a frozen linear layer keeps no input, and nothing below the deepest s
 
 TEST_CASE("after the largest batch a step allocates nothing") {
   Counting backend(2);
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                              "tests/golden/models/llama-gqa-tied/config.json");
+  const auto config =
+      ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-gqa-tied/config.json");
   const Llama llama = Llama::read(config);
   Model<Counting> model(backend, llama.graph<Counting>(), facts_of(llama));
   testing::randomize(model, 1);

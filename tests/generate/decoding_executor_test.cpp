@@ -12,6 +12,7 @@
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "support/model_variants.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -20,8 +21,8 @@ namespace {
 
 template <Backend B>
 Model<B> random_model(B& backend, const testing::ModelVariant& variant) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
-                                              variant.model / "config.json");
+  const auto config =
+      ConfigReader::from_file(testing::source_folder() / "tests/golden/models" / variant.model / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(variant.options), facts_of(architecture));
     testing::randomize(model, 5);
@@ -163,8 +164,8 @@ TEST_CASE("prompts and steps cost what the cost model says") {
 }
 
 TEST_CASE("a plan caches keys and values, and runs an encoder once") {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                              "tests/golden/models/t5-tied-relu/config.json");
+  const auto config =
+      ConfigReader::from_file(testing::source_folder() / "tests/golden/models/t5-tied-relu/config.json");
   const T5 t5 = T5::read(config);
   const auto graph = t5.graph<ExactCost<EigenBackend<float>>>();
   const DecodingPlan plan = make_decoding_plan(graph);

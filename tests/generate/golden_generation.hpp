@@ -6,6 +6,7 @@
 
 #include "greentrainer/generate/generate_options.hpp"
 #include "greentrainer/io/json.hpp"
+#include "support/paths.hpp"
 
 namespace greentrainer::testing {
 
@@ -36,8 +37,7 @@ struct GoldenGeneration {
   };
 
   explicit GoldenGeneration(const std::string& name)
-      : json(read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation" /
-                            (name + ".json"))),
+      : json(read_json_file(testing::source_folder() / "tests/golden/generation" / (name + ".json"))),
         prompts(json.at("prompts").get<std::vector<std::vector<Index>>>()) {
     for (const Json& c : json.at("cases")) {
       cases.push_back({c.at("name"), golden_options(c.at("options")),

@@ -9,6 +9,7 @@
 #include "greentrainer/generate/generate.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "support/golden_model.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
@@ -17,8 +18,7 @@ TEST_CASE_TEMPLATE("tiny models generate what transformers generates", B, EigenB
   B backend(2);
   for (const std::string& name : testing::golden_names()) {
     CAPTURE(name);
-    auto model =
-        load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend);
+    auto model = load_pretrained(testing::source_folder() / "tests/golden/models" / name, backend);
     const testing::GoldenGeneration golden(name);
     CHECK(golden.cases.size() >= 10);
     for (const auto& test : golden.cases) {

@@ -4,12 +4,12 @@
 
 #include "generate/golden_generation.hpp"
 #include "greentrainer/generate/sequence_sampler.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 TEST_CASE("penalties, bans and distributions are those of transformers") {
-  const Json golden =
-      read_json_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/generation/scores.json");
+  const Json golden = read_json_file(testing::source_folder() / "tests/golden/generation/scores.json");
   for (const Json& test : golden.at("cases")) {
     CAPTURE(test.at("options").dump());
     const GenerateOptions options = testing::golden_options(test.at("options"));

@@ -8,6 +8,7 @@
 
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -44,7 +45,7 @@ class Need {
 
 std::vector<Graph> graphs() {
   std::vector<Graph> all;
-  const auto models = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models";
+  const auto models = testing::source_folder() / "tests/golden/models";
   for (const auto& entry : std::filesystem::directory_iterator(models)) {
     if (!std::filesystem::exists(entry.path() / "config.json")) continue;
     KnownArchitectures::read(ConfigReader::from_file(entry.path() / "config.json"), [&](const auto& architecture) {

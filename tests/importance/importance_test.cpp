@@ -12,6 +12,7 @@
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 using namespace greentrainer;
@@ -20,8 +21,7 @@ namespace {
 
 template <Backend B>
 Model<B> tiny_model(B& backend, const std::string& name) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
-                                              name / "config.json");
+  const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models" / name / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
     testing::randomize(model, 11);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/io/safetensors_writer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -28,7 +29,7 @@ std::string load_error(const TemporaryFolder& folder) {
 }  // namespace
 
 TEST_CASE("one file") {
-  const Checkpoint checkpoint(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k");
+  const Checkpoint checkpoint(testing::source_folder() / "examples/data/stories260k");
   CHECK(checkpoint.files().size() == 1);
   CHECK(checkpoint.contains("model.embed_tokens.weight"));
   CHECK(checkpoint.info("model.embed_tokens.weight").shape == std::vector<Extent>{512, 64});

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/io/safetensors.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -42,8 +43,7 @@ TEST_CASE("what is written is read back: order, shapes, types, numbers, metadata
 
 TEST_CASE("copying every tensor of a file gives the same bytes for each") {
   TemporaryFolder folder;
-  const SafetensorsFile source(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                               "examples/data/stories260k/model.safetensors");
+  const SafetensorsFile source(testing::source_folder() / "examples/data/stories260k/model.safetensors");
   std::vector<TensorToWrite> tensors;
   for (const auto& tensor : source.tensors())
     tensors.push_back(TensorToWrite::copy_of(tensor, source.raw(tensor.name)));

@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+#include "support/paths.hpp"
+
 // The layers of the library, and a scanner that reports every #include whose arrow points the wrong way. A new folder
 // gets a row here.
 
@@ -190,7 +192,7 @@ std::string read(const std::filesystem::path& path) {
 }
 
 Files repository() {
-  const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
+  const std::filesystem::path root = greentrainer::testing::source_folder();
   Files files;
   for (const char* folder : {"include", "backends"}) {
     if (!std::filesystem::exists(root / folder)) continue;
@@ -334,7 +336,7 @@ TEST_CASE("cycles, missing files and unknown folders are found") {
 }
 
 TEST_CASE("CMake's target greentrainer::greentrainer holds the layers that need the standard library alone") {
-  std::string cmake = read(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "CMakeLists.txt");
+  std::string cmake = read(greentrainer::testing::source_folder() / "CMakeLists.txt");
   const std::string opening = "set(core_folders ";
   const std::size_t begin = cmake.find(opening);
   REQUIRE(begin != std::string::npos);

@@ -5,14 +5,14 @@
 #include <doctest/doctest.h>
 
 #include "metrics/metric_goldens.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 TEST_CASE(
     "stems are nltk's, letter by letter: the rules' own examples, words that only look as if a rule applied, and words "
     "of real text") {
-  const auto comparison =
-      testing::compare_stems(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
+  const auto comparison = testing::compare_stems(testing::source_folder() / "tests/golden/metrics");
   CHECK(comparison.lines >= 300);
   CAPTURE(comparison.first);
   CHECK(comparison.differences == 0);

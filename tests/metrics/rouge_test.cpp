@@ -5,12 +5,12 @@
 #include <doctest/doctest.h>
 
 #include "metrics/metric_goldens.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 TEST_CASE("scores are those of rouge-score: with and without stems, one or several references, lines as sentences") {
-  const auto comparison =
-      testing::compare_rouge(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics");
+  const auto comparison = testing::compare_rouge(testing::source_folder() / "tests/golden/metrics");
   CHECK(comparison.lines >= 200);
   CAPTURE(comparison.first);
   CHECK(comparison.differences == 0);

@@ -5,12 +5,13 @@
 #include <doctest/doctest.h>
 
 #include "metrics/metric_goldens.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
 namespace {
 
-const std::filesystem::path goldens = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/metrics";
+const std::filesystem::path goldens = testing::source_folder() / "tests/golden/metrics";
 
 }  // namespace
 

@@ -10,13 +10,14 @@
 #include "greentrainer/pretrained/generate_text.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "support/golden_model.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
 
 namespace {
 
-const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
+const std::filesystem::path root = testing::source_folder();
 
 /// A copy of a golden model's folder that a test may damage.
 struct Copy {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "greentrainer/io/json.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 extern char** environ;
@@ -27,9 +28,7 @@ inline std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-inline std::filesystem::path source_path(const std::string& name) {
-  return std::filesystem::path(GREENTRAINER_SOURCE_DIR) / name;
-}
+inline std::filesystem::path source_path(const std::string& name) { return testing::source_folder() / name; }
 inline std::string golden_model(const std::string& name) { return source_path("tests/golden/models/" + name).string(); }
 
 /// What a run of the program gave.
@@ -45,7 +44,7 @@ struct Outcome {
 class Program {
  public:
   explicit Program(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), GREENTRAINER_PROGRAM);
+    arguments.insert(arguments.begin(), program_path().string());
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -54,10 +53,10 @@ class Program {
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    const int error = posix_spawn(&process_, GREENTRAINER_PROGRAM, &actions, nullptr, argv.data(), environ);
+    const int error = posix_spawn(&process_, program_path().c_str(), &actions, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-      throw std::runtime_error(std::string(GREENTRAINER_PROGRAM) +
+      throw std::runtime_error(program_path().string() +
                                ": expected the program to be built (target greentrainer_program)");
   }
 

@@ -16,6 +16,7 @@
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/select/exact_selector.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
@@ -24,9 +25,9 @@ namespace {
 struct Costs {};  // the operators' own
 
 struct TinyLlama {
-  TensorGraph<Costs> graph = Llama::read(ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) /
-                                                                 "tests/golden/models/llama-gqa-tied/config.json"))
-                                 .graph<Costs>();
+  TensorGraph<Costs> graph =
+      Llama::read(ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-gqa-tied/config.json"))
+          .graph<Costs>();
   Workload workload = uniform_workload(4, 64, 16);
   SelectionProblem problem{gradient_dag_of(graph, ExactCost<Costs>{}, workload), 0};
 

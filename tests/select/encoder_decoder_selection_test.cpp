@@ -17,6 +17,7 @@
 #include "greentrainer/select/exact_selector.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
+#include "support/paths.hpp"
 
 using namespace greentrainer;
 
@@ -25,7 +26,7 @@ namespace {
 struct Costs {};  // the operators' own
 
 GradientDag dag_of(const std::string& config, const Workload& workload) {
-  const auto folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden" / config;
+  const auto folder = testing::source_folder() / "tests/golden" / config;
   const auto graph = T5::read(ConfigReader::from_file(folder / "config.json")).graph<Costs>();
   return gradient_dag_of(graph, ExactCost<Costs>{}, workload);
 }

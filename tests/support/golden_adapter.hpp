@@ -5,6 +5,7 @@
 
 #include "greentrainer/data/collate.hpp"
 #include "support/golden_model.hpp"
+#include "support/paths.hpp"
 
 namespace greentrainer::testing {
 
@@ -26,9 +27,7 @@ struct GoldenAdapter : GoldenModel {
   std::filesystem::path base;  ///< the model's folder
 
  private:
-  static std::filesystem::path adapters() {
-    return std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "adapters";
-  }
+  static std::filesystem::path adapters() { return testing::source_folder() / "tests" / "golden" / "adapters"; }
   static std::filesystem::path model_folder(const std::string& model) {
     return std::filesystem::exists(adapters() / model) ? adapters() / model
                                                        : adapters().parent_path() / "models" / model;

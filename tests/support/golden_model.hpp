@@ -9,6 +9,7 @@
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
+#include "support/paths.hpp"
 
 namespace greentrainer::testing {
 
@@ -23,7 +24,7 @@ inline const std::vector<std::string>& golden_names() {
 
 struct GoldenModel {
   explicit GoldenModel(const std::string& name)
-      : GoldenModel(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests" / "golden" / "models" / name) {}
+      : GoldenModel(testing::source_folder() / "tests" / "golden" / "models" / name) {}
   explicit GoldenModel(const std::filesystem::path& folder_)
       : folder(folder_), tensors(folder / "golden.safetensors"), json(read_json_file(folder / "golden.json")) {
     const auto ids = [&](const char* field, std::size_t i) { return json.at(field)[i].get<std::vector<Index>>(); };

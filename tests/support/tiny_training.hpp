@@ -6,6 +6,7 @@
 
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 namespace greentrainer::testing {
@@ -13,8 +14,7 @@ namespace greentrainer::testing {
 /// A tiny model of tests/golden/models with random weights, the same on every backend.
 template <Backend B>
 Model<B> tiny_model(B& backend, const std::string& name) {
-  const auto config = ConfigReader::from_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" /
-                                              name / "config.json");
+  const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models" / name / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
     randomize(model, 11);

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 
 namespace greentrainer::testing {
 
@@ -14,7 +15,7 @@ namespace greentrainer::testing {
 /// tests/golden/tokenizers/<name>.jsonl.
 inline void compare_with_golden_lines(const std::filesystem::path& folder, const std::string& name) {
   const auto tokenizer = load_tokenizer(folder);
-  std::ifstream file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers" / (name + ".jsonl"));
+  std::ifstream file(testing::source_folder() / "tests/golden/tokenizers" / (name + ".jsonl"));
   std::size_t lines = 0;
   for (std::string line; std::getline(file, line); ++lines) {
     const Json golden = parse_json(line, name);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 #include "tokenizers/golden_lines.hpp"
 
@@ -12,7 +13,7 @@ using greentrainer::testing::TemporaryFolder;
 
 namespace {
 
-const std::filesystem::path root = GREENTRAINER_SOURCE_DIR;
+const std::filesystem::path root = testing::source_folder();
 const std::filesystem::path tokenizers = root / "tests/golden/tokenizers";
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "greentrainer/core/random.hpp"
 #include "greentrainer/io/file.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 #include "tokenizers/written_files.hpp"
 
@@ -126,8 +127,7 @@ TEST_CASE("a damaged tokenizer.json with Unigram") {
 
 TEST_CASE("a damaged spiece.model") {
   check_both_happen(damage(small_spiece_model(), "spiece.model", 2000));
-  const auto trained =
-      read_file(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/tokenizers/unigram/spiece.model");
+  const auto trained = read_file(testing::source_folder() / "tests/golden/tokenizers/unigram/spiece.model");
   check_both_happen(damage(trained, "spiece.model", 100));
 }
 

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/paths.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_folder.hpp"
 #include "tokenizers/golden_lines.hpp"
@@ -13,7 +14,7 @@ using greentrainer::testing::compare_with_golden_lines;
 using greentrainer::testing::TemporaryFolder;
 
 TEST_CASE("GPT-2's and OPT's published vocabularies") {
-  const std::filesystem::path shared = GREENTRAINER_SHARED;
+  const std::filesystem::path shared = testing::shared_folder();
   if (!std::filesystem::exists(shared / "data/tokenizers/gpt2/vocab.json"))
     GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers");
   compare_with_golden_lines(shared / "data/tokenizers/gpt2", "gpt2");
@@ -36,7 +37,7 @@ TEST_CASE("GPT-2's and OPT's published vocabularies") {
 }
 
 TEST_CASE("T5's published tokenizer, from tokenizer.json and from spiece.model") {
-  const std::filesystem::path published = std::filesystem::path(GREENTRAINER_SHARED) / "data/tokenizers/t5";
+  const std::filesystem::path published = testing::shared_folder() / "data/tokenizers/t5";
   if (!std::filesystem::exists(published / "spiece.model"))
     GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers/t5");
   const TemporaryFolder folder;

@@ -7,6 +7,7 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/trainer.hpp"
+#include "support/paths.hpp"
 #include "support/tiny_training.hpp"
 
 using namespace greentrainer;
@@ -17,8 +18,7 @@ namespace {
 
 template <Backend B>
 PretrainedModel<B> golden_model(B& backend, const std::string& name, const GraphOptions& options) {
-  return load_pretrained(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "tests/golden/models" / name, backend,
-                         options, 1);
+  return load_pretrained(testing::source_folder() / "tests/golden/models" / name, backend, options, 1);
 }
 
 const FitOptions two_epochs{.epochs = 2, .batch_size = 4};

@@ -7,6 +7,7 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/backends/opaque.hpp"
 #include "greentrainer/pretrained/load_examples.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;
@@ -14,7 +15,7 @@ using greentrainer::testing::TemporaryFolder;
 
 namespace {
 
-const std::filesystem::path model_folder = std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "examples/data/stories260k";
+const std::filesystem::path model_folder = testing::source_folder() / "examples/data/stories260k";
 
 /// log softmax(logits)[id], in double.
 double log_probability(std::span<const float> logits, Index id) {

@@ -10,6 +10,7 @@
 #include "backends/operator_cases.hpp"
 #include "cuda_emulation/emulation.hpp"
 #include "greentrainer/backends/cuda.hpp"
+#include "support/paths.hpp"
 
 namespace greentrainer::testing {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 /// Whether a line of a kernel, as in "norms.cuh:42", has a barrier: shuffles hold threads up, too.
 bool has_barrier(const std::string& place) {
   const std::size_t colon = place.find(':');
-  std::ifstream in(std::filesystem::path(GREENTRAINER_SOURCE_DIR) / "backends/cuda/include/greentrainer/backends/cuda" /
+  std::ifstream in(testing::source_folder() / "backends/cuda/include/greentrainer/backends/cuda" /
                    place.substr(0, colon));
   std::string line;
   for (int number = std::stoi(place.substr(colon + 1)); number > 0; --number) std::getline(in, line);
