@@ -14,8 +14,10 @@ using namespace greentrainer;
 namespace {
 
 std::vector<Index> ids_of(const Unigram& model, std::string_view text) {
+  std::vector<PieceToken> tokens;
+  model.tokenize(text, tokens);
   std::vector<Index> ids;
-  model.tokenize(text, ids);
+  for (const PieceToken& token : tokens) ids.push_back(token.id);
   return ids;
 }
 

@@ -57,14 +57,15 @@ class Bpe final : public TokenModel {
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
-  void tokenize(std::string_view piece, std::vector<Index>& ids) const override {
+  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const override {
     if (options_.ignore_merges) {
       if (const auto id = vocabulary_.id(piece)) {
-        ids.push_back(*id);
+        tokens.push_back({*id, {0, piece.size()}});
         return;
       }
     }
-    cache_.append(piece, ids, [this](std::string_view word, std::vector<Index>& word_ids) { merge(word, word_ids); });
+    cache_.append(piece, tokens,
+                  [this](std::string_view word, std::vector<PieceToken>& of_word) { merge(word, of_word); });
   }
 
  private:
@@ -73,7 +74,7 @@ class Bpe final : public TokenModel {
     Index id = 0;
   };
   struct Symbol {
-    Index id = 0;
+    PieceToken token;
     std::ptrdiff_t previous = -1;
     std::ptrdiff_t next = -1;
     bool alive = true;
@@ -99,34 +100,40 @@ class Bpe final : public TokenModel {
   }
 
   /// A piece as single characters, unknown ones replaced.
-  std::vector<Index> characters_of(std::string_view piece) const {
-    std::vector<Index> ids;
-    ids.reserve(piece.size());
+  std::vector<PieceToken> characters_of(std::string_view piece) const {
+    std::vector<PieceToken> tokens;
+    tokens.reserve(piece.size());
     bool after_unk = false;
     for (std::size_t i = 0; i < piece.size();) {
       const auto character = piece.substr(i, utf8_char_at(piece, i).length);
-      i += character.size();
+      const ByteRange range{i, i + character.size()};
+      i = range.end;
       if (const auto id = vocabulary_.id(character)) {
-        ids.push_back(*id);
+        tokens.push_back({*id, range});
         after_unk = false;
-      } else if (byte_fallback_.append(character, ids)) {
+      } else if (byte_fallback_.append(character, tokens, [&](std::size_t byte) -> ByteRange {
+                   return {range.begin + byte, range.begin + byte + 1};
+                 })) {
         after_unk = false;
       } else if (unk_) {
-        if (!after_unk || !options_.fuse_unk) ids.push_back(*unk_);
+        if (after_unk && options_.fuse_unk)
+          tokens.back().bytes.end = range.end;
+        else
+          tokens.push_back({*unk_, range});
         after_unk = true;
       }
     }
-    return ids;
+    return tokens;
   }
 
-  void merge(std::string_view piece, std::vector<Index>& ids) const {
+  void merge(std::string_view piece, std::vector<PieceToken>& tokens) const {
     const auto characters = characters_of(piece);
     std::vector<Symbol> symbols(characters.size());
     std::priority_queue<Candidate> heap;
     const auto consider = [&](std::ptrdiff_t left) {
       if (left < 0 || symbols[static_cast<std::size_t>(left)].next < 0) return;
       const auto& symbol = symbols[static_cast<std::size_t>(left)];
-      const auto found = merges_.find(key_of(symbol.id, symbols[static_cast<std::size_t>(symbol.next)].id));
+      const auto found = merges_.find(key_of(symbol.token.id, symbols[static_cast<std::size_t>(symbol.next)].token.id));
       if (found != merges_.end()) heap.push({found->second.rank, left, found->second.id});
     };
     for (std::size_t i = 0; i < symbols.size(); ++i) {
@@ -141,9 +148,9 @@ class Bpe final : public TokenModel {
       if (!left.alive || left.next < 0) continue;
       auto& right = symbols[static_cast<std::size_t>(left.next)];
       // The pair may have changed since it was put on the heap.
-      const auto found = merges_.find(key_of(left.id, right.id));
+      const auto found = merges_.find(key_of(left.token.id, right.token.id));
       if (found == merges_.end() || found->second.id != top.id) continue;
-      left.id = top.id;
+      left.token = {top.id, {left.token.bytes.begin, right.token.bytes.end}};
       left.next = right.next;
       right.alive = false;
       if (right.next >= 0) symbols[static_cast<std::size_t>(right.next)].previous = top.left;
@@ -151,7 +158,7 @@ class Bpe final : public TokenModel {
       consider(top.left);
     }
     for (const auto& symbol : symbols) {
-      if (symbol.alive) ids.push_back(symbol.id);
+      if (symbol.alive) tokens.push_back(symbol.token);
     }
   }
 

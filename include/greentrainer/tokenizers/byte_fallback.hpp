@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/tokenizers/token_model.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {
@@ -45,12 +47,14 @@ class ByteFallback {
       ids_.push_back(vocabulary.id(byte_token(static_cast<unsigned char>(byte))));
   }
 
-  /// Appends the ids of the bytes, or nothing, and says false, where a token is missing.
-  bool append(std::string_view bytes, std::vector<Index>& ids) const {
+  /// Appends the tokens of the bytes, or nothing, and says false, where one is missing. `range_of(i)`: what the token
+  /// of byte i stands for.
+  template <class RangeOf>
+  bool append(std::string_view bytes, std::vector<PieceToken>& tokens, const RangeOf& range_of) const {
     if (ids_.empty()) return false;
     const auto id_of = [this](char byte) { return ids_[static_cast<unsigned char>(byte)]; };
     if (!std::all_of(bytes.begin(), bytes.end(), [&](char byte) { return id_of(byte).has_value(); })) return false;
-    for (char byte : bytes) ids.push_back(*id_of(byte));
+    for (std::size_t i = 0; i < bytes.size(); ++i) tokens.push_back({*id_of(bytes[i]), range_of(i)});
     return true;
   }
 

@@ -18,11 +18,13 @@ class ByteLevelAlphabet {
     return alphabet;
   }
 
+  std::string_view name(char byte) const { return names_[static_cast<unsigned char>(byte)]; }
+
   /// Every byte by its name: twice as long at most.
   std::string encode(std::string_view bytes) const {
     std::string result;
     result.reserve(bytes.size() + bytes.size() / 4);
-    for (char byte : bytes) result += names_[static_cast<unsigned char>(byte)];
+    for (char byte : bytes) result += name(byte);
     return result;
   }
 

@@ -11,6 +11,7 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
 #include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -136,10 +137,13 @@ class TextPattern {
   }
 
   /// Throws DataError for a result that is far longer than the text.
-  std::string replace(std::string_view text, std::string_view content) const {
-    std::string result;
-    for (const auto& range : ranges(text)) {
-      result += range.match ? content : text.substr(range.begin, range.end - range.begin);
+  TracedText replace(const TracedText& text, std::string_view content) const {
+    TracedText result = text.empty_copy();
+    for (const auto& range : ranges(text.text())) {
+      if (range.match)
+        result.append_new(content, text, range.end - 1);
+      else
+        result.append(text, range.begin, range.end);
       check_text_growth(result.size(), text.size(), "Replace");
     }
     return result;

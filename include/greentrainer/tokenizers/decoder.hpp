@@ -46,7 +46,7 @@ class ReplaceDecoder final : public Decoder {
     std::size_t after = 0;
     for (auto& token : tokens) {
       before += token.size();
-      token = pattern_.replace(token, content_);
+      token = pattern_.replace(TracedText(token), content_).text();
       after += token.size();
       check_text_growth(after, before, "decoder");
     }
@@ -121,7 +121,7 @@ class MetaspaceDecoder final : public Decoder {
       : pattern_(TextPattern::literal(std::move(replacement))), prepended_(prepended) {}
   void decode(std::vector<std::string>& tokens) const override {
     for (std::size_t i = 0; i < tokens.size(); ++i)
-      tokens[i] = pattern_.replace(tokens[i], i == 0 && prepended_ ? "" : " ");
+      tokens[i] = pattern_.replace(TracedText(tokens[i]), i == 0 && prepended_ ? "" : " ").text();
   }
 
  private:

@@ -10,6 +10,7 @@
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/precompiled_charsmap.hpp"
 #include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -19,7 +20,7 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   /// Throws DataError for a text that a rule takes too long on, or makes far longer.
-  virtual std::string normalize(std::string text) const = 0;
+  virtual TracedText normalize(TracedText text) const = 0;
 };
 
 namespace detail {
@@ -27,7 +28,10 @@ namespace detail {
 class PrependNormalizer final : public Normalizer {
  public:
   explicit PrependNormalizer(std::string prefix) : prefix_(std::move(prefix)) {}
-  std::string normalize(std::string text) const override { return text.empty() ? text : prefix_ + text; }
+  TracedText normalize(TracedText text) const override {
+    if (text.size() > 0) text.prepend(prefix_);
+    return text;
+  }
 
  private:
   std::string prefix_;
@@ -37,7 +41,7 @@ class ReplaceNormalizer final : public Normalizer {
  public:
   ReplaceNormalizer(TextPattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  std::string normalize(std::string text) const override { return pattern_.replace(text, content_); }
+  TracedText normalize(TracedText text) const override { return pattern_.replace(text, content_); }
 
  private:
   TextPattern pattern_;
@@ -48,17 +52,17 @@ class ReplaceNormalizer final : public Normalizer {
 class StripNormalizer final : public Normalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
-  std::string normalize(std::string text) const override {
+  TracedText normalize(TracedText text) const override {
     std::size_t begin = 0;
     std::size_t end = 0;  // behind the last character that stays
     for (std::size_t i = 0; i < text.size();) {
-      const auto c = utf8_char_at(text, i);
+      const auto c = utf8_char_at(text.text(), i);
       const bool space = is_unicode_space(c.code);
       if (space && left_ && begin == i) begin = i + c.length;
       i += c.length;
       if (!space || !right_) end = i;
     }
-    return begin < end ? text.substr(begin, end - begin) : "";
+    return begin < end ? text.substr(begin, end) : text.empty_copy();
   }
 
  private:
@@ -73,20 +77,19 @@ class PrecompiledNormalizer final : public Normalizer {
  public:
   explicit PrecompiledNormalizer(PrecompiledCharsmap charsmap) : charsmap_(std::move(charsmap)) {}
 
-  std::string normalize(std::string text) const override {
-    const std::string_view input = text;
-    std::string result;
+  TracedText normalize(TracedText text) const override {
+    const std::string_view input = text.text();
+    TracedText result = text.empty_copy();
     result.reserve(input.size());
     for (std::size_t begin = 0; begin < input.size();) {
       std::size_t end = begin + 1;
       while (end < input.size() && !parts(input[end - 1], input[end])) ++end;
       const auto stretch = input.substr(begin, end - begin);
       if (stretch.size() == 1)
-        append_character(stretch, result);
+        append_character(text, begin, end, result);
       else
-        clusters_.for_each_match(stretch, [&](std::size_t from, std::size_t to) {
-          append_cluster(stretch.substr(from, to - from), result);
-        });
+        clusters_.for_each_match(
+            stretch, [&](std::size_t from, std::size_t to) { append_cluster(text, begin + from, begin + to, result); });
       begin = end;
     }
     return result;
@@ -102,22 +105,24 @@ class PrecompiledNormalizer final : public Normalizer {
     return ascii(left) && ascii(right) && !(left == '\r' && right == '\n');
   }
 
-  void append_cluster(std::string_view cluster, std::string& result) const {
+  void append_cluster(const TracedText& text, std::size_t begin, std::size_t end, TracedText& result) const {
+    const std::string_view cluster = std::string_view(text.text()).substr(begin, end - begin);
     if (cluster.size() <= longest_whole_cluster) {
       if (const auto replacement = charsmap_.find(cluster)) {
-        result += *replacement;
+        result.append_characters(*replacement, text, begin, end);
         return;
       }
     }
-    for (std::size_t i = 0; i < cluster.size();) {
-      const auto length = utf8_char_at(cluster, i).length;
-      append_character(cluster.substr(i, length), result);
+    for (std::size_t i = begin; i < end;) {
+      const auto length = utf8_char_at(text.text(), i).length;
+      append_character(text, i, i + length, result);
       i += length;
     }
   }
 
-  void append_character(std::string_view character, std::string& result) const {
-    result += charsmap_.find(character).value_or(character);
+  void append_character(const TracedText& text, std::size_t begin, std::size_t end, TracedText& result) const {
+    const std::string_view character = std::string_view(text.text()).substr(begin, end - begin);
+    result.append_characters(charsmap_.find(character).value_or(character), text, begin, end);
   }
 
   PrecompiledCharsmap charsmap_;
@@ -130,7 +135,7 @@ class PrecompiledNormalizer final : public Normalizer {
 class NormalizerSequence final : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
-  std::string normalize(std::string text) const override {
+  TracedText normalize(TracedText text) const override {
     const std::size_t input = text.size();
     for (const auto& part : parts_) {
       text = part->normalize(std::move(text));

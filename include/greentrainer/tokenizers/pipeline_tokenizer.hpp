@@ -50,33 +50,6 @@ class PipelineTokenizer final : public Tokenizer {
     }
   }
 
-  std::vector<Index> encode(std::string_view input) const override {
-    if (const auto bad = find_invalid_utf8(input); bad != std::string_view::npos) {
-      throw DataError("encode",
-                      text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
-    }
-    std::vector<Index> ids;
-    bool at_start = true;
-    for (const auto& outer : before_normalizer_.split(input)) {
-      if (outer.id) {
-        ids.push_back(*outer.id);
-      } else {
-        const std::string stretch(outer.text);
-        const auto normalized = parts_.normalizer ? parts_.normalizer->normalize(stretch) : stretch;
-        for (const auto& inner : after_normalizer_.split(normalized)) {
-          if (inner.id) {
-            ids.push_back(*inner.id);
-          } else {
-            encode_stretch({std::string(inner.text), at_start}, ids);
-          }
-          at_start = false;
-        }
-      }
-      at_start = false;
-    }
-    return ids;
-  }
-
   std::string decode(std::span<const Index> ids, bool skip_special) const override {
     std::vector<std::string> tokens;
     for (Index id : ids) {
@@ -97,23 +70,68 @@ class PipelineTokenizer final : public Tokenizer {
   std::string token(Index id) const override { return extended_.token(id); }
 
  private:
+  EncodedText encode_text(std::string_view input, bool traced) const override {
+    if (const auto bad = find_invalid_utf8(input); bad != std::string_view::npos) {
+      throw DataError("encode",
+                      text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
+    }
+    EncodedText result;
+    bool at_start = true;
+    for (const auto& outer : before_normalizer_.split(input)) {
+      const auto offset = static_cast<std::size_t>(outer.text.data() - input.data());
+      if (outer.id) {
+        append({*outer.id, {offset, offset + outer.text.size()}}, traced, result);
+      } else {
+        TracedText stretch = traced ? TracedText::at(outer.text, offset) : TracedText(std::string(outer.text));
+        if (parts_.normalizer) stretch = parts_.normalizer->normalize(std::move(stretch));
+        encode_normalized(stretch, at_start, result);
+      }
+      at_start = false;
+    }
+    return result;
+  }
+
+  void encode_normalized(const TracedText& normalized, bool at_start, EncodedText& result) const {
+    const std::string_view text = normalized.text();
+    for (const auto& inner : after_normalizer_.split(text)) {
+      const auto begin = static_cast<std::size_t>(inner.text.data() - text.data()), end = begin + inner.text.size();
+      if (inner.id) {
+        const bool traced = normalized.is_traced();
+        append({*inner.id, traced ? normalized.origin(begin, end) : ByteRange{}}, traced, result);
+      } else {
+        encode_stretch({normalized.substr(begin, end), at_start}, result);
+      }
+      at_start = false;
+    }
+  }
+
+  void encode_stretch(TextPiece stretch, EncodedText& result) const {
+    std::vector<TextPiece> pieces(1, std::move(stretch));
+    if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces);
+    std::vector<PieceToken> tokens;
+    for (const auto& [text, at_start] : pieces) {
+      if (text.size() == 0) continue;
+      tokens.clear();
+      parts_.model->tokenize(text.text(), tokens);
+      for (const auto& [id, bytes] : tokens)
+        append({id, text.is_traced() ? text.origin(bytes.begin, bytes.end) : ByteRange{}}, text.is_traced(), result);
+    }
+  }
+
+  static void append(PieceToken token, bool traced, EncodedText& result) {
+    result.ids.push_back(token.id);
+    if (traced) result.offsets.push_back(token.bytes);
+  }
+
   /// An added token as it stands in the texts that are searched for it.
   std::string searched_content(const AddedToken& token, std::string_view source) const {
     if (!token.normalized || !parts_.normalizer) return token.content;
     try {
-      return parts_.normalizer->normalize(token.content);
+      return parts_.normalizer->normalize(TracedText(token.content)).text();
     } catch (const DataError& error) {  // here the text is the file's own
       const std::string_view what = error.what();
       throw LoadError("load_tokenizer",
                       text(source, ", added token \"", token.content, "\": ", what.substr(what.find("] ") + 2)));
-    }
-  }
-
-  void encode_stretch(TextPiece stretch, std::vector<Index>& ids) const {
-    std::vector<TextPiece> pieces(1, std::move(stretch));
-    if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces);
-    for (const auto& piece : pieces) {
-      if (!piece.text.empty()) parts_.model->tokenize(piece.text, ids);
     }
   }
 

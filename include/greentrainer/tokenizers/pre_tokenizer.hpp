@@ -9,12 +9,13 @@
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/traced_text.hpp"
 
 namespace greentrainer {
 
 /// A part of a text on its way to the model. `at_start`: it begins where the whole input began.
 struct TextPiece {
-  std::string text;
+  TracedText text;
   bool at_start = false;
 };
 
@@ -71,12 +72,12 @@ inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& patt
   std::vector<TextPiece> result;
   result.reserve(pieces.size());
   for (const auto& piece : pieces) {
-    auto ranges = pattern.ranges(piece.text);
+    auto ranges = pattern.ranges(piece.text.text());
     if (invert) {
       for (auto& range : ranges) range.match = !range.match;
     }
     for (const auto& range : split_ranges(std::move(ranges), behavior)) {
-      result.push_back({piece.text.substr(range.begin, range.end - range.begin), piece.at_start && range.begin == 0});
+      result.push_back({piece.text.substr(range.begin, range.end), piece.at_start && range.begin == 0});
     }
   }
   pieces = std::move(result);
@@ -109,7 +110,7 @@ class MetaspacePreTokenizer final : public PreTokenizer {
     for (auto& piece : pieces) {
       piece.text = space_.replace(piece.text, replacement_);
       const bool wanted = prepend_ == Prepend::always || (prepend_ == Prepend::first && piece.at_start);
-      if (wanted && !piece.text.starts_with(replacement_)) piece.text.insert(0, replacement_);
+      if (wanted && !piece.text.text().starts_with(replacement_)) piece.text.prepend(replacement_);
     }
     if (split_) split_pieces(pieces, mark_, SplitBehavior::merged_with_next);
   }
@@ -206,14 +207,22 @@ class ByteLevelPreTokenizer final : public PreTokenizer {
   void split(std::vector<TextPiece>& pieces) const override {
     if (add_prefix_space_) {
       for (auto& piece : pieces) {
-        if (!piece.text.starts_with(' ')) piece.text.insert(0, 1, ' ');
+        if (!piece.text.text().starts_with(' ')) piece.text.prepend(" ");
       }
     }
     if (use_regex_) detail::split_pieces(pieces, pattern_, SplitBehavior::isolated);
-    for (auto& piece : pieces) piece.text = ByteLevelAlphabet::instance().encode(piece.text);
+    for (auto& piece : pieces) piece.text = named_bytes(piece.text);
   }
 
  private:
+  static TracedText named_bytes(const TracedText& text) {
+    const auto& alphabet = ByteLevelAlphabet::instance();
+    if (!text.is_traced()) return TracedText(alphabet.encode(text.text()));
+    TracedText result = text.empty_copy();
+    for (std::size_t i = 0; i < text.size(); ++i) result.append_new(alphabet.name(text.text()[i]), text, i);
+    return result;
+  }
+
   bool add_prefix_space_;
   bool use_regex_;
   TextPattern pattern_{Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",

@@ -4,9 +4,16 @@
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {
+
+/// A token of a piece of text, and the bytes of the piece that it stands for.
+struct PieceToken {
+  Index id = 0;
+  ByteRange bytes;
+};
 
 /// Turns one piece of text into ids: the "model" of tokenizer.json. A new kind (Unigram, WordPiece) is one more of
 /// these, and a line in make_token_model (load_tokenizer.hpp). Usable from many threads.
@@ -14,8 +21,8 @@ class TokenModel {
  public:
   virtual ~TokenModel() = default;
 
-  /// Appends the ids of a piece, which is UTF-8 and not empty.
-  virtual void tokenize(std::string_view piece, std::vector<Index>& ids) const = 0;
+  /// Appends the tokens of a piece, which is UTF-8 and not empty.
+  virtual void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const = 0;
 
   virtual const Vocabulary& vocabulary() const = 0;
 };

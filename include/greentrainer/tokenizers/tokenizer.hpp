@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/tokenizers/traced_text.hpp"
 
 namespace greentrainer {
 
@@ -22,6 +23,12 @@ struct TokenizerTraits {
   std::string chat_template;  ///< Jinja; empty where there is none
 };
 
+/// The ids of a text, and where asked for the bytes of it that each stands for.
+struct EncodedText {
+  std::vector<Index> ids;
+  std::vector<ByteRange> offsets;
+};
+
 /// Text to token ids and back. Usable from many threads.
 class Tokenizer {
  public:
@@ -29,7 +36,12 @@ class Tokenizer {
 
   /// The ids of a text, without BOS or EOS. Special and added tokens that stand in the text are recognised, as in
   /// transformers. Throws DataError if the text is not UTF-8, naming the byte.
-  virtual std::vector<Index> encode(std::string_view text) const = 0;
+  std::vector<Index> encode(std::string_view text) const { return encode_text(text, false).ids; }
+
+  /// The same with the bytes that each token stands for, as `offsets` of Hugging Face's `tokenizers` (there in
+  /// characters, and before a post-processor trims them): the spaces that a token holds are its own; tokens that share
+  /// a character have all of it.
+  EncodedText encode_with_offsets(std::string_view text) const { return encode_text(text, true); }
 
   /// The text of ids; what does not make up UTF-8 becomes U+FFFD. Ids without a token say nothing (embeddings are often
   /// longer than vocabularies). Spaces are not tidied afterwards (transformers' clean_up_tokenization_spaces).
@@ -68,6 +80,9 @@ class Tokenizer {
   explicit Tokenizer(TokenizerTraits traits) : traits_(std::move(traits)) {}
 
  private:
+  /// `traced`: with offsets.
+  virtual EncodedText encode_text(std::string_view text, bool traced) const = 0;
+
   TokenizerTraits traits_;
 };
 

@@ -52,9 +52,9 @@ class Unigram final : public TokenModel {
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
-  void tokenize(std::string_view piece, std::vector<Index>& ids) const override {
-    cache_.append(piece, ids,
-                  [this](std::string_view word, std::vector<Index>& word_ids) { append_best(word, word_ids); });
+  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const override {
+    cache_.append(piece, tokens,
+                  [this](std::string_view word, std::vector<PieceToken>& of_word) { append_best(word, of_word); });
   }
 
  private:
@@ -125,28 +125,30 @@ class Unigram final : public TokenModel {
     return best;
   }
 
-  void append_best(std::string_view input, std::vector<Index>& ids) const {
+  void append_best(std::string_view input, std::vector<PieceToken>& tokens) const {
     const auto best = best_cuts(input);
     std::vector<std::size_t> ends;  // of the pieces, the last first
     for (std::size_t end = input.size(); end > 0; end = best[end].begin) ends.push_back(end);
     for (std::size_t i = ends.size(); i-- > 0;) {
       const BestCut& cut = best[ends[i]];
       if (cut.id != options_.unk_id) {
-        ids.push_back(cut.id);
+        tokens.push_back({cut.id, {cut.begin, ends[i]}});
         continue;
       }
       while (i > 0 && best[ends[i - 1]].id == options_.unk_id) --i;
-      append_unknown(input.substr(cut.begin, ends[i] - cut.begin), ids);
+      append_unknown(input, {cut.begin, ends[i]}, tokens);
     }
   }
 
-  /// A run of unknown characters.
-  void append_unknown(std::string_view run, std::vector<Index>& ids) const {
+  /// A run of unknown characters. Each of its bytes' tokens stands for all of it, as in Hugging Face's `tokenizers`.
+  void append_unknown(std::string_view input, ByteRange range, std::vector<PieceToken>& tokens) const {
+    const std::string_view run = input.substr(range.begin, range.end - range.begin);
     if (const auto id = vocabulary_.id(run)) {  // only where scores are positive can it be a piece
-      ids.push_back(*id);
+      tokens.push_back({*id, range});
       return;
     }
-    if (!byte_fallback_.append(run, ids)) ids.push_back(*options_.unk_id);
+    if (!byte_fallback_.append(run, tokens, [&](std::size_t) { return range; }))
+      tokens.push_back({*options_.unk_id, range});
   }
 
   Vocabulary vocabulary_;
