@@ -237,8 +237,7 @@ struct Result {
 template <class P>
 Flops step_flops(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload) {
   const ExactCost<P> cost;
-  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, selection), cost),
-                  workload);
+  return evaluate(pass_cost(graph, training_plan(graph, selection), cost).total(), workload);
 }
 
 /// Gradients zeroed, forward and backward pass, AdamW: the time of a step, and a table of its kernels.
@@ -255,7 +254,8 @@ Result measure_step(Model<TimedBackend>& model, const Selection& selection, cons
   const Schedule schedule = make_schedule(graph, selection);
   const auto step = [&] {
     gradients.zero();
-    model.executor().run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &gradients);
+    model.executor().run(schedule, batch,
+                         {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &gradients});
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       if (selection.contains(id)) optimizer.step(id, model.parameters()[id], gradients[id], 1e-6);
     }

@@ -137,7 +137,7 @@ KernelTotals price(PricedModel& model, const Selection& selection, const std::ve
   model.backend().reset();
   for (const Batch& batch : batches) {
     gradients.zero();
-    model.executor().run(schedule, batch, 1, &gradients);
+    model.executor().run(schedule, batch, {.gradients = &gradients});
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       if (selection.contains(id)) optimizer.step(id, model.parameters()[id], gradients[id], 0);
     }
@@ -149,9 +149,8 @@ KernelTotals price(PricedModel& model, const Selection& selection, const std::ve
 void check_flops(const PricedModel& model, const Selection& selection, const Workload& workload,
                  const KernelTotals& totals) {
   const ExactCost<PricingBackend> cost;
-  const auto predicted = evaluate(forward_cost(model.graph(), cost) +
-                                      backward_cost(model.graph(), make_backward_plan(model.graph(), selection), cost),
-                                  workload);
+  const auto predicted =
+      evaluate(pass_cost(model.graph(), training_plan(model.graph(), selection), cost).total(), workload);
   Flops called = 0;
   for (const auto& [label, total] : totals) called += label == "adamw_step" ? 0 : total.flops;
   if (called != predicted)

@@ -53,16 +53,17 @@ void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Select
   const gt::Schedule schedule = gt::make_schedule(graph, selection);
   gradients.select(graph, selection);
   optimizer.select(graph, selection);
-  const auto flops = static_cast<double>(
-      gt::evaluate(gt::forward_cost(graph, cost) + gt::backward_cost(graph, schedule.plan, cost), workload));
+  const auto flops = static_cast<double>(gt::evaluate(gt::pass_cost(graph, schedule.plan, cost).total(), workload));
 
   double pass = 1e30, update = 1e30;
   std::map<std::string, Work> forward, backward;
   for (int repeat = 0; repeat < 3; ++repeat) {  // the first warms up; the best of the others counts
-    model.executor().reset_seconds();
+    gt::PassProfile profile;
     const auto start = std::chrono::steady_clock::now();
     gradients.zero();
-    model.executor().run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &gradients);
+    model.executor().run(
+        schedule, batch,
+        {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &gradients, .profile = &profile});
     const double pass_seconds = seconds_since(start);
     const auto update_start = std::chrono::steady_clock::now();
     for (gt::ParameterId id = 0; id < static_cast<gt::ParameterId>(graph.parameters().size()); ++id) {
@@ -76,8 +77,8 @@ void measure(gt::Model<Backend>& model, const gt::Batch& batch, const gt::Select
     for (gt::OperatorId id = 0; id < static_cast<gt::OperatorId>(graph.operators().size()); ++id) {
       const auto i = static_cast<std::size_t>(id);
       const std::string label = label_of(graph.op(id));
-      forward[label].seconds += model.executor().seconds()[i].forward;
-      backward[label].seconds += model.executor().seconds()[i].backward;
+      forward[label].seconds += profile.of(i).forward;
+      backward[label].seconds += profile.of(i).backward;
       forward[label].flops += static_cast<double>(gt::evaluate(cost.forward(graph, id), workload));
     }
     for (const auto& step : schedule.plan.steps) {

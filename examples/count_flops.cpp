@@ -57,10 +57,7 @@ int main() {
   const gt::Workload workload = gt::workload_of(batch);
   const gt::ExactCost<Backend> cost;
   const gt::PaperCost paper = opt.paper_cost(4, 64);  // padded to the longest
-  const auto full = gt::evaluate(
-      gt::forward_cost(model.graph(), cost) +
-          gt::backward_cost(model.graph(), gt::make_backward_plan(model.graph(), gt::select_all(model.graph())), cost),
-      workload);
+  const auto full = gt::evaluate(gt::full_fine_tuning_cost(model.graph(), cost), workload);
 
   std::cout << "4 sequences, " << batch.decoder.tokens() << " tokens, " << batch.labelled()
             << " labelled; full fine-tuning " << std::fixed << std::setprecision(2) << static_cast<double>(full) / 1e6
@@ -76,13 +73,13 @@ int main() {
     if (selection.count() == 0) selection.insert(3);
 
     const gt::Schedule schedule = gt::make_schedule(model.graph(), selection);
-    const auto predicted = gt::evaluate(
-        gt::forward_cost(model.graph(), cost) + gt::backward_cost(model.graph(), schedule.plan, cost), workload);
+    const auto predicted = gt::evaluate(gt::pass_cost(model.graph(), schedule.plan, cost).total(), workload);
     gt::GradientStore<Backend> gradients(backend);
     gradients.select(model.graph(), selection);
     gradients.zero();
     backend.reset();
-    model.executor().run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &gradients);
+    model.executor().run(schedule, batch,
+                         {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &gradients});
 
     std::int64_t chain = paper.forward();  // a chain in checkpoint order: from the last tensor to the first selected
     bool deepest_seen = false;

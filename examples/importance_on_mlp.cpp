@@ -98,7 +98,8 @@ Comparison compare(gt::Model<Backend>& model, const gt::Batch& batch, double lea
     optimizer.candidate(id, weights[id].matrix(), gradient, learning_rate);
   });
   const double scale = 1.0 / static_cast<double>(batch.labelled());
-  model.executor().run(gt::make_schedule(model.graph(), gt::select_all(model.graph())), batch, scale, &update);
+  model.executor().run(gt::make_schedule(model.graph(), gt::select_all(model.graph())), batch,
+                       {.gradient_scale = scale, .gradients = &update});
   for (gt::ParameterId id = 0; id < count; ++id) after.push_back(weights[id].download());
 
   const gt::Schedule forward = gt::make_schedule(model.graph(), gt::select_none(model.graph()));

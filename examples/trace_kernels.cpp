@@ -52,5 +52,6 @@ int main(int argc, char** argv) {
   const std::vector<gt::Index> ids = model.tokenizer().encode("Once upon a time");
   const std::vector<gt::Example> examples = {{.input_ids = ids, .labels = ids, .source_ids = {}}};
   const std::vector<std::size_t> first = {0};
-  model.executor().run(gt::make_schedule(model.graph(), selection), gt::collate(examples, first), 1, &gradients);
+  model.executor().run(gt::make_schedule(model.graph(), selection), gt::collate(examples, first),
+                       {.gradients = &gradients});
 }

@@ -93,8 +93,9 @@ PassValues run_pass(B& backend, const std::filesystem::path& folder, const Batch
   Tensor<B> logits(backend, batch.labelled(), model.facts().vocabulary);
   const double scale = 1.0 / static_cast<double>(batch.labelled());
   PassValues values;
-  values.loss = static_cast<float>(scale * model.executor().run(make_schedule(model.graph(), all), batch, scale,
-                                                                &gradients, nullptr, logits.matrix()));
+  values.loss = static_cast<float>(
+      scale * model.executor().run(make_schedule(model.graph(), all), batch,
+                                   {.gradient_scale = scale, .gradients = &gradients, .logits = logits.matrix()}));
   values.logits = logits.download();
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     values.names.push_back(model.graph().parameter(id).name);

@@ -58,11 +58,11 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
   report.unit = ExactCost<PlanBackend>::unit();
   report.forward = evaluate(forward_cost(graph, cost), workload);
   for (const Parameter& p : graph.parameters()) report.tensors.push_back({p.name, p.shape});
-  const BackwardPlan plan = make_backward_plan(graph, select_all(graph));
-  report.backward = evaluate(backward_cost(graph, plan, cost), workload);
+  const PassPlan plan = training_plan(graph, select_all(graph));
+  report.backward = evaluate(pass_cost(graph, plan, cost).backward, workload);
 
   std::vector<BitSet> parts(graph.operators().size(), 0);
-  for (const auto& step : plan.steps) parts[static_cast<std::size_t>(step.op)] = step.parts;
+  for (const auto& step : plan.steps) parts[static_cast<std::size_t>(step.op)] |= step.parts;
   for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id) {
     const auto& node = graph.op(id);
     std::int64_t grad_input = 0;
@@ -86,8 +86,7 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     Selection one = select_none(graph);
     one.insert(id);
-    report.cheapest =
-        std::min(report.cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
+    report.cheapest = std::min(report.cheapest, evaluate(backward_cost(graph, one, cost), workload));
   }
   return report;
 }
@@ -243,10 +242,9 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
       select_exactly(report, graph, workload, importance, options);
   }
   if (report.selection) {
-    report.selection_cost =
-        published ? published_cost(report, *report.selection)
-                  : evaluate(backward_cost(graph, make_backward_plan(graph, *report.selection), ExactCost<Policy>{}),
-                             workload);
+    report.selection_cost = published
+                                ? published_cost(report, *report.selection)
+                                : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
   report.memory = training_memory(graph, trained, workload, element_size, adamw_state);

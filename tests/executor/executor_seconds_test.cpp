@@ -31,24 +31,19 @@ TEST_CASE("the seconds of a pass contain the work that was started and not done,
   Model<LateBackend> model(backend, llama.graph<LateBackend>(), facts_of(llama));
   testing::randomize(model, 3);
   const Batch batch = testing::random_batch(96, {8}, 1);
-  const auto seconds = [&] {
-    Executor<LateBackend>::OperatorSeconds sum;
-    for (const auto& s : model.executor().seconds()) {
-      sum.forward += s.forward;
-      sum.backward += s.backward;
-    }
-    model.executor().reset_seconds();
-    return sum;
-  };
-  model.executor().run(make_schedule(model.graph(), select_none(model.graph())), batch);
-  const auto inference = seconds();
-  CHECK(inference.forward >= 0.02);
-  CHECK(inference.backward == 0);
+  PassProfile inference;
+  model.executor().run(make_schedule(model.graph(), evaluation_plan(model.graph())), batch, {.profile = &inference});
+  CHECK(inference.total().forward >= 0.02);
+  CHECK(inference.total().backward == 0);
 
   GradientStore<LateBackend> gradients(backend);
   gradients.select(model.graph(), select_all(model.graph()));
-  model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch, 1, &gradients);
-  const auto training = seconds();
-  CHECK(training.forward >= 0.02);
-  CHECK(training.backward >= 0.02);
+  PassProfile training;
+  model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch,
+                       {.gradients = &gradients, .profile = &training});
+  CHECK(training.total().forward >= 0.02);
+  CHECK(training.total().backward >= 0.02);
+
+  model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch, {.gradients = &gradients});
+  CHECK(training.operators().size() == model.graph().operators().size());  // a pass without a profile adds to none
 }

@@ -26,16 +26,17 @@ using Bits = std::vector<std::vector<float>>;
 
 /// Bytes of forward values that the plan's steps read, and of what the loss reads: from the steps alone, not from
 /// lifetimes.
-Bytes kept_by_plan(const TensorGraph<Counting>& graph, const BackwardPlan& plan, const Workload& workload) {
+Bytes kept_by_plan(const TensorGraph<Counting>& graph, const PassPlan& plan, const Workload& workload) {
   std::vector<bool> kept(graph.values().size(), false);
   for (const ValueId v : graph.operators().back().inputs) kept[static_cast<std::size_t>(v)] = true;
   for (const auto& step : plan.steps) {
+    if (!step.is_backward()) continue;
     const auto& op = graph.op(step.op);
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
-      if (((step.keeps_inputs >> i) & 1U) != 0) kept[static_cast<std::size_t>(op.inputs[i])] = true;
+      if (((step.inputs >> i) & 1U) != 0) kept[static_cast<std::size_t>(op.inputs[i])] = true;
     }
     for (std::size_t o = 0; o < op.outputs.size(); ++o) {
-      if (((step.keeps_outputs >> o) & 1U) != 0) kept[static_cast<std::size_t>(op.outputs[o])] = true;
+      if (((step.outputs >> o) & 1U) != 0) kept[static_cast<std::size_t>(op.outputs[o])] = true;
     }
   }
   Bytes total = 0;
@@ -76,8 +77,9 @@ class Fixture {
     gradients.zero();
     backend_.reset();
     const DropoutSeed dropout{.seed = 5, .pass = 3};
-    model_.executor().run(schedule, batch_, 1.0 / static_cast<double>(batch_.labelled()), &gradients, nullptr, {},
-                          &dropout);
+    model_.executor().run(
+        schedule, batch_,
+        {.gradient_scale = 1.0 / static_cast<double>(batch_.labelled()), .gradients = &gradients, .dropout = &dropout});
     Run result{.gradients = Bits(graph().parameters().size()),
                .flops = backend_.flops(),
                .kept = model_.executor().observed().kept_bytes};
@@ -97,11 +99,11 @@ class Fixture {
     }
     return true;
   }
-  bool flops_agree(const Run& run, const BackwardPlan& plan) const {
+  bool flops_agree(const Run& run, const PassPlan& plan) const {
     const ExactCost<Counting> cost;
-    return run.flops == evaluate(forward_cost(graph(), cost) + backward_cost(graph(), plan, cost), workload_);
+    return run.flops == evaluate(pass_cost(graph(), plan, cost).total(), workload_);
   }
-  bool memory_agrees(const Run& run, const BackwardPlan& plan) const {
+  bool memory_agrees(const Run& run, const PassPlan& plan) const {
     return run.kept == kept_by_plan(graph(), plan, workload_);
   }
 
@@ -149,7 +151,7 @@ TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the 
   for (std::size_t m = 0; m < all.size(); ++m) {
     Fixture& fixture = all[m];
     CAPTURE(m);
-    REQUIRE(fixture.flops_agree(fixture.full(), make_backward_plan(fixture.graph(), select_all(fixture.graph()))));
+    REQUIRE(fixture.flops_agree(fixture.full(), training_plan(fixture.graph(), select_all(fixture.graph()))));
     const GradientDag dag = gradient_dag_of(fixture.graph(), ExactCost<Counting>{}, fixture.workload());
     for (int s = 0; s < selections_each; ++s, ++checked) {
       CAPTURE(s);
@@ -160,7 +162,7 @@ TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the 
       REQUIRE(fixture.flops_agree(run, schedule.plan));
       REQUIRE(fixture.memory_agrees(run, schedule.plan));
       const auto planned =
-          evaluate(backward_cost(fixture.graph(), schedule.plan, ExactCost<Counting>{}), fixture.workload());
+          evaluate(pass_cost(fixture.graph(), schedule.plan, ExactCost<Counting>{}).backward, fixture.workload());
       REQUIRE(cost_of(dag, selection.mask()) == planned);  // what selectors price is what plans compute
     }
   }
@@ -177,10 +179,11 @@ TEST_CASE("planted faults are seen") {
       Schedule planted = sound;
       bool found = false;
       for (auto& step : planted.plan.steps) {
+        if (!step.is_backward()) continue;
         const auto& op = fixture.graph().op(step.op);
         for (int p = 0; p < static_cast<int>(op.op->parts().size()); ++p) {
           const auto& part = op.op->parts()[static_cast<std::size_t>(p)];
-          const bool readable = (part.keeps_inputs & ~step.keeps_inputs) == 0;
+          const bool readable = (part.keeps_inputs & ~step.inputs) == 0;
           if (!found && part.kind == GradPart::Kind::parameter && (step.parts & bit(p)) == 0 && readable) {
             step.parts |= bit(p);
             found = true;
@@ -227,10 +230,9 @@ TEST_CASE("the deepest attention forms only the gradients that a selected projec
   const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models/opt-pre/config.json");
   const auto graph = Opt::read(config).graph<Counting>();
   const auto parts_of_deepest_attention = [&](const std::string& projection) {
-    const auto plan =
-        make_backward_plan(graph, select_listed(graph, {"model.decoder.layers.0.self_attn." + projection}));
+    const auto plan = training_plan(graph, select_listed(graph, {"model.decoder.layers.0.self_attn." + projection}));
     for (const auto& step : plan.steps) {
-      if (graph.op(step.op).name == "model.decoder.layers.0.self_attn") return step.parts;
+      if (step.is_backward() && graph.op(step.op).name == "model.decoder.layers.0.self_attn") return step.parts;
     }
     return BitSet{0};
   };
@@ -248,11 +250,12 @@ TEST_CASE("a frozen linear layer keeps no input, and nothing below the deepest s
   const auto config =
       ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-mha-untied/config.json");
   const auto graph = Llama::read(config).graph<Counting>();
-  const auto plan = make_backward_plan(graph, select_listed(graph, {"model.layers.1.mlp.up_proj.weight"}));
+  const auto plan = training_plan(graph, select_listed(graph, {"model.layers.1.mlp.up_proj.weight"}));
   for (const auto& step : plan.steps) {
+    if (!step.is_backward()) continue;
     const auto& op = graph.op(step.op);
     CAPTURE(op.name);
-    if (op.op->kind() == Linear::kind && op.name != "model.layers.1.mlp.up_proj") CHECK(step.keeps_inputs == 0);
+    if (op.op->kind() == Linear::kind && op.name != "model.layers.1.mlp.up_proj") CHECK(step.inputs == 0);
     CHECK(op.name.find("layers.0") == std::string::npos);
   }
   CHECK(graph.op(plan.steps.back().op).name == "model.layers.1.mlp.up_proj");
@@ -269,9 +272,10 @@ TEST_CASE("after the largest batch a step allocates nothing") {
   const Schedule schedule = make_schedule(model.graph(), all);
   GradientStore<Counting> gradients(backend);
   gradients.select(model.graph(), all);
-  model.executor().run(schedule, testing::random_batch(96, {20, 30}, 1), 1, &gradients);
+  model.executor().run(schedule, testing::random_batch(96, {20, 30}, 1), {.gradients = &gradients});
   const auto allocations = backend.memory().allocations;
   for (std::uint64_t s = 2; s < 6; ++s)
-    model.executor().run(schedule, testing::random_batch(96, {static_cast<Extent>(5 * s), 7}, s), 1, &gradients);
+    model.executor().run(schedule, testing::random_batch(96, {static_cast<Extent>(5 * s), 7}, s),
+                         {.gradients = &gradients});
   CHECK(backend.memory().allocations == allocations);
 }

@@ -175,6 +175,6 @@ TEST_CASE("a plan caches keys and values, and runs an encoder once") {
   CHECK(name_of_value(plan.cached[1]) == "decoder.block.0.layer.0.SelfAttention.v");
   CHECK(plan.from_source.size() == 6);
   CHECK(name_of_value(plan.from_source[2]) == "decoder.block.1.layer.1.EncDecAttention.k");
-  for (const OperatorId id : plan.every_token) CHECK_FALSE(graph.op(id).name.starts_with("encoder."));
-  CHECK(plan.every_token.back() == static_cast<OperatorId>(graph.operators().size()) - 1);
+  for (const auto& step : plan.token.steps) CHECK_FALSE(graph.op(step.op).name.starts_with("encoder."));
+  CHECK(plan.token.steps.back().op == static_cast<OperatorId>(graph.operators().size()) - 1);
 }

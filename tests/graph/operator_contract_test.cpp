@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/blocks/block_builder.hpp"
-#include "greentrainer/graph/backward_plan.hpp"
+#include "greentrainer/graph/pass_plan.hpp"
 
 using namespace greentrainer;
 
@@ -102,7 +102,7 @@ TEST_CASE("beside an operator that passes no gradient, the others' are complete"
   const OperatorId linear = small.graph.value(layer).producer;
   CHECK(small.graph.contribution(add, 0) == Write::overwrite);
   CHECK(small.graph.contribution(linear, 0) == Write::overwrite);
-  const BackwardPlan plan = make_backward_plan(small.graph, select_listed(small.graph, {"layer.weight"}));
+  const PassPlan plan = training_plan(small.graph, select_listed(small.graph, {"layer.weight"}));
   CHECK(plan.value_has_grad[static_cast<std::size_t>(layer)]);
-  CHECK(small.graph.op(plan.steps.front().op).op->is_loss());
+  CHECK(small.graph.op(plan.steps[static_cast<std::size_t>(plan.turning_point())].op).op->is_loss());
 }

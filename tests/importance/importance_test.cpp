@@ -119,7 +119,7 @@ TEST_CASE(
     for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id)
       before.push_back(model.parameters()[id].download());
     model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batches[0],
-                         1.0 / static_cast<double>(batches[0].labelled()), &move);
+                         {.gradient_scale = 1.0 / static_cast<double>(batches[0].labelled()), .gradients = &move});
     for (ParameterId id = 0; id < static_cast<ParameterId>(importance.size()); ++id)
       after.push_back(model.parameters()[id].download());
     const double loss = loss_of(model, batches[0]);

@@ -74,7 +74,8 @@ TEST_CASE_TEMPLATE_DEFINE("tiny models agree with transformers", B, agree) {
     gradients.zero();
     const double scale = 1.0 / static_cast<double>(batch.labelled());
     CHECK(batch.labelled() == golden.json["labelled_tokens"].get<Extent>());
-    const double loss = scale * model.executor().run(make_schedule(model.graph(), all), batch, scale, &gradients);
+    const double loss = scale * model.executor().run(make_schedule(model.graph(), all), batch,
+                                                     {.gradient_scale = scale, .gradients = &gradients});
     const double expected_loss = golden.json["loss"].get<double>();
     CHECK(std::abs(loss - expected_loss) < 1e-6 * expected_loss);
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {

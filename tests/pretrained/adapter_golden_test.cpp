@@ -57,7 +57,8 @@ TEST_CASE_TEMPLATE("adapters agree with peft", B, EigenBackend<float>, EigenBack
     gradients.select(model.graph(), adapters);
     gradients.zero();
     const double scale = 1.0 / static_cast<double>(batch.labelled());
-    const double loss = scale * model.executor().run(make_schedule(model.graph(), adapters), batch, scale, &gradients);
+    const double loss = scale * model.executor().run(make_schedule(model.graph(), adapters), batch,
+                                                     {.gradient_scale = scale, .gradients = &gradients});
     CHECK(loss == doctest::Approx(golden.json["loss"].get<double>()).epsilon(1e-6));
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
       if (!adapters.contains(id)) continue;

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "greentrainer/graph/backward_plan.hpp"
+#include "greentrainer/graph/pass_plan.hpp"
 
 namespace greentrainer {
 

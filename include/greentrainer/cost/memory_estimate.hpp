@@ -37,7 +37,7 @@ Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Byt
 template <class P>
 MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
                                Bytes element_size, Bytes optimizer_bytes_per_element) {
-  const auto lifetimes = make_lifetimes(graph, make_backward_plan(graph, selection));
+  const auto lifetimes = make_lifetimes(graph, training_plan(graph, selection));
   const Bytes selected = parameter_bytes(graph, selection, element_size);
   return {.weights = parameter_bytes(graph, select_all(graph), element_size),
           .gradients = selected,

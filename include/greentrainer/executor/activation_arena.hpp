@@ -39,25 +39,25 @@ class ActivationArena {
       blocks_.push_back({memory_.data() + layout.offsets[s] / element,
                          Lifetimes::elements(lifetimes.storages[s], workload) * element});
     }
-    const std::size_t count = graph.values().size();
-    values_.assign(count, {});
-    gradients_.assign(count, {});
-    for (std::size_t v = 0; v < count; ++v) {
-      const auto& shape = graph.values()[v].shape;
-      const auto at = [&](int storage) {
-        return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, shape.row_count(workload), shape.cols);
-      };
-      values_[v] = at(lifetimes.value_storage[v]);
-      if (!lifetimes.gradient_storage.empty() && lifetimes.gradient_storage[v] >= 0)
-        gradients_[v] = at(lifetimes.gradient_storage[v]);
+    const auto at = [&](ValueId value, int storage) {
+      const ValueShape& shape = graph.value(value).shape;
+      return Matrix<T>(blocks_[static_cast<std::size_t>(storage)].data, shape.row_count(workload), shape.cols);
+    };
+    placed_.clear();
+    for (const auto& placement : lifetimes.values) placed_.push_back(at(placement.value, placement.storage));
+    gradients_.assign(graph.values().size(), {});
+    for (std::size_t v = 0; v < lifetimes.gradient_storage.size(); ++v) {
+      const int storage = lifetimes.gradient_storage[v];
+      if (storage >= 0) gradients_[v] = at(static_cast<ValueId>(v), storage);
     }
   }
 
   /// Gives the block back; what lay in it is lost.
   void release() { memory_ = {}; }
 
+  /// Of each placement of the lifetimes.
+  const std::vector<Matrix<T>>& placed() const { return placed_; }
   /// Of each value of the graph; gradients that the plan does not form are empty.
-  const std::vector<Matrix<T>>& values() const { return values_; }
   const std::vector<Matrix<T>>& gradients() const { return gradients_; }
   /// Of each storage of the lifetimes.
   const std::vector<Block>& blocks() const { return blocks_; }
@@ -69,7 +69,7 @@ class ActivationArena {
   Tensor<B> memory_;
   T* workspace_ = nullptr;
   std::vector<Block> blocks_;
-  std::vector<Matrix<T>> values_, gradients_;
+  std::vector<Matrix<T>> placed_, gradients_;
 };
 
 }  // namespace greentrainer

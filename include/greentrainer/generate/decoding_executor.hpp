@@ -1,25 +1,22 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "greentrainer/executor/activation_arena.hpp"
-#include "greentrainer/executor/batch_upload.hpp"
+#include "greentrainer/executor/executor.hpp"
 #include "greentrainer/generate/decoding_plan.hpp"
 #include "greentrainer/generate/key_value_cache.hpp"
 #include "greentrainer/models/model.hpp"
 
 namespace greentrainer {
 
-/// Runs the forward operators of a graph token by token: prompts as a whole, then for each sequence one token more a
-/// step, of which attention reads the earlier ones from a cache. What depends on a source alone (an encoder, the keys
-/// and values of cross-attention) runs once for it. Sequences live in slots; prompt p has the slots from p *
-/// slots_a_prompt on, which share its source. Not thread-safe.
+/// Generates token by token: prompts as a whole, then for each sequence one token more a step, of which attention reads
+/// the earlier ones from a cache. What depends on a source alone (an encoder, the keys and values of cross-attention)
+/// runs once for it. Sequences live in slots; prompt p has the slots from p * slots_a_prompt on, which share its
+/// source. Not thread-safe.
 template <Backend B>
-class DecodingExecutor {
+class DecodingExecutor : private PassMemory<B> {
  public:
   using T = typename B::Scalar;
 
@@ -35,17 +32,12 @@ class DecodingExecutor {
         prefix_(graph_->prefix_rows()),
         vocabulary_(model.facts().vocabulary),
         plan_(make_decoding_plan(*graph_)),
-        lifetimes_(make_lifetimes(*graph_, make_backward_plan(*graph_, select_none(*graph_)))),
+        prompt_pass_(make_schedule(*graph_, plan_.prompt)),
+        token_pass_(make_schedule(*graph_, plan_.token)),
+        executor_(*backend_, *graph_, model.parameters()),
         cache_(*backend_, widths(*graph_, plan_.cached)),
-        arena_(*backend_),
         indices_(*backend_),
-        from_source_(plan_.from_source.size()),
-        all_operators_(graph_->operators().size()) {
-    std::iota(all_operators_.begin(), all_operators_.end(), OperatorId{0});
-    for (std::size_t p = 0; p < model.parameters().size(); ++p) {
-      parameter_matrices_.push_back(model.parameters()[static_cast<ParameterId>(p)].matrix());
-    }
-  }
+        from_source_(plan_.from_source.size()) {}
 
   /// Starts over: runs the prompts and, for an encoder-decoder, their sources. Every slot of a prompt then holds it.
   /// Returns the logits of each prompt's last token, (prompts, vocabulary) on the host, until the next call.
@@ -63,13 +55,7 @@ class DecodingExecutor {
 
     Workload workload = workload_of(batch);
     workload[Measure::labelled_tokens] = prompts.sequences();
-    lay_out(workload);
-    for (std::size_t i = 0; i < from_source_.size(); ++i) {
-      const Extent width = graph_->value(plan_.from_source[i]).shape.cols;
-      if (from_source_[i].size() < sources.tokens() * width)
-        from_source_[i] = Tensor<B>(*backend_, 1, sources.tokens() * width);
-    }
-    place_source_values(sources.tokens());
+    making_prompts_ = true;
 
     indices_.clear();
     const Place decoder = place(prompts.ids, positions_behind_prefix(prompts.positions, prefix_), prompts.offsets);
@@ -86,14 +72,7 @@ class DecodingExecutor {
     device.encoder = packed_tokens(encoder, sources.sequences(), sources.tokens(), longest_source_);
     device.label_rows = indices_[last_rows];
     device.labelled = prompts.sequences();
-    for (const OperatorId id : all_operators_) {
-      run(id, device, {});
-      for (const ValueId v : graph_->op(id).outputs) {
-        const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
-        if (cached != DecodingPlan::nothing)
-          cache_.store_prompts(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)]);
-      }
-    }
+    run(prompt_pass_, device, workload);
     return logits_on_host(device.labelled);
   }
 
@@ -123,8 +102,7 @@ class DecodingExecutor {
       source_begins.push_back(source_offsets_[source]);
       source_ends.push_back(source_offsets_[source + 1]);
     }
-    lay_out(step_workload(rows));
-    place_source_values(source_offsets_.back());
+    making_prompts_ = false;
 
     indices_.clear();
     const Place decoder = place(ids, positions, offsets);
@@ -143,16 +121,8 @@ class DecodingExecutor {
     device.encoder.keys = device.encoder.sequences;
     device.label_rows = indices_[decoder.offsets];  // 0, 1, ...: the head runs on every row
     device.labelled = rows;
-    for (const OperatorId id : plan_.every_token) {
-      const auto& node = graph_->op(id);
-      run(id, device, caches_of(node));
-      for (const ValueId v : node.outputs) {
-        const int cached = plan_.cache_of_value[static_cast<std::size_t>(v)];
-        if (cached == DecodingPlan::nothing) continue;
-        cache_.store_new_rows(static_cast<std::size_t>(cached), values_[static_cast<std::size_t>(v)],
-                              indices_[rows_of_slots]);
-      }
-    }
+    rows_of_slots_ = indices_[rows_of_slots];
+    run(token_pass_, device, step_workload(rows));
     return logits_on_host(rows);
   }
 
@@ -191,51 +161,29 @@ class DecodingExecutor {
     return workload;
   }
 
-  void lay_out(const Workload& workload) {
-    if (workload == laid_out_) return;
-    arena_.lay_out(*graph_, lifetimes_, workload);
-    values_ = arena_.values();
-    laid_out_ = workload;
+  Matrix<T> given(ValueId value) override {
+    const auto found = std::find(plan_.from_source.begin(), plan_.from_source.end(), value);
+    return from_source_[static_cast<std::size_t>(found - plan_.from_source.begin())].matrix();
   }
-  /// What comes from the source has memory of its own.
-  void place_source_values(Extent source_tokens) {
-    for (std::size_t i = 0; i < from_source_.size(); ++i) {
-      const ValueId v = plan_.from_source[i];
-      values_[static_cast<std::size_t>(v)] = {from_source_[i].data(), source_tokens, graph_->value(v).shape.cols};
+  void take(ValueId value, Matrix<const T> computed) override {
+    const int cached = plan_.cache_of_value[static_cast<std::size_t>(value)];
+    if (cached != DecodingPlan::nothing && making_prompts_) {
+      cache_.store_prompts(static_cast<std::size_t>(cached), computed);
+    } else if (cached != DecodingPlan::nothing) {
+      cache_.store_new_rows(static_cast<std::size_t>(cached), computed, rows_of_slots_);
+    } else {
+      const auto found = std::find(plan_.from_source.begin(), plan_.from_source.end(), value);
+      Tensor<B>& kept = from_source_[static_cast<std::size_t>(found - plan_.from_source.begin())];
+      if (kept.rows() != computed.rows) kept = Tensor<B>(*backend_, computed.rows, computed.cols);
+      backend_->copy(kept.data(), computed.data, kept.bytes());
     }
   }
-
-  std::span<const Matrix<T>> caches_of(const typename TensorGraph<B>::Operator& node) {
-    const BitSet remembered = node.op->remembered_inputs();
-    if (remembered == 0) return {};
-    caches_.assign(node.inputs.size(), {});
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      if (((remembered >> i) & 1U) == 0) continue;
-      caches_[i] =
-          cache_.rows(static_cast<std::size_t>(plan_.cache_of_value[static_cast<std::size_t>(node.inputs[i])]));
-    }
-    return caches_;
+  Matrix<T> remembered(ValueId value) override {
+    return cache_.rows(static_cast<std::size_t>(plan_.cache_of_value[static_cast<std::size_t>(value)]));
   }
 
-  void run(OperatorId id, const DeviceBatch& batch, std::span<const Matrix<T>> caches) {
-    const auto& node = graph_->op(id);
-    LossTarget<T> target;
-    if (node.op->is_loss()) target.logits = logits(batch.labelled);
-    const auto collect = [](std::vector<Matrix<T>>& into, const std::vector<int>& ids,
-                            const std::vector<Matrix<T>>& from) {
-      into.clear();
-      for (const int i : ids) into.push_back(from[static_cast<std::size_t>(i)]);
-      return std::span<const Matrix<T>>(into);
-    };
-    ForwardCall<B> call{.backend = *backend_,
-                        .batch = batch,
-                        .loss = target,
-                        .inputs = collect(inputs_, node.inputs, values_),
-                        .outputs = collect(outputs_, node.outputs, values_),
-                        .parameters = collect(parameters_, node.parameters, parameter_matrices_),
-                        .workspace = arena_.workspace(),
-                        .caches = caches};
-    node.op->forward(call);
+  void run(const Schedule& schedule, const DeviceBatch& batch, const Workload& workload) {
+    executor_.run(schedule, batch, workload, {.logits = logits(batch.labelled), .memory = this});
   }
 
   Matrix<T> logits(Extent rows) {
@@ -255,17 +203,16 @@ class DecodingExecutor {
   Extent prefix_;  ///< learned rows in front of each sequence's keys and values: a slot begins with them
   Extent vocabulary_;
   DecodingPlan plan_;
-  Lifetimes lifetimes_;
+  Schedule prompt_pass_, token_pass_;
+  Executor<B> executor_;
   KeyValueCache<B> cache_;
-  ActivationArena<B> arena_;
   IndexBlock<B> indices_;
-  std::vector<Tensor<B>> from_source_;  ///< of the plan's values from the source
-  std::vector<OperatorId> all_operators_;
-  std::vector<Matrix<T>> parameter_matrices_, values_, inputs_, outputs_, parameters_, caches_;
+  std::vector<Tensor<B>> from_source_;    ///< of the plan's values from the source
+  bool making_prompts_ = false;           ///< the pass that runs is of prompts, not of tokens
+  const Index* rows_of_slots_ = nullptr;  ///< of the token pass that runs
   std::vector<Index> source_offsets_;
   Extent longest_source_ = 0;
   Extent slots_a_prompt_ = 1;
-  std::optional<Workload> laid_out_;
   Tensor<B> logits_;
   std::vector<T> host_logits_;
 };

@@ -5,13 +5,12 @@
 #include <vector>
 
 #include "greentrainer/core/workload.hpp"
-#include "greentrainer/graph/backward_plan.hpp"
+#include "greentrainer/graph/pass_plan.hpp"
 
 namespace greentrainer {
 
-/// When each value and each gradient of a pass comes to life and dies, and which of them share memory.
-/// Time counts operators: operator o runs forward at time o; with n operators its backward runs at 2 (n - 1) - o. The
-/// loss does both at n - 1.
+/// When each value and each gradient of a pass comes to life and dies, and which of them share memory. The time of a
+/// step is its index in the plan.
 struct Lifetimes {
   static constexpr int nothing = -1;
 
@@ -21,12 +20,22 @@ struct Lifetimes {
     int born = 0;
     int dies = 0;
     bool gradient = false;
+
+    friend bool operator==(const Storage&, const Storage&) = default;
+  };
+  /// From this step on the value lies in this storage. A value that is computed again gets another place.
+  struct Placement {
+    int step = 0;
+    ValueId value = -1;
+    int storage = nothing;
+
+    friend bool operator==(const Placement&, const Placement&) = default;
   };
 
   std::vector<Storage> storages;
-  std::vector<int> value_storage;     ///< of each value
+  std::vector<Placement> values;      ///< in the order of steps
   std::vector<int> gradient_storage;  ///< of each value's gradient, or `nothing`
-  int turning_point = 0;  ///< time of the loss: what outlives the time before it is kept for the backward pass
+  int turning_point = 0;  ///< PassPlan::turning_point: what outlives the time before it is kept for the backward pass
 
   /// Elements of a storage for a workload.
   static Extent elements(const Storage& storage, const Workload& workload) {
@@ -41,114 +50,162 @@ struct Lifetimes {
     }
     return total;
   }
+
+  friend bool operator==(const Lifetimes&, const Lifetimes&) = default;
 };
 
 /// Derives lifetimes from a plan. Values are written in place where the operator allows it and nobody reads the old one
 /// again; the gradient of a residual connection shares the memory of what it passes on, unless one branch would
-/// overwrite it before the other has read it.
+/// overwrite it before the other has read it. Given values lie outside of the pass's memory and are not overwritten.
 template <class P>
 class LifetimeAnalysis {
  public:
-  LifetimeAnalysis(const TensorGraph<P>& graph, const BackwardPlan& plan)
-      : graph_(graph), plan_(plan), last_(static_cast<int>(graph.operators().size()) - 1) {}
+  LifetimeAnalysis(const TensorGraph<P>& graph, const PassPlan& plan) : graph_(graph), plan_(plan) {}
 
+  /// Throws ConfigError for a plan that reads what was neither computed nor given.
   Lifetimes run() {
-    result_.turning_point = last_;
+    result_.turning_point = plan_.turning_point();
+    find_last_reads();
     forward_values();
-    if (!plan_.empty()) gradients();
+    if (plan_.trains()) gradients();
     return std::move(result_);
   }
 
  private:
-  int backward_time(OperatorId id) const { return 2 * last_ - id; }
+  /// A value as one step computes it.
+  struct Instance {
+    int last_read = 0;
+    int storage = Lifetimes::nothing;
+  };
 
-  void forward_values() {
-    const auto& values = graph_.values();
-    std::vector<int> last_read(values.size(), 0);
-    std::vector<bool> kept(values.size(), false);
-    for (std::size_t v = 0; v < values.size(); ++v) {
-      last_read[v] = values[v].uses.empty() ? values[v].producer : values[v].uses.back().first;
-    }
-    for (const auto& step : plan_.steps) {
-      const auto keep = [&](const std::vector<ValueId>& ids, BitSet set) {
-        for (std::size_t i = 0; i < ids.size(); ++i) {
-          if (((set >> i) & 1U) == 0) continue;
-          const auto v = static_cast<std::size_t>(ids[i]);
-          kept[v] = true;
-          last_read[v] = std::max(last_read[v], backward_time(step.op));
-        }
-      };
-      keep(graph_.op(step.op).inputs, step.keeps_inputs);
-      keep(graph_.op(step.op).outputs, step.keeps_outputs);
-    }
-    result_.value_storage.assign(values.size(), Lifetimes::nothing);
-    for (OperatorId id = 0; id <= last_; ++id) {
-      const auto& node = graph_.op(id);
-      for (std::size_t o = 0; o < node.outputs.size(); ++o) {
-        const auto v = static_cast<std::size_t>(node.outputs[o]);
-        const int donor = o == 0 ? overwritable_input(id, kept, last_read) : Lifetimes::nothing;
-        if (donor == Lifetimes::nothing) {
-          result_.value_storage[v] = static_cast<int>(result_.storages.size());
-          result_.storages.push_back({values[v].shape, id, last_read[v], false});
-        } else {
-          result_.value_storage[v] = donor;
-          auto& storage = result_.storages[static_cast<std::size_t>(donor)];
-          storage.dies = std::max(storage.dies, last_read[v]);
-        }
-      }
+  template <class Function>
+  static void for_each(const std::vector<ValueId>& ids, BitSet set, Function&& use) {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (((set >> i) & 1U) != 0) use(static_cast<std::size_t>(ids[i]));
     }
   }
 
-  /// Storage of the input that operator `id` may write its output over.
-  int overwritable_input(OperatorId id, const std::vector<bool>& kept, const std::vector<int>& last_read) const {
-    const auto& node = graph_.op(id);
+  /// Numbers the instances in the order of steps and outputs.
+  void find_last_reads() {
+    std::vector<int> current(graph_.values().size(), Lifetimes::nothing);
+    for (const ValueId v : plan_.given) current[static_cast<std::size_t>(v)] = new_instance();
+    given_ = static_cast<int>(instances_.size());
+    for (int now = 0; now < static_cast<int>(plan_.steps.size()); ++now) {
+      const auto& step = plan_.steps[static_cast<std::size_t>(now)];
+      const auto& node = graph_.op(step.op);
+      const auto read = [&](std::size_t v) {
+        if (current[v] == Lifetimes::nothing) {
+          throw ConfigError("make_lifetimes", text(node.name, ", step ", now,
+                                                   ": expected a plan that computes what it reads, got one without ",
+                                                   graph_.op(graph_.values()[v].producer).name));
+        }
+        instances_[static_cast<std::size_t>(current[v])].last_read = now;
+      };
+      for_each(node.inputs, step.inputs, read);
+      if (step.is_backward()) {
+        for_each(node.outputs, step.outputs, read);
+        continue;
+      }
+      for_each(node.outputs, step.outputs, [&](std::size_t v) {
+        current[v] = new_instance();
+        instances_.back().last_read = now;
+      });
+    }
+  }
+  int new_instance() {
+    instances_.emplace_back();
+    return static_cast<int>(instances_.size()) - 1;
+  }
+
+  void forward_values() {
+    std::vector<int> current(graph_.values().size(), Lifetimes::nothing);
+    int next = 0;
+    for (const ValueId v : plan_.given) current[static_cast<std::size_t>(v)] = next++;
+    for (int now = 0; now < static_cast<int>(plan_.steps.size()); ++now) {
+      const auto& step = plan_.steps[static_cast<std::size_t>(now)];
+      if (step.is_backward()) continue;
+      const auto& node = graph_.op(step.op);
+      bool first = true;
+      for_each(node.outputs, step.outputs, [&](std::size_t v) {
+        Instance& made = instances_[static_cast<std::size_t>(next)];
+        const int donor = first && v == static_cast<std::size_t>(node.outputs.front())
+                              ? overwritable_input(step, now, current)
+                              : Lifetimes::nothing;
+        first = false;
+        if (donor == Lifetimes::nothing) {
+          made.storage = static_cast<int>(result_.storages.size());
+          result_.storages.push_back({graph_.values()[v].shape, now, made.last_read, false});
+        } else {
+          made.storage = donor;
+          auto& storage = result_.storages[static_cast<std::size_t>(donor)];
+          storage.dies = std::max(storage.dies, made.last_read);
+        }
+        result_.values.push_back({now, static_cast<ValueId>(v), made.storage});
+        current[v] = next++;
+      });
+    }
+  }
+
+  /// Storage of the input that the step may write its operator's first output over.
+  int overwritable_input(const PassPlan::Step& step, int now, const std::vector<int>& current) const {
+    const auto& node = graph_.op(step.op);
     const int i = node.op->in_place_input();
     if (i < 0) return Lifetimes::nothing;
-    const auto v = static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(i)]);
-    const bool read_twice = std::count(node.inputs.begin(), node.inputs.end(), static_cast<ValueId>(v)) > 1;
-    if (kept[v] || last_read[v] > id || read_twice) return Lifetimes::nothing;
-    return result_.value_storage[v];
+    const ValueId v = node.inputs[static_cast<std::size_t>(i)];
+    const int instance = current[static_cast<std::size_t>(v)];
+    const bool read_twice = std::count(node.inputs.begin(), node.inputs.end(), v) > 1;
+    if (instance < given_ || read_twice || instances_[static_cast<std::size_t>(instance)].last_read > now)
+      return Lifetimes::nothing;
+    return instances_[static_cast<std::size_t>(instance)].storage;
   }
 
   void gradients() {
+    backward_time_.assign(graph_.operators().size(), Lifetimes::nothing);
+    for (int now = result_.turning_point; now < static_cast<int>(plan_.steps.size()); ++now) {
+      const auto& step = plan_.steps[static_cast<std::size_t>(now)];
+      if (step.is_backward()) backward_time_[static_cast<std::size_t>(step.op)] = now;
+    }
     result_.gradient_storage.assign(graph_.values().size(), Lifetimes::nothing);
     members_.assign(result_.storages.size(), {});
-    for (const auto& step : plan_.steps) {
-      const auto& node = graph_.op(step.op);
-      const int now = backward_time(step.op);
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        const ValueId v = node.inputs[i];
-        if (((step.grad_inputs >> i) & 1U) == 0 ||
-            graph_.contribution(step.op, static_cast<int>(i)) == Write::accumulate)
-          continue;
-        int storage = Lifetimes::nothing;
-        if (step.passes || step.in_place) {
-          const ValueId y = node.outputs.front();
-          const int candidate = result_.gradient_storage[static_cast<std::size_t>(y)];
-          if (can_share(v, y, candidate, step.passes ? now + 1 : now)) storage = candidate;
-        }
-        if (storage == Lifetimes::nothing) {
-          storage = static_cast<int>(result_.storages.size());
-          result_.storages.push_back({graph_.value(v).shape, now, now, true});
-          members_.emplace_back();
-        }
-        const auto s = static_cast<std::size_t>(storage);
-        result_.gradient_storage[static_cast<std::size_t>(v)] = storage;
-        result_.storages[s].dies = std::max(result_.storages[s].dies, read_time(v));
-        members_[s].push_back(v);
+    for (int now = result_.turning_point; now < static_cast<int>(plan_.steps.size()); ++now) {
+      const auto& step = plan_.steps[static_cast<std::size_t>(now)];
+      if (step.is_backward()) gradients_of(step, now);
+    }
+  }
+
+  void gradients_of(const PassPlan::Step& step, int now) {
+    const auto& node = graph_.op(step.op);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId v = node.inputs[i];
+      if (((step.grad_inputs >> i) & 1U) == 0 || graph_.contribution(step.op, static_cast<int>(i)) == Write::accumulate)
+        continue;
+      int storage = Lifetimes::nothing;
+      if (step.passes || step.in_place) {
+        const ValueId y = node.outputs.front();
+        const int candidate = result_.gradient_storage[static_cast<std::size_t>(y)];
+        if (can_share(v, y, candidate, step.passes ? now + 1 : now)) storage = candidate;
       }
+      if (storage == Lifetimes::nothing) {
+        storage = static_cast<int>(result_.storages.size());
+        result_.storages.push_back({graph_.value(v).shape, now, now, true});
+        members_.emplace_back();
+      }
+      const auto s = static_cast<std::size_t>(storage);
+      result_.gradient_storage[static_cast<std::size_t>(v)] = storage;
+      result_.storages[s].dies = std::max(result_.storages[s].dies, read_time(v));
+      members_[s].push_back(v);
     }
   }
 
   /// The gradient of v is read when v's producer runs backward.
-  int read_time(ValueId v) const { return backward_time(graph_.value(v).producer); }
+  int read_time(ValueId v) const { return backward_time_[static_cast<std::size_t>(graph_.value(v).producer)]; }
 
   /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own.
   /// `first_write`: when v's is first changed.
   bool can_share(ValueId v, ValueId y, int storage, int first_write) const {
     const auto writes_after = [&](ValueId w, int from, int until) {  // does w receive contributions in [from, until]?
       for (const auto& [op, input] : graph_.value(w).uses) {
-        const int t = backward_time(op);
+        const int t = backward_time_[static_cast<std::size_t>(op)];
         if (t >= from && t <= until) return true;
       }
       return false;
@@ -164,15 +221,34 @@ class LifetimeAnalysis {
   }
 
   const TensorGraph<P>& graph_;
-  const BackwardPlan& plan_;
-  int last_;
+  const PassPlan& plan_;
   Lifetimes result_;
+  std::vector<Instance> instances_;            ///< given values first, then those computed, in the order of steps
+  int given_ = 0;                              ///< how many instances are given
+  std::vector<int> backward_time_;             ///< of each operator, or `nothing`
   std::vector<std::vector<ValueId>> members_;  ///< of gradient storages: the values whose gradients share it
 };
 
 template <class P>
-Lifetimes make_lifetimes(const TensorGraph<P>& graph, const BackwardPlan& plan) {
+Lifetimes make_lifetimes(const TensorGraph<P>& graph, const PassPlan& plan) {
   return LifetimeAnalysis<P>(graph, plan).run();
+}
+
+/// A plan with its lifetimes: all that the executor follows.
+struct Schedule {
+  PassPlan plan;
+  Lifetimes lifetimes;
+};
+
+template <class P>
+Schedule make_schedule(const TensorGraph<P>& graph, PassPlan plan) {
+  Lifetimes lifetimes = make_lifetimes(graph, plan);
+  return {std::move(plan), std::move(lifetimes)};
+}
+/// Of training the selection, or of an evaluation where it is empty.
+template <class P>
+Schedule make_schedule(const TensorGraph<P>& graph, const Selection& selection) {
+  return make_schedule(graph, training_plan(graph, selection));
 }
 
 }  // namespace greentrainer

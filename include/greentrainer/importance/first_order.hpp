@@ -23,7 +23,8 @@ class FirstOrderImportance final : public Importance<B> {
                               c.optimizer.peak_learning_rate());
         c.backend.update_dot(gradient.size(), gradient.data, updated.data(), weights.data(), sums.of(id));
       });
-      c.executor.run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &sink);
+      c.executor.run(schedule, batch,
+                     {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
     }
     std::vector<double> importance = sums.download();
     for (double& value : importance) value = -value;

@@ -49,8 +49,7 @@ class Importance {
 template <class P>
 Flops full_pass_flops(const TensorGraph<P>& graph, const Workload& workload) {
   const ExactCost<P> cost;
-  return evaluate(forward_cost(graph, cost) + backward_cost(graph, make_backward_plan(graph, select_all(graph)), cost),
-                  workload);
+  return evaluate(full_fine_tuning_cost(graph, cost), workload);
 }
 
 template <class P>

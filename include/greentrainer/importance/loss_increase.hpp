@@ -26,7 +26,7 @@ class LossIncreaseImportance final : public Importance<B> {
       const double scale = 1.0 / static_cast<double>(batch.labelled());
       const auto pass = [&](auto consume) {
         TransientGradients<B> gradients(c.backend, c.graph, consume);
-        c.executor.run(schedule, batch, scale, &gradients);
+        c.executor.run(schedule, batch, {.gradient_scale = scale, .gradients = &gradients});
       };
       pass([&](ParameterId id, Matrix<T> gradient) {  // move
         c.optimizer.candidate(id, c.parameters[id].matrix(), gradient, c.optimizer.peak_learning_rate());

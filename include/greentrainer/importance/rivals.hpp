@@ -19,7 +19,8 @@ class GradientNormImportance final : public Importance<B> {
       TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
         c.backend.sum_of_squares(gradient.size(), gradient.data, squares.of(id));
       });
-      c.executor.run(schedule, batch, 1.0 / static_cast<double>(batch.labelled()), &sink);
+      c.executor.run(schedule, batch,
+                     {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
       const std::vector<double> sums = squares.download();
       for (std::size_t i = 0; i < sums.size(); ++i) importance[i] += std::sqrt(sums[i]);
     }

@@ -94,7 +94,7 @@ class Model {
     batch.labels.assign(tokens.ids.size(), 0);
     check_batch(facts(), batch);
     Tensor<B> logits(backend(), tokens.tokens(), facts().vocabulary);
-    executor().run(make_schedule(graph(), select_none(graph())), batch, 1, nullptr, nullptr, logits.matrix());
+    executor().run(make_schedule(graph(), evaluation_plan(graph())), batch, {.logits = logits.matrix()});
     return logits.download();
   }
 

@@ -69,7 +69,7 @@ BudgetedSelection select_within_ratio(
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     Selection one = select_none(graph);
     one.insert(id);
-    cheapest = std::min(cheapest, evaluate(backward_cost(graph, make_backward_plan(graph, one), cost), workload));
+    cheapest = std::min(cheapest, evaluate(backward_cost(graph, one, cost), workload));
   }
   if (result.budget < cheapest) {
     const double smallest =
@@ -82,7 +82,7 @@ BudgetedSelection select_within_ratio(
   const SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
   result.selection = Selection(chosen.mask);
-  result.cost = evaluate(backward_cost(graph, make_backward_plan(graph, result.selection), cost), workload);
+  result.cost = evaluate(backward_cost(graph, result.selection, cost), workload);
   result.optimal = chosen.optimal;
   return result;
 }

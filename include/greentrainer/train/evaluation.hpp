@@ -49,7 +49,7 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
     const Batch batch = collate(examples, indices);
     check_batch(model.facts(), batch);
     if (row_losses.size() < batch.labelled()) row_losses = Tensor<B>(model.backend(), 1, batch.labelled());
-    sum += model.executor().run(schedule, batch, 1, nullptr, row_losses.data());
+    sum += model.executor().run(schedule, batch, {.row_losses = row_losses.data()});
     result.flops += evaluate(cost, workload_of(batch));
     const std::vector<T> rows = row_losses.download();
     std::size_t row = 0;

@@ -79,7 +79,7 @@ class Trainer {
                                options.shuffle);
     const Extent total_steps = options.steps > 0 ? options.steps : options.epochs * sampler.steps_per_epoch();
     report_ = {};
-    model_->executor().reset_seconds();
+    profile_.reset();
     const std::span<const Example> held_out = options.validation.empty() ? examples : options.validation;
     if (options.evaluate) report_.loss_before = timed_evaluation(held_out, options);
 
@@ -91,10 +91,8 @@ class Trainer {
       if (step == next_selection(step, sampler)) select(examples, options, sampler, step, total_steps);
       train_step(examples, options, sampler, step, total_steps);
     }
-    for (const auto& s : model_->executor().seconds()) {
-      report_.seconds.forward += s.forward;
-      report_.seconds.backward += s.backward;
-    }
+    report_.seconds.forward = profile_.total().forward;
+    report_.seconds.backward = profile_.total().backward;
     if (options.evaluate && !report_.stopped) report_.loss_after = timed_evaluation(held_out, options);
     report_.seconds.total = since(start);
     return std::move(report_);
@@ -139,9 +137,7 @@ class Trainer {
 
   double timed_evaluation(std::span<const Example> examples, const FitOptions& options) {
     const auto start = Clock::now();
-    const auto seconds_before = model_->executor().seconds();
     const Evaluation evaluation = evaluate(*model_, examples, 8, options.should_stop);
-    model_->executor().restore_seconds(seconds_before);
     report_.flops.evaluation += evaluation.flops;
     report_.stopped = report_.stopped || evaluation.examples.size() < examples.size();
     report_.seconds.evaluation += since(start);
@@ -208,7 +204,6 @@ class Trainer {
 
   std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
     const auto start = Clock::now();
-    const auto seconds_before = model_->executor().seconds();
     for (const Batch& batch : batches) {
       check_batch(model_->facts(), batch);
       report_.flops.importance += importance_->flops(model_->graph(), workload_of(batch), *optimizer_);
@@ -222,7 +217,6 @@ class Trainer {
                                  .seed = options.seed,
                                  .step = static_cast<std::uint64_t>(step)};
     auto importance = importance_->evaluate(context);
-    model_->executor().restore_seconds(seconds_before);
     report_.seconds.importance += since(start);
     return importance;
   }
@@ -240,12 +234,14 @@ class Trainer {
     if (record.labelled_tokens == 0)
       throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
     const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
-    const LinearCost cost = forward_only_cost() + backward_cost(model_->graph(), schedule_.plan, ExactCost<B>{});
+    const LinearCost cost = pass_cost(model_->graph(), schedule_.plan, ExactCost<B>{}).total();
     gradients_.zero();
     double loss_sum = 0;
     DropoutSeed dropout{.seed = options.seed, .pass = static_cast<std::uint64_t>(step * options.gradient_accumulation)};
     for (const Batch& batch : batches) {
-      loss_sum += model_->executor().run(schedule_, batch, scale, &gradients_, nullptr, {}, &dropout);
+      loss_sum += model_->executor().run(
+          schedule_, batch,
+          {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
       ++dropout.pass;
       const Workload workload = workload_of(batch);
       record.flops += evaluate(cost, workload);
@@ -295,10 +291,6 @@ class Trainer {
     return norm;
   }
 
-  const LinearCost& forward_only_cost() {
-    if (!forward_) forward_ = forward_cost(model_->graph(), ExactCost<B>{});
-    return *forward_;
-  }
   const LinearCost& full_cost() {
     if (!full_) full_ = model_->facts().full_cost;
     if (!full_) full_ = full_fine_tuning_cost(model_->graph(), ExactCost<B>{});
@@ -321,7 +313,8 @@ class Trainer {
   Schedule schedule_;
   GradientStore<B> gradients_;
   Tensor<B, double> norm_;
-  std::optional<LinearCost> forward_, full_;
+  std::optional<LinearCost> full_;
+  PassProfile profile_;  ///< of training passes
   TrainingReport report_;
 };
 

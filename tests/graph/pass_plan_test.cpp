@@ -1,6 +1,6 @@
-// A plan computes what a selection needs and nothing else, by the definition of need.
+// The backward steps of a plan compute what a selection needs and nothing else, by the definition of need.
 
-#include "greentrainer/graph/backward_plan.hpp"
+#include "greentrainer/graph/pass_plan.hpp"
 
 #include <filesystem>
 
@@ -66,12 +66,13 @@ TEST_CASE("random selections: exactly the parts that are needed, in backward ord
       CounterRandom random(seed, "selection");
       const double density = std::array{0.01, 0.05, 0.3, 0.9}[seed % 4];
       const Selection selection = select_where(graph, [&](const Parameter&) { return random.uniform() < density; });
-      const BackwardPlan plan = make_backward_plan(graph, selection);
+      const PassPlan plan = training_plan(graph, selection);
       Need need(graph, selection);
 
-      std::vector<const BackwardPlan::Step*> step_of(graph.operators().size(), nullptr);
+      std::vector<const PassPlan::Step*> step_of(graph.operators().size(), nullptr);
       OperatorId last = static_cast<OperatorId>(graph.operators().size());
       for (const auto& step : plan.steps) {
+        if (!step.is_backward()) continue;
         REQUIRE(step.op < last);
         last = step.op;
         step_of[static_cast<std::size_t>(step.op)] = &step;
@@ -104,8 +105,9 @@ TEST_CASE("random selections: exactly the parts that are needed, in backward ord
         }
         CAPTURE(op.name);
         REQUIRE(step->parts == expected);
-        REQUIRE(step->keeps_inputs == keeps_inputs);
-        REQUIRE(step->keeps_outputs == keeps_outputs);
+        if (op.op->is_loss()) keeps_inputs = all_of(op.inputs.size());  // it does the forward work, too
+        REQUIRE(step->inputs == keeps_inputs);
+        REQUIRE(step->outputs == keeps_outputs);
       }
     }
   }
@@ -114,7 +116,7 @@ TEST_CASE("random selections: exactly the parts that are needed, in backward ord
 
 TEST_CASE("nothing selected, nothing computed; a selection of another graph is an error") {
   const Graph graph = testing::encoder_decoder_graph<CostsAlone>(50, 16, 4);
-  CHECK(make_backward_plan(graph, select_none(graph)).empty());
-  CHECK_THROWS_WITH_AS(make_backward_plan(graph, Selection(std::vector<bool>(3, true))), doctest::Contains("got 3"),
+  CHECK_FALSE(training_plan(graph, select_none(graph)).trains());
+  CHECK_THROWS_WITH_AS(training_plan(graph, Selection(std::vector<bool>(3, true))), doctest::Contains("got 3"),
                        ConfigError);
 }
