@@ -58,11 +58,71 @@ TEST_CASE("a pattern that takes too long on a text is the text's error") {
 TEST_CASE(
     "a pattern that takes too many steps on a text altogether is the text's error, though none from a single place") {
   std::string words;
-  for (int i = 0; i < 100; ++i) words += std::string(21, 'a') + ' ';
+  for (int i = 0; i < 300; ++i) words += std::string(21, 'a') + ' ';
   for (const auto& [pattern, subject] :
        {std::pair{"(?:a|a)+b|a", words}, std::pair{"(?:a|a){12}b|a", std::string(100000, 'a')}}) {
     CAPTURE(pattern);
     CHECK_THROWS_AS(Regex(pattern, "test").for_each_match(subject, [](std::size_t, std::size_t) {}), DataError);
+  }
+}
+
+TEST_CASE("possessive runs, atomic groups and assertions count all that they go over") {
+  // PCRE2's own limits count none of these: every place of a run goes to its end.
+  for (const char* pattern :
+       {"a++b|x", "(?>a+)b|x", "a*+[bc]|x", "(?:a{2,}+b)+|x", "(?=a+$)ab|x", "(?=a++b)a|x", "[ab]++c|[ab]++d|x"}) {
+    CAPTURE(std::string(pattern));
+    const Regex regex(pattern, "test");
+    const auto steps = [&](std::size_t length) {
+      TextBudget budget(length, "test");
+      regex.for_each_match(std::string(length, 'a') + "x", budget, [](std::size_t, std::size_t) {});
+      return budget.spent();
+    };
+    const auto few = steps(1000);
+    const auto more = steps(2000);
+    CHECK(few > 1000 * 1000 / 2);  // each place is compared with all behind it
+    CHECK(more > 3 * few);
+    const std::string run(200000, 'a');
+    TextBudget budget(run.size(), "test");
+    const auto error = error_of<DataError>([&] { regex.for_each_match(run, budget, [](std::size_t, std::size_t) {}); });
+    CHECK(has(error, "test: expected to match "));
+    CHECK(has(error, "steps"));
+  }
+}
+
+TEST_CASE("steps are linear in the length of a text for real patterns, whatever is repeated") {
+  for (
+      const char* pattern :
+      {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+       R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+       R"( ?[^(\s|[.,!?\x{2026}])]+)", R"(\p{N})", R"(\s)"}) {
+    CAPTURE(pattern);
+    const Regex regex(pattern, "test");
+    for (const char* run : {"a", " ", "\n", "7", "-", "' ", "Ab 1,\n", "\u4F60", "\U0001F600 "}) {
+      CAPTURE(run);
+      const auto steps = [&](std::size_t length) {
+        std::string subject;
+        while (subject.size() < length) subject += run;
+        TextBudget budget(subject.size(), "test");
+        regex.for_each_match(subject, budget, [](std::size_t, std::size_t) {});
+        return budget.spent();
+      };
+      const auto few = steps(10000);
+      CHECK(steps(20000) < 2 * few + few / 4);
+      CHECK(few < 10000 * 8000);  // half of what a text has
+    }
+  }
+}
+
+TEST_CASE("a match is the same whether its steps are counted or bounded") {
+  // Runs longer than the window of a quick try, at every distance from its end, and a group that is always counted.
+  const std::string pattern = R"( ?\p{L}+|\s+(?!\S)|\s+|(?:ab){2}-)";
+  for (std::size_t length = 30; length < 70; ++length) {
+    const std::string subject =
+        std::string(length, 'x') + "  " + std::string(length, ' ') + "y\u00E9" + std::string(length, 'z') + "  \n";
+    CHECK(matches(pattern, subject) == matches(R"( ?\p{L}+|\s+(?!\S)|\s+|abab-)", subject));
+    CHECK(matches(pattern, subject) ==
+          Texts{std::string(length, 'x'), std::string(length + 1, ' '), " y\u00E9" + std::string(length, 'z'), "  \n"});
   }
 }
 

@@ -15,7 +15,8 @@ namespace {
 
 std::vector<Index> ids_of(const Unigram& model, std::string_view text) {
   std::vector<PieceToken> tokens;
-  model.tokenize(text, tokens);
+  TextBudget budget(text.size(), "test");
+  model.tokenize(text, tokens, budget);
   std::vector<Index> ids;
   for (const PieceToken& token : tokens) ids.push_back(token.id);
   return ids;

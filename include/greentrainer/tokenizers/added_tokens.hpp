@@ -12,6 +12,7 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -68,12 +69,17 @@ class AddedTokenFinder {
     if (!content.empty()) first_[static_cast<unsigned char>(content.front())] = true;
   }
 
-  /// The text from left to right; no empty stretches.
-  std::vector<Part> split(std::string_view text) const {
+  /// The text from left to right; no empty stretches. Throws DataError for more steps than the budget has.
+  std::vector<Part> split(std::string_view text, TextBudget& budget) const {
     std::vector<Part> parts;
     std::size_t done = 0;
     for (std::size_t i = 0; i < text.size();) {
-      const auto [token, length] = longest_at(text, i);
+      if (!first_[static_cast<unsigned char>(text[i])]) {
+        ++i;
+        continue;
+      }
+      const auto [token, length, compared] = longest_at(text, i);
+      budget.spend(compared * steps_per_byte_compared, "added_tokens");
       if (token == nullptr) {
         ++i;
         continue;
@@ -96,6 +102,8 @@ class AddedTokenFinder {
   }
 
  private:
+  static constexpr std::uint64_t steps_per_byte_compared = 32;
+
   struct Token {
     Index id = 0;
     bool lstrip = false;
@@ -106,15 +114,22 @@ class AddedTokenFinder {
     return (std::uint64_t{node} << 8) | static_cast<unsigned char>(c);
   }
 
-  std::pair<const Token*, std::size_t> longest_at(std::string_view text, std::size_t position) const {
-    std::pair<const Token*, std::size_t> best{nullptr, 0};
-    if (!first_[static_cast<unsigned char>(text[position])]) return best;
+  struct Longest {
+    const Token* token = nullptr;
+    std::size_t length = 0;
+    std::size_t compared = 0;  // bytes
+  };
+
+  Longest longest_at(std::string_view text, std::size_t position) const {
+    Longest best;
     std::uint32_t node = 0;
     for (std::size_t i = position; i < text.size(); ++i) {
+      ++best.compared;
       const auto child = children_.find(key_of(node, text[i]));
       if (child == children_.end()) break;
       node = child->second;
-      if (const auto token = tokens_.find(node); token != tokens_.end()) best = {&token->second, i + 1 - position};
+      if (const auto token = tokens_.find(node); token != tokens_.end())
+        best = {&token->second, i + 1 - position, best.compared};
     }
     return best;
   }

@@ -57,18 +57,22 @@ class Bpe final : public TokenModel {
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
-  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const override {
+  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens, TextBudget& budget) const override {
     if (options_.ignore_merges) {
       if (const auto id = vocabulary_.id(piece)) {
         tokens.push_back({*id, {0, piece.size()}});
         return;
       }
     }
-    cache_.append(piece, tokens,
-                  [this](std::string_view word, std::vector<PieceToken>& of_word) { merge(word, of_word); });
+    cache_.append(piece, tokens, [&](std::string_view word, std::vector<PieceToken>& of_word) {
+      budget.spend(word.size() * steps_per_byte, part);
+      merge(word, of_word);
+    });
   }
 
  private:
+  static constexpr std::uint64_t steps_per_byte = 256;  // of merging, which is near to linear
+
   struct Merge {
     std::uint32_t rank = 0;
     Index id = 0;

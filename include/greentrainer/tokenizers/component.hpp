@@ -10,7 +10,7 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
-#include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
@@ -118,7 +118,8 @@ class TextPattern {
   static TextPattern literal(std::string text) { return TextPattern(std::move(text)); }
 
   /// The whole text from left to right, cut into matches and what lies between; no empty ranges.
-  std::vector<PatternRange> ranges(std::string_view text) const {
+  /// Throws DataError for a text that the pattern takes too long on.
+  std::vector<PatternRange> ranges(std::string_view text, TextBudget& budget) const {
     std::vector<PatternRange> result;
     std::size_t covered = 0;
     const auto add = [&](std::size_t begin, std::size_t end) {
@@ -127,7 +128,7 @@ class TextPattern {
       covered = end;
     };
     if (regex_) {
-      regex_->for_each_match(text, add);
+      regex_->for_each_match(text, budget, add);
     } else {
       for (auto at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, covered))
         add(at, at + literal_.size());
@@ -136,16 +137,19 @@ class TextPattern {
     return result;
   }
 
-  /// Throws DataError for a result that is far longer than the text.
-  TracedText replace(const TracedText& text, std::string_view content) const {
+  /// Throws DataError for a text that the pattern takes too long on, or a result of more than the budget's size.
+  /// `part`: of the tokenizer's file.
+  TracedText replace(const TracedText& text, std::string_view content, TextBudget& budget,
+                     std::string_view part) const {
     TracedText result = text.empty_copy();
-    for (const auto& range : ranges(text.text())) {
+    for (const auto& range : ranges(text.text(), budget)) {
       if (range.match)
         result.append_new(content, text, range.end - 1);
       else
         result.append(text, range.begin, range.end);
-      check_text_growth(result.size(), text.size(), "Replace");
+      budget.require_size(result.size(), part);
     }
+    budget.wrote(result.size(), part);
     return result;
   }
 

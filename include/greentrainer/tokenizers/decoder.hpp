@@ -9,7 +9,7 @@
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
-#include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 
 namespace greentrainer {
 
@@ -18,20 +18,24 @@ namespace greentrainer {
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  /// Throws DataError for tokens that a pattern takes too long on, or a step makes far longer.
-  virtual void decode(std::vector<std::string>& tokens) const = 0;
+  /// Throws DataError for tokens that a pattern takes more steps on, or a step makes longer, than the budget allows.
+  virtual void decode(std::vector<std::string>& tokens, TextBudget& budget) const = 0;
+
+ protected:
+  static constexpr std::string_view part = "decoder";  // of the tokenizer's file, for errors
 };
 
 /// Bytes by their GPT-2 names. A token with a character that is no name (an added token) stands for itself.
 class ByteLevelDecoder final : public Decoder {
  public:
-  void decode(std::vector<std::string>& tokens) const override {
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
     std::string bytes;
     for (const auto& token : tokens) {
       const auto decoded = ByteLevelAlphabet::instance().decode(token);
       bytes += decoded ? *decoded : token;
     }
     tokens.assign(1, replace_invalid_utf8(bytes));
+    budget.wrote(tokens.front().size(), part);
   }
 };
 
@@ -41,14 +45,11 @@ class ReplaceDecoder final : public Decoder {
  public:
   ReplaceDecoder(TextPattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  void decode(std::vector<std::string>& tokens) const override {
-    std::size_t before = 0;
-    std::size_t after = 0;
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
+    std::size_t size = 0;
     for (auto& token : tokens) {
-      before += token.size();
-      token = pattern_.replace(TracedText(token), content_).text();
-      after += token.size();
-      check_text_growth(after, before, "decoder");
+      token = pattern_.replace(TracedText(token), content_, budget, part).text();
+      budget.require_size(size += token.size(), part);
     }
   }
 
@@ -60,7 +61,7 @@ class ReplaceDecoder final : public Decoder {
 /// Runs of byte tokens become the text they spell, or one U+FFFD a byte where they spell none.
 class ByteFallbackDecoder final : public Decoder {
  public:
-  void decode(std::vector<std::string>& tokens) const override {
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
     std::vector<std::string> result;
     std::string bytes;
     const auto flush = [&] {
@@ -70,6 +71,7 @@ class ByteFallbackDecoder final : public Decoder {
       } else {
         result.insert(result.end(), bytes.size(), "\xEF\xBF\xBD");
       }
+      budget.wrote(bytes.size(), part);
       bytes.clear();
     };
     for (auto& token : tokens) {
@@ -87,9 +89,10 @@ class ByteFallbackDecoder final : public Decoder {
 
 class FuseDecoder final : public Decoder {
  public:
-  void decode(std::vector<std::string>& tokens) const override {
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
     std::string joined;
     for (const auto& token : tokens) joined += token;
+    budget.wrote(joined.size(), part);
     tokens.assign(1, std::move(joined));
   }
 };
@@ -99,8 +102,9 @@ class StripDecoder final : public Decoder {
  public:
   StripDecoder(std::string content, std::size_t start, std::size_t stop)
       : content_(std::move(content)), start_(start), stop_(stop) {}
-  void decode(std::vector<std::string>& tokens) const override {
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
     for (auto& token : tokens) {
+      budget.wrote(token.size(), part);
       std::string_view rest = token;
       for (std::size_t i = 0; i < start_ && rest.starts_with(content_); ++i) rest.remove_prefix(content_.size());
       for (std::size_t i = 0; i < stop_ && rest.ends_with(content_); ++i) rest.remove_suffix(content_.size());
@@ -119,9 +123,9 @@ class MetaspaceDecoder final : public Decoder {
  public:
   MetaspaceDecoder(std::string replacement, bool prepended)
       : pattern_(TextPattern::literal(std::move(replacement))), prepended_(prepended) {}
-  void decode(std::vector<std::string>& tokens) const override {
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
     for (std::size_t i = 0; i < tokens.size(); ++i)
-      tokens[i] = pattern_.replace(TracedText(tokens[i]), i == 0 && prepended_ ? "" : " ").text();
+      tokens[i] = pattern_.replace(TracedText(tokens[i]), i == 0 && prepended_ ? "" : " ", budget, part).text();
   }
 
  private:
@@ -132,21 +136,11 @@ class MetaspaceDecoder final : public Decoder {
 class DecoderSequence final : public Decoder {
  public:
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
-  void decode(std::vector<std::string>& tokens) const override {
-    const std::size_t input = bytes_of(tokens);
-    for (const auto& part : parts_) {
-      part->decode(tokens);
-      check_text_growth(bytes_of(tokens), input, "decoder");
-    }
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
+    for (const auto& step : parts_) step->decode(tokens, budget);
   }
 
  private:
-  static std::size_t bytes_of(const std::vector<std::string>& tokens) {
-    std::size_t bytes = 0;
-    for (const auto& token : tokens) bytes += token.size();
-    return bytes;
-  }
-
   std::vector<std::unique_ptr<Decoder>> parts_;
 };
 

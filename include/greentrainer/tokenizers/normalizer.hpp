@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,7 +10,7 @@
 #include "greentrainer/io/base64.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/precompiled_charsmap.hpp"
-#include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
@@ -19,8 +20,11 @@ namespace greentrainer {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  /// Throws DataError for a text that a rule takes too long on, or makes far longer.
-  virtual TracedText normalize(TracedText text) const = 0;
+  /// Throws DataError for a text that a rule takes more steps on, or makes longer, than the budget allows.
+  virtual TracedText normalize(TracedText text, TextBudget& budget) const = 0;
+
+ protected:
+  static constexpr std::string_view part = "normalizer";  // of the tokenizer's file, for errors
 };
 
 namespace detail {
@@ -28,8 +32,9 @@ namespace detail {
 class PrependNormalizer final : public Normalizer {
  public:
   explicit PrependNormalizer(std::string prefix) : prefix_(std::move(prefix)) {}
-  TracedText normalize(TracedText text) const override {
+  TracedText normalize(TracedText text, TextBudget& budget) const override {
     if (text.size() > 0) text.prepend(prefix_);
+    budget.wrote(text.size(), part);
     return text;
   }
 
@@ -41,7 +46,9 @@ class ReplaceNormalizer final : public Normalizer {
  public:
   ReplaceNormalizer(TextPattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  TracedText normalize(TracedText text) const override { return pattern_.replace(text, content_); }
+  TracedText normalize(TracedText text, TextBudget& budget) const override {
+    return pattern_.replace(text, content_, budget, part);
+  }
 
  private:
   TextPattern pattern_;
@@ -52,7 +59,8 @@ class ReplaceNormalizer final : public Normalizer {
 class StripNormalizer final : public Normalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
-  TracedText normalize(TracedText text) const override {
+  TracedText normalize(TracedText text, TextBudget& budget) const override {
+    budget.wrote(text.size(), part);
     std::size_t begin = 0;
     std::size_t end = 0;  // behind the last character that stays
     for (std::size_t i = 0; i < text.size();) {
@@ -77,21 +85,21 @@ class PrecompiledNormalizer final : public Normalizer {
  public:
   explicit PrecompiledNormalizer(PrecompiledCharsmap charsmap) : charsmap_(std::move(charsmap)) {}
 
-  TracedText normalize(TracedText text) const override {
+  TracedText normalize(TracedText text, TextBudget& budget) const override {
     const std::string_view input = text.text();
     TracedText result = text.empty_copy();
     result.reserve(input.size());
     for (std::size_t begin = 0; begin < input.size();) {
       std::size_t end = begin + 1;
       while (end < input.size() && !parts(input[end - 1], input[end])) ++end;
-      const auto stretch = input.substr(begin, end - begin);
-      if (stretch.size() == 1)
+      if (end - begin == 1)
         append_character(text, begin, end, result);
       else
-        clusters_.for_each_match(
-            stretch, [&](std::size_t from, std::size_t to) { append_cluster(text, begin + from, begin + to, result); });
+        append_stretch(text, begin, end, result, budget);
+      budget.require_size(result.size(), part);
       begin = end;
     }
+    budget.wrote(result.size(), part);
     return result;
   }
 
@@ -103,6 +111,42 @@ class PrecompiledNormalizer final : public Normalizer {
   static bool parts(char left, char right) {
     const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
     return ascii(left) && ascii(right) && !(left == '\r' && right == '\n');
+  }
+
+  /// Whether a regional indicator, half of a flag, stands at `i`.
+  static bool is_regional_indicator(std::string_view text, std::size_t i) {
+    return text.substr(i, 3) == "\xF0\x9F\x87" && i + 3 < text.size() &&
+           static_cast<unsigned char>(text[i + 3]) >= 0xA6;
+  }
+
+  /// Which of a run of regional indicators belong together depends on how many come before: PCRE2 counts them for each,
+  /// in time quadratic in their number. But a cluster of one and anything else has 6 bytes or more, and is taken by
+  /// characters anyway: so the inner ones of a run need no pattern.
+  void append_stretch(const TracedText& text, std::size_t begin, std::size_t end, TracedText& result,
+                      TextBudget& budget) const {
+    constexpr std::size_t length = 4;
+    const std::string_view stretch = std::string_view(text.text()).substr(0, end);
+    for (std::size_t i = begin; i < end;) {
+      std::size_t behind = i;
+      while (behind < end && is_regional_indicator(stretch, behind)) behind += length;
+      if (behind - i >= 3 * length) {
+        append_clusters(text, begin, i + length, result, budget);
+        for (i += length; i < behind - length; i += length) append_character(text, i, i + length, result);
+        begin = i;
+        budget.require_size(result.size(), part);
+      }
+      i = std::max(behind, i + 1);
+    }
+    append_clusters(text, begin, end, result, budget);
+  }
+
+  void append_clusters(const TracedText& text, std::size_t begin, std::size_t end, TracedText& result,
+                       TextBudget& budget) const {
+    const auto stretch = std::string_view(text.text()).substr(begin, end - begin);
+    clusters_.for_each_match(stretch, budget, [&](std::size_t from, std::size_t to) {
+      append_cluster(text, begin + from, begin + to, result);
+      budget.require_size(result.size(), part);
+    });
   }
 
   void append_cluster(const TracedText& text, std::size_t begin, std::size_t end, TracedText& result) const {
@@ -135,12 +179,8 @@ class PrecompiledNormalizer final : public Normalizer {
 class NormalizerSequence final : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
-  TracedText normalize(TracedText text) const override {
-    const std::size_t input = text.size();
-    for (const auto& part : parts_) {
-      text = part->normalize(std::move(text));
-      check_text_growth(text.size(), input, "normalizer");
-    }
+  TracedText normalize(TracedText text, TextBudget& budget) const override {
+    for (const auto& step : parts_) text = step->normalize(std::move(text), budget);
     return text;
   }
 

@@ -41,18 +41,20 @@ class PieceTrie {
     }
   }
 
-  /// Calls f(length, id) for every piece that `text` begins with, the shortest first.
+  /// Calls f(length, id) for every piece that `text` begins with, the shortest first. Returns how many bytes were
+  /// compared.
   template <class F>
-  void for_each_prefix(std::string_view text, F&& f) const {
+  std::size_t for_each_prefix(std::string_view text, F&& f) const {
     const Node* node = nodes_.data();
     for (std::size_t length = 1; length <= text.size(); ++length) {
       const auto label = static_cast<unsigned char>(text[length - 1]);
       const Node* end = nodes_.data() + node->end_child;
       node = std::lower_bound(nodes_.data() + node->first_child, end, label,
                               [](const Node& child, unsigned char wanted) { return child.label < wanted; });
-      if (node == end || node->label != label) return;
+      if (node == end || node->label != label) return length;
       if (node->id >= 0) f(length, node->id);
     }
+    return text.size();
   }
 
  private:

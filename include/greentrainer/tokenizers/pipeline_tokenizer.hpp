@@ -29,8 +29,11 @@ class PipelineTokenizer final : public Tokenizer {
 
   /// Throws LoadError naming `source` if an added token contradicts the vocabulary.
   PipelineTokenizer(Parts parts, TokenizerTraits traits, std::string_view source)
-      : Tokenizer(std::move(traits)), parts_(std::move(parts)), extended_(parts_.model->vocabulary()) {
+      : Tokenizer(std::move(traits)), source_(source), parts_(std::move(parts)), extended_(parts_.model->vocabulary()) {
     std::unordered_set<Index> seen;
+    std::size_t bytes = 0;
+    for (const auto& token : parts_.added) bytes += token.content.size();
+    TextBudget budget(bytes, "added_tokens");
     for (const auto& token : parts_.added) {
       auto id = extended_.id(token.content);
       if (id && !token.id.is_null() && token.id != *id) {
@@ -46,17 +49,25 @@ class PipelineTokenizer final : public Tokenizer {
       if (token.special) special_.insert(*id);
       if (!seen.insert(*id).second) continue;
       (token.normalized ? after_normalizer_ : before_normalizer_)
-          .add(searched_content(token, source), *id, token.lstrip, token.rstrip, source);
+          .add(searched_content(token, budget), *id, token.lstrip, token.rstrip, source);
     }
   }
 
   std::string decode(std::span<const Index> ids, bool skip_special) const override {
     std::vector<std::string> tokens;
+    std::size_t bytes = 0;
     for (Index id : ids) {
       const auto& token = extended_.token(id);
-      if (!token.empty() && !(skip_special && special_.contains(id))) tokens.push_back(token);
+      if (token.empty() || (skip_special && special_.contains(id))) continue;
+      if ((bytes += token.size()) > ids.size() * most_bytes_per_id + most_bytes) {
+        throw DataError("decode", source_,
+                        text("expected at most ", most_bytes_per_id, " bytes for each of ", ids.size(),
+                             " ids and 1 MiB, got more; is the vocabulary as it was published?"));
+      }
+      tokens.push_back(token);
     }
-    if (parts_.decoder) parts_.decoder->decode(tokens);
+    TextBudget budget(bytes, source_);
+    if (parts_.decoder) parts_.decoder->decode(tokens, budget);
     std::string result;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       if (i > 0 && !parts_.decoder) result += ' ';
@@ -76,43 +87,45 @@ class PipelineTokenizer final : public Tokenizer {
                       text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
     }
     EncodedText result;
+    TextBudget budget(input.size(), source_);
     bool at_start = true;
-    for (const auto& outer : before_normalizer_.split(input)) {
+    for (const auto& outer : before_normalizer_.split(input, budget)) {
       const auto offset = static_cast<std::size_t>(outer.text.data() - input.data());
       if (outer.id) {
         append({*outer.id, {offset, offset + outer.text.size()}}, traced, result);
       } else {
         TracedText stretch = traced ? TracedText::at(outer.text, offset) : TracedText(std::string(outer.text));
-        if (parts_.normalizer) stretch = parts_.normalizer->normalize(std::move(stretch));
-        encode_normalized(stretch, at_start, result);
+        if (parts_.normalizer) stretch = parts_.normalizer->normalize(std::move(stretch), budget);
+        encode_normalized(stretch, at_start, result, budget);
       }
       at_start = false;
     }
     return result;
   }
 
-  void encode_normalized(const TracedText& normalized, bool at_start, EncodedText& result) const {
+  void encode_normalized(const TracedText& normalized, bool at_start, EncodedText& result, TextBudget& budget) const {
     const std::string_view text = normalized.text();
-    for (const auto& inner : after_normalizer_.split(text)) {
+    for (const auto& inner : after_normalizer_.split(text, budget)) {
       const auto begin = static_cast<std::size_t>(inner.text.data() - text.data()), end = begin + inner.text.size();
       if (inner.id) {
         const bool traced = normalized.is_traced();
         append({*inner.id, traced ? normalized.origin(begin, end) : ByteRange{}}, traced, result);
       } else {
-        encode_stretch({normalized.substr(begin, end), at_start}, result);
+        encode_stretch({normalized.substr(begin, end), at_start}, result, budget);
       }
       at_start = false;
     }
   }
 
-  void encode_stretch(TextPiece stretch, EncodedText& result) const {
+  void encode_stretch(TextPiece stretch, EncodedText& result, TextBudget& budget) const {
     std::vector<TextPiece> pieces(1, std::move(stretch));
-    if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces);
+    if (parts_.pre_tokenizer) parts_.pre_tokenizer->split(pieces, budget);
     std::vector<PieceToken> tokens;
     for (const auto& [text, at_start] : pieces) {
       if (text.size() == 0) continue;
       tokens.clear();
-      parts_.model->tokenize(text.text(), tokens);
+      parts_.model->tokenize(text.text(), tokens, budget);
+      budget.require_size(result.ids.size() + tokens.size(), "model");
       for (const auto& [id, bytes] : tokens)
         append({id, text.is_traced() ? text.origin(bytes.begin, bytes.end) : ByteRange{}}, text.is_traced(), result);
     }
@@ -123,18 +136,22 @@ class PipelineTokenizer final : public Tokenizer {
     if (traced) result.offsets.push_back(token.bytes);
   }
 
-  /// An added token as it stands in the texts that are searched for it.
-  std::string searched_content(const AddedToken& token, std::string_view source) const {
+  // A token of 64 KB in a vocabulary must not make gigabytes of a few thousand ids.
+  static constexpr std::size_t most_bytes_per_id = 1024;
+  static constexpr std::size_t most_bytes = std::size_t{1} << 20;
+
+  /// An added token as it stands in the texts that are searched for it. `budget`: one for all tokens.
+  std::string searched_content(const AddedToken& token, TextBudget& budget) const {
     if (!token.normalized || !parts_.normalizer) return token.content;
     try {
-      return parts_.normalizer->normalize(TracedText(token.content)).text();
+      return parts_.normalizer->normalize(TracedText(token.content), budget).text();
     } catch (const DataError& error) {  // here the text is the file's own
-      const std::string_view what = error.what();
-      throw LoadError("load_tokenizer",
-                      text(source, ", added token \"", token.content, "\": ", what.substr(what.find("] ") + 2)));
+      throw LoadError("load_tokenizer", text(source_, ", added token \"", token.content, '"'),
+                      text(error.subject(), ": ", error.detail()));
     }
   }
 
+  std::string source_;
   Parts parts_;
   Vocabulary extended_;  // the model's, and the added tokens
   AddedTokenFinder before_normalizer_;

@@ -8,7 +8,7 @@
 
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/component.hpp"
-#include "greentrainer/tokenizers/text_growth.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
 
 namespace greentrainer {
@@ -24,8 +24,11 @@ struct TextPiece {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  /// Throws DataError for a text that a pattern takes too long on, or a step makes far longer.
-  virtual void split(std::vector<TextPiece>& pieces) const = 0;
+  /// Throws DataError for a text that a pattern takes more steps on, or a step makes longer, than the budget allows.
+  virtual void split(std::vector<TextPiece>& pieces, TextBudget& budget) const = 0;
+
+ protected:
+  static constexpr std::string_view part = "pre_tokenizer";  // of the tokenizer's file, for errors
 };
 
 /// What becomes of the matches of a pattern that a text is split at; see Hugging Face tokenizers'
@@ -68,11 +71,12 @@ inline std::vector<PatternRange> split_ranges(std::vector<PatternRange> ranges, 
 namespace detail {
 
 inline void split_pieces(std::vector<TextPiece>& pieces, const TextPattern& pattern, SplitBehavior behavior,
-                         bool invert = false) {
+                         TextBudget& budget, bool invert = false) {
   std::vector<TextPiece> result;
   result.reserve(pieces.size());
   for (const auto& piece : pieces) {
-    auto ranges = pattern.ranges(piece.text.text());
+    budget.wrote(piece.text.size(), "pre_tokenizer");
+    auto ranges = pattern.ranges(piece.text.text(), budget);
     if (invert) {
       for (auto& range : ranges) range.match = !range.match;
     }
@@ -87,7 +91,9 @@ class SplitPreTokenizer final : public PreTokenizer {
  public:
   SplitPreTokenizer(TextPattern pattern, SplitBehavior behavior, bool invert = false)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
-  void split(std::vector<TextPiece>& pieces) const override { split_pieces(pieces, pattern_, behavior_, invert_); }
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
+    split_pieces(pieces, pattern_, behavior_, budget, invert_);
+  }
 
  private:
   TextPattern pattern_;
@@ -106,13 +112,15 @@ class MetaspacePreTokenizer final : public PreTokenizer {
         prepend_(prepend),
         split_(split) {}
 
-  void split(std::vector<TextPiece>& pieces) const override {
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
+    std::size_t size = 0;
     for (auto& piece : pieces) {
-      piece.text = space_.replace(piece.text, replacement_);
+      piece.text = space_.replace(piece.text, replacement_, budget, part);
       const bool wanted = prepend_ == Prepend::always || (prepend_ == Prepend::first && piece.at_start);
       if (wanted && !piece.text.text().starts_with(replacement_)) piece.text.prepend(replacement_);
+      budget.require_size(size += piece.text.size(), part);
     }
-    if (split_) split_pieces(pieces, mark_, SplitBehavior::merged_with_next);
+    if (split_) split_pieces(pieces, mark_, SplitBehavior::merged_with_next, budget);
   }
 
  private:
@@ -126,7 +134,9 @@ class MetaspacePreTokenizer final : public PreTokenizer {
 /// Words; the white space between them goes.
 class WhitespacePreTokenizer final : public PreTokenizer {
  public:
-  void split(std::vector<TextPiece>& pieces) const override { split_pieces(pieces, space_, SplitBehavior::removed); }
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
+    split_pieces(pieces, space_, SplitBehavior::removed, budget);
+  }
 
  private:
   TextPattern space_{Regex(R"(\s)", "white space pre-tokenizer")};
@@ -135,21 +145,11 @@ class WhitespacePreTokenizer final : public PreTokenizer {
 class PreTokenizerSequence final : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
-  void split(std::vector<TextPiece>& pieces) const override {
-    const std::size_t input = bytes_of(pieces);
-    for (const auto& part : parts_) {
-      part->split(pieces);
-      check_text_growth(bytes_of(pieces), input, "pre_tokenizer");
-    }
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
+    for (const auto& step : parts_) step->split(pieces, budget);
   }
 
  private:
-  static std::size_t bytes_of(const std::vector<TextPiece>& pieces) {
-    std::size_t bytes = 0;
-    for (const auto& piece : pieces) bytes += piece.text.size();
-    return bytes;
-  }
-
   std::vector<std::unique_ptr<PreTokenizer>> parts_;
 };
 
@@ -204,14 +204,19 @@ class ByteLevelPreTokenizer final : public PreTokenizer {
   explicit ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex = true)
       : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
 
-  void split(std::vector<TextPiece>& pieces) const override {
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
     if (add_prefix_space_) {
       for (auto& piece : pieces) {
         if (!piece.text.text().starts_with(' ')) piece.text.prepend(" ");
       }
     }
-    if (use_regex_) detail::split_pieces(pieces, pattern_, SplitBehavior::isolated);
-    for (auto& piece : pieces) piece.text = named_bytes(piece.text);
+    if (use_regex_) detail::split_pieces(pieces, pattern_, SplitBehavior::isolated, budget);
+    std::size_t size = 0;
+    for (auto& piece : pieces) {
+      piece.text = named_bytes(piece.text);
+      budget.require_size(size += piece.text.size(), part);
+    }
+    budget.wrote(size, part);
   }
 
  private:

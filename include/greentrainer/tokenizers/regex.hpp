@@ -3,8 +3,10 @@
 #ifndef PCRE2_CODE_UNIT_WIDTH
 #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -14,6 +16,8 @@
 #include <pcre2.h>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/tokenizers/regex_shape.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 
 namespace greentrainer {
 
@@ -25,99 +29,199 @@ class Regex {
   Regex(std::string_view pattern, std::string_view source) : pattern_(pattern), source_(source) {
     if (pattern.size() > max_pattern) fail("expected a pattern of at most 10000 bytes, got a longer one");
     const auto translated = translate();
-    int error = 0;
-    PCRE2_SIZE position = 0;
     // Ruby's ^ and $, which Oniguruma follows, always mean lines. \C would end a match within a character: what is cut
     // there is no UTF-8.
-    constexpr std::uint32_t options =
-        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_USE_OFFSET_LIMIT;
-    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), options, &error,
-                                &position, nullptr));
-    if (!code_) fail(text("expected a regular expression, got \"", message_of(error), "\" for ", shown_pattern()));
-    pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);  // where it cannot, matching is merely slower
+    constexpr std::uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+    quick_ = compile(translated, options);
+    counted_ = compile(translated, options | PCRE2_AUTO_CALLOUT | PCRE2_ANCHORED | PCRE2_NO_START_OPTIMIZE);
+    shape_ = RegexShape(translated);
+    // Windows cost calls: where no part of the pattern goes on and on, the whole text is one.
+    if (shape_.runs == 0) window_ = std::numeric_limits<std::size_t>::max();
+    steps_of_place_ = most_steps_at_a_place();
+    is_quick_ = shape_.simple && steps_of_place_ <= most_steps_of_place;
   }
 
   /// Calls f(begin, end) for every match from left to right; empty matches are passed over. `subject` must be UTF-8.
-  /// Throws DataError if the pattern takes too long or too much memory on it.
+  /// Throws DataError if the pattern takes more steps than the budget has, or too much memory.
+  ///
+  /// PCRE2 counts some steps and no others: it goes over "a++" a thousand times without counting one. So places of a
+  /// text are tried twice. First, within a window of few bytes and a limit of few counted steps: that takes less than
+  /// steps_of_place_ however the pattern is made. A place that hits the window's end, or the limit, is tried again,
+  /// with a call out of PCRE2 before every item of the pattern, and the way between two of these calls is counted.
+  template <class F>
+  void for_each_match(std::string_view subject, TextBudget& budget, F&& f) const {
+    Search search(*this, subject, budget);
+    std::size_t counted_until = is_quick_ ? 0 : subject.size();  // places before are counted
+    for (std::size_t from = 0; from < subject.size();) {
+      const bool quick = from >= counted_until;
+      const std::size_t end = quick ? search.window_end(from, window_) : subject.size();
+      const int result = quick ? search.quick(from, end) : search.counted(from);
+      if (result >= 0) {
+        const auto [begin, behind] = search.match();
+        if (behind > begin) f(begin, behind);
+        from = behind > from ? behind : search.next_character(from);
+      } else if (result == PCRE2_ERROR_NOMATCH) {
+        from = quick ? end : search.next_character(from);
+      } else if (quick && result == PCRE2_ERROR_PARTIAL) {
+        from = std::max(from, search.match().first);
+        counted_until = from + 1;
+      } else if (quick && result == PCRE2_ERROR_MATCHLIMIT) {  // at some place within
+        counted_until = end;
+      } else {
+        fail_on(subject, result);
+      }
+    }
+  }
+
+  /// With a budget of its own.
   template <class F>
   void for_each_match(std::string_view subject, F&& f) const {
-    const std::unique_ptr<pcre2_match_data_8, Free> match(pcre2_match_data_create_from_pattern_8(code_.get(), nullptr));
-    const std::unique_ptr<pcre2_match_context_8, Free> limits(pcre2_match_context_create_8(nullptr));
-    if (!match || !limits) throw std::bad_alloc();
-    pcre2_set_heap_limit_8(limits.get(), max_heap_kib);
-    pcre2_set_depth_limit_8(limits.get(), max_depth);
-    const auto* bytes = reinterpret_cast<PCRE2_SPTR8>(subject.data());
-    // The first match that begins at `from` or behind it, up to `last`, and takes at most so many steps from each place
-    // that is tried.
-    const auto search = [&](std::size_t from, std::size_t last, std::uint32_t steps) {
-      pcre2_set_offset_limit_8(limits.get(), last);
-      pcre2_set_match_limit_8(limits.get(), steps);
-      // Each call would check all of the subject for UTF-8 again: quadratic.
-      const int count =
-          pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK, match.get(), limits.get());
-      if (count != PCRE2_ERROR_JIT_STACKLIMIT) return count;
-      return pcre2_match_8(code_.get(), bytes, subject.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(),
-                           limits.get());
-    };
-    const auto next_character = [&](std::size_t i) {
-      do ++i;
-      while (i < subject.size() && (static_cast<unsigned char>(subject[i]) & 0xC0U) == 0x80U);
-      return i;
-    };
-    // PCRE2 limits the steps from each place, and does not say how many they were: places of few steps are free, those
-    // that take more are found, tried with ever more, and what they are granted is counted. (Time would do, but refuse
-    // a text today that passes tomorrow.)
-    std::size_t budget = fewest_steps_of_text + steps_per_byte * subject.size();
-    bool place_by_place = false;  // until the place that takes more than few steps is found
-    for (std::size_t from = 0; from < subject.size();) {
-      std::uint32_t steps = few_steps;
-      int count = search(from, place_by_place ? from : PCRE2_UNSET, steps);
-      if (count == PCRE2_ERROR_MATCHLIMIT && !place_by_place) {
-        place_by_place = true;
-        continue;
-      }
-      while (count == PCRE2_ERROR_MATCHLIMIT && steps < most_steps && steps * 4 <= budget) {
-        steps *= 4;
-        budget -= steps;
-        count = search(from, from, steps);
-      }
-      if (count == PCRE2_ERROR_NOMATCH && !place_by_place) return;
-      if (count == PCRE2_ERROR_NOMATCH) {
-        place_by_place = steps == few_steps;
-        from = next_character(from);
-        continue;
-      }
-      if (count < 0)
-        throw DataError("regex", text(source_, ": expected to match ", shown_pattern(), ", got \"", message_of(count),
-                                      "\" on a text of ", subject.size(), " bytes"));
-      place_by_place = false;
-      const auto* offsets = pcre2_get_ovector_pointer_8(match.get());
-      const std::size_t begin = offsets[0];
-      const std::size_t end = offsets[1];
-      if (end > begin) f(begin, end);
-      from = end > begin ? end : next_character(end);
-    }
+    TextBudget budget(subject.size(), source_);
+    for_each_match(subject, budget, std::forward<F>(f));
   }
 
  private:
   static constexpr std::size_t max_pattern = 10000;
-  // PCRE2's own limits are 20 GB, and ten million steps from each place of a text.
-  static constexpr std::uint32_t max_heap_kib = 64 * 1024;
+  static constexpr std::uint32_t max_heap_kib = 64 * 1024;  // PCRE2's own is 20 GB
   static constexpr std::uint32_t max_depth = 250000;
-  static constexpr std::uint32_t few_steps = 1000;
-  static constexpr std::uint32_t most_steps =
-      4000000;  // from one place: real patterns go over a run of characters a few times
-  static constexpr std::size_t fewest_steps_of_text = 10000000;
-  static constexpr std::size_t steps_per_byte = 1000;
-  // Oniguruma's \s is White_Space; PCRE2's has U+180E besides.
-  static constexpr std::string_view spaces =
-      R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+  static constexpr std::uint32_t few_steps = 4;  // as PCRE2 counts them
+  static constexpr std::uint64_t most_steps_of_place = 4096;
+  static constexpr std::uint64_t steps_of_call = 64;
+  static constexpr std::uint64_t steps_of_item = 16;
 
   struct Free {
     void operator()(pcre2_code_8* code) const { pcre2_code_free_8(code); }
     void operator()(pcre2_match_data_8* data) const { pcre2_match_data_free_8(data); }
     void operator()(pcre2_match_context_8* context) const { pcre2_match_context_free_8(context); }
   };
+  using Code = std::unique_ptr<pcre2_code_8, Free>;
+
+  Code compile(const std::string& translated, std::uint32_t options) const {
+    int error = 0;
+    PCRE2_SIZE position = 0;
+    Code code(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(), options, &error,
+                              &position, nullptr));
+    if (!code) fail(text("expected a regular expression, got \"", message_of(error), "\" for ", shown_pattern()));
+    // Where it cannot, matching is merely slower.
+    pcre2_jit_compile_8(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+    return code;
+  }
+
+  /// More than a quick try takes at one place: before each counted step, and behind the last, every item of the pattern
+  /// once, those that repeat over the whole window.
+  std::uint64_t most_steps_at_a_place() const {
+    const std::uint64_t window = shape_.runs == 0 ? 0 : window_;
+    return (few_steps + 1) * (shape_.items + shape_.runs * window) * shape_.steps_of_character;
+  }
+
+  /// The search of one text.
+  class Search {
+   public:
+    Search(const Regex& regex, std::string_view subject, TextBudget& budget)
+        : regex_(regex),
+          subject_(subject),
+          budget_(budget),
+          match_(pcre2_match_data_create_8(1, nullptr)),
+          limits_(pcre2_match_context_create_8(nullptr)) {
+      if (!match_ || !limits_) throw std::bad_alloc();
+      pcre2_set_heap_limit_8(limits_.get(), max_heap_kib);
+      pcre2_set_depth_limit_8(limits_.get(), max_depth);
+      pcre2_set_match_limit_8(limits_.get(), few_steps);
+    }
+
+    /// Up to where a quick try at `from` looks: not within a character.
+    std::size_t window_end(std::size_t from, std::size_t window) const {
+      if (subject_.size() - from <= window) return subject_.size();
+      std::size_t end = from + window;
+      while (end < subject_.size() && is_within_character(end)) ++end;
+      return end;
+    }
+
+    std::size_t next_character(std::size_t i) const {
+      do ++i;
+      while (i < subject_.size() && is_within_character(i));
+      return i;
+    }
+
+    /// The first match that begins at `from` or behind it, by few steps within a window; PCRE2_ERROR_PARTIAL where the
+    /// window's end is reached before it is known.
+    int quick(std::size_t from, std::size_t end) {
+      const std::uint32_t partial = end < subject_.size() ? PCRE2_PARTIAL_HARD : 0U;
+      const int result = run(regex_.quick_.get(), from, end, partial);
+      const std::size_t last = result >= 0 || result == PCRE2_ERROR_PARTIAL ? std::min(match().first, end) : end;
+      const std::uint64_t places = last > from ? last - from + 1 : 1;
+      spend(steps_of_call + places * regex_.steps_of_place_);
+      return result;
+    }
+
+    /// The match that begins at `from`.
+    int counted(std::size_t from) {
+      spend(steps_of_call);
+      last_ = from;
+      spent_all_ = false;
+      pcre2_set_callout_8(limits_.get(), &count_item, this);
+      pcre2_set_match_limit_8(limits_.get(), std::numeric_limits<std::uint32_t>::max());
+      const int result = run(regex_.counted_.get(), from, subject_.size(), 0);
+      pcre2_set_match_limit_8(limits_.get(), few_steps);
+      pcre2_set_callout_8(limits_.get(), nullptr, nullptr);
+      if (spent_all_) spend(std::numeric_limits<std::uint64_t>::max());
+      return result;
+    }
+
+    std::pair<std::size_t, std::size_t> match() const {
+      const auto* offsets = pcre2_get_ovector_pointer_8(match_.get());
+      return {offsets[0], offsets[1]};
+    }
+
+   private:
+    bool is_within_character(std::size_t i) const { return (static_cast<unsigned char>(subject_[i]) & 0xC0U) == 0x80U; }
+
+    int run(const pcre2_code_8* code, std::size_t from, std::size_t end, std::uint32_t partial) {
+      const auto* bytes = reinterpret_cast<PCRE2_SPTR8>(subject_.data());
+      // Each call would check all of the subject for UTF-8 again: quadratic.
+      const std::uint32_t options = PCRE2_NO_UTF_CHECK | partial;
+      const int result = pcre2_match_8(code, bytes, end, from, options, match_.get(), limits_.get());
+      if (result != PCRE2_ERROR_JIT_STACKLIMIT) return result;
+      return pcre2_match_8(code, bytes, end, from, options | PCRE2_NO_JIT, match_.get(), limits_.get());
+    }
+
+    void spend(std::uint64_t steps) {
+      if (budget_.try_spend(steps)) return;
+      throw DataError("regex", regex_.source_,
+                      text("expected to match ", regex_.shown_pattern(), " in at most ", budget_.spent(),
+                           " steps, got more on a text of ", subject_.size(), " bytes"));
+    }
+
+    /// Called before every item of the pattern: what came before went from the last place to this one.
+    static int count_item(pcre2_callout_block_8* block, void* search) {
+      auto& self = *static_cast<Search*>(search);
+      const std::size_t at = block->current_position;
+      const std::uint64_t way = at > self.last_ ? at - self.last_ : self.last_ - at;
+      self.last_ = at;
+      const auto& shape = self.regex_.shape_;
+      if (self.budget_.try_spend(steps_of_item + (way + shape.longest_count) * shape.steps_of_character)) return 0;
+      self.spent_all_ = true;
+      return PCRE2_ERROR_CALLOUT;
+    }
+
+    const Regex& regex_;
+    std::string_view subject_;
+    TextBudget& budget_;
+    std::unique_ptr<pcre2_match_data_8, Free> match_;
+    std::unique_ptr<pcre2_match_context_8, Free> limits_;
+    std::size_t last_ = 0;
+    bool spent_all_ = false;
+  };
+
+  [[noreturn]] void fail_on(std::string_view subject, int error) const {
+    throw DataError("regex", source_,
+                    text("expected to match ", shown_pattern(), ", got \"", message_of(error), "\" on a text of ",
+                         subject.size(), " bytes"));
+  }
+
+  // Oniguruma's \s is White_Space; PCRE2's has U+180E besides.
+  static constexpr std::string_view spaces =
+      R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 
   /// For errors: patterns may be long.
   std::string shown_pattern() const {
@@ -223,7 +327,12 @@ class Regex {
 
   std::string pattern_;
   std::string source_;
-  std::unique_ptr<pcre2_code_8, Free> code_;
+  Code quick_;
+  Code counted_;
+  RegexShape shape_;
+  std::size_t window_ = 48;
+  std::uint64_t steps_of_place_ = 0;
+  bool is_quick_ = false;
 };
 
 }  // namespace greentrainer

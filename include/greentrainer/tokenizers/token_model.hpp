@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"
 
@@ -21,10 +22,13 @@ class TokenModel {
  public:
   virtual ~TokenModel() = default;
 
-  /// Appends the tokens of a piece, which is UTF-8 and not empty.
-  virtual void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const = 0;
+  /// Appends the tokens of a piece, which is UTF-8 and not empty. Throws DataError for more steps than the budget has.
+  virtual void tokenize(std::string_view piece, std::vector<PieceToken>& tokens, TextBudget& budget) const = 0;
 
   virtual const Vocabulary& vocabulary() const = 0;
+
+ protected:
+  static constexpr std::string_view part = "model";  // of the tokenizer's file, for errors
 };
 
 }  // namespace greentrainer

@@ -52,9 +52,9 @@ class Unigram final : public TokenModel {
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
-  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens) const override {
+  void tokenize(std::string_view piece, std::vector<PieceToken>& tokens, TextBudget& budget) const override {
     cache_.append(piece, tokens,
-                  [this](std::string_view word, std::vector<PieceToken>& of_word) { append_best(word, of_word); });
+                  [&](std::string_view word, std::vector<PieceToken>& of_word) { append_best(word, of_word, budget); });
   }
 
  private:
@@ -62,6 +62,7 @@ class Unigram final : public TokenModel {
   // in 5 MB.
   static constexpr std::size_t longest_piece = 1024;
   static constexpr std::size_t most_bytes = std::size_t{16} << 20;
+  static constexpr std::uint64_t steps_per_byte_compared = 16;
 
   static constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 
@@ -98,7 +99,7 @@ class Unigram final : public TokenModel {
   }
 
   /// Viterbi's search: the best cut that ends at each place, from left to right.
-  std::vector<BestCut> best_cuts(std::string_view input) const {
+  std::vector<BestCut> best_cuts(std::string_view input, TextBudget& budget) const {
     std::vector<BestCut> best(input.size() + 1);
     for (std::size_t begin = 0; begin < input.size();) {
       const double so_far = best[begin].score;
@@ -108,10 +109,11 @@ class Unigram final : public TokenModel {
       };
       const std::size_t character = utf8_char_at(input, begin).length;
       bool known = false;
-      trie_.for_each_prefix(input.substr(begin), [&](std::size_t length, Index id) {
+      const std::size_t compared = trie_.for_each_prefix(input.substr(begin), [&](std::size_t length, Index id) {
         offer(length, scores_[static_cast<std::size_t>(id)], id);
         known = known || length == character;
       });
+      budget.spend((1 + compared) * steps_per_byte_compared, part);
       if (!known) {
         if (!options_.unk_id) {
           throw DataError(
@@ -125,8 +127,8 @@ class Unigram final : public TokenModel {
     return best;
   }
 
-  void append_best(std::string_view input, std::vector<PieceToken>& tokens) const {
-    const auto best = best_cuts(input);
+  void append_best(std::string_view input, std::vector<PieceToken>& tokens, TextBudget& budget) const {
+    const auto best = best_cuts(input, budget);
     std::vector<std::size_t> ends;  // of the pieces, the last first
     for (std::size_t end = input.size(); end > 0; end = best[end].begin) ends.push_back(end);
     for (std::size_t i = ends.size(); i-- > 0;) {
