@@ -196,15 +196,16 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
   return merges;
 }
 
-/// The model of a tokenizer.json whose type is BPE. Throws LoadError for fields that are not supported.
-inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
+/// The model of a tokenizer.json whose type is BPE. `instead`: options in place of the file's. Throws LoadError for
+/// fields that are not supported.
+inline std::unique_ptr<Bpe> make_bpe(const Component& component, const std::optional<Bpe::Options>& instead = {}) {
   component.allow({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
                    "byte_fallback", "ignore_merges", "vocab", "merges"});
-  if (const Json* dropout = component.find("dropout"); dropout != nullptr && *dropout != 0.0) {
+  if (const Json* dropout = component.find("dropout"); !instead && dropout != nullptr && *dropout != 0.0) {
     component.fail("expected no dropout, got some: ids would be random");
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (component.find(key) != nullptr && !component.text_of(key).empty())
+    if (!instead && component.find(key) != nullptr && !component.text_of(key).empty())
       component.fail(text("expected no ", key, ", got \"", component.text_of(key), "\", which is not supported"));
   }
   Bpe::Options options;
@@ -212,6 +213,7 @@ inline std::unique_ptr<Bpe> make_bpe(const Component& component) {
   options.fuse_unk = component.flag_or("fuse_unk", false);
   options.byte_fallback = component.flag_or("byte_fallback", false);
   options.ignore_merges = component.flag_or("ignore_merges", false);
+  if (instead) options = *instead;
 
   Bpe::Merges merges;
   const Json& list = component.at("merges");

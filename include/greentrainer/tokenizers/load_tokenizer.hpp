@@ -20,14 +20,17 @@
 
 namespace greentrainer {
 
-/// The model that a tokenizer.json describes. Throws LoadError for a type that is not supported.
-inline std::unique_ptr<TokenModel> make_token_model(const Component& component) {
+/// The model that a tokenizer.json describes. `bpe`, `unigram`: options that a class gives in place of the file's.
+/// Throws LoadError for a type that is not supported.
+inline std::unique_ptr<TokenModel> make_token_model(const Component& component,
+                                                    const std::optional<Bpe::Options>& bpe = std::nullopt,
+                                                    const std::optional<Unigram::Options>& unigram = std::nullopt) {
   // Files from before there was a choice of models name no type.
   std::string type = component.find("merges") != nullptr ? "BPE" : "Unigram";
   if (component.find("type") != nullptr) type = component.type();
-  if (type == "BPE") return make_bpe(component);
-  if (type == "Unigram") return make_unigram(component);
-  component.fail_unknown_type("BPE, Unigram");
+  if (type == "BPE" && !unigram) return make_bpe(component, bpe);
+  if (type == "Unigram" && !bpe) return make_unigram(component, unigram);
+  component.fail_unknown_type(bpe ? "BPE" : unigram ? "Unigram" : "BPE, Unigram");
 }
 
 namespace detail {
@@ -38,21 +41,61 @@ inline std::string conversion_advice(const std::filesystem::path& folder) {
               folder.string(), "').save_pretrained('", folder.string(), "')\"");
 }
 
-/// `ends`: null where the files have no post-processor.
+/// Throws LoadError for a tokenizer.json of more steps than any real one: each is gone through for every text.
+inline void check_steps(const Component& root) {
+  constexpr std::size_t most = 256;
+  std::size_t steps = 0;
+  const auto count = [&](const auto& self, const Json& json) -> void {
+    if (json.is_object() && json.contains("type") && ++steps > most)
+      root.fail(text("expected at most ", most, " steps of normalizer, pre_tokenizer and decoder, got more"));
+    if (json.is_structured()) {
+      for (const Json& inner : json) self(self, inner);
+    }
+  };
+  for (const char* part : {"normalizer", "pre_tokenizer", "decoder"}) {
+    if (const Json* json = root.find(part)) count(count, *json);
+  }
+}
+
+/// Gives the tokens that the vocabulary does not have the ids behind it, in their order, as transformers does. Throws
+/// LoadError naming `source` for a token whose file says another id.
+inline void assign_new_ids(std::vector<AddedToken>& tokens, const Vocabulary& vocabulary, const std::string& source) {
+  StringMap<Index> assigned;
+  auto next = static_cast<Index>(vocabulary.size());
+  for (auto& token : tokens) {
+    if (token.content.empty() || vocabulary.id(token.content)) continue;
+    const auto [found, is_new] = assigned.emplace(token.content, next);
+    if (is_new) ++next;
+    if (!token.id.is_null() && token.id != found->second) {
+      throw LoadError("load_tokenizer", text(source, ", added token \"", token.content, '"'),
+                      text("expected id ", found->second, ", the next one behind the vocabulary, got ",
+                           token.id.dump(-1, ' ', true).substr(0, 40)));
+    }
+    token.id = static_cast<std::uint64_t>(found->second);
+  }
+}
+
+/// `rebuilt`: the class takes no added tokens from tokenizer.json itself. `ends`: null where the flags of
+/// tokenizer_config.json count.
 inline std::shared_ptr<const Tokenizer> assemble_tokenizer(PipelineTokenizer::Parts parts,
-                                                           const TokenizerSettings& settings,
+                                                           const TokenizerSettings& settings, bool rebuilt,
                                                            const std::optional<SequenceEnds>& ends,
                                                            const std::string& source) {
-  parts.added.insert(parts.added.end(), settings.added().begin(), settings.added().end());
+  const auto& vocabulary = parts.model->vocabulary();
+  parts.added = settings.special().added_tokens(parts.added, rebuilt);
+  StringMap<bool> appended;  // that no file gives an id
+  for (const auto& token : parts.added) {
+    if (token.id.is_null() && !vocabulary.id(token.content)) appended.emplace(token.content, true);
+  }
+  assign_new_ids(parts.added, vocabulary, source);
   StringMap<Index> added;  // those beyond the vocabulary
   std::unordered_map<Index, std::string> added_tokens;
   for (const auto& token : parts.added) {
-    if (!token.id.is_number_unsigned() || token.id.get<std::uint64_t>() > 0x7fffffffU) continue;
+    if (vocabulary.id(token.content) || !token.id.is_number_unsigned()) continue;
     added.emplace(token.content, token.id.get<Index>());
     added_tokens.emplace(token.id.get<Index>(), token.content);
   }
-  const auto& vocabulary = parts.model->vocabulary();
-  const auto id_of = [&](const std::string& token) -> std::optional<Index> {
+  const auto any_id_of = [&](const std::string& token) -> std::optional<Index> {
     const auto found = added.find(token);
     return found != added.end() ? std::optional(found->second) : vocabulary.id(token);
   };
@@ -60,63 +103,179 @@ inline std::shared_ptr<const Tokenizer> assemble_tokenizer(PipelineTokenizer::Pa
     const auto found = added_tokens.find(id);
     return found != added_tokens.end() ? found->second : vocabulary.token(id);
   };
-  for (const auto& token : settings.role_tokens()) {
-    if (id_of(token.content)) parts.added.push_back(token);
-  }
   for (const auto& end : {ends ? ends->bos : std::nullopt, ends ? ends->eos : std::nullopt}) {
-    if (end && id_of(end->token) != end->id) {
-      throw LoadError("load_tokenizer", text(source, ", post_processor: expected the id of \"", end->token,
-                                             "\" in the vocabulary, got ", end->id));
+    if (end && any_id_of(end->token) != end->id) {
+      throw LoadError("load_tokenizer", text(source, ", post_processor"),
+                      text("expected the id of \"", end->token, "\" in the vocabulary, got ", end->id));
     }
   }
-  auto traits = settings.traits(id_of, token_of, ends);
+  // A model knows nothing of a BOS or EOS that is appended.
+  for (const auto role : {SpecialTokens::bos, SpecialTokens::eos}) {
+    const auto content = settings.special().content(role);
+    if (content && appended.contains(*content)) {
+      throw LoadError("load_tokenizer", source,
+                      text("expected ", SpecialTokens::role_names[role], " in the vocabulary, got \"", *content,
+                           "\", which is not"));
+    }
+  }
+  auto traits = settings.traits(any_id_of, token_of);
+  traits.adds_bos = ends ? ends->bos.has_value() : settings.adds_bos();
+  traits.adds_eos = ends ? ends->eos.has_value() : settings.adds_eos();
+  if (ends && ends->bos) traits.bos_id = ends->bos->id;
+  if (ends && ends->eos) traits.eos_id = ends->eos->id;
+  parts.splits_special_tokens = settings.splits_special_tokens();
   return std::make_shared<PipelineTokenizer>(std::move(parts), std::move(traits), source);
 }
 
+/// The character that stands for a space in SentencePiece's pieces.
+inline constexpr std::string_view sentencepiece_space = "\xE2\x96\x81";  // U+2581
+
+/// The steps of LlamaTokenizer, whatever tokenizer.json says.
+inline void set_llama_steps(PipelineTokenizer::Parts& parts, const TokenizerSettings& settings) {
+  using Prepend = MetaspacePreTokenizer::Prepend;
+  const std::string space(sentencepiece_space);
+  const bool prepends = settings.add_prefix_space().value_or(true);
+  const auto scheme = !prepends ? Prepend::never : settings.legacy() ? Prepend::always : Prepend::first;
+  parts.pre_tokenizer = std::make_unique<MetaspacePreTokenizer>(space, scheme, false);
+  std::vector<std::unique_ptr<Decoder>> steps;
+  steps.push_back(std::make_unique<ReplaceDecoder>(TextPattern::literal(space), " "));
+  steps.push_back(std::make_unique<ByteFallbackDecoder>());
+  steps.push_back(std::make_unique<FuseDecoder>());
+  if (prepends) steps.push_back(std::make_unique<StripDecoder>(" ", 1, 0));
+  parts.decoder = std::make_unique<DecoderSequence>(std::move(steps));
+}
+
+/// The steps of T5Tokenizer: white space parts words.
+inline void set_t5_steps(PipelineTokenizer::Parts& parts) {
+  const std::string space(sentencepiece_space);
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  steps.push_back(std::make_unique<WhitespacePreTokenizer>());
+  steps.push_back(std::make_unique<MetaspacePreTokenizer>(space, MetaspacePreTokenizer::Prepend::always, true));
+  parts.pre_tokenizer = std::make_unique<PreTokenizerSequence>(std::move(steps));
+  parts.decoder = std::make_unique<MetaspaceDecoder>(space, true);
+}
+
+/// The steps of GPT2Tokenizer.
+inline void set_gpt2_steps(PipelineTokenizer::Parts& parts, const TokenizerSettings& settings) {
+  parts.pre_tokenizer = std::make_unique<ByteLevelPreTokenizer>(settings.add_prefix_space().value_or(false));
+  parts.decoder = std::make_unique<ByteLevelDecoder>();
+}
+
+/// `</s>` ends a sequence of T5's.
+inline SequenceEnds t5_ends(const Vocabulary& vocabulary) {
+  SequenceEnds ends;
+  if (const auto id = vocabulary.id("</s>")) ends.eos = {"</s>", *id};
+  return ends;
+}
+
+/// The special tokens that a class has where no file names others, if the vocabulary has them.
+inline void set_default_roles(TokenizerSettings& settings, TokenizerClass name, const Vocabulary& vocabulary) {
+  const auto set = [&](SpecialTokens::Role role, std::string_view token) {
+    if (vocabulary.id(token)) settings.special().default_role(role, token);
+  };
+  if (name == TokenizerClass::gpt2) {
+    for (const auto role : {SpecialTokens::bos, SpecialTokens::eos, SpecialTokens::unk}) set(role, "<|endoftext|>");
+  } else if (name == TokenizerClass::llama) {
+    set(SpecialTokens::bos, "<s>");
+    set(SpecialTokens::eos, "</s>");
+    set(SpecialTokens::unk, "<unk>");
+  } else if (name == TokenizerClass::t5) {
+    set(SpecialTokens::eos, "</s>");
+    set(SpecialTokens::pad, "<pad>");
+    set(SpecialTokens::unk, "<unk>");
+    std::vector<std::string> extra;
+    for (std::size_t i = 0; i < settings.extra_ids().value_or(100); ++i) extra.push_back(text("<extra_id_", i, '>'));
+    settings.special().default_extra(std::move(extra));
+  }
+}
+
+/// The first Precompiled step of a normalizer, or null.
+inline const Json* precompiled_of(const Json& normalizer) {
+  if (!normalizer.is_object()) return nullptr;
+  const auto type = normalizer.value("type", Json());
+  if (type == "Precompiled") return &normalizer;
+  if (type != "Sequence" || !normalizer.contains("normalizers") || !normalizer["normalizers"].is_array())
+    return nullptr;
+  for (const Json& step : normalizer["normalizers"]) {
+    if (step.is_object() && step.value("type", Json()) == "Precompiled") return &step;
+  }
+  return nullptr;
+}
+
 inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path& folder,
-                                                            const TokenizerSettings& settings) {
+                                                            TokenizerSettings& settings) {
   const auto path = folder / "tokenizer.json";
-  const Json json = read_json_file(path);
+  const std::string bytes = read_file(path);
+  const Json json = parse_json(bytes, path.string());
   const Component root(json, path.string());
   const auto part = [&](std::string_view key) -> std::optional<Component> {
     const Json* value = root.find(key);
     if (value == nullptr) return std::nullopt;
     return Component(*value, text(path.string(), ", ", key));
   };
+  const auto name = settings.tokenizer_class(bytes.find("\"ByteLevel\"") != std::string::npos);
+  const Component model(root.at("model"), path.string() + ", model");
   // "truncation" and "padding" are settings of transformers' calls, which every call overrides.
   PipelineTokenizer::Parts parts;
-  if (const auto normalizer = part("normalizer")) parts.normalizer = make_normalizer(*normalizer);
-  if (const auto pre_tokenizer = part("pre_tokenizer")) parts.pre_tokenizer = make_pre_tokenizer(*pre_tokenizer);
-  if (const auto decoder = part("decoder")) parts.decoder = make_decoder(*decoder);
-  parts.model = make_token_model(Component(root.at("model"), path.string() + ", model"));
+  std::optional<SequenceEnds> ends = SequenceEnds{};
   if (root.find("added_tokens") != nullptr) {
     for (const auto& token : root.list_of("added_tokens")) parts.added.push_back(parse_added_token(token));
   }
-  std::optional<SequenceEnds> ends;
   if (const auto post_processor = part("post_processor")) ends = sequence_ends(*post_processor);
-  return assemble_tokenizer(std::move(parts), settings, ends, path.string());
+  switch (name) {
+    case TokenizerClass::tokenizers_backend:
+      check_steps(root);
+      if (const auto normalizer = part("normalizer")) parts.normalizer = make_normalizer(*normalizer);
+      if (const auto pre_tokenizer = part("pre_tokenizer")) parts.pre_tokenizer = make_pre_tokenizer(*pre_tokenizer);
+      if (const auto decoder = part("decoder")) parts.decoder = make_decoder(*decoder);
+      parts.model = make_token_model(model);
+      break;
+    case TokenizerClass::gpt2:
+      parts.model = make_token_model(model, Bpe::Options{});
+      set_gpt2_steps(parts, settings);
+      break;
+    case TokenizerClass::llama:
+      parts.model =
+          make_token_model(model, Bpe::Options{.unk_token = std::nullopt, .fuse_unk = true, .byte_fallback = true});
+      set_llama_steps(parts, settings);
+      break;
+    case TokenizerClass::t5:
+      parts.model = make_token_model(model, std::nullopt, Unigram::Options{.unk_id = 2});
+      if (const Json* normalizer = root.find("normalizer")) {
+        if (const Json* precompiled = precompiled_of(*normalizer))
+          parts.normalizer = make_normalizer(Component(*precompiled, path.string() + ", normalizer"));
+      }
+      set_t5_steps(parts);
+      break;
+  }
+  set_default_roles(settings, name, parts.model->vocabulary());
+  if (name == TokenizerClass::t5) ends = t5_ends(parts.model->vocabulary());
+  return assemble_tokenizer(std::move(parts), settings, name != TokenizerClass::tokenizers_backend, ends,
+                            path.string());
 }
 
 inline std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::filesystem::path& folder,
                                                               TokenizerSettings& settings) {
   const auto path = folder / "vocab.json";
   const auto merges_path = folder / "merges.txt";
+  if (const auto name = settings.tokenizer_class(false); name == TokenizerClass::llama || name == TokenizerClass::t5) {
+    throw LoadError("load_tokenizer", path.string(),
+                    text("expected GPT2Tokenizer as tokenizer_class beside it, got \"", settings.class_name(), '"'));
+  }
   Vocabulary vocabulary(read_json_file(path), path.string());
   const auto merges = parse_merges(read_file(merges_path), merges_path.string());
-  // The defaults of GPT2Tokenizer and of OPT's files, for folders that hold no more than these two.
-  // OPT's vocabulary, in fairseq's order, holds GPT-2's <|endoftext|> as well, as an ordinary token.
-  const bool opt = settings.model_type() != "gpt2" && vocabulary.id("</s>");
-  const std::string_view end_of_text = opt ? "</s>" : "<|endoftext|>";
-  if (vocabulary.id(end_of_text)) {
-    for (const auto role : {TokenizerSettings::bos, TokenizerSettings::eos, TokenizerSettings::unk})
-      settings.default_role(role, end_of_text);
+  // OPT's vocabulary, in fairseq's order, holds GPT-2's <|endoftext|> as well, as an ordinary token: folders that hold
+  // no more than these two files, which transformers does not load.
+  if (settings.model_type().empty() && settings.class_name().empty() && vocabulary.id("</s>")) {
+    for (const auto role : {SpecialTokens::bos, SpecialTokens::eos, SpecialTokens::unk})
+      settings.special().default_role(role, "</s>");
+    if (vocabulary.id("<pad>")) settings.special().default_role(SpecialTokens::pad, "<pad>");
   }
-  if (opt && vocabulary.id("<pad>")) settings.default_role(TokenizerSettings::pad, "<pad>");
+  set_default_roles(settings, TokenizerClass::gpt2, vocabulary);
   PipelineTokenizer::Parts parts;
-  parts.pre_tokenizer = std::make_unique<ByteLevelPreTokenizer>(settings.add_prefix_space());
   parts.model = std::make_unique<Bpe>(std::move(vocabulary), merges, Bpe::Options{}, merges_path.string());
-  parts.decoder = std::make_unique<ByteLevelDecoder>();
-  return assemble_tokenizer(std::move(parts), settings, std::nullopt, path.string());
+  set_gpt2_steps(parts, settings);
+  return assemble_tokenizer(std::move(parts), settings, true, std::nullopt, path.string());
 }
 
 /// T5's tokenizer out of its SentencePiece file, as transformers' T5Tokenizer makes it: white space parts words, `</s>`
@@ -124,10 +283,11 @@ inline std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::filesys
 inline std::shared_ptr<const Tokenizer> load_t5_sentencepiece(const std::filesystem::path& folder,
                                                               TokenizerSettings& settings) {
   const auto path = folder / "spiece.model";
-  if (const auto& name = settings.tokenizer_class();
-      !name.empty() && name != "T5Tokenizer" && name != "T5TokenizerFast") {
-    throw LoadError("load_tokenizer", text(path.string(), ": expected T5Tokenizer as tokenizer_class beside it, got ",
-                                           name, "; ", conversion_advice(folder)));
+  if (const auto name = settings.tokenizer_class(false);
+      name != TokenizerClass::t5 && !(settings.class_name().empty() && name == TokenizerClass::tokenizers_backend)) {
+    throw LoadError("load_tokenizer", path.string(),
+                    text("expected T5Tokenizer as tokenizer_class beside it, got \"", settings.class_name(), "\"; ",
+                         conversion_advice(folder)));
   }
   auto model = read_sentencepiece_model(path);
   PipelineTokenizer::Parts parts;
@@ -135,12 +295,7 @@ inline std::shared_ptr<const Tokenizer> load_t5_sentencepiece(const std::filesys
     parts.normalizer = std::make_unique<PrecompiledNormalizer>(
         PrecompiledCharsmap(model.charsmap, path.string() + ", normalizer_spec, precompiled_charsmap"));
   }
-  const std::string space = "\xE2\x96\x81";  // U+2581, SentencePiece's space
-  std::vector<std::unique_ptr<PreTokenizer>> steps;
-  steps.push_back(std::make_unique<WhitespacePreTokenizer>());
-  steps.push_back(std::make_unique<MetaspacePreTokenizer>(space, MetaspacePreTokenizer::Prepend::always, true));
-  parts.pre_tokenizer = std::make_unique<PreTokenizerSequence>(std::move(steps));
-  parts.decoder = std::make_unique<MetaspaceDecoder>(space, true);
+  set_t5_steps(parts);
   for (auto& token : model.added)
     parts.added.push_back({.content = std::move(token.content), .id = nullptr, .special = token.special});
 
@@ -152,14 +307,11 @@ inline std::shared_ptr<const Tokenizer> load_t5_sentencepiece(const std::filesys
     model.pieces.push_back({text("<extra_id_", i, '>'), 0.0});
     parts.added.push_back({.content = model.pieces.back().text, .id = nullptr, .special = true});
   }
-  settings.default_role(TokenizerSettings::eos, "</s>");
-  settings.default_role(TokenizerSettings::pad, "<pad>");
-  settings.default_role(TokenizerSettings::unk, "<unk>");
   parts.model =
       std::make_unique<Unigram>(model.pieces, Unigram::Options{model.unk_id, model.byte_fallback}, path.string());
-  SequenceEnds ends;
-  if (const auto id = parts.model->vocabulary().id("</s>")) ends.eos = {"</s>", *id};
-  return assemble_tokenizer(std::move(parts), settings, ends, path.string());
+  set_default_roles(settings, TokenizerClass::t5, parts.model->vocabulary());
+  const auto ends = t5_ends(parts.model->vocabulary());
+  return assemble_tokenizer(std::move(parts), settings, false, ends, path.string());
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -23,33 +24,29 @@ class PipelineTokenizer final : public Tokenizer {
     std::unique_ptr<Normalizer> normalizer;       ///< may be null
     std::unique_ptr<PreTokenizer> pre_tokenizer;  ///< may be null
     std::unique_ptr<TokenModel> model;
-    std::unique_ptr<Decoder> decoder;  ///< null: tokens joined by spaces
-    std::vector<AddedToken> added;     ///< of those with the same content, the first one's flags count
+    std::unique_ptr<Decoder> decoder;    ///< null: tokens joined by spaces
+    std::vector<AddedToken> added;       ///< of those with the same content, the last one's flags count
+    bool splits_special_tokens = false;  ///< those that stand in a text are not recognised
   };
 
   /// Throws LoadError naming `source` if an added token contradicts the vocabulary.
   PipelineTokenizer(Parts parts, TokenizerTraits traits, std::string_view source)
       : Tokenizer(std::move(traits)), source_(source), parts_(std::move(parts)), extended_(parts_.model->vocabulary()) {
-    std::unordered_set<Index> seen;
     std::size_t bytes = 0;
-    for (const auto& token : parts_.added) bytes += token.content.size();
-    TextBudget budget(bytes, "added_tokens");
+    std::unordered_map<Index, const AddedToken*> last;
+    std::vector<Index> order;
     for (const auto& token : parts_.added) {
-      auto id = extended_.id(token.content);
-      if (id && !token.id.is_null() && token.id != *id) {
-        throw LoadError("load_tokenizer",
-                        text(source, ", added token \"", token.content, "\": expected id ", *id,
-                             " as in the vocabulary, got ", token.id.dump(-1, ' ', true).substr(0, 40)));
-      }
-      if (!id) {
-        extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id,
-                      source);
-        id = extended_.id(token.content);
-      }
-      if (token.special) special_.insert(*id);
-      if (!seen.insert(*id).second) continue;
+      const Index id = add_to_vocabulary(token);
+      if (token.special) special_.insert(id);
+      if (last.insert_or_assign(id, &token).second) order.push_back(id);
+      bytes += token.content.size();
+    }
+    TextBudget budget(bytes, "added_tokens");
+    for (const Index id : order) {
+      const AddedToken& token = *last[id];
+      if (parts_.splits_special_tokens && special_.contains(id)) continue;
       (token.normalized ? after_normalizer_ : before_normalizer_)
-          .add(searched_content(token, budget), *id, token.lstrip, token.rstrip, source);
+          .add(searched_content(token, budget), id, token.lstrip, token.rstrip, source);
     }
   }
 
@@ -134,6 +131,20 @@ class PipelineTokenizer final : public Tokenizer {
   static void append(PieceToken token, bool traced, EncodedText& result) {
     result.ids.push_back(token.id);
     if (traced) result.offsets.push_back(token.bytes);
+  }
+
+  /// The id of an added token, which is new or the one that it has.
+  Index add_to_vocabulary(const AddedToken& token) {
+    const auto id = extended_.id(token.content);
+    if (id && !token.id.is_null() && token.id != *id) {
+      throw LoadError(
+          "load_tokenizer", text(source_, ", added token \"", token.content, '"'),
+          text("expected id ", *id, " as in the vocabulary, got ", token.id.dump(-1, ' ', true).substr(0, 40)));
+    }
+    if (id) return *id;
+    extended_.add(token.content, token.id.is_null() ? Json(static_cast<std::uint64_t>(extended_.size())) : token.id,
+                  source_);
+    return *extended_.id(token.content);
   }
 
   // A token of 64 KB in a vocabulary must not make gigabytes of a few thousand ids.

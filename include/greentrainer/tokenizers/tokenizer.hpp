@@ -18,7 +18,7 @@ struct TokenizerTraits {
   std::optional<Index> eos_id;
   std::optional<Index> pad_id;
   std::optional<Index> unk_id;
-  bool adds_bos = false;  ///< see adds_bos_of in tokenizer_settings.hpp for the rule
+  bool adds_bos = false;  ///< docs/tokenizers.md has the rule
   bool adds_eos = false;
   std::string chat_template;  ///< Jinja; empty where there is none
 };

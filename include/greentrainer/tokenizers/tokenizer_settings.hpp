@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -10,134 +11,218 @@
 #include <vector>
 
 #include "greentrainer/io/json.hpp"
-#include "greentrainer/tokenizers/added_tokens.hpp"
-#include "greentrainer/tokenizers/post_processor.hpp"
+#include "greentrainer/tokenizers/special_tokens.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
+#include "greentrainer/tokenizers/tokenizer_class.hpp"
 
 namespace greentrainer {
 
 /// What the small files beside a tokenizer say: tokenizer_config.json, special_tokens_map.json, added_tokens.json,
-/// config.json, chat_template.jinja. All of them may be missing.
+/// config.json, chat_template.jinja. All of them may be missing. docs/tokenizers.md says which file wins for what.
 class TokenizerSettings {
  public:
-  enum Role : std::size_t { bos, eos, pad, unk };
-  static constexpr std::array<std::string_view, 4> role_names = {"bos_token", "eos_token", "pad_token", "unk_token"};
-
-  /// Throws LoadError naming the file.
+  /// Throws LoadError naming the file, and a key of tokenizer_config.json that is neither followed nor known to be
+  /// harmless.
   explicit TokenizerSettings(std::filesystem::path folder) : folder_(std::move(folder)) {
-    tokenizer_config_ = read("tokenizer_config.json");
-    special_tokens_map_ = read("special_tokens_map.json");
+    const std::string config_text = bytes_of("tokenizer_config.json");
+    config_ = object("tokenizer_config.json", config_text);
     model_config_ = read("config.json");
+    check_keys();
+    const Json map = read("special_tokens_map.json");
+    const Json added = read("added_tokens.json");
+    special_.emplace(SpecialTokens::Files{config_, name_of_file("tokenizer_config.json"), config_text, map,
+                                          name_of_file("special_tokens_map.json"), added,
+                                          name_of_file("added_tokens.json")});
     model_type_ = text_or(model_config_, "model_type", "config.json");
-    tokenizer_class_ = text_or(tokenizer_config_, "tokenizer_class", "tokenizer_config.json");
-    if (const Json* flag = find(tokenizer_config_, "add_bos_token")) add_bos_token_ = boolean(*flag, "add_bos_token");
-    if (const Json* flag = find(tokenizer_config_, "add_eos_token")) add_eos_token_ = boolean(*flag, "add_eos_token");
-    if (const Json* flag = find(tokenizer_config_, "add_prefix_space"))
-      add_prefix_space_ = boolean(*flag, "add_prefix_space");
-    read_added_tokens();
-    for (Role role : {bos, eos, pad, unk}) read_role(role);
+    class_name_ = text_or(config_, "tokenizer_class", "tokenizer_config.json");
+    if (class_name_.empty()) class_name_ = text_or(model_config_, "tokenizer_class", "config.json");
+    adds_bos_ = flag_or("add_bos_token", false);
+    adds_eos_ = flag_or("add_eos_token", false);
+    legacy_ = flag_or("legacy", false);
+    splits_special_tokens_ = flag_or("split_special_tokens", false);
+    if (find(config_, "add_prefix_space") != nullptr) add_prefix_space_ = flag_or("add_prefix_space", false);
     read_chat_template();
   }
 
   const std::string& model_type() const { return model_type_; }
-  const std::string& tokenizer_class() const { return tokenizer_class_; }
-  bool add_prefix_space() const { return add_prefix_space_; }
+  const std::string& class_name() const { return class_name_; }
+
+  /// `byte_level`: tokenizer.json has a ByteLevel part.
+  TokenizerClass tokenizer_class(bool byte_level) const {
+    return tokenizer_class_of(class_name_, model_type_, byte_level, name_of_file("tokenizer_config.json"));
+  }
+  std::optional<bool> add_prefix_space() const { return add_prefix_space_; }
+  bool legacy() const { return legacy_; }
+
+  /// Special tokens that stand in a text are text.
+  bool splits_special_tokens() const { return splits_special_tokens_; }
+
+  SpecialTokens& special() { return *special_; }
+  const SpecialTokens& special() const { return *special_; }
 
   /// How many tokens <extra_id_0>, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not
   /// say.
   std::optional<std::size_t> extra_ids() const {
-    const Json* value = find(tokenizer_config_, "extra_ids");
+    const Json* value = find(config_, "extra_ids");
     if (value == nullptr) return std::nullopt;
     constexpr std::uint64_t most = 10000;
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() > most) {
-      throw LoadError("load_tokenizer",
-                      text(name_of_file("tokenizer_config.json"), ", field \"extra_ids\": expected a count from 0 to ",
-                           most, ", got ", value->dump(-1, ' ', true).substr(0, 40)));
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"extra_ids\""),
+                      text("expected a count from 0 to ", most, ", got ", value->dump(-1, ' ', true).substr(0, 40)));
     }
     return value->get<std::size_t>();
   }
 
-  /// Added tokens that these files list, tokens named twice included.
-  const std::vector<AddedToken>& added() const { return added_; }
+  /// What the files' flags put around a sequence: they count without tokenizer.json alone.
+  bool adds_bos() const { return adds_bos_; }
+  bool adds_eos() const { return adds_eos_; }
 
-  /// The special tokens that roles name: to be recognised in texts if the vocabulary knows them.
-  const std::vector<AddedToken>& role_tokens() const { return role_tokens_; }
-
-  /// Tokenizers have special tokens by default, for folders that name none.
-  void default_role(Role role, std::string_view token) {
-    if (roles_[role]) return;
-    roles_[role] = token;
-    role_tokens_.push_back({.content = std::string(token), .id = nullptr, .special = true});
-  }
-
-  /// Ids of the roles and the rest, given what the vocabulary knows (`id_of` a token, `token_of` an id: "" for none)
-  /// and what the post-processor of tokenizer.json, if there is one, puts around a sequence. A role without a name
-  /// takes its id from there, or from config.json. Throws LoadError for a BOS or EOS outside the vocabulary.
+  /// Ids of the roles, given what the vocabulary knows (`id_of` a token, `token_of` an id: "" for none). A role without
+  /// a name takes its id from config.json. Throws LoadError for a BOS or EOS outside the vocabulary.
   template <class IdOf, class TokenOf>
-  TokenizerTraits traits(const IdOf& id_of, const TokenOf& token_of, const std::optional<SequenceEnds>& ends) const {
+  TokenizerTraits traits(const IdOf& id_of, const TokenOf& token_of) const {
     TokenizerTraits result;
-    const std::array<std::optional<Index>*, 4> ids = {&result.bos_id, &result.eos_id, &result.pad_id, &result.unk_id};
-    for (Role role : {bos, eos, pad, unk}) {
-      const bool needed = role == bos || role == eos;
-      if (roles_[role]) *ids[role] = id_of(*roles_[role]);
-      if (roles_[role] && !*ids[role] && needed) {
-        throw LoadError("load_tokenizer", text(folder_.string(), ": expected ", role_names[role],
-                                               " in the vocabulary, got \"", *roles_[role], "\", which is not"));
+    const std::array<std::pair<SpecialTokens::Role, std::optional<Index>*>, 4> ids = {{
+        {SpecialTokens::bos, &result.bos_id},
+        {SpecialTokens::eos, &result.eos_id},
+        {SpecialTokens::pad, &result.pad_id},
+        {SpecialTokens::unk, &result.unk_id},
+    }};
+    for (const auto& [role, id] : ids) {
+      const bool needed = role == SpecialTokens::bos || role == SpecialTokens::eos;
+      const auto name = SpecialTokens::role_names[role];
+      const auto content = special_->content(role);
+      if (content) *id = id_of(*content);
+      if (content && !*id && needed) {
+        throw LoadError("load_tokenizer", folder_.string(),
+                        text("expected ", name, " in the vocabulary, got \"", *content, "\", which is not"));
       }
-      if (*ids[role]) continue;
-      const auto key = text(role_names[role], "_id");
-      const auto id = id_in_config(key);
-      if (id && !token_of(*id).empty())
-        *ids[role] = id;
-      else if (id && needed)
-        throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key,
-                                               "\": expected an id of the vocabulary, got ", *id));
+      if (*id) continue;
+      const auto key = text(name, "_id");
+      const auto in_config = id_in_config(key);
+      if (in_config && !token_of(*in_config).empty())
+        *id = in_config;
+      else if (in_config && needed)
+        throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, '"'),
+                        text("expected an id of the vocabulary, got ", *in_config));
     }
-    if (ends && ends->bos) result.bos_id = ends->bos->id;
-    if (ends && ends->eos) result.eos_id = ends->eos->id;
-    result.adds_bos = adds_bos_of(ends);
-    result.adds_eos = adds_eos_of(ends);
     result.chat_template = chat_template_;
     return result;
   }
 
  private:
-  /// Whether BOS goes in front of a sequence: what the files say first decides.
-  /// 1. tokenizer_config.json's add_bos_token;
-  /// 2. tokenizer.json's post-processor: whether it puts a special token in front (SmolLM2, GPT-2, T5: none);
-  /// 3. the class: Llama's SentencePiece tokenizers add BOS by default;
-  /// 4. the model: OPT does (</s>, id 2), others do not.
-  bool adds_bos_of(const std::optional<SequenceEnds>& ends) const {
-    if (add_bos_token_) return *add_bos_token_;
-    if (ends) return ends->bos.has_value();
-    if (tokenizer_class_ == "LlamaTokenizer" || tokenizer_class_ == "LlamaTokenizerFast") return true;
-    return model_type_ == "opt";
-  }
+  /// Keys that transformers 5.24 reads and that change no ids here: they are about whole batches (padding, truncation,
+  /// lengths), about decoded text, about other classes, or notes.
+  static constexpr std::array harmless = std::to_array<std::string_view>({
+      "__type",
+      "add_bos_token",
+      "add_eos_token",
+      "added_tokens_decoder",
+      "additional_special_tokens",
+      "add_prefix_space",
+      "backend",
+      "chat_control_tokens",
+      "chat_template",
+      "clean_up_tokenization_spaces",
+      "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+      "device_map",
+      "do_basic_tokenize",
+      "do_lower_case",
+      "errors",
+      "extra_ids",
+      "extra_special_tokens",
+      "feature_extractor_type",
+      "from_slow",
+      "image_processor_type",
+      "is_local",
+      "keep_accents",
+      "legacy",
+      "legacy_behaviour",
+      "local_files_only",
+      "max_len",
+      "max_length",
+      "merges_file",
+      "model_input_names",
+      "model_max_length",
+      "model_specific_special_tokens",
+      "name_or_path",
+      "never_split",
+      "pad_to_max_length",
+      "pad_to_multiple_of",
+      "pad_token_type_id",
+      "padding",
+      "padding_side",
+      "processor_class",
+      "remove_space",
+      "response_schema",
+      "response_template",
+      "return_token_type_ids",
+      "sp_model_kwargs",
+      "spaces_between_special_tokens",
+      "special_tokens_map_file",
+      "split_special_tokens",
+      "stride",
+      "strip_accents",
+      "tokenize_chinese_chars",
+      "tokenizer_class",
+      "tokenizer_file",
+      "tool_parser_type",
+      "transformers_version",
+      "trim_offsets",
+      "truncation",
+      "truncation_side",
+      "truncation_strategy",
+      "trust_remote_code",
+      "use_default_system_prompt",
+      "use_fast",
+      "verbose",
+      "vocab_file",
+      "vocab_size",
+  });
 
-  /// Whether EOS goes behind, by the first two of these.
-  bool adds_eos_of(const std::optional<SequenceEnds>& ends) const { return add_eos_token_.value_or(ends && ends->eos); }
+  void check_keys() const {
+    for (const auto& [key, value] : config_.items()) {
+      const bool known = key.ends_with("_token") || key.ends_with("_token_id") || value.is_null() ||
+                         std::find(harmless.begin(), harmless.end(), key) != harmless.end();
+      const bool empty = (value.is_array() || value.is_object()) && value.empty();
+      const bool off = (key == "fix_mistral_regex" && value == false) || (key == "init_inputs" && empty);
+      if (known || off) continue;
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"", key, '"'),
+                      text("expected a field that is followed or known to change no ids, got ",
+                           value.dump(-1, ' ', true).substr(0, 40), "; remove it if it changes none"));
+    }
+  }
 
   std::string name_of_file(std::string_view file) const { return (folder_ / file).string(); }
 
-  Json read(std::string_view file) const {
+  std::string bytes_of(std::string_view file) const {
+    std::error_code error;
+    return std::filesystem::exists(folder_ / file, error) ? read_file(folder_ / file, Bytes{64} << 20) : std::string();
+  }
+
+  /// Empty where there is no file.
+  Json object(std::string_view file, const std::string& bytes) const {
     std::error_code error;
     if (!std::filesystem::exists(folder_ / file, error)) return Json::object();
-    Json json = read_json_file(folder_ / file, Bytes{64} << 20);
+    Json json = parse_json(bytes, name_of_file(file));
     if (!json.is_object())
-      throw LoadError("load_tokenizer", text(name_of_file(file), ": expected a JSON object, got ", json.type_name()));
+      throw LoadError("load_tokenizer", name_of_file(file), text("expected a JSON object, got ", json.type_name()));
     return json;
   }
+  Json read(std::string_view file) const { return object(file, bytes_of(file)); }
 
   static const Json* find(const Json& json, std::string_view key) {
     const auto found = json.find(key);
     return found == json.end() || found->is_null() ? nullptr : &*found;
   }
 
-  bool boolean(const Json& value, std::string_view key) const {
-    if (!value.is_boolean())
-      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"", key,
-                                             "\": expected true or false, got ", value.type_name()));
-    return value.get<bool>();
+  bool flag_or(std::string_view key, bool fallback) const {
+    const Json* value = find(config_, key);
+    if (value == nullptr) return fallback;
+    if (!value->is_boolean())
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"", key, '"'),
+                      text("expected true or false, got ", value->type_name()));
+    return value->get<bool>();
   }
 
   std::string text_or(const Json& json, std::string_view key, std::string_view file) const {
@@ -147,55 +232,6 @@ class TokenizerSettings {
       throw LoadError("load_tokenizer",
                       text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
     return value->get<std::string>();
-  }
-
-  void read_added_tokens() {
-    if (const Json* tokens = find(tokenizer_config_, "added_tokens_decoder")) {
-      const auto source = name_of_file("tokenizer_config.json") + ", added_tokens_decoder";
-      if (!tokens->is_object())
-        throw LoadError("load_tokenizer",
-                        text(source, ": expected an object from id to token, got ", tokens->type_name()));
-      for (const auto& [id, token] : tokens->items()) {
-        auto parsed = parse_added_token(Component(token, text(source, ", ", id)));
-        if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos) {
-          throw LoadError("load_tokenizer", text(source, ": expected ids as keys, got \"", id, '"'));
-        }
-        parsed.id = static_cast<std::uint64_t>(std::stoul(id));
-        added_.push_back(std::move(parsed));
-      }
-    }
-    const auto added_tokens = read("added_tokens.json");
-    for (const auto& [content, id] : added_tokens.items()) {
-      AddedToken token;
-      token.content = content;
-      token.id = id;
-      token.normalized = true;
-      added_.push_back(std::move(token));
-    }
-  }
-
-  /// A special token, given as a text or as an object with flags.
-  AddedToken special_token(const Json& json, const std::string& source) const {
-    AddedToken token;
-    if (json.is_string()) {
-      token.content = json.get<std::string>();
-    } else {
-      token = parse_added_token(Component(json, source));
-    }
-    token.special = true;
-    return token;
-  }
-
-  void read_role(Role role) {
-    for (const auto& [json, file] : {std::pair{&tokenizer_config_, "tokenizer_config.json"},
-                                     std::pair{&special_tokens_map_, "special_tokens_map.json"}}) {
-      const Json* value = find(*json, role_names[role]);
-      if (value == nullptr || (value->is_string() && value->get_ref<const std::string&>().empty())) continue;
-      auto token = special_token(*value, text(name_of_file(file), ", ", role_names[role]));
-      roles_[role] = token.content;
-      role_tokens_.push_back(std::move(token));
-      return;
-    }
   }
 
   /// Nothing where it is absent or negative, which some files write for none.
@@ -214,7 +250,7 @@ class TokenizerSettings {
     std::error_code error;
     if (std::filesystem::exists(folder_ / "chat_template.jinja", error)) {
       chat_template_ = read_file(folder_ / "chat_template.jinja", Bytes{16} << 20);
-    } else if (const Json* value = find(tokenizer_config_, "chat_template")) {
+    } else if (const Json* value = find(config_, "chat_template")) {
       if (value->is_string()) {
         chat_template_ = value->get<std::string>();
       } else if (!value->is_array()) {
@@ -233,17 +269,16 @@ class TokenizerSettings {
   }
 
   std::filesystem::path folder_;
-  Json tokenizer_config_;
-  Json special_tokens_map_;
+  Json config_;  // tokenizer_config.json
   Json model_config_;
+  std::optional<SpecialTokens> special_;
   std::string model_type_;
-  std::string tokenizer_class_;
-  std::optional<bool> add_bos_token_;
-  std::optional<bool> add_eos_token_;
-  bool add_prefix_space_ = false;
-  std::vector<AddedToken> added_;
-  std::vector<AddedToken> role_tokens_;
-  std::array<std::optional<std::string>, 4> roles_;
+  std::string class_name_;
+  bool adds_bos_ = false;
+  bool adds_eos_ = false;
+  bool legacy_ = false;
+  bool splits_special_tokens_ = false;
+  std::optional<bool> add_prefix_space_;
   std::string chat_template_;
 };
 

@@ -162,8 +162,10 @@ class Unigram final : public TokenModel {
   PieceCache cache_;
 };
 
-/// The model of a tokenizer.json whose type is Unigram. Throws LoadError for fields that are not supported.
-inline std::unique_ptr<Unigram> make_unigram(const Component& component) {
+/// The model of a tokenizer.json whose type is Unigram. `instead`: options in place of the file's. Throws LoadError for
+/// fields that are not supported.
+inline std::unique_ptr<Unigram> make_unigram(const Component& component,
+                                             const std::optional<Unigram::Options>& instead = {}) {
   component.allow({"unk_id", "vocab", "byte_fallback"});
   const Json& list = component.at("vocab");
   if (!list.is_array()) component.fail(text("expected a list of [piece, score] as \"vocab\", got ", list.type_name()));
@@ -183,6 +185,7 @@ inline std::unique_ptr<Unigram> make_unigram(const Component& component) {
     if (id >= pieces.size()) component.fail(text("expected an unk_id below ", pieces.size(), ", got ", id));
     options.unk_id = static_cast<Index>(id);
   }
+  if (instead) options = *instead;
   return std::make_unique<Unigram>(pieces, options, component.source() + ".vocab");
 }
 
