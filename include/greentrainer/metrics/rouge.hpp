@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
@@ -41,6 +42,9 @@ namespace rouge {
 
 using Words = std::vector<std::string>;
 
+/// Of words of a reference and a prediction: the longest common subsequence compares all of them.
+inline constexpr std::size_t most_pairs = std::size_t{1} << 32;
+
 /// Shared runs of n words, each as often as in the text that has it less often.
 inline RougeScore n_grams(const Words& reference, const Words& prediction, std::size_t n) {
   const auto counts = [n](const Words& words) {
@@ -64,7 +68,8 @@ inline std::vector<Words> lines(std::string_view text, bool stem) {
   std::vector<Words> all;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    all.push_back(rouge_tokens(text.substr(0, end), stem));
+    // Lines without a word share none, and millions of them would be compared with millions.
+    if (auto words = rouge_tokens(text.substr(0, end), stem); !words.empty()) all.push_back(std::move(words));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return all;
@@ -98,9 +103,15 @@ inline RougeScore summary_level(const std::vector<Words>& reference, const std::
 }  // namespace rouge
 
 /// Scores a prediction against one reference. `stem`: words are reduced to their stems first (use_stemmer of
-/// rouge-score, which papers report). O(words of the reference x words of the prediction).
+/// rouge-score, which papers report). O(words of the reference x words of the prediction). Throws DataError where that
+/// is more than some ten seconds.
 inline RougeScores rouge_scores(std::string_view reference, std::string_view prediction, bool stem = true) {
   const rouge::Words expected = rouge_tokens(reference, stem), got = rouge_tokens(prediction, stem);
+  if (!got.empty() && expected.size() > rouge::most_pairs / got.size()) {
+    throw DataError("rouge_scores", "reference and prediction",
+                    text("expected at most ", rouge::most_pairs, " pairs of words, got ", expected.size(), " and ",
+                         got.size(), " words; score shorter texts"));
+  }
   return {.rouge1 = rouge::n_grams(expected, got, 1),
           .rouge2 = rouge::n_grams(expected, got, 2),
           .rouge_l = RougeScore::of(longest_common_subsequence(expected, got), got.size(), expected.size()),
