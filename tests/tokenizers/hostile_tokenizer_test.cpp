@@ -65,10 +65,10 @@ TEST_CASE("a single step that makes a thousand times as much of a text ends too"
 }
 
 TEST_CASE("growth of the normalizer, the pre-tokenizer and the added tokens does not multiply") {
-  // Each may make a megabyte of a byte; one after the other would make terabytes, and a stretch between added tokens a
-  // megabyte each.
+  // Each may make 64 KiB of a byte; one after the other would make gigabytes, and a stretch between added tokens 64 KiB
+  // each.
   Json json = Json::parse(small_bpe_json());
-  json["normalizer"] = repeated("normalizers", replace_step("a", "aa"), 16);  // 64 KiB
+  json["normalizer"] = repeated("normalizers", replace_step("a", "aa"), 14);  // 16 KiB
   json["pre_tokenizer"] = repeated("pretokenizers", R"({"type": "Metaspace", "replacement": "a"})", 1);
   for (int i = 0; i < 8; ++i) {
     json["pre_tokenizer"]["pretokenizers"].push_back(
@@ -78,10 +78,10 @@ TEST_CASE("growth of the normalizer, the pre-tokenizer and the added tokens does
   const TemporaryFolder folder;
   folder.write("tokenizer.json", json.dump());
   const auto tokenizer = load_tokenizer(folder.path());
-  CHECK(has(encode_error(*tokenizer, "a"), "pre_tokenizer: expected at most 64 times the text's 1 bytes and 1 MiB"));
+  CHECK(has(encode_error(*tokenizer, "a"), "pre_tokenizer: expected at most 64 times the text's 1 bytes and 64 KiB"));
 
   json["pre_tokenizer"] = nullptr;
-  json["normalizer"] = repeated("normalizers", replace_step("a", "aa"), 19);  // 512 KiB
+  json["normalizer"] = repeated("normalizers", replace_step("a", "aa"), 15);  // 32 KiB
   folder.write("tokenizer.json", json.dump());
   const auto by_stretches = load_tokenizer(folder.path());
   CHECK(has(encode_error(*by_stretches, "a<s>a<s>a<s>a<s>a<s>a<s>a<s>a"), "expected at most"));

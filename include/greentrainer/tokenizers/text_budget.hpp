@@ -44,7 +44,7 @@ class TextBudget {
   void require_size(std::size_t size, std::string_view part) const {
     if (size <= largest_size()) return;
     throw DataError("tokenizer", text(source_, ", ", part),
-                    text("expected at most ", times, " times the text's ", input_, " bytes and 1 MiB, got ", size,
+                    text("expected at most ", times, " times the text's ", input_, " bytes and 64 KiB, got ", size,
                          " bytes; is the tokenizer's file as it was published?"));
   }
 
@@ -53,7 +53,7 @@ class TextBudget {
 
  private:
   static constexpr std::size_t times = 64;
-  static constexpr std::size_t plus = std::size_t{1} << 20;
+  static constexpr std::size_t plus = std::size_t{1} << 16;
   static constexpr std::uint64_t fewest_steps = std::uint64_t{1} << 26;
   static constexpr std::uint64_t steps_per_byte = std::uint64_t{1} << 14;
   static constexpr std::uint64_t steps_per_byte_written = 4;
