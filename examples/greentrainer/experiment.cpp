@@ -1,6 +1,7 @@
 // greentrainer experiment: methods x seeds on one data set, resumable, with a report as JSON, Markdown and one HTML
 // page.
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -12,6 +13,7 @@
 #include "experiment_report.hpp"
 #include "greentrainer/io/atomic_file.hpp"
 #include "machine.hpp"
+#include "output.hpp"
 
 namespace greentrainer::program {
 
@@ -48,8 +50,23 @@ constexpr const char* examples =
 
 struct Options {
   std::string file;
-  bool report = false, json = false;
+  bool report = false, overwrite = false, json = false;
 };
+
+constexpr std::array report_files = {"report.json", "report.md", "report.html"};
+
+/// The folder for reports; null where only a report is asked for and a run writes there just now.
+std::unique_ptr<OutputFolder> open_reports(const ExperimentPlan& plan, const Options& options) {
+  try {
+    return open_output(
+        "experiment", plan.output,
+        {.overwrite = options.overwrite, .among_others = {report_files.begin(), report_files.end()}, .on_notice = {}});
+  } catch (const OutputInUse& error) {
+    if (!options.report) throw;
+    say(text("note: the report is not written: ", error.what()));
+    return nullptr;
+  }
+}
 
 /// A cell's results. Throws LoadError for what is damaged, ConfigError where the plan's score is missing.
 OrderedJson read_results(const ExperimentPlan& plan, const ExperimentCell& cell) {
@@ -86,6 +103,7 @@ bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& ce
 int run(const Options& options) {
   const ExperimentPlan plan = read_experiment(options.file);
   const std::vector<ExperimentCell> cells = experiment_cells(plan);
+  const auto output = open_reports(plan, options);
   if (!options.report) {
     watch_for_interrupts();
     if (!run_cells(plan, cells)) {
@@ -102,15 +120,17 @@ int run(const Options& options) {
         "experiment",
         text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));
   const OrderedJson report = experiment_report(plan, std::move(results));
-  const std::filesystem::path output = plan.output;
-  atomic_write_file(output / "report.json", report.dump(1) + "\n");
-  atomic_write_file(output / "report.md", experiment_markdown(report));
-  atomic_write_file(output / "report.html", experiment_page(report));
+  if (output) {
+    atomic_write_file(output->path() / "report.json", report.dump(1) + "\n");
+    atomic_write_file(output->path() / "report.md", experiment_markdown(report));
+    atomic_write_file(output->path() / "report.html", experiment_page(report));
+    output->commit();
+  }
   if (options.json) {
     print_json(report);
   } else {
-    std::cout << experiment_markdown(report).substr(0, experiment_markdown(report).find("\n## Commands"))
-              << "\nWritten: " << (output / "report.html").string() << "\n";
+    std::cout << experiment_markdown(report).substr(0, experiment_markdown(report).find("\n## Commands"));
+    if (output) std::cout << "\nWritten: " << (std::filesystem::path(plan.output) / "report.html").string() << "\n";
   }
   return 0;
 }
@@ -122,6 +142,7 @@ Command make_experiment_command() {
   Command command("experiment", "Compare methods on one data set, over seeds", examples);
   command.positional("FILE.toml", options->file, "What to run");
   command.on("report", options->report, "Run nothing: report what is done");
+  command.on("overwrite", options->overwrite, "Replace reports even if this program did not write them");
   command.on("json", options->json, "Print the report as one JSON object on stdout");
   command.check = [](const Command& self) { self.require("FILE.toml"); };
   command.run = [options](const Command&) { return run(*options); };

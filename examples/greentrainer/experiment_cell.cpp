@@ -7,14 +7,15 @@
 #include <cstring>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sstream>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
-#include "greentrainer/io/atomic_file.hpp"
-#include "greentrainer/io/file.hpp"
+#include "console.hpp"
+#include "greentrainer/io/output_folder.hpp"
 #include "machine.hpp"
 
 extern char** environ;
@@ -46,6 +47,46 @@ std::string in_quotes(const std::string& word) {
   std::string out = "'";
   for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
+}
+
+/// In a new process: becomes this program with other arguments and streams, and ends when its parent ends, however that
+/// ends: what would go on writes into folders of a later run. Calls nothing that a fork does not allow.
+[[noreturn]] void become(char* const* arguments, pid_t parent, const char* out, const char* log) {
+  constexpr int not_started = 127, flags = O_WRONLY | O_CREAT | O_TRUNC;
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(not_started);
+  const int in = ::open("/dev/null", O_RDONLY), to = ::open(out, flags, 0666), messages = ::open(log, flags, 0666);
+  if (in < 0 || to < 0 || messages < 0 || ::dup2(in, STDIN_FILENO) < 0 || ::dup2(to, STDOUT_FILENO) < 0 ||
+      ::dup2(messages, STDERR_FILENO) < 0) {
+    ::_exit(not_started);
+  }
+  for (const int file : {in, to, messages}) {
+    if (file > STDERR_FILENO) ::close(file);
+  }
+  ::execve("/proc/self/exe", arguments, environ);
+  ::_exit(not_started);
+}
+
+/// Makes room for results. Removes what this program wrote: an unfinished run's, or results that lack files. What else
+/// stands there is moved aside.
+void make_room(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (const auto manifest = FolderManifest::read(folder)) {
+    if (manifest->state == FolderManifest::State::writing)
+      std::filesystem::remove_all(folder, error);
+    else
+      remove_listed(folder, *manifest);
+    if (!std::filesystem::exists(folder))
+      say(text("note: ", folder.string(), ": removed; a run had left it unfinished"));
+  }
+  std::filesystem::remove(folder, error);  // only if it is empty
+  if (!std::filesystem::exists(std::filesystem::symlink_status(folder, error))) return;
+  std::filesystem::path aside;
+  for (int i = 1; aside.empty() || std::filesystem::exists(std::filesystem::symlink_status(aside, error)); ++i)
+    aside = text(folder.string(), ".kept-", i);
+  std::filesystem::rename(folder, aside, error);
+  if (error)
+    throw SaveError("experiment", folder.string(), text("expected to move it aside, got \"", error.message(), '"'));
+  say(text("note: ", folder.string(), ": not known as this program's whole results; moved to ", aside.string()));
 }
 
 void add(std::vector<std::string>& to, const std::vector<std::string>& from) {
@@ -87,7 +128,11 @@ OrderedJson ExperimentCell::commands() const {
 }
 
 bool ExperimentCell::is_done() const {
-  if (!std::filesystem::exists(folder_ / "commands.json")) return false;
+  std::vector<const char*> names = {"commands.json", "evaluate.json"};
+  if (method_->trains) names.insert(names.end(), {"finetune.json", "metrics.jsonl"});
+  for (const char* name : names) {  // a folder of results appears whole: one that lacks some was damaged
+    if (!std::filesystem::exists(folder_ / name)) return false;
+  }
   if (read_json_file<OrderedJson>(folder_ / "commands.json") == commands()) return true;
   throw ConfigError(
       "experiment",
@@ -103,17 +148,12 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
   argv.push_back(nullptr);
   std::filesystem::path log = out;
   log.replace_extension(".log");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  pid_t process = -1;
-  const int error = posix_spawn(&process, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0)
-    throw Error("experiment", text(method_->name, ": expected to start ", arguments.front(), ", got \"",
-                                   std::generic_category().message(error), "\""));
+  const pid_t parent = ::getpid();
+  const pid_t process = ::fork();
+  if (process == 0) become(argv.data(), parent, out.c_str(), log.c_str());
+  if (process < 0)
+    throw Error("experiment", method_->name,
+                text("expected to start ", arguments.front(), ", got \"", greentrainer::detail::errno_text(), '"'));
   int status = 0;
   bool passed_on = false;
   for (pid_t ended = 0; ended == 0;) {
@@ -146,26 +186,29 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
 }
 
 bool ExperimentCell::run() const {
-  std::error_code ignored;
-  std::filesystem::remove_all(temporary_, ignored);  // of a run that was killed
+  make_room(temporary_);
   std::error_code error;
   std::filesystem::create_directories(temporary_, error);
   if (error)
-    throw SaveError("experiment",
-                    text(temporary_.string(), ": expected to create a folder, got \"", error.message(), "\""));
+    throw SaveError("experiment", temporary_.string(),
+                    text("expected to create a folder, got \"", error.message(), '"'));
+  FolderManifest{}.write(temporary_);
   const std::filesystem::path model = temporary_ / "model";
   if (!finetune_.empty()) {
     if (!run_command(finetune_, temporary_ / "finetune.json")) return false;
     atomic_write_file(temporary_ / "metrics.jsonl", read_file(model / "metrics.jsonl", largest_report));
   }
   if (!run_command(evaluate_, temporary_ / "evaluate.json")) return false;
-  if (!keep_model_) std::filesystem::remove_all(model, ignored);
+  if (!keep_model_) std::filesystem::remove_all(model, error);
   atomic_write_file(temporary_ / "commands.json", commands().dump(2) + "\n");
-  std::filesystem::remove_all(folder_, ignored);  // without commands.json: no results
+  greentrainer::detail::sync_tree(temporary_);
+  FolderManifest::of(temporary_).write(temporary_);
+  make_room(folder_);
   std::filesystem::rename(temporary_, folder_, error);
   if (error)
-    throw SaveError("experiment",
-                    text(folder_.string(), ": expected to put the results there, got \"", error.message(), "\""));
+    throw SaveError("experiment", folder_.string(),
+                    text("expected to put the results there, got \"", error.message(), '"'));
+  greentrainer::detail::sync_folder(folder_.parent_path());
   return true;
 }
 

@@ -22,10 +22,11 @@ class ExperimentCell {
   std::int64_t seed() const { return seed_; }
   const std::filesystem::path& folder() const { return folder_; }
 
-  /// Whether results are there already. Throws ConfigError if they were made by other commands than these.
+  /// Whether all results are there already. Throws ConfigError if they were made by other commands than these.
   bool is_done() const;
 
-  /// Runs both commands. False if a signal stopped it. Throws Error with the last line of a command that failed.
+  /// Runs both commands; in place of results that are not whole, if there are some. To be called under a lock of the
+  /// experiment's output. False if a signal stopped it. Throws Error with the last line of a command that failed.
   bool run() const;
 
   /// {"method", "seed", "commands", "finetune": its report, "evaluate": its report, "steps": [{"step", "loss", ...}]}

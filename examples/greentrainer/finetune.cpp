@@ -15,14 +15,13 @@
 #include "console.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
-#include "greentrainer/pretrained/save_adapter.hpp"
-#include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "machine.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "saving.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {
@@ -52,8 +51,8 @@ constexpr const char* examples =
     "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and "
     "in it metrics.jsonl (every "
     "step and selection). It appears when all is done; what was there\n"
-    "  before is kept until then, and replaced only if it is a model folder or empty. Ctrl-C stops after the current "
-    "step and writes nothing.";
+    "  before is kept until then, and replaced only if this program wrote all of it, or with --overwrite. Ctrl-C stops "
+    "after the current step and writes nothing.";
 
 struct Options {
   std::string model, train, validation, output, config;
@@ -73,7 +72,7 @@ struct Options {
   bool no_shuffle = false;
   BackendChoice backend;
   std::string save_dtype;
-  bool json = false;
+  bool overwrite = false, json = false;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -245,11 +244,17 @@ int finetune(B& backend, const Options& options) {
   EnergyMeter energy;
   watch_for_interrupts();
   Surroundings around;
-  check_output(options.output, {options.model, options.train, options.validation});
+  expect_inputs_outside(options.output, {options.model, options.train, options.validation});
+  const auto output =
+      open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
 
   auto model =
       load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
                       static_cast<std::uint64_t>(options.seed));
+  const SaveChoice saving{
+      .as_adapter = options.adapters.as_adapter(options.method),
+      .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
+  check_saving(model, *output, saving);
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
   const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
   Dataset validation;
@@ -330,16 +335,7 @@ int finetune(B& backend, const Options& options) {
   const auto save_start = Clock::now();
   metrics.evaluation("before", report.loss_before);
   metrics.evaluation("after", report.loss_after);
-  CreatedParents parents(options.output);
-  OutputFolder output(options.output);
-  atomic_write_file(output.path() / "metrics.jsonl", metrics.lines());
-  if (options.adapters.as_adapter(options.method))
-    write_adapter(model, output);
-  else
-    write_pretrained(model, output,
-                     options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
-  output.commit();
-  parents.keep();
+  save_trained(model, *output, saving, metrics.lines());
   around.save_seconds = since(save_start);
   around.total_seconds = since(start);
   if constexpr (requires { backend.memory().peak; })
@@ -407,6 +403,7 @@ Command make_finetune_command() {
   declare_backend(command, options->backend);
   command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"},
                  "Element type of the output (each tensor's own)");
+  command.on("overwrite", options->overwrite, "Replace what stands at --output even if this program did not write it");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");
   command.check = [options](const Command& self) { check(self, *options); };

@@ -8,6 +8,7 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 #include "plan_report.hpp"
 
@@ -114,6 +115,7 @@ void check(const Command& command, PlanOptions& options) {
 }
 
 int run(const Command& command, const PlanOptions& options) {
+  expect_complete_folder("plan", options.model);
   const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
   const PlanReport report = make_plan_report(config, command, options);
   for (const std::string& note : report.notes) say("note: " + note);

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/folder_manifest.hpp"
 #include "program/run_program.hpp"
 
 using namespace greentrainer;
@@ -23,6 +24,7 @@ struct Spoilt {
     folder.write("train.jsonl", golden_rows("opt-pre"));
     folder.write("tuned/config.json", "{\"old\": true}");
     folder.write("tuned/model.safetensors", "old weights");
+    FolderManifest::of(folder / "tuned").write(folder / "tuned");
   }
 
   void edit(const std::string& file, const std::string& from, const std::string& to) const {
@@ -188,10 +190,11 @@ TEST_CASE("runs that cannot be finished") {
 
 TEST_CASE("outputs that must not be written") {
   const Spoilt spoilt;
-  const auto finetune = [&](const std::string& output) {
-    return run_program({"finetune", "--model", (spoilt.folder / "model").string(), "--train",
-                        (spoilt.folder / "train.jsonl").string(), "--output", output, "--steps", "1", "--method",
-                        "full"});
+  const auto finetune = [&](const std::string& output, std::vector<std::string> more = {}) {
+    more.insert(more.begin(),
+                {"finetune", "--model", (spoilt.folder / "model").string(), "--train",
+                 (spoilt.folder / "train.jsonl").string(), "--output", output, "--steps", "1", "--method", "full"});
+    return run_program(std::move(more));
   };
   spoilt.folder.write("photos/cat.jpg", "cat");
   const std::vector<std::string> outputs = {
@@ -218,8 +221,14 @@ TEST_CASE("outputs that must not be written") {
   CHECK(has(outcome.err, "data.jsonl"));
   CHECK(contents(spoilt.folder / "tuned/data.jsonl") == golden_rows("opt-pre"));
 
-  // A model folder is replaced as a whole when all is done.
-  CHECK(finetune((spoilt.folder / "tuned").string()).status == 0);
+  // A user's file in an output of the program's.
+  const std::string tuned = (spoilt.folder / "tuned").string();
+  const auto refused = finetune(tuned);
+  CHECK(refused.status == 1);
+  CHECK(has(refused.err, "got data.jsonl; choose another output"));
+  CHECK(has(refused.err, "--overwrite"));
+  CHECK(contents(spoilt.folder / "tuned/data.jsonl") == golden_rows("opt-pre"));
+  CHECK(finetune(tuned, {"--overwrite"}).status == 0);
   CHECK(!std::filesystem::exists(spoilt.folder / "tuned/data.jsonl"));
   CHECK(std::filesystem::exists(spoilt.folder / "tuned/metrics.jsonl"));
 }

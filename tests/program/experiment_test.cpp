@@ -1,6 +1,9 @@
 #include <chrono>
+#include <fcntl.h>
 #include <string>
+#include <sys/file.h>
 #include <thread>
+#include <unistd.h>
 
 #include <doctest/doctest.h>
 
@@ -156,6 +159,79 @@ TEST_CASE("a signal to an experiment reaches the run that it waits for") {
   CHECK(outcome.status == 130);
   CHECK(outcome.err.find("stopped by a signal") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(endless.folder / "results/cells/full-seed3"));
+}
+
+TEST_CASE("a killed experiment takes its run with it, and the same command goes on; two at once are kept apart") {
+  const Experiment endless;
+  std::string file = contents(endless.folder / "compare.toml");
+  const std::string short_file = file;
+  file.replace(file.find("steps = 3"), 9, "steps = 1000000");
+  endless.folder.write("compare.toml", file);
+  Program program({"experiment", (endless.folder / "compare.toml").string()});
+  const auto lock = endless.folder / "results/cells/.full-seed3.tmp/.model.output-lock";
+  for (int i = 0; i < 600 && !std::filesystem::exists(lock); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  REQUIRE(std::filesystem::exists(lock));  // the run is on
+
+  const Outcome second = endless.run();
+  CHECK(second.status == 1);
+  CHECK(second.err.find("got one that process " + std::to_string(program.process()) + " on ") != std::string::npos);
+  const Outcome report = endless.run({"--report"});
+  CHECK(report.status == 0);
+  CHECK(report.out.find("| untouched |") != std::string::npos);
+  CHECK(report.err.find("note: the report is not written") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(endless.folder / "results/report.md"));
+
+  const int locked = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  CHECK(::flock(locked, LOCK_EX | LOCK_NB) != 0);
+  program.signal(SIGKILL);
+  program.wait();
+  bool ended = false;
+  for (int i = 0; i < 100 && !ended; ++i) {
+    ended = ::flock(locked, LOCK_EX | LOCK_NB) == 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  ::close(locked);
+  CHECK(ended);
+
+  endless.folder.write("compare.toml", short_file);
+  const Outcome next = endless.run();
+  CHECK(next.status == 0);
+  CHECK(next.err.find("5 runs, 1 done already") != std::string::npos);
+  CHECK(next.err.find(".full-seed3.tmp: removed; a run had left it unfinished") != std::string::npos);
+  CHECK(std::distance(std::filesystem::directory_iterator(endless.folder / "results"), {}) == 5);
+}
+
+TEST_CASE("a cell without all of its results is run again; what the program did not write is moved aside") {
+  const Experiment experiment;
+  REQUIRE(experiment.run().status == 0);
+  const auto cells = experiment.folder / "results/cells";
+  std::filesystem::remove(cells / "full-seed3/finetune.json");
+  std::filesystem::remove(cells / "green-seed4/evaluate.json");
+  experiment.folder.write("results/cells/green-seed4/notes.txt", "a user's");
+  experiment.folder.write("results/cells/.full-seed3.tmp/notes.txt", "a user's");
+  const Outcome again = experiment.run();
+  CHECK(again.status == 0);
+  CHECK(again.err.find("5 runs, 3 done already") != std::string::npos);
+  CHECK(std::filesystem::exists(cells / "full-seed3/finetune.json"));
+  CHECK(std::filesystem::exists(cells / "green-seed4/evaluate.json"));
+  CHECK(contents(cells / "green-seed4.kept-1/notes.txt") == "a user's");
+  CHECK(contents(cells / ".full-seed3.tmp.kept-1/notes.txt") == "a user's");
+}
+
+TEST_CASE("a report that the program did not write is not replaced, unless that is asked for") {
+  const Experiment experiment;
+  experiment.folder.write("results/report.md", "a user's");
+  experiment.folder.write("results/notes.txt", "a user's");
+  const Outcome refused = experiment.run();
+  CHECK(refused.status == 1);
+  CHECK(refused.err.find("got report.md") != std::string::npos);
+  CHECK(refused.err.find("--overwrite") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(experiment.folder / "results/cells"));  // before anything has run
+  CHECK(experiment.run({"--overwrite"}).status == 0);
+  CHECK(contents(experiment.folder / "results/report.md").find("| Green | 2 |") != std::string::npos);
+  CHECK(contents(experiment.folder / "results/notes.txt") == "a user's");
+  CHECK(experiment.run().status == 0);
 }
 
 TEST_CASE("a mistake in an experiment's file is found before anything runs") {

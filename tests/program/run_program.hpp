@@ -61,6 +61,7 @@ class Program {
   }
 
   std::string error_so_far() const { return contents(err_); }
+  pid_t process() const { return process_; }
   void signal(int number) const { ::kill(process_, number); }
   Outcome wait() {
     int status = 0;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,11 +23,29 @@ inline std::filesystem::path sibling_of(const std::filesystem::path& target, std
   return folder / text('.', target.filename().string(), '.', kind, '-', ::getpid(), '-', count++);
 }
 
-/// Makes a rename or the contents of a folder survive a power cut. Some file systems cannot, which is no reason to
-/// fail.
+/// The process of a name that sibling_of made: `front`, such as ".NAME.tmp-", and PROCESS-COUNT.
+inline std::optional<pid_t> process_in(std::string_view name, std::string_view front) {
+  if (!name.starts_with(front)) return std::nullopt;
+  const char* const end = name.data() + name.size();
+  pid_t process = 0;
+  unsigned count = 0;
+  const auto first = std::from_chars(name.data() + front.size(), end, process);
+  if (first.ec != std::errc{} || process <= 0 || first.ptr == end || *first.ptr != '-') return std::nullopt;
+  const auto second = std::from_chars(first.ptr + 1, end, count);
+  if (second.ec != std::errc{} || second.ptr != end) return std::nullopt;
+  return process;
+}
+
+/// Makes a rename or the contents of a folder survive a power cut. Throws SaveError where the system reports that it
+/// failed. File systems that cannot (EINVAL), and folders that may be written but not opened, are passed over.
 inline void sync_folder(const std::filesystem::path& folder) {
-  const FileDescriptor descriptor(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor) ::fsync(descriptor.get());
+  const std::filesystem::path path = folder.empty() ? "." : folder;
+  const auto fail = [&] {
+    throw SaveError("sync_folder", path.string(), text("expected to force it to disk, got \"", errno_text(), "\""));
+  };
+  const FileDescriptor descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!descriptor && errno != EACCES) fail();
+  if (descriptor && ::fsync(descriptor.get()) != 0 && errno != EINVAL) fail();
 }
 
 }  // namespace detail
@@ -35,9 +55,11 @@ inline void sync_folder(const std::filesystem::path& folder) {
 class AtomicFile {
  public:
   /// Throws SaveError if nothing can be written beside `target`.
-  explicit AtomicFile(std::filesystem::path target)
-      : target_(std::move(target)), temporary_(detail::sibling_of(target_, "tmp")) {
-    file_ = detail::FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+    do {  // a process of the same number may have left a file of this name
+      temporary_ = detail::sibling_of(target_, "tmp");
+      file_ = detail::FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    } while (!file_ && errno == EEXIST);
     if (!file_) fail("expected to create a file beside it");
   }
   AtomicFile(const AtomicFile&) = delete;
@@ -57,7 +79,8 @@ class AtomicFile {
   }
   void write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
 
-  /// Forces the bytes to disk and renames them to the target. Throws SaveError, leaving the target as it was.
+  /// Forces the bytes to disk and renames them to the target. Throws SaveError, leaving the target as it was; where
+  /// only the rename could not be forced to disk, the new contents are there.
   void commit() {
     if (::fsync(file_.get()) != 0 && errno != EINVAL) fail("expected to force it to disk");
     if (!file_.close()) fail("expected to close it");
@@ -68,7 +91,7 @@ class AtomicFile {
 
  private:
   [[noreturn]] void fail(std::string_view expected) const {
-    throw SaveError("AtomicFile", text(target_.string(), ": ", expected, ", got \"", detail::errno_text(), "\""));
+    throw SaveError("AtomicFile", target_.string(), text(expected, ", got \"", detail::errno_text(), "\""));
   }
 
   std::filesystem::path target_;

@@ -1,124 +1,186 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <string>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <system_error>
+#include <utility>
+#include <vector>
 
-#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/output_leftovers.hpp"
+#include "greentrainer/io/output_lock.hpp"
 
 namespace greentrainer {
 
+struct OutputOptions {
+  /// Replace what stands at the target whoever wrote it. It is kept until the new folder is whole.
+  bool overwrite = false;
+  /// Names of the files to be written into a folder that has others, which stay: only these may be replaced. Empty for
+  /// a folder that is replaced as a whole.
+  std::vector<std::string> among_others;
+  /// Told, a line at a time, what was found of earlier runs and done about it, and what could not be removed.
+  std::function<void(const std::string&)> on_notice;
+};
+
+/// The target has files that this program did not write. A SaveError of its own, so that programs can say how
+/// OutputOptions::overwrite is asked for.
+class OutputOccupied : public SaveError {
+ public:
+  using SaveError::SaveError;
+};
+
+namespace detail {
+
+/// Folders around an output that were made for it, removed again while they are empty.
+class CreatedFolders {
+ public:
+  explicit CreatedFolders(const OutputPlace& place) : CreatedFolders() {
+    if (const auto error = create(place.folder()))
+      fail_output(place.target, text("expected to create ", place.folder().string()), error);
+  }
+  CreatedFolders(const CreatedFolders&) = delete;
+  CreatedFolders& operator=(const CreatedFolders&) = delete;
+  ~CreatedFolders() {
+    std::error_code ignored;
+    for (auto folder = created_.rbegin(); folder != created_.rend(); ++folder)
+      std::filesystem::remove(*folder, ignored);
+  }
+
+ private:
+  CreatedFolders() = default;  // complete from here on: what the other constructor made is removed if it throws
+
+  std::error_code create(const std::filesystem::path& folder) {
+    std::error_code error;
+    if (std::filesystem::is_directory(folder, error)) return {};
+    if (folder.has_relative_path()) {
+      if (const auto failed = create(folder.parent_path())) return failed;
+    }
+    if (std::filesystem::create_directory(folder, error)) created_.push_back(folder);
+    return error;
+  }
+
+  std::vector<std::filesystem::path> created_;
+};
+
+}  // namespace detail
+
 /// A folder of results that appears all at once. Files are written into a hidden folder beside the target; `commit`
-/// puts it in place of what was there. Without a commit it is removed, and an older folder at the target stays
-/// untouched.
+/// puts it in place of what was there, in one step where the system can. Without a commit it is removed, and an older
+/// folder at the target stays untouched. docs/decisions/0012-output-folders.md says how, and what a crash leaves.
 ///
-/// Only an empty folder or a model's (one with a config.json, or adapter_config.json) is ever replaced: a mistyped
-/// target does not cost anyone their files.
+/// Only what this program wrote is ever replaced: a target with a file that its FolderManifest does not list, or not
+/// with these bytes, is refused unless `overwrite` says otherwise. So that it is refused before a long run, make the
+/// object at its start: it also keeps other runs from the same output until it goes.
 class OutputFolder {
  public:
-  /// Creates the folder to write into, and missing parents of `target`. Throws SaveError.
-  explicit OutputFolder(const std::filesystem::path& target) : target_(resolve(target)) {
+  /// Creates the folder to write into, and missing parents of `target`; settles what killed runs of the same output
+  /// have left. Throws OutputInUse, OutputOccupied, and SaveError for a target that cannot be written.
+  explicit OutputFolder(const std::filesystem::path& target, OutputOptions options = {})
+      : options_(std::move(options)),
+        place_(output_place(target, !options_.among_others.empty())),
+        created_(place_),
+        lock_(place_.lock(), place_.target.string()) {
+    detail::settle_leftovers(place_, options_.among_others, lock_.held(), [&](const auto& line) { tell(line); });
     check_replaceable();
     std::error_code error;
-    std::filesystem::create_directories(target_.parent_path(), error);
-    temporary_ = detail::sibling_of(target_, "tmp");
-    if (error || !std::filesystem::create_directory(temporary_, error))
-      fail("expected to create a folder beside it", error);
+    do {  // a process of the same number may have left one
+      staging_ = detail::sibling_of(place_.base(), "tmp");
+    } while (!std::filesystem::create_directory(staging_, error) && !error);
+    if (error) detail::fail_output(place_.target, "expected to create a folder to write it in", error);
+    try {
+      FolderManifest{}.write(staging_);
+    } catch (...) {
+      std::filesystem::remove_all(staging_, error);
+      throw;
+    }
   }
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
   ~OutputFolder() {
     std::error_code ignored;
-    if (!committed_) std::filesystem::remove_all(temporary_, ignored);
+    const bool moving = detail::is_there(place_.target / incomplete_marker);  // the next run goes on with it
+    if (!committed_ && !moving) std::filesystem::remove_all(staging_, ignored);
   }
 
   /// Where to write.
-  const std::filesystem::path& path() const { return temporary_; }
+  const std::filesystem::path& path() const { return staging_; }
 
   /// Where it will be.
-  const std::filesystem::path& target() const { return target_; }
+  const std::filesystem::path& target() const { return place_.target; }
 
-  /// Forces everything to disk and puts the folder in place. Throws SaveError; the older folder is then back where it
-  /// was.
+  /// Throws SaveError if the file system has no room for so many bytes more, or the process may not write a file of
+  /// `largest_file`. What it does not tell (quotas of networks) is found when writing.
+  void expect_room(Bytes bytes, Bytes largest_file) const {
+    struct statvfs system {};
+    if (::statvfs(staging_.c_str(), &system) == 0 && system.f_blocks > 0) {
+      const auto room = static_cast<Bytes>(system.f_bavail) * static_cast<Bytes>(system.f_frsize);
+      if (room < bytes) {
+        throw SaveError(
+            "OutputFolder", place_.target.string(),
+            text("expected room for ", bytes, " bytes, got ", room, " on its file system",
+                 FolderManifest::read(place_.target) ? note_on_older : "", "; free some, or choose another output"));
+      }
+    }
+    struct rlimit limit {};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < static_cast<rlim_t>(largest_file)) {
+      throw SaveError("OutputFolder", place_.target.string(),
+                      text("expected files of up to ", largest_file, " bytes, got a limit of ", limit.rlim_cur,
+                           " (ulimit -f); raise it"));
+    }
+  }
+
+  /// Forces everything to disk and puts the folder in place. Throws SaveError; the target is then what it was, or
+  /// marked as incomplete where its files are moved one by one and that failed in the middle: the next run goes on with
+  /// it. Throws LoadError if what was written cannot be read again.
   void commit() {
     check_replaceable();  // things may have changed while a long run was on
-    sync_all();
-    std::error_code error;
-    std::filesystem::path aside;
-    if (std::filesystem::exists(target_)) {
-      aside = detail::sibling_of(target_, "old");
-      std::filesystem::rename(target_, aside, error);
-      if (error) fail("expected to move the older folder aside", error);
-    }
-    std::filesystem::rename(temporary_, target_, error);
-    if (error) {
-      std::error_code ignored;
-      if (!aside.empty()) std::filesystem::rename(aside, target_, ignored);
-      fail("expected to put the folder in place", error);
-    }
+    detail::sync_tree(staging_);
+    FolderManifest::of(staging_).write(staging_);
+    for (const std::string& line : detail::put_in_place(staged())) tell(line);
     committed_ = true;
-    detail::sync_folder(target_.parent_path());
-    if (!aside.empty()) std::filesystem::remove_all(aside, error);  // what cannot be removed does not spoil the result
   }
 
  private:
-  /// A symbolic link stays one: what it points to is replaced.
-  static std::filesystem::path resolve(const std::filesystem::path& target) {
-    std::error_code error;
-    auto path = std::filesystem::absolute(target, error);
-    if (!error) path = std::filesystem::weakly_canonical(path, error);
-    if (error)
-      throw SaveError("OutputFolder",
-                      text(target.string(), ": expected a path for a folder, got \"", error.message(), "\""));
-    if (!path.has_filename()) path = path.parent_path();
-    if (target.empty() || !path.has_filename()) {
-      throw SaveError("OutputFolder",
-                      text('"', target.string(), "\": expected the name of a folder to write, got none"));
-    }
-    return path;
+  static constexpr const char* note_on_older = " (the older folder is kept until the new one is whole)";
+
+  void tell(const std::string& line) const {
+    if (options_.on_notice) options_.on_notice(line);
   }
 
-  void check_replaceable() const {
-    std::error_code error;
-    const auto status = std::filesystem::status(target_, error);
-    if (!std::filesystem::exists(status)) return;
-    if (!std::filesystem::is_directory(status)) {
-      throw SaveError("OutputFolder", text(target_.string(),
-                                           ": expected a folder or nothing there, got a file; choose another output"));
-    }
-    const bool empty = std::filesystem::is_empty(target_, error);
-    if (error) fail("expected to look into it", error);
-    if (!empty && !std::filesystem::exists(target_ / "config.json", error) &&
-        !std::filesystem::exists(target_ / "adapter_config.json", error)) {
-      throw SaveError(
-          "OutputFolder",
-          text(target_.string(), ": expected an empty folder or a model to replace, got a folder with other files; ",
-               "choose another output or remove them"));
-    }
+  detail::StagedFolder staged() {
+    return {.staging = staging_,
+            .place = place_,
+            .overwrite = options_.overwrite,
+            .among_others = options_.among_others,
+            .seen = &seen_};
   }
 
-  void sync_all() const {
-    std::error_code error;
-    for (std::filesystem::recursive_directory_iterator entry(temporary_, error), end; !error && entry != end;
-         entry.increment(error)) {
-      if (entry->is_directory()) {
-        detail::sync_folder(entry->path());
-        continue;
-      }
-      const detail::FileDescriptor file(::open(entry->path().c_str(), O_RDONLY | O_CLOEXEC));
-      if (!file || (::fsync(file.get()) != 0 && errno != EINVAL)) {
-        fail("expected to force its files to disk", std::error_code(errno, std::generic_category()));
-      }
-    }
-    if (error) fail("expected to list its files", error);
-    detail::sync_folder(temporary_);
+  void check_replaceable() {
+    if (options_.overwrite) return;
+    constexpr std::size_t most = 8;
+    auto found = detail::others_at(staged(), most + 1);
+    if (found.empty()) return;
+    const bool more = found.size() > most;
+    if (more) found.pop_back();
+    std::string list;
+    for (const std::string& name : found) list += (list.empty() ? "" : ", ") + name;
+    const bool known = FolderManifest::read(place_.target).has_value();
+    throw OutputOccupied(
+        "OutputFolder", place_.target.string(),
+        text("expected nothing there but what this program wrote, got ", list, more ? " and others" : "",
+             known ? "" : text(", and no ", FolderManifest::file_name, " that lists what the program wrote"),
+             "; choose another output, move them away, or set overwrite to lose them"));
   }
 
-  [[noreturn]] void fail(std::string_view expected, std::error_code error) const {
-    throw SaveError("OutputFolder", text(target_.string(), ": ", expected, ", got \"", error.message(), "\""));
-  }
-
-  std::filesystem::path target_;
-  std::filesystem::path temporary_;
+  OutputOptions options_;
+  OutputPlace place_;
+  detail::CreatedFolders created_;  // removed after the lock in them is
+  OutputLock lock_;
+  std::filesystem::path staging_;
+  FolderManifest::Seen seen_;  // files at the target that were found to be those listed
   bool committed_ = false;
 };
 

@@ -79,6 +79,7 @@ inline Extent read_prefix(const ConfigReader& config, const SafetensorsFile& ten
 /// Reads adapter_config.json and opens adapter_model.safetensors. Throws ConfigError or LoadError naming file and field
 /// or tensor.
 inline AdapterFolder read_adapter(const std::filesystem::path& folder) {
+  expect_complete_folder("load_adapter", folder);
   const auto config = ConfigReader::from_file(folder / "adapter_config.json");
   AdapterFolder adapter{.options = {}, .tensors = SafetensorsFile(folder / "adapter_model.safetensors")};
   const auto type = config.get<std::string>("peft_type");
@@ -160,6 +161,7 @@ PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& fol
 /// here.
 template <Backend B>
 PretrainedModel<B> load_model_or_adapter(const std::filesystem::path& folder, B& backend) {
+  expect_complete_folder("load_pretrained", folder);
   std::error_code error;
   const auto config_file = folder / "adapter_config.json";
   if (!std::filesystem::exists(config_file, error)) return load_pretrained(folder, backend);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "greentrainer/io/checkpoint.hpp"
+#include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
@@ -141,10 +142,11 @@ class PretrainedModel : public Model<B> {
 
 /// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) of a known architecture,
 /// with what the options add to its graph; adapters get their first values from the seed. Throws ConfigError or
-/// LoadError naming file and field or tensor.
+/// LoadError naming file and field or tensor, and LoadError for a folder whose files are just being replaced.
 template <Backend B>
 PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {},
                                    std::uint64_t seed = 0) {
+  expect_complete_folder("load_pretrained", folder);
   const auto config = ConfigReader::from_file(folder / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
     return PretrainedModel<B>(backend, graph_of<B>(architecture, options), facts_of<B>(architecture, options), folder,
@@ -156,6 +158,7 @@ PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backe
 template <class Architecture, Backend B>
 PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {},
                                    std::uint64_t seed = 0) {
+  expect_complete_folder("load_pretrained", folder);
   const auto config = ConfigReader::from_file(folder / "config.json");
   config.expect_value("model_type", std::string(Architecture::model_type));
   const Architecture architecture = Architecture::read(config);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/io/output_folder.hpp"
@@ -128,8 +129,8 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
 
 /// The same as a folder of its own, which appears when all of it is on disk.
 template <Backend B>
-void save_adapter(const PretrainedModel<B>& model, const std::filesystem::path& folder) {
-  OutputFolder output(folder);
+void save_adapter(const PretrainedModel<B>& model, const std::filesystem::path& folder, OutputOptions options = {}) {
+  OutputFolder output(folder, std::move(options));
   write_adapter(model, output);
   output.commit();
 }

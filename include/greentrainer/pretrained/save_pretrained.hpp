@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <concepts>
@@ -8,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include "greentrainer/io/float_codec.hpp"
@@ -39,30 +41,49 @@ std::vector<std::byte> encode_finite(const std::string& tensor, DType dtype, std
 /// A link in a model folder may lead into it, or to the blobs beside it where Hugging Face's cache keeps the files. Any
 /// other would carry a file of the machine's into a folder that is given away.
 inline void expect_own_file(const std::filesystem::path& folder, const std::string& name) {
+  const auto fail = [&](const auto&... got) {
+    throw SaveError("save_pretrained", (folder / name).string(), text("expected a file of the model, got ", got...));
+  };
   std::error_code error;
-  if (!std::filesystem::is_symlink(folder / name, error)) return;
-  const auto file = std::filesystem::weakly_canonical(folder / name).string();
-  for (const auto& home : {folder, folder / ".." / ".." / "blobs"}) {
-    if (file.starts_with(std::filesystem::weakly_canonical(home).string() + "/")) return;
+  const auto file = std::filesystem::weakly_canonical(folder / name, error);
+  if (std::filesystem::is_symlink(folder / name, error)) {
+    if (!std::filesystem::exists(file, error) || std::filesystem::is_symlink(file, error))
+      fail("a link to nothing, ", std::filesystem::read_symlink(folder / name, error).string());
+    const bool own = std::ranges::any_of(std::array{folder, folder / ".." / ".." / "blobs"}, [&](const auto& home) {
+      return file.string().starts_with(std::filesystem::weakly_canonical(home, error).string() + "/");
+    });
+    if (!own) fail("a link to ", file.string());
   }
-  throw SaveError("save_pretrained",
-                  text((folder / name).string(), ": expected a file of the model, got a link to ", file));
+  if (!std::filesystem::is_regular_file(file, error)) fail("something else");
+  if (::access(file.c_str(), R_OK) != 0) fail('"', errno_text(), '"');
 }
 
-}  // namespace detail
-
-/// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files
-/// as they were. Each tensor has its source's element type, or `dtype`. A tensor that has not changed is copied byte by
-/// byte; LoRA's matrices are merged into the weights beside them. Throws SaveError, NumericalError for weights that are
-/// no longer numbers, and ConfigError for a model with a prefix, which no weights can stand for.
-template <Backend B>
-void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
-  using T = typename B::Scalar;
-  if (model.options().prefix_tokens > 0) {
-    throw ConfigError(
-        "save_pretrained",
-        "prefix: expected a model without one, since it cannot be merged into weights; save it as an adapter");
+/// Files of a model's folder that a saved one has too, as they are. Throws SaveError for one that cannot be copied.
+inline std::vector<std::string> companions_of(const std::filesystem::path& folder) {
+  constexpr std::array names = {"tokenizer.json",
+                                "tokenizer_config.json",
+                                "special_tokens_map.json",
+                                "added_tokens.json",
+                                "vocab.json",
+                                "merges.txt",
+                                "tokenizer.model",
+                                "spiece.model",
+                                "chat_template.jinja",
+                                "chat_template.json",
+                                "generation_config.json"};
+  std::vector<std::string> found;
+  for (const char* name : names) {
+    if (!is_there(folder / name)) continue;
+    expect_own_file(folder, name);
+    found.push_back(name);
   }
+  return found;
+}
+
+/// The tensors that a saved model has, in the order of its parameters. `model` must live until they are written.
+template <Backend B>
+std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std::optional<DType> dtype) {
+  using T = typename B::Scalar;
   const double lora_scale = model.options().lora ? model.options().lora->scale() : 0;
   const Checkpoint& checkpoint = model.checkpoint();
   std::vector<TensorToWrite> tensors;
@@ -78,11 +99,34 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
                          if (stored == *info.dtype && now == before)
                            sink(checkpoint.raw(info.name));
                          else
-                           sink(detail::encode_finite<T>(info.name, stored, now));
+                           sink(encode_finite<T>(info.name, stored, now));
                        }});
   }
-  write_safetensors(output.path() / "model.safetensors", tensors, {{"format", "pt"}});
+  return tensors;
+}
 
+template <Backend B>
+void expect_no_prefix(const PretrainedModel<B>& model) {
+  if (model.options().prefix_tokens > 0) {
+    throw ConfigError("save_pretrained", "prefix",
+                      "expected a model without one, since it cannot be merged into weights; save it as an adapter");
+  }
+}
+
+}  // namespace detail
+
+/// Writes model.safetensors alone into an output folder that is being made; see write_pretrained.
+template <Backend B>
+void write_weights(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
+  detail::expect_no_prefix(model);
+  write_safetensors(output.path() / "model.safetensors", detail::tensors_to_save(model, dtype), {{"format", "pt"}});
+}
+
+/// Writes what a model folder has beside its weights: config.json, with the element type where it is given, and the
+/// tokenizer's files as they were. Throws SaveError.
+template <Backend B>
+void write_companions(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
+  const std::vector<std::string> companions = detail::companions_of(model.folder());
   auto config = read_json_file<OrderedJson>(model.folder() / "config.json");
   if (dtype) {
     for (const char* field : {"torch_dtype", "dtype"}) {
@@ -90,21 +134,8 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
     }
   }
   atomic_write_file(output.path() / "config.json", config.dump(2) + "\n");
-  constexpr std::array companions = {"tokenizer.json",
-                                     "tokenizer_config.json",
-                                     "special_tokens_map.json",
-                                     "added_tokens.json",
-                                     "vocab.json",
-                                     "merges.txt",
-                                     "tokenizer.model",
-                                     "spiece.model",
-                                     "chat_template.jinja",
-                                     "chat_template.json",
-                                     "generation_config.json"};
-  for (const char* name : companions) {
+  for (const std::string& name : companions) {
     std::error_code error;
-    if (!std::filesystem::exists(model.folder() / name, error)) continue;
-    detail::expect_own_file(model.folder(), name);
     if (!std::filesystem::copy_file(model.folder() / name, output.path() / name, error)) {
       throw SaveError("save_pretrained",
                       text((output.path() / name).string(), ": expected to copy it, got ", error.message()));
@@ -112,12 +143,23 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
   }
 }
 
+/// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files
+/// as they were. Each tensor has its source's element type, or `dtype`. A tensor that has not changed is copied byte by
+/// byte; LoRA's matrices are merged into the weights beside them. Throws SaveError, NumericalError for weights that are
+/// no longer numbers, and ConfigError for a model with a prefix, which no weights can stand for. What can be known of
+/// this before a long run, check_save says.
+template <Backend B>
+void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
+  write_weights(model, output, dtype);
+  write_companions(model, output, dtype);
+}
+
 /// Writes a folder that `transformers` loads. It appears at `folder` when all of it is on disk; until then what was
-/// there stays. Throws SaveError.
+/// there stays. Throws SaveError; OutputOccupied for a folder with files that this program did not write.
 template <Backend B>
 void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::path& folder,
-                     std::optional<DType> dtype = {}) {
-  OutputFolder output(folder);
+                     std::optional<DType> dtype = {}, OutputOptions options = {}) {
+  OutputFolder output(folder, std::move(options));
   write_pretrained(model, output, dtype);
   output.commit();
 }

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "greentrainer/pretrained/check_save.hpp"
+#include "output.hpp"
+
+namespace greentrainer::program {
+
+/// What is saved of a run, and how.
+struct SaveChoice {
+  bool as_adapter = false;
+  std::optional<DType> dtype;  ///< each tensor's own where it is not given
+};
+
+/// Throws, before a long run, what saving would throw after it, as far as it can be known.
+template <Backend B>
+void check_saving(const PretrainedModel<B>& model, const OutputFolder& output, const SaveChoice& choice) {
+  if (choice.as_adapter)
+    check_save_adapter(model, output);
+  else
+    check_save(model, output, choice.dtype);
+}
+
+/// Writes the trained weights in float32 to the first of the second places that takes them, and beside them what else
+/// can be written. Says in words how that went.
+template <Backend B>
+std::string rescue(const PretrainedModel<B>& model, const std::filesystem::path& target, const SaveChoice& choice,
+                   const std::string& metrics) {
+  std::string tried;
+  for (const std::filesystem::path& place : second_places(target)) {
+    try {
+      OutputFolder output(place);
+      const SaveSize size = choice.as_adapter ? size_of_adapter(model) : size_of_weights(model, DType::float32);
+      output.expect_room(size.bytes, size.largest_file);
+      std::string missing;
+      if (choice.as_adapter) {
+        write_adapter(model, output);
+      } else {
+        write_weights(model, output, DType::float32);
+        try {
+          write_companions(model, output, DType::float32);
+        } catch (const Error& error) {
+          missing = text(", without files that could not be copied (", error.what(), ')');
+        }
+      }
+      atomic_write_file(output.path() / "metrics.jsonl", metrics);
+      output.commit();
+      return text("what was trained is not lost: it is in ", output.target().string(), ", in float32", missing);
+    } catch (const std::exception& error) {
+      tried += text(tried.empty() ? "" : "; ", place.string(), ": ", error.what());
+    }
+  }
+  return text("other places were tried and failed: ", tried);
+}
+
+/// Saves a trained model with the lines of its metrics. Whatever fails, the run is not lost: the weights are then in a
+/// second place that the SaveError names, or it says why none was found.
+template <Backend B>
+void save_trained(const PretrainedModel<B>& model, OutputFolder& output, const SaveChoice& choice,
+                  const std::string& metrics) {
+  try {
+    atomic_write_file(output.path() / "metrics.jsonl", metrics);
+    if (choice.as_adapter)
+      write_adapter(model, output);
+    else
+      write_pretrained(model, output, choice.dtype);
+    output.commit();
+  } catch (const std::exception& error) {
+    throw SaveError("finetune", output.target().string(),
+                    text("expected to save the trained model there, got: ", error.what(), "; ",
+                         rescue(model, output.target(), choice, metrics)));
+  }
+}
+
+}  // namespace greentrainer::program
