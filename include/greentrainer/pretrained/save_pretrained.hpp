@@ -74,7 +74,7 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
                        [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
                          const std::vector<T> now = merged_values(model, id, lora_scale);
                          std::vector<T> before(now.size());
-                         checkpoint.read_as<T>(info.name, before);
+                         model.stored().template read<T>(id, before);
                          if (stored == *info.dtype && now == before)
                            sink(checkpoint.raw(info.name));
                          else
