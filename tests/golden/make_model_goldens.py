@@ -36,6 +36,7 @@ VOCAB = 96
 BATCH_LENGTHS = [7, 12, 5]
 PROMPT_LENGTHS = [2, 5, 0]  # leading positions without a label
 SOURCE_LENGTHS = [9, 30, 4]  # of encoder-decoders: further apart than the nearest relative positions
+PADDING_MET = 5  # a padding token that occurs in the texts: looking it up gives Llama's and OPT's table no gradient
 STEPS = 10
 SGD = {"lr": 0.05}
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
@@ -170,6 +171,11 @@ MODELS = {
     ),
     "t5-tied-relu": lambda: t5(),
     "t5-untied-gated": lambda: t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "llama-padding-tied": lambda: llama(
+        num_hidden_layers=1, num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=PADDING_MET
+    ),
+    "llama-padding-untied": lambda: llama(num_hidden_layers=1, pad_token_id=PADDING_MET - VOCAB),
+    "opt-padding": lambda: opt(num_hidden_layers=1, pad_token_id=PADDING_MET),
     "t5-tied-gated": lambda: t5(
         feed_forward_proj="gated-gelu", d_kv=8, num_heads=2, num_decoder_layers=1, num_layers=1
     ),
@@ -194,9 +200,15 @@ def randomise(model, generator):
 def make_batch(model, generator):
     """Lists of token ids and labels, and for encoder-decoders of source ids; their labels are the target."""
 
-    # None of the special ids: torch gives the padding token's embedding no gradient.
+    # None of the special ids, but for models whose padding token is one that texts have.
     def draw(lengths):
         return [torch.randint(3, VOCAB, (length,), generator=generator).tolist() for length in lengths]
+
+    def with_padding(rows):
+        if (model.config.pad_token_id or 0) % VOCAB == PADDING_MET:
+            for row in rows:
+                row[1] = row[3] = PADDING_MET
+        return rows
 
     if model.config.is_encoder_decoder:
         batch = {
@@ -204,7 +216,7 @@ def make_batch(model, generator):
             "labels": [ids[:-1] + [model.config.eos_token_id] for ids in draw(BATCH_LENGTHS)],
         }
     else:
-        ids = draw(BATCH_LENGTHS)
+        ids = with_padding(draw(BATCH_LENGTHS))
         batch = {
             "input_ids": ids,
             "labels": [[-100] * prompt + row[prompt:] for row, prompt in zip(ids, PROMPT_LENGTHS)],

@@ -43,7 +43,7 @@ struct Small {
     graph.parameter("embed.weight", {10, 4});
     graph.parameter("layer.weight", {4, 4});
     graph.parameter("head.weight", {10, 4});
-    x = builder.embedding("embed", tokens, Embedding::Source::token_ids);
+    x = builder.embedding("embed", {.rows = tokens});
   }
   void end() { builder.cross_entropy_head("head", builder.gather_labelled("labelled_rows", x), "head.weight"); }
 };

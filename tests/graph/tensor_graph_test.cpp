@@ -21,7 +21,7 @@ Graph small_graph() {
   graph.parameter("embed.weight", {10, 4});
   graph.parameter("layer.weight", {4, 4});
   BlockBuilder<CostsAlone> b(graph);
-  ValueId x = b.embedding("embed", tokens, Embedding::Source::token_ids);
+  ValueId x = b.embedding("embed", {.rows = tokens});
   x = b.add("residual", x, b.linear("layer", x, 4, false));
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
   return graph;
@@ -80,7 +80,7 @@ TEST_CASE("what only the whole shows: a loss at the end, every output and parame
   dangling.parameter("embed.weight", {10, 4});
   dangling.parameter("aside.weight", {4, 4});
   BlockBuilder<CostsAlone> b(dangling);
-  const ValueId x = b.embedding("embed", tokens, Embedding::Source::token_ids);
+  const ValueId x = b.embedding("embed", {.rows = tokens});
   b.linear("aside", x, 4, false);
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
   CHECK_THROWS_WITH_AS(dangling.finish(), doctest::Contains("aside: expected its output to reach the loss"),

@@ -1,5 +1,8 @@
 // Parity with PyTorch and transformers: logits, loss, gradients, and weights after ten steps of SGD and of AdamW.
 
+#include <algorithm>
+#include <functional>
+
 #include <doctest/doctest.h>
 
 #include "backends/backend_list.hpp"
@@ -53,7 +56,9 @@ void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& p
 
 TEST_CASE_TEMPLATE_DEFINE("tiny models agree with transformers", B, agree) {
   B backend;
-  for (const std::string& name : testing::golden_names()) {
+  std::vector<std::string> names = testing::golden_names();
+  names.insert(names.end(), testing::padding_golden_names().begin(), testing::padding_golden_names().end());
+  for (const std::string& name : names) {
     CAPTURE(name);
     const GoldenModel golden(name);
     auto model = load_pretrained(golden.folder, backend);
@@ -95,3 +100,51 @@ TEST_CASE_TEMPLATE_DEFINE("tiny models agree with transformers", B, agree) {
   }
 }
 TEST_CASE_TEMPLATE_APPLY(agree, greentrainer::testing::BackendList);
+
+TEST_CASE("the padding row is the one that transformers names, and refused where transformers refuses it") {
+  const auto row_of = [](const std::string& model, const std::function<void(Json&)>& change) {
+    Json config = read_json_file(testing::source_folder() / "tests/golden/models" / model / "config.json");
+    change(config);
+    const ConfigReader reader(config, "config.json");
+    return model.starts_with("opt") ? Opt::read(reader).padding_row : Llama::read(reader).padding_row;
+  };
+  const auto with = [](const Json& id) { return [id](Json& config) { config["pad_token_id"] = id; }; };
+  const auto without = [](Json& config) { config.erase("pad_token_id"); };
+  for (const std::string model : {"llama-gqa-tied", "opt-pre"}) {
+    CAPTURE(model);
+    CHECK(row_of(model, with(nullptr)) == std::nullopt);
+    CHECK(row_of(model, with(0)) == 0);
+    CHECK(row_of(model, with(95)) == 95);
+    CHECK(row_of(model, with(-1)) == 95);  // as torch.nn.Embedding counts
+    CHECK(row_of(model, with(-96)) == 0);
+    for (const Json& id : {Json(96), Json(-97), Json(2.0), Json(true), Json("5")}) {
+      CAPTURE(id);
+      CHECK_THROWS_WITH_AS(row_of(model, with(id)), doctest::Contains("\"pad_token_id\""), ConfigError);
+    }
+  }
+  CHECK(row_of("llama-gqa-tied", without) == std::nullopt);
+  CHECK(row_of("opt-pre", without) == 1);  // OPTConfig's default
+}
+
+TEST_CASE("looking up the padding token adds nothing to its row; only the head does, where it is tied") {
+  EigenBackend<float> backend(1);
+  const auto gradient_of_row = [&](const std::string& name, Extent row) {
+    const GoldenModel golden(name);
+    auto model = load_pretrained(golden.folder, backend);
+    Batch batch = batch_of(golden.examples);
+    for (auto& label : batch.labels) label = label == row ? 7 : label;
+    GradientStore<EigenBackend<float>> gradients(backend);
+    const Selection all = select_all(model.graph());
+    gradients.select(model.graph(), all);
+    gradients.zero();
+    model.executor().run(make_schedule(model.graph(), all), batch, {.gradients = &gradients});
+    const ParameterId table = 0;
+    const auto values = gradients[table].download();
+    const auto width = static_cast<std::ptrdiff_t>(model.graph().parameter(table).cols());
+    return std::vector<float>(values.begin() + row * width, values.begin() + (row + 1) * width);
+  };
+  const auto zero = [](float value) { return value == 0; };
+  CHECK(std::ranges::all_of(gradient_of_row("llama-padding-untied", 5), zero));
+  CHECK(std::ranges::none_of(gradient_of_row("llama-padding-tied", 5), zero));
+  CHECK(std::ranges::none_of(gradient_of_row("t5-untied-gated", 0), zero));  // T5's padding begins its targets
+}

@@ -5,9 +5,11 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
+#include "greentrainer/train/evaluation.hpp"
 #include "support/golden_adapter.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -16,7 +18,7 @@ using greentrainer::testing::GoldenAdapter;
 
 namespace {
 
-using B = EigenBackend<float>;
+using B = CountingBackend<EigenBackend<float>>;
 
 std::vector<float> logits_of(Model<B>& model, const GoldenAdapter& golden) {
   const Batch batch = testing::batch_of(golden.examples);
@@ -154,6 +156,43 @@ TEST_CASE(
   has(refused({.dropout = -0.1}), {"dropout", "got -0.1"});
 }
 
+TEST_CASE("fields that change nothing once an adapter is trained are accepted, and RS-LoRA's scale is followed") {
+  B backend(1);
+  const auto loss_with = [&](const std::string& field, const Json& value) {
+    const Copy copy("llama-gqa-tied-lora");
+    copy.change_config([&](Json& config) { config[field] = value; });
+    auto model = load_pretrained_with_adapter(copy.golden.base, copy.folder.path(), backend);
+    return evaluate(model, copy.golden.examples).loss;
+  };
+  const double loss = loss_with("inference_mode", true);
+  const std::vector<std::pair<const char*, Json>> harmless = {{"init_lora_weights", false},
+                                                              {"init_lora_weights", nullptr},
+                                                              {"init_lora_weights", "gaussian"},
+                                                              {"init_lora_weights", "eva"},
+                                                              {"init_lora_weights", "orthogonal"},
+                                                              {"init_lora_weights", "lora_ga"},
+                                                              {"init_lora_weights", "mica"},
+                                                              {"target_modules", "all-linear"},
+                                                              {"target_modules", ".*(q|v)_proj"},
+                                                              {"layers_to_transform", {0, 1}},
+                                                              {"layers_to_transform", Json::array()},
+                                                              {"fan_in_fan_out", true},
+                                                              {"exclude_modules", {"k_proj"}},
+                                                              {"loftq_config", {{"loftq_bits", 4}}},
+                                                              {"revision", "main"},
+                                                              {"runtime_config", {{"ephemeral_gpu_offload", false}}},
+                                                              {"rank_pattern", Json::object()},
+                                                              {"modules_to_save", nullptr},
+                                                              {"trainable_token_indices", nullptr},
+                                                              {"lora_dropout", 0.5}};
+  for (const auto& [field, value] : harmless) {
+    CAPTURE(field);
+    CAPTURE(value);
+    CHECK(loss_with(field, value) == loss);
+  }
+  CHECK(loss_with("use_rslora", true) == doctest::Approx(4.803824903728819).epsilon(1e-6));  // peft 0.21.2
+}
+
 TEST_CASE("adapters that are not sound are refused by file and field or tensor") {
   SUBCASE("no file") {
     const Copy copy("bloom-lora");
@@ -166,14 +205,83 @@ TEST_CASE("adapters that are not sound are refused by file and field or tensor")
     has(copy.error(), {"adapter_config.json", "peft_type", "LORA or PREFIX_TUNING", "IA3"});
   }
   SUBCASE("mathematics that is not here") {
-    for (const char* field : {"use_dora", "use_rslora", "fan_in_fan_out", "lora_bias", "something_new"}) {
+    const std::vector<std::pair<const char*, Json>> refused = {{"init_lora_weights", "pissa"},
+                                                               {"init_lora_weights", "pissa_niter_4"},
+                                                               {"init_lora_weights", "OLoRA"},
+                                                               {"init_lora_weights", "corda"},
+                                                               {"init_lora_weights", "loftq"},
+                                                               {"init_lora_weights", "nonsense"},
+                                                               {"init_lora_weights", 1},
+                                                               {"rank_pattern", {{"query_key_value", 2}}},
+                                                               {"alpha_pattern", {{"q", 2}}},
+                                                               {"bias", "all"},
+                                                               {"bias", "lora_only"},
+                                                               {"use_dora", true},
+                                                               {"lora_bias", true},
+                                                               {"use_qalora", true},
+                                                               {"modules_to_save", {"lm_head"}},
+                                                               {"trainable_token_indices", {1}},
+                                                               {"layer_replication", {{0, 2}, {1, 2}}},
+                                                               {"alora_invocation_tokens", {7}},
+                                                               {"target_parameters", {"mlp.weight"}},
+                                                               {"ensure_weight_tying", true},
+                                                               {"megatron_config", Json::object()},
+                                                               {"kasa_config", Json::object()},
+                                                               {"use_bdlora", Json::object()},
+                                                               {"arrow_config", Json::object()},
+                                                               {"monteclora_config", Json::object()},
+                                                               {"velora_config", Json::object()},
+                                                               {"something_new", true},
+                                                               {"lora_alpha", nullptr},
+                                                               {"target_modules", nullptr}};
+    for (const auto& [field, value] : refused) {
+      CAPTURE(field);
+      CAPTURE(value);
       const Copy copy("bloom-lora");
-      copy.change_config([&](Json& config) { config[field] = true; });
-      has(copy.error(), {"adapter_config.json", field, "not supported"});
+      copy.change_config([&field = field, &value = value](Json& config) { config[field] = value; });
+      has(copy.error(), {"adapter_config.json", field});
     }
+  }
+  SUBCASE("layers that peft would leave out") {
+    const std::vector<std::pair<const char*, Json>> refused = {
+        {"target_modules", {"q_proj"}},  {"target_modules", ".*q_proj"},      {"target_modules", {"proj", "_proj"}},
+        {"exclude_modules", {"v_proj"}}, {"exclude_modules", ".*layers.1.*"}, {"layers_to_transform", {0}},
+        {"layers_to_transform", 1}};
+    for (const auto& [field, value] : refused) {
+      CAPTURE(value);
+      const Copy copy("llama-gqa-tied-lora");
+      copy.change_config([&field = field, &value = value](Json& config) { config[field] = value; });
+      has(copy.error(), {"adapter_config.json", field, "_proj", "peft would leave that layer out"});
+    }
+    const Copy copy("llama-gqa-tied-lora");
+    copy.change_config([](Json& config) {
+      config["layers_to_transform"] = {0, 1};
+      config["layers_pattern"] = "h";
+    });
+    has(copy.error(), {"adapter_config.json", "layers_pattern"});
+  }
+  SUBCASE("a table of a prefix that is divided otherwise") {
+    const std::vector<std::pair<const char*, Json>> refused = {
+        {"num_layers", 4}, {"token_dim", 8}, {"num_transformer_submodules", 2}, {"modules_to_save", {"lm_head"}}};
+    for (const auto& [field, value] : refused) {
+      CAPTURE(field);
+      const Copy copy("llama-gqa-tied-prefix");
+      copy.change_config([&field = field, &value = value](Json& config) { config[field] = value; });
+      has(copy.error(), {"adapter_config.json", field});
+    }
+  }
+  SUBCASE("ranks beyond the model's matrices allocate nothing") {
     const Copy copy("bloom-lora");
-    copy.change_config([](Json& config) { config["alpha_pattern"] = {{"query_key_value", 2}}; });
-    has(copy.error(), {"alpha_pattern"});
+    const std::vector<std::byte> bytes(1 << 16);
+    copy.change_config([](Json& config) { config["r"] = 1 << 16; });
+    copy.change_tensors([&](auto& tensors) {
+      for (auto& t : tensors) t = TensorToWrite::copy_of({t.name, "U8", {}, {1 << 16, 1}, {}, 0, 0}, bytes);
+    });
+    B backend(1);
+    const auto before = backend.memory().allocations;
+    CHECK_THROWS_WITH_AS(load_pretrained_with_adapter(copy.golden.base, copy.folder.path(), backend),
+                         doctest::Contains("expected shape (65536, 24), got (65536, 1)"), LoadError);
+    CHECK(backend.memory().allocations == before);
   }
   SUBCASE("a rank that is not the tensors'") {
     const Copy copy("bloom-lora");
@@ -185,6 +293,8 @@ TEST_CASE("adapters that are not sound are refused by file and field or tensor")
     copy.change_tensors([](auto& tensors) {
       for (auto& t : tensors) t.name.replace(t.name.find("query"), 5, "quarry");
     });
+    has(copy.error(), {"adapter_config.json", "target_modules", "quarry_key_value"});
+    copy.change_config([](Json& config) { config["target_modules"] = Json::array({"quarry_key_value"}); });
     has(copy.error(), {"targets", "quarry_key_value", "matches none"});
   }
   SUBCASE("a name with wildcards") {

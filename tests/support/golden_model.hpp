@@ -22,6 +22,12 @@ inline const std::vector<std::string>& golden_names() {
   return names;
 }
 
+/// Those whose padding token occurs in the texts.
+inline const std::vector<std::string>& padding_golden_names() {
+  static const std::vector<std::string> names = {"llama-padding-tied", "llama-padding-untied", "opt-padding"};
+  return names;
+}
+
 struct GoldenModel {
   explicit GoldenModel(const std::string& name)
       : GoldenModel(testing::source_folder() / "tests" / "golden" / "models" / name) {}

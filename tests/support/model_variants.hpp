@@ -19,6 +19,7 @@ struct ModelVariant {
 inline std::vector<ModelVariant> model_variants() {
   std::vector<ModelVariant> all;
   for (const std::string& name : golden_names()) all.push_back({name});
+  for (const std::string& name : padding_golden_names()) all.push_back({name});
   const LoraOptions everywhere{.rank = 3, .alpha = 4, .dropout = 0.2, .targets = {"*"}};
   all.push_back({"opt-post", {.lora = everywhere, .prefix_tokens = 0, .dropout = 0.1}});
   all.push_back({"llama-gqa-tied", {.lora = LoraOptions{.rank = 2}, .prefix_tokens = 4}});

@@ -89,10 +89,10 @@ TensorGraph<P> encoder_decoder_graph(Extent vocabulary, Extent width, Extent hea
     return b.add(name + ".residual", x,
                  b.linear(name + ".wo", b.gate(name + ".act", gate, up, Activation::gelu_tanh), width, false));
   };
-  ValueId e = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
+  ValueId e = b.embedding("shared", {.rows = Rows::encoder_tokens});
   e = feed_forward("encoder.0.ff", attend("encoder.0.self", e, -1, false));
   const ValueId memory = b.rms_norm("encoder.final.norm", e, epsilon);
-  ValueId d = b.embedding("shared", Rows::decoder_tokens, Embedding::Source::token_ids);
+  ValueId d = b.embedding("shared", {.rows = Rows::decoder_tokens});
   for (const std::string layer : {"decoder.0.", "decoder.1."}) {
     d = attend(layer + "self", d, -1, true);
     d = attend(layer + "cross", d, memory, false);

@@ -68,12 +68,12 @@ class BlockBuilder {
     return graph_->add(RmsNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x},
                        weight_and_bias(name, false))[0];
   }
-  ValueId embedding(const std::string& name, Rows rows, Embedding::Source source, Extent offset = 0) {
+  /// Whose sizes are the table's.
+  ValueId embedding(const std::string& name, Embedding embedding) {
     const ParameterId table = named(name + ".weight");
-    const Parameter& p = graph_->parameter(table);
-    return graph_->add(
-        Embedding{.rows = rows, .source = source, .entries = p.rows(), .width = p.cols(), .offset = offset}, name, {},
-        {table})[0];
+    embedding.entries = graph_->parameter(table).rows();
+    embedding.width = graph_->parameter(table).cols();
+    return graph_->add(embedding, name, {}, {table})[0];
   }
   ValueId add(const std::string& name, ValueId a, ValueId b) {
     const ValueShape shape = shape_of(a);

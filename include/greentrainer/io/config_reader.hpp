@@ -38,11 +38,31 @@ class ConfigReader {
   /// Whether the field is there and not null.
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
+  /// Whether the field is there and null: for fields where a file without it means something else.
+  bool is_null(std::string_view key) const {
+    const auto found = object_.find(key);
+    return found != object_.end() && found->is_null();
+  }
+
   /// Whether the field says nothing: absent, null, false, or an empty list, object or text.
   bool is_off(std::string_view key) const {
     const Json* value = find(key);
     if (value == nullptr || *value == Json(false)) return true;
     return value->is_string() ? value->get<std::string>().empty() : value->is_structured() && value->empty();
+  }
+
+  /// Whether the field is there with this value, is a text, or is an object.
+  bool is(std::string_view key, const Json& value) const {
+    const Json* found = find(key);
+    return found != nullptr && *found == value;
+  }
+  bool is_text(std::string_view key) const {
+    const Json* found = find(key);
+    return found != nullptr && found->is_string();
+  }
+  bool is_object(std::string_view key) const {
+    const Json* found = find(key);
+    return found != nullptr && found->is_object();
   }
 
   /// A field that must be there, as bool, an integer, a floating-point number, std::string, or std::vector of one of
@@ -61,6 +81,14 @@ class ConfigReader {
   T get_or(std::string_view key, T fallback) const {
     const Json* value = find(key);
     return value == nullptr ? fallback : convert<T>(key, *value);
+  }
+
+  /// A list, or one value that stands for a list of one.
+  template <class T>
+  std::vector<T> get_one_or_list(std::string_view key) const {
+    const Json* value = find(key);
+    if (value == nullptr || value->is_array()) return get<std::vector<T>>(key);
+    return {convert<T>(key, *value)};
   }
 
   /// An integer in [1, max].

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
@@ -45,16 +46,21 @@ struct TensorToWrite {
   }
 };
 
-/// Writes a safetensors file with the tensors in the order given. The file appears at `path` only when all of it is on
-/// disk. Throws SaveError (a tensor that hands over another number of bytes than its shape says, a name twice, a disk
-/// that is full), leaving what was there.
-inline void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+/// Writes a safetensors file. Tensors lie in it as the library safetensors lays them: by falling size of an element,
+/// then by name, so that each begins at a multiple of its element's size. The file appears at `path` only when all of
+/// it is on disk. Throws SaveError (a tensor that hands over another number of bytes than its shape says, a name twice,
+/// a disk that is full), leaving what was there.
+inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
   const auto fail = [&](const auto&... parts) { throw SaveError("write_safetensors", text(path.string(), parts...)); };
   std::string header = "{";
   std::set<std::string_view> names;
   std::vector<std::size_t> sizes;
   std::size_t offset = 0;
+  std::ranges::sort(tensors, [](const TensorToWrite& a, const TensorToWrite& b) {
+    const auto size = [](const TensorToWrite& t) { return safetensors_element_size(t.dtype_name).value_or(0); };
+    return size(a) != size(b) ? size(a) > size(b) : a.name < b.name;
+  });
   if (!metadata.empty()) header += "\"__metadata__\":" + Json(metadata).dump() + (tensors.empty() ? "" : ",");
   for (const auto& tensor : tensors) {
     if (tensor.name == "__metadata__" || !names.insert(tensor.name).second)

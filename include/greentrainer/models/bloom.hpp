@@ -5,6 +5,7 @@
 
 #include "greentrainer/blocks/block_builder.hpp"
 #include "greentrainer/cost/paper_cost.hpp"
+#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
 
 namespace greentrainer {
@@ -47,6 +48,11 @@ struct Bloom {
   std::string layer_prefix(Extent layer) const { return text("transformer.h.", layer, "."); }
   Extent layers() const { return n_layer; }
 
+  CheckpointNames checkpoint_names() const {
+    if (!tie_word_embeddings) return {};
+    return {.head = TiedName{"lm_head.weight", "transformer.word_embeddings.weight"}};
+  }
+
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
   PaperCost paper_cost(Extent batch, Extent tokens) const {
     PaperDecoderCost cost(batch, tokens, vocab_size);
@@ -83,7 +89,7 @@ struct Bloom {
     const auto residual_of = [&](ValueId x, ValueId normed) {
       return apply_residual_connection_post_layernorm ? normed : x;
     };
-    ValueId x = b.embedding("transformer.word_embeddings", Rows::decoder_tokens, Embedding::Source::token_ids);
+    ValueId x = b.embedding("transformer.word_embeddings", {.rows = Rows::decoder_tokens});
     x = norm("transformer.word_embeddings_layernorm", x);
     for (Extent i = 0; i < n_layer; ++i) {
       const std::string layer = layer_prefix(i);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
@@ -9,8 +11,8 @@
 namespace greentrainer {
 
 /// Deals with what all architectures' config.json files have in common: fields that do not change a training step are
-/// passed over, fields that do and are known are held to the value implemented here, and whatever has not been read
-/// after that is refused by name. To be called last.
+/// passed over (docs/loading.md lists them), fields that do and are known are held to the value implemented here, and
+/// whatever has not been read after that is refused by name. To be called last.
 inline void finish_config(const ConfigReader& config) {
   config.refuse("quantization_config", "quantised weights are not supported; save the model dequantised");
   config.refuse("auto_map", "models that bring their own code are not supported");
@@ -20,24 +22,34 @@ inline void finish_config(const ConfigReader& config) {
   config.expect_value("pruned_heads", Json::object());
   config.expect_value("layerdrop", 0.0);
   config.expect_value("output_scale", 1.0);
+  if (config.has("layer_types")) {
+    for (const auto& type : config.get<std::vector<std::string>>("layer_types")) {
+      if (type == "full_attention") continue;
+      throw ConfigError("config", text(config.source(), ", field \"layer_types\""),
+                        text("expected full_attention alone, got ", type));
+    }
+  }
   config.ignore(
       {// what it is called and where it comes from
        "_name_or_path", "architectures", "model_type", "transformers_version", "torch_dtype", "dtype",
        "transformers.js_config", "prefix", "task_specific_params", "finetuning_task", "problem_type", "torchscript",
-       "_commit_hash", "name_or_path",
+       "_commit_hash", "name_or_path", "model_max_length", "unsloth_version", "unsloth_fixed",
        // initialisation, dropout (off unless asked for), and what a forward call returns
        "initializer_range", "init_std", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout",
        "use_cache", "output_attentions", "output_hidden_states", "return_dict", "return_dict_in_generate",
        "output_scores", "gradient_checkpointing", "use_bfloat16", "attn_implementation", "_attn_implementation",
-       "_attn_implementation_autoset", "chunk_size_feed_forward", "tie_encoder_decoder", "is_encoder_decoder",
-       "tokenizer_class", "id2label", "label2id", "num_labels", "classifier_dropout", "sep_token_id",
-       "decoder_start_token_id", "unk_token_id",
+       "_attn_implementation_autoset", "_flash_attn_2_enabled", "num_logits_to_keep", "chunk_size_feed_forward",
+       "tie_encoder_decoder", "is_encoder_decoder", "tokenizer_class", "id2label", "label2id", "num_labels",
+       "classifier_dropout", "sep_token_id", "decoder_start_token_id", "unk_token_id",
        // settings of generation
        "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "min_length", "do_sample", "early_stopping",
        "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p",
        "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
        "num_return_sequences", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
-       "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "tf_legacy_loss"});
+       "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "tf_legacy_loss",
+       "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff", "max_new_tokens", "min_new_tokens",
+       "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
+       "assistant_lookbehind", "target_lookbehind"});
   const auto unread = config.unread();
   if (!unread.empty()) {
     throw ConfigError("config",
@@ -77,6 +89,22 @@ inline double epsilon_from(const ConfigReader& config, std::string_view field, d
   if (epsilon < 0 || epsilon > 1)
     throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 to 1, got ", epsilon));
   return epsilon;
+}
+
+/// The row of the token embedding that looking up the padding token gives no gradient, for architectures whose
+/// embedding transformers makes with padding_idx = pad_token_id: no row where the field is null; a negative id counts
+/// from the end of the vocabulary, as PyTorch has it. `fallback` is transformers' own id for a file without the field.
+inline std::optional<Extent> padding_row_from(const ConfigReader& config, Extent vocabulary,
+                                              std::optional<Extent> fallback) {
+  if (config.is_null("pad_token_id")) return {};
+  if (!config.has("pad_token_id") && !fallback) return {};
+  const Extent id = config.get_or<Extent>("pad_token_id", fallback.value_or(0));
+  if (id < -vocabulary || id >= vocabulary) {
+    throw ConfigError("config", text(config.source(), ", field \"pad_token_id\""),
+                      text("expected null or a token id from 0 to ", vocabulary - 1, " (or one from the end, from -",
+                           vocabulary, " to -1), got ", id));
+  }
+  return id < 0 ? vocabulary + id : id;
 }
 
 /// Throws if heads of this size are wider together than a model may be.

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "greentrainer/blocks/block_builder.hpp"
+#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
 
 namespace greentrainer {
@@ -26,6 +28,7 @@ struct Llama {
   bool attention_bias = false;
   bool mlp_bias = false;
   bool tie_word_embeddings = false;
+  std::optional<Extent> padding_row = {};  ///< of the token embedding; see padding_row_from
 
   /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
   /// is not here.
@@ -50,10 +53,10 @@ struct Llama {
     c.attention_bias = config.get_or<bool>("attention_bias", false);
     c.mlp_bias = config.get_or<bool>("mlp_bias", false);
     c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", false);
+    c.padding_row = padding_row_from(config, c.vocab_size, {});
     config.expect_value("hidden_act", "silu");
     config.expect_value("rope_interleaved", false);
-    config.expect_value("partial_rotary_factor", 1.0);
-    config.ignore({"pretraining_tp", "is_llama_config"});
+    config.ignore({"pretraining_tp", "is_llama_config", "partial_rotary_factor"});  // which transformers' Llama ignores
     finish_config(config);
     return c;
   }
@@ -63,12 +66,18 @@ struct Llama {
   std::string layer_prefix(Extent layer) const { return text("model.layers.", layer, "."); }
   Extent layers() const { return num_hidden_layers; }
 
+  CheckpointNames checkpoint_names() const {
+    CheckpointNames names{.passed_over = {"*.rotary_emb.inv_freq"}};
+    if (tie_word_embeddings) names.head = {"lm_head.weight", "model.embed_tokens.weight"};
+    return names;
+  }
+
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
     declare_parameters(graph);
     BlockBuilder<P> b(graph, options, {.lora_targets = {"q_proj", "v_proj"}, .decoder_layers = num_hidden_layers});
-    ValueId x = b.embedding("model.embed_tokens", Rows::decoder_tokens, Embedding::Source::token_ids);
+    ValueId x = b.embedding("model.embed_tokens", {.rows = Rows::decoder_tokens, .padding_row = padding_row});
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
       const ValueId h = b.rms_norm(layer + "input_layernorm", x, rms_norm_eps);
@@ -101,15 +110,15 @@ struct Llama {
   static constexpr Extent max_width = Extent{1} << 20;
   static constexpr Extent max_layers = 4096;
 
-  /// rope_theta, or the rope_parameters that newer versions of transformers write; scaled frequencies are refused.
+  /// Of rope_scaling, or, where that is empty, of the rope_parameters that newer versions of transformers write, or
+  /// rope_theta; scaled frequencies are refused.
   static double rotary_theta(const ConfigReader& config) {
     double theta = config.get_or<double>("rope_theta", 10000);
-    for (const char* field : {"rope_scaling", "rope_parameters"}) {
-      const auto section = config.section(field);
-      if (!section) continue;
-      section->expect_value("rope_type", "default");
-      section->expect_value("type", "default");
-      section->expect_value("partial_rotary_factor", 1.0);
+    config.ignore({"rope_scaling", "rope_parameters"});
+    const char* const field = config.is_off("rope_scaling") ? "rope_parameters" : "rope_scaling";
+    if (const auto section = config.section(field)) {
+      section->expect_value(section->has("rope_type") ? "rope_type" : "type", "default");
+      section->ignore({"type", "partial_rotary_factor", "original_max_position_embeddings"});
       theta = section->get_or<double>("rope_theta", theta);
       if (!section->unread().empty())
         section->refuse(section->unread().front(), "scaled rotary frequencies are not supported");

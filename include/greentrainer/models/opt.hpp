@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "greentrainer/blocks/block_builder.hpp"
 #include "greentrainer/cost/paper_cost.hpp"
+#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
 
 namespace greentrainer {
@@ -27,6 +29,7 @@ struct Opt {
   bool enable_bias = true;
   bool remove_final_layer_norm = false;
   bool tie_word_embeddings = true;
+  std::optional<Extent> padding_row = {};  ///< of the token embedding; see padding_row_from
 
   /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
   /// is not here.
@@ -45,6 +48,7 @@ struct Opt {
     c.enable_bias = config.get_or<bool>("enable_bias", true);
     c.remove_final_layer_norm = config.get_or<bool>("_remove_final_layer_norm", false);
     c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
+    c.padding_row = padding_row_from(config, c.vocab_size, 1);
     config.expect_value("layer_norm_elementwise_affine", true);
     finish_config(config);
     return c;
@@ -55,6 +59,11 @@ struct Opt {
   std::string layer_prefix(Extent layer) const { return text("model.decoder.layers.", layer, "."); }
   Extent layers() const { return num_hidden_layers; }
   bool has_final_layer_norm() const { return do_layer_norm_before && !remove_final_layer_norm; }
+
+  CheckpointNames checkpoint_names() const {
+    if (!tie_word_embeddings) return {};
+    return {.head = TiedName{"lm_head.weight", "model.decoder.embed_tokens.weight"}};
+  }
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
   PaperCost paper_cost(Extent batch, Extent tokens) const {
@@ -86,11 +95,12 @@ struct Opt {
     TensorGraph<P> graph;
     declare_parameters(graph);
     BlockBuilder<P> b(graph, options, {.lora_targets = {"q_proj", "v_proj"}, .decoder_layers = num_hidden_layers});
-    ValueId x = b.embedding("model.decoder.embed_tokens", Rows::decoder_tokens, Embedding::Source::token_ids);
+    ValueId x = b.embedding("model.decoder.embed_tokens", {.rows = Rows::decoder_tokens, .padding_row = padding_row});
     if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_in", x, hidden_size, false);
-    x = b.add("model.decoder.embeddings", x,
-              b.embedding("model.decoder.embed_positions", Rows::decoder_tokens, Embedding::Source::positions,
-                          position_offset));
+    x = b.add(
+        "model.decoder.embeddings", x,
+        b.embedding("model.decoder.embed_positions",
+                    {.rows = Rows::decoder_tokens, .source = Embedding::Source::positions, .offset = position_offset}));
     for (Extent i = 0; i < num_hidden_layers; ++i) {
       const std::string layer = layer_prefix(i);
       x = residual(b, layer + "self_attn_layer_norm", layer + "attention_residual", x,

@@ -6,6 +6,7 @@
 #include "greentrainer/blocks/block_builder.hpp"
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/cost/paper_cost.hpp"
+#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
 
 namespace greentrainer {
@@ -46,10 +47,13 @@ struct T5 {
     c.read_relative_bias(config);
     c.read_feed_forward(config);
     c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-6);
-    // transformers 5 writes tie_word_embeddings = true for all, and says here whether the model was made with a tied
-    // head.
+    // Published files say with tie_word_embeddings whether the head is tied and its input scaled. transformers 5 writes
+    // true for all, and says with scale_decoder_outputs whether it is scaled; whether it is tied is then the
+    // checkpoint's word (checkpoint_names). Scaled heads are tied, others have weights of their own in what is
+    // published.
     const bool tied = config.get_or<bool>("tie_word_embeddings", true);
-    c.scale_decoder_outputs = config.get_or<bool>("scale_decoder_outputs", tied);
+    c.scale_decoder_outputs =
+        config.get_or<bool>("scale_decoder_outputs", tied && !config.is_null("scale_decoder_outputs"));
     c.tie_word_embeddings = tied && c.scale_decoder_outputs;
     c.shift.pad = c.token_id(config, "pad_token_id", 0);
     c.shift.start = c.token_id(config, "decoder_start_token_id", c.shift.pad);
@@ -68,6 +72,15 @@ struct T5 {
   }
   Extent layers() const { return num_layers + num_decoder_layers; }
   TargetShift target_shift() const { return shift; }
+
+  /// The head is tied whatever config.json says, unless the file has one of its own.
+  CheckpointNames checkpoint_names() const {
+    const std::string shared = "shared.weight";
+    return {.head = TiedName{"lm_head.weight", shared},
+            .copies = {{"encoder.embed_tokens.weight", shared}, {"decoder.embed_tokens.weight", shared}},
+            .passed_over = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
+            .kept_in_float32 = {"*.wo.weight"}};
+  }
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of these lengths.
   /// They know no tied head.
@@ -100,13 +113,13 @@ struct T5 {
     declare_parameters(graph);
     BlockBuilder<P> b(graph, options,
                       {.lora_targets = {"q", "v"}, .decoder_layers = num_decoder_layers, .encoder_decoder = true});
-    ValueId x = b.embedding("shared", Rows::encoder_tokens, Embedding::Source::token_ids);
+    ValueId x = b.embedding("shared", {.rows = Rows::encoder_tokens});
     for (Extent i = 0; i < num_layers; ++i) {
       x = self_attention(b, "encoder", i, x);
       x = feed_forward(b, block("encoder", i) + "layer.1.", x);
     }
     const ValueId memory = b.rms_norm("encoder.final_layer_norm", x, layer_norm_epsilon);
-    x = b.embedding("shared", Rows::decoder_tokens, Embedding::Source::token_ids);
+    x = b.embedding("shared", {.rows = Rows::decoder_tokens});
     for (Extent i = 0; i < num_decoder_layers; ++i) {
       x = self_attention(b, "decoder", i, x);
       x = cross_attention(b, block("decoder", i) + "layer.1.", x, memory);

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
 #include "greentrainer/ops/operator.hpp"
 
 namespace greentrainer {
 
 /// y (R, width) = table[index], the index being each row's token id or its position. `offset` leading rows of the table
-/// are skipped (OPT's positions start at row 2).
+/// are skipped (OPT's positions start at row 2). Looking up `padding_row` adds no gradient to that row, as in PyTorch's
+/// nn.Embedding with padding_idx; what other operators that read the table contribute to it stays.
 struct Embedding {
   static constexpr std::string_view kind = "embedding";
   enum class Source { token_ids, positions };
@@ -16,6 +20,7 @@ struct Embedding {
   Extent entries = 0;
   Extent width = 0;
   Extent offset = 0;
+  std::optional<Extent> padding_row = {};  ///< of the table
 
   std::vector<ValueShape> input_shapes() const { return {}; }
   std::vector<ValueShape> output_shapes() const { return {{rows, width}}; }
@@ -27,14 +32,24 @@ struct Embedding {
   LinearCost forward_cost() const { return {}; }
   LinearCost part_cost(int, Write) const { return per(rows, width); }
 
+  /// The gradient of the padding row, while all lookups are added.
+  Extent workspace(const Workload&) const { return padding_row ? width : 0; }
+
   template <class B>
   void forward(ForwardCall<B>& call) const {
     call.backend.embedding_forward(used_rows(call.parameter(0)), index(call.batch), call.output(0));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
-    if (call.wants(grad_table))
-      call.backend.embedding_grad_weight(call.grad_output(), index(call.batch), used_rows(call.grad_parameter(0)));
+    if (!call.wants(grad_table)) return;
+    const Matrix<typename B::Scalar> table = call.grad_parameter(0);
+    // Every lookup is added, and the padding row then put back: so kernels need no exception, and the FLOPs depend on
+    // the number of tokens alone.
+    const auto bytes = static_cast<Bytes>(sizeof(typename B::Scalar)) * width;
+    const auto padding = padding_row ? table.rows_from(*padding_row, 1).data : nullptr;
+    if (padding_row) call.backend.copy(call.workspace, padding, bytes);
+    call.backend.embedding_grad_weight(call.grad_output(), index(call.batch), used_rows(table));
+    if (padding_row) call.backend.copy(padding, call.workspace, bytes);
   }
 
  private:

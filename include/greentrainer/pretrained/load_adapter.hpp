@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/pretrained/adapter_config.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 
 namespace greentrainer {
@@ -14,95 +15,40 @@ namespace greentrainer {
 /// A folder in peft's form: what it adds to a model's graph, and the tensors that go there.
 struct AdapterFolder {
   GraphOptions options;
+  PrefixSizes prefix_sizes;
+  std::filesystem::path config_file;
   SafetensorsFile tensors;
 };
-
-namespace detail {
-
-inline LoadError adapter_fault(const SafetensorsFile& file, const std::string& tensor, const std::string& fault) {
-  return LoadError("load_adapter", text(file.path().string(), ", tensor ", tensor, ": ", fault));
-}
-
-/// What peft's files say of all kinds of adapters: passed over. What else they may say is refused, unless it is off.
-inline void finish_adapter_config(const ConfigReader& config) {
-  config.ignore({"peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping",
-                 "peft_version"});
-  for (const std::string& field : config.unread()) {
-    if (!config.is_off(field)) config.refuse(field, "it changes what the adapter computes, and is not supported");
-  }
-}
-
-inline LoraOptions read_lora(const ConfigReader& config, const SafetensorsFile& tensors) {
-  LoraOptions lora;
-  lora.rank = config.positive("r");
-  lora.alpha = config.get<double>("lora_alpha");
-  lora.dropout = config.get_or<double>("lora_dropout", 0);
-  config.expect_value("bias", "none");
-  // Layers are those that have tensors. How values began, and settings of features that are off, change nothing.
-  config.ignore({"target_modules", "exclude_modules", "init_lora_weights", "layers_to_transform", "layers_pattern",
-                 "megatron_core", "qalora_group_size", "loftq_config", "eva_config", "corda_config", "lora_ga_config"});
-  constexpr std::string_view front = "base_model.model.", back = ".lora_A.weight";
-  for (const TensorInfo& info : tensors.tensors()) {
-    if (!info.name.starts_with(front) || !info.name.ends_with(back) || info.name.size() <= front.size() + back.size())
-      continue;
-    if (info.shape.size() != 2 || info.shape[0] != lora.rank || info.shape[1] < 1) {
-      throw adapter_fault(tensors, info.name,
-                          text("expected shape (", lora.rank, ", ...), got ", shape_text(info.shape)));
-    }
-    std::string layer = info.name.substr(front.size(), info.name.size() - front.size() - back.size());
-    // One tensor may not stand for many layers: targets are patterns.
-    if (layer.find_first_of("*?") != layer.npos)
-      throw adapter_fault(tensors, info.name, "expected the name of a layer, got a pattern");
-    lora.targets.push_back(std::move(layer));
-  }
-  if (lora.targets.empty()) {
-    throw LoadError("load_adapter",
-                    text(tensors.path().string(), ": expected tensors ", front, "LAYER", back, ", got none"));
-  }
-  return lora;
-}
-
-inline Extent read_prefix(const ConfigReader& config, const SafetensorsFile& tensors) {
-  const Extent tokens = config.positive("num_virtual_tokens");
-  // Sizes of the table are checked against the model's; after training, a projection has no effect.
-  config.ignore({"num_layers", "token_dim", "num_attention_heads", "num_transformer_submodules", "encoder_hidden_size",
-                 "prefix_projection", "init_weights"});
-  const TensorInfo& table = tensors.info("prompt_embeddings");
-  if (table.shape.size() != 2 || table.shape[0] != tokens) {
-    throw adapter_fault(tensors, table.name, text("expected shape (", tokens, ", ...), got ", shape_text(table.shape)));
-  }
-  return tokens;
-}
-
-}  // namespace detail
 
 /// Reads adapter_config.json and opens adapter_model.safetensors. Throws ConfigError or LoadError naming file and field
 /// or tensor.
 inline AdapterFolder read_adapter(const std::filesystem::path& folder) {
   expect_complete_folder("load_adapter", folder);
   const auto config = ConfigReader::from_file(folder / "adapter_config.json");
-  AdapterFolder adapter{.options = {}, .tensors = SafetensorsFile(folder / "adapter_model.safetensors")};
+  AdapterFolder adapter{.options = {},
+                        .prefix_sizes = {},
+                        .config_file = folder / "adapter_config.json",
+                        .tensors = SafetensorsFile(folder / "adapter_model.safetensors")};
   const auto type = config.get<std::string>("peft_type");
   if (type == "LORA") {
     adapter.options.lora = detail::read_lora(config, adapter.tensors);
   } else if (type == "PREFIX_TUNING") {
-    adapter.options.prefix_tokens = detail::read_prefix(config, adapter.tensors);
+    adapter.options.prefix_tokens = detail::read_prefix(config, adapter.tensors, adapter.prefix_sizes);
   } else {
-    throw ConfigError("config",
-                      text(config.source(), ", field \"peft_type\": expected LORA or PREFIX_TUNING, got ", type));
+    throw ConfigError("config", text(config.source(), ", field \"peft_type\""),
+                      text("expected LORA or PREFIX_TUNING, got ", type));
   }
-  detail::finish_adapter_config(config);
   return adapter;
 }
 
-/// Fills what was added to a model's graph with an adapter's tensors. Throws LoadError for one that is missing,
-/// unknown, of another shape, or not finite.
-template <Backend B>
-void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tensors) {
-  using T = typename B::Scalar;
-  const auto& graph = model.graph();
-  const detail::PrefixTable table = detail::prefix_table(graph);
-  const auto read = [&](const std::string& name, const std::vector<Extent>& shape) {
+/// Throws LoadError for an adapter's tensor that what was added to a model's graph lacks, does not know, or has with
+/// another shape, and ConfigError for a prefix whose configuration divides the table otherwise. Allocates nothing.
+template <class P>
+void check_adapter(const TensorGraph<P>& graph, const AdapterFolder& adapter, bool encoder_decoder) {
+  const SafetensorsFile& tensors = adapter.tensors;
+  std::set<std::string> known;
+  const auto expect = [&](const std::string& name, const std::vector<Extent>& shape) {
+    known.insert(name);
     if (!tensors.contains(name))
       throw detail::adapter_fault(tensors, name, "expected such a tensor, got none; is the adapter this model's?");
     const TensorInfo& info = tensors.info(name);
@@ -111,7 +57,38 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
                                   text("expected shape ", shape_text(shape), ", got ", shape_text(info.shape),
                                        "; is the adapter this model's?"));
     }
-    std::vector<T> values(static_cast<std::size_t>(info.elements()));
+  };
+  const detail::PrefixTable table = detail::prefix_table(graph);
+  if (table.tokens > 0) {
+    const auto expect_size = [&](const char* field, std::optional<Extent> said, Extent size) {
+      if (!said || *said == size) return;
+      throw ConfigError("load_adapter", text(adapter.config_file.string(), ", field \"", field, "\""),
+                        text("expected ", size, ", got ", *said, "; is the adapter this model's?"));
+    };
+    expect("prompt_embeddings", {table.tokens, table.cols()});
+    expect_size("num_layers", adapter.prefix_sizes.layers, table.layers);
+    expect_size("token_dim", adapter.prefix_sizes.width, table.width);
+    expect_size("num_transformer_submodules", adapter.prefix_sizes.submodules, encoder_decoder ? 2 : 1);
+  } else {
+    for (const Parameter& p : graph.parameters()) {
+      if (p.is_adapter()) expect(p.name, p.shape);
+    }
+  }
+  for (const TensorInfo& info : tensors.tensors()) {
+    if (!known.contains(info.name))
+      throw detail::adapter_fault(tensors, info.name, "expected a tensor of the model's adapters, got an unknown one");
+  }
+}
+
+/// Fills what was added to a model's graph with an adapter's tensors, which have been checked. Throws LoadError for
+/// numbers that are not finite.
+template <Backend B>
+void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tensors) {
+  using T = typename B::Scalar;
+  const auto& graph = model.graph();
+  const detail::PrefixTable table = detail::prefix_table(graph);
+  const auto read = [&](const std::string& name) {
+    std::vector<T> values(static_cast<std::size_t>(tensors.info(name).elements()));
     tensors.read_as<T>(name, values);
     for (const T value : values) {
       if (!std::isfinite(value))
@@ -119,10 +96,8 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
     }
     return values;
   };
-  std::set<std::string> known;
   if (table.tokens > 0) {
-    known.insert("prompt_embeddings");
-    const std::vector<T> values = read("prompt_embeddings", {table.tokens, table.cols()});
+    const std::vector<T> values = read("prompt_embeddings");
     for (Extent entry = 0; entry < 2 * table.layers; ++entry) {
       const auto id = graph.find(prefix_parameter(entry));
       if (!id) continue;
@@ -136,14 +111,8 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
   } else {
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       const Parameter& p = graph.parameter(id);
-      if (!p.is_adapter()) continue;
-      known.insert(p.name);
-      model.parameters()[id].upload(read(p.name, p.shape));
+      if (p.is_adapter()) model.parameters()[id].upload(read(p.name));
     }
-  }
-  for (const TensorInfo& info : tensors.tensors()) {
-    if (!known.contains(info.name))
-      throw detail::adapter_fault(tensors, info.name, "expected a tensor of the model's adapters, got an unknown one");
   }
 }
 
@@ -152,7 +121,10 @@ template <Backend B>
 PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder,
                                                 const std::filesystem::path& adapter_folder, B& backend) {
   const AdapterFolder adapter = read_adapter(adapter_folder);
-  PretrainedModel<B> model = load_pretrained(folder, backend, adapter.options);
+  PretrainedModel<B> model =
+      detail::load_checked(folder, backend, adapter.options, 0, [&](const auto& graph, const ModelFacts& facts) {
+        check_adapter(graph, adapter, facts.target_shift.has_value());
+      });
   load_adapter_tensors(model, adapter.tensors);
   return model;
 }

@@ -95,7 +95,7 @@ std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std:
                        [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
                          const std::vector<T> now = merged_values(model, id, lora_scale);
                          std::vector<T> before(now.size());
-                         checkpoint.read_as<T>(info.name, before);
+                         model.stored().template read<T>(id, before);
                          if (stored == *info.dtype && now == before)
                            sink(checkpoint.raw(info.name));
                          else
