@@ -11,13 +11,15 @@ build=${BUILD_DIR:-$root/build/native}
 model=$1 train=$2 validation=$3 output=$4
 shift 4
 
-bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -- greentrainer_program greentrainer_example_print_comparison
+bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -- greentrainer_program \
+  greentrainer_example_print_comparison
 mkdir -p "$output"
 finetune() {  # finetune NAME option...
   local name=$1
   shift
   echo "Fine-tuning: $name"
-  "$build/bin/greentrainer" finetune --model "$model" --train "$train" --validation "$validation" --output "$output/$name" "$@" --json >"$output/$name.json"
+  "$build/bin/greentrainer" finetune --model "$model" --train "$train" --validation "$validation" \
+    --output "$output/$name" "$@" --json >"$output/$name.json"
 }
 finetune full --method full "$@"
 finetune green --method green --rho 0.5 --reselect-every "${RESELECT_EVERY:-100s}" "$@"

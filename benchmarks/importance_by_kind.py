@@ -2,9 +2,11 @@
 """What kinds of tensors importance metrics favour: a Markdown page from an experiment's report.
 
     greentrainer plan --model MODEL --json >plan.json
-    python3 benchmarks/importance_by_kind.py results/ablations/report.json plan.json --methods 'paper;first-order' >importance_by_kind.md
+    python3 benchmarks/importance_by_kind.py results/ablations/report.json plan.json \\
+      --methods 'paper;first-order' >importance_by_kind.md
 
-Takes the first selection of every run: all metrics and seeds look at the same weights there, at batches of their own. Shares are means over seeds.
+Takes the first selection of every run: all metrics and seeds look at the same weights there, at batches of their own.
+Shares are means over seeds.
 """
 
 import argparse
@@ -87,7 +89,8 @@ def main():
             row += f" {share:.1%} | {chosen:.0%} |"
         print(row)
     print(
-        "\nRank correlation (Spearman) of a tensor's importance with its number of weights, over seeds, and of the metric with itself between seeds:\n"
+        "\nRank correlation (Spearman) of a tensor's importance with its number of weights, over seeds, and of the "
+        "metric with itself between seeds:\n"
     )
     print("| metric | with size | between seeds |\n| --- | ---: | ---: |")
     for method, selections in runs.items():
@@ -96,7 +99,8 @@ def main():
         with_size = [spearman(v, [sizes[n] for n in names]) for v in values]
         between = [spearman(values[i], values[j]) for i in range(len(values)) for j in range(i)]
         print(
-            f"| {method} | {sum(with_size) / len(with_size):.3f} | {f'{sum(between) / len(between):.3f}' if between else ''} |"
+            f"| {method} | {sum(with_size) / len(with_size):.3f} | "
+            f"{f'{sum(between) / len(between):.3f}' if between else ''} |"
         )
 
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Training loss of runs of `greentrainer finetune`, as a Markdown table and as a drawing against steps and against FLOPs.
+"""Training loss of runs of `greentrainer finetune`, as a Markdown table and as a drawing against
+steps and against FLOPs.
 
     python3 loss_curves.py --out loss.svg OUTPUT_FOLDER...
 
-Reads each folder's metrics.jsonl. A point is the mean over WINDOW steps, weighted by labelled tokens, so that long batches do not look like better ones.
+Reads each folder's metrics.jsonl. A point is the mean over WINDOW steps, weighted by labelled tokens, so that long
+batches do not look like better ones.
 """
 
 import argparse
@@ -51,11 +53,13 @@ def panel(curves, x_of, x_label, left):
         value, y = low + (high - low) * i / 4, base - (base - 12) * i / 4
         parts.append(f'<text x="{left + MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
         parts.append(
-            f'<text x="{left + MARGIN + (WIDTH - MARGIN - 12) * i / 4:.1f}" y="{base + 16}" text-anchor="middle">{x_max * i / 4:.3g}</text>'
+            f'<text x="{left + MARGIN + (WIDTH - MARGIN - 12) * i / 4:.1f}" y="{base + 16}" text-anchor="middle">'
+            f'{x_max * i / 4:.3g}</text>'
         )
     for (name, points), colour in zip(curves.items(), COLOURS):
         parts.append(
-            f'<polyline points="{" ".join(place(p) for p in points)}" stroke="{colour}" stroke-width="2" fill="none"><title>{name}</title></polyline>'
+            f'<polyline points="{" ".join(place(p) for p in points)}" stroke="{colour}" stroke-width="2" fill="none">'
+            f'<title>{name}</title></polyline>'
         )
     return parts
 
@@ -80,7 +84,8 @@ def main():
     for i, (name, colour) in enumerate(zip(curves, COLOURS)):
         parts.append(f'<text x="{2 * WIDTH - 12}" y="{26 + 18 * i}" text-anchor="end" fill="{colour}">{name}</text>')
     args.out.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
+        f'font-size="12">'
         f'<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n',
         encoding="utf-8",
     )

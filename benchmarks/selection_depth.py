@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How deep into the model selections reach, how wide they are, and what they score: a Markdown table from experiments' reports.
+"""How deep into the model selections reach, how wide they are, and what they score: a Markdown table from
+experiments' reports.
 
     python3 benchmarks/selection_depth.py results/xquad/report.json results/dialogsum/report.json --ratio 0.45 0.55
 
-One line a run whose FLOPs ratio lies between the two: tensors trained by the first selection, blocks that these lie in, the lowest of them.
+One line a run whose FLOPs ratio lies between the two: tensors trained by the first selection, blocks that these lie in,
+the lowest of them.
 """
 
 import argparse
@@ -17,7 +19,8 @@ def main():
     parser.add_argument("--ratio", nargs=2, type=float, default=(0.0, 1.0), metavar=("LEAST", "MOST"))
     args = parser.parse_args()
     print(
-        "| experiment | method | seed | tensors | blocks | lowest block | loss | score |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+        "| experiment | method | seed | tensors | blocks | lowest block | loss | score |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     )
     for path in args.reports:
         with open(path, encoding="utf-8") as file:
@@ -32,7 +35,8 @@ def main():
             for key in report["score"].split("."):
                 score = score[key]
             print(
-                f"| {report['name']} | {cell['method']} | {cell['seed']} | {len(names)} | {len(blocks)} | {min(blocks, default='')} "
+                f"| {report['name']} | {cell['method']} | {cell['seed']} | {len(names)} | {len(blocks)} "
+                f"| {min(blocks, default='')} "
                 f"| {cell['evaluate']['loss']:.3f} | {score:.3f} |"
             )
 

@@ -8,7 +8,8 @@ build=${BUILD_DIR:-$root/build/quickstart}
 results=$build/results
 
 bash "$root/scripts/install_packages.sh"
-bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -DGREENTRAINER_TESTS=OFF -DGREENTRAINER_BENCHMARKS=OFF \
+bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -DGREENTRAINER_TESTS=OFF \
+  -DGREENTRAINER_BENCHMARKS=OFF \
   -- greentrainer_program greentrainer_example_print_comparison
 
 rm -rf "$results/full" "$results/green"  # of an earlier run
@@ -18,8 +19,10 @@ finetune() {  # finetune NAME option...
   shift
   echo
   echo "Fine-tuning: $name"
-  "$build/bin/greentrainer" finetune --model "$root/examples/data/stories260k" --train "$root/examples/data/scitldr/train.jsonl" \
-    --validation "$root/examples/data/scitldr/validation.jsonl" --output "$results/$name" "$@" --json >"$results/$name.json"
+  "$build/bin/greentrainer" finetune --model "$root/examples/data/stories260k" --train \
+    "$root/examples/data/scitldr/train.jsonl" \
+    --validation "$root/examples/data/scitldr/validation.jsonl" --output "$results/$name" "$@" --json \
+      >"$results/$name.json"
 }
 finetune full --method full --epochs 4 --learning-rate 1e-3
 finetune green --method green --rho 0.5 --epochs 4 --learning-rate 1e-3

@@ -13,7 +13,8 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-flags=(-std=c++20 -O3 --expt-relaxed-constexpr -Werror all-warnings -Xptxas=-v,-warn-spills -I"$root/include" -I"$root/backends/cuda/include")
+flags=(-std=c++20 -O3 --expt-relaxed-constexpr -Werror all-warnings -Xptxas=-v,-warn-spills -I"$root/include"
+  -I"$root/backends/cuda/include")
 for target in "${targets[@]}"; do
   flags+=(-gencode "arch=compute_$target,code=sm_$target")
 done
@@ -27,14 +28,18 @@ done
 
 # One line a kernel and target: target, registers, bytes of static shared memory, of stack, of spills, name.
 awk '
-  /Compiling entry function/ { name = $0; sub(/^[^\x27]*\x27/, "", name); sub(/\x27.*$/, "", name); target = $0; sub(/^.*sm_/, "", target); sub(/[^0-9].*$/, "", target) }
+  /Compiling entry function/ {
+    name = $0; sub(/^[^\x27]*\x27/, "", name); sub(/\x27.*$/, "", name)
+    target = $0; sub(/^.*sm_/, "", target); sub(/[^0-9].*$/, "", target)
+  }
   /bytes stack frame/ { stack = $1; spills = $5 + $9 }
   /Used [0-9]+ registers/ {
     shared = 0
     if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART, RLENGTH) + 0
     match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
     print target, registers, shared, stack, spills, name
-  }' "$work/all" | c++filt | sed -e 's/greentrainer:://g' -e 's/cuda:://g' -e 's/ void / /' -e 's/>(.*$/>/' >"$work/lines"
+  }' "$work/all" | c++filt |
+  sed -e 's/greentrainer:://g' -e 's/cuda:://g' -e 's/ void / /' -e 's/>(.*$/>/' >"$work/lines"
 
 spilling=$(awk '$5 > 0' "$work/lines")
 if [ -n "$spilling" ]; then

@@ -3,7 +3,8 @@
 # rights, when all are.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build pkg-config libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libtomlplusplus-dev libbenchmark-dev libboost-context-dev)
+packages=(g++ cmake ninja-build pkg-config libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev libpcre2-dev
+  libtomlplusplus-dev libbenchmark-dev libboost-context-dev)
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   echo "Not a Debian system: going on with what is installed. Needed: the like of ${packages[*]}"
@@ -12,7 +13,8 @@ fi
 
 missing=()
 for package in "${packages[@]}"; do
-  [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+  [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] ||
+    missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
@@ -26,4 +28,5 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing with apt-get: ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+  >/dev/null

@@ -2,7 +2,8 @@
 # build would, and fails if that takes more than TIMES as long as REFERENCE: seconds would be the machine's.
 function(compile file took)
   string(TIMESTAMP started "%s%f" UTC)
-  execute_process(COMMAND ${COMPILER} -std=c++20 -O3 -DNDEBUG -c ${file} -o ${file}.o ${FLAGS} COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${COMPILER} -std=c++20 -O3 -DNDEBUG -c ${file} -o ${file}.o ${FLAGS}
+    COMMAND_ERROR_IS_FATAL ANY)
   string(TIMESTAMP ended "%s%f" UTC)
   math(EXPR milliseconds "(${ended} - ${started}) / 1000")
   set(${took} ${milliseconds} PARENT_SCOPE)
@@ -13,5 +14,6 @@ compile(${FILE} took)
 message(STATUS "${FILE}: ${took} ms; ${REFERENCE}: ${reference} ms")
 math(EXPR most "${TIMES} * ${reference}")
 if(took GREATER most)
-  message(FATAL_ERROR "${FILE}: expected to compile in ${most} ms, ${TIMES} times what ${REFERENCE} takes here, got ${took} ms")
+  message(FATAL_ERROR "${FILE}: expected to compile in ${most} ms, ${TIMES} times what ${REFERENCE} takes here, "
+    "got ${took} ms")
 endif()

@@ -12,7 +12,8 @@ bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAG
 built=$SECONDS
 
 status=0
-ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "${JOBS:-$(nproc)}" --output-junit "$build/tests.xml" "$@" || status=$?
+ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "${JOBS:-$(nproc)}" --output-junit \
+  "$build/tests.xml" "$@" || status=$?
 
 # Why tests were skipped.
 sed -n 's/^.*MESSAGE: \(SKIP .*\)$/\1/p' "$build/Testing/Temporary/LastTest.log" | sort | uniq -c
@@ -21,6 +22,7 @@ failed=$(count failures)
 skipped=$(count skipped)
 passed=$(($(count tests) - failed - skipped - $(count disabled)))
 echo
-echo "Build $((built - started)) s, tests $((SECONDS - built)) s. A test is a file of tests; skipped are those whose data or device is not here."
+echo "Build $((built - started)) s, tests $((SECONDS - built)) s. A test is a file of tests; skipped are those whose" \
+  "data or device is not here."
 echo "$passed passed, $failed failed, $skipped skipped"
 exit "$status"

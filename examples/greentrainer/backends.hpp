@@ -1,9 +1,11 @@
 #pragma once
 
+#include <thread>
 #include <utility>
 
 #include "backend_choice.hpp"
 #include "command.hpp"
+#include "console.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "machine.hpp"
 #include "optional_cuda.hpp"
@@ -27,6 +29,11 @@ template <class Run>
 int with_backend(const BackendChoice& choice, Run&& run) {
   if (choice.name == "cuda") return with_cuda(choice, std::forward<Run>(run));
   EigenBackend<float> backend(static_cast<int>(choice.threads));
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (choice.threads == 0 && backend.threads() < cores) {
+    say(text("note: ", backend.threads(), backend.threads() == 1 ? " thread" : " threads", " for ", cores,
+             " cores, since the system starts no more; is there a limit on processes or memory (ulimit)?"));
+  }
   return run(backend);
 }
 

@@ -46,6 +46,13 @@ bool parse_whole_text(const std::string& text, Number& value) {
 
 void bad_usage(const std::string& where, const std::string& what) { throw UsageError(where, what); }
 
+std::string shown_error(const ConfigError& error, const Command* command) {
+  std::string name(error.subject() == "flops_ratio" ? "rho" : error.subject());
+  std::replace(name.begin(), name.end(), '_', '-');
+  if (command == nullptr || command->find(name) == nullptr || command->find(name)->positional) return error.what();
+  return text("[", error.where(), "] --", name, ": ", error.detail());
+}
+
 std::string suggestion(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string* nearest = nullptr;
   std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;

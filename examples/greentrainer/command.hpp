@@ -82,6 +82,10 @@ class Command {
 /// Throws UsageError as all the program's are: "[where] --name: expected X, got Y; see ...".
 [[noreturn]] void bad_usage(const std::string& where, const std::string& what);
 
+/// The text of an error as the program's users know its subject: a field of the library's options is shown as the
+/// option of `command` that sets it, such as --max-tokens for max_tokens. `command` may be null.
+std::string shown_error(const ConfigError& error, const Command* command);
+
 /// "; did you mean X?" with the candidate nearest to `name`, or the list of them if none is near.
 std::string suggestion(std::string_view name, const std::vector<std::string>& candidates);
 

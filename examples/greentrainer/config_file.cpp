@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
-#include <sstream>
-
-#include <toml++/toml.h>
 
 #include "greentrainer/io/file.hpp"
+#include "toml_depth.hpp"
+#include "toml_parser.hpp"
 
 namespace greentrainer::program {
 
@@ -46,12 +45,11 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
       bad_usage("config", text(where, ": expected an option of ", command.name(),
                                " without its dashes, got an unknown one", suggestion(key, names)));
     }
+    const std::vector<std::string> values = option_values(where, node, option->list);
     try {
-      option->set(option_values(where, node, option->list));
+      option->set(values);
     } catch (const UsageError& error) {
-      const std::string what = error.what();  // say which file the value is from
-      bad_usage("config",
-                what.starts_with("[config]") ? what.substr(9) : text(path, ", ", what.substr(what.find("] ") + 2)));
+      bad_usage("config", text(path, ", ", error.message()));  // say which file the value is from
     }
     option->source = Command::Source::file;
   }
@@ -60,21 +58,15 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
 }  // namespace
 
 toml::table read_toml(const std::string& where, const std::string& path) {
-  const std::string bytes = read_file(path, Bytes{1} << 20);
-  // A key of many parts makes as deep a nest, and the parser calls itself for each.
-  std::istringstream lines(bytes);
-  int number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (std::count(line.begin(), line.end(), '.') > 2000) {
-      throw LoadError(where, text(path, ", line ", number, ": expected at most 2000 dots in a line, got more"));
-    }
-  }
+  const std::string bytes = read_file(path, Bytes{1} << 20, FileKind::any);
+  check_toml_depth(where, path, bytes);
   try {
     return toml::parse(bytes, path);
   } catch (const toml::parse_error& error) {
-    throw LoadError(where, text(path, ", line ", error.source().begin.line,
-                                ": expected TOML, got an error: ", error.description()));
+    throw LoadError(where, text(path, ", line ", error.source().begin.line),
+                    text("expected TOML, got an error: ", error.description()));
+  } catch (const TomlAssertion&) {
+    throw LoadError(where, path, "expected TOML, got something else; is a key or a date incomplete?");
   }
 }
 

@@ -3,9 +3,8 @@
 #include <string>
 #include <vector>
 
-#include <toml++/toml.h>
-
 #include "command.hpp"
+#include "toml_parser.hpp"
 
 namespace greentrainer::program {
 

@@ -5,10 +5,9 @@
 #include <limits>
 #include <set>
 
-#include <toml++/toml.h>
-
 #include "commands.hpp"
 #include "config_file.hpp"
+#include "toml_parser.hpp"
 
 namespace greentrainer::program {
 
@@ -46,8 +45,7 @@ std::vector<std::string> arguments_of(const toml::table& table, const std::strin
       option->set(values);
       option->source = Command::Source::file;
     } catch (const UsageError& error) {
-      const std::string what = error.what();
-      bad_usage("experiment", text(where, ", ", what.substr(what.find("] ") + 2)));
+      bad_usage("experiment", text(where, ", ", error.message()));
     }
     if (option->is_switch()) {
       if (values.back() == "true") arguments.push_back("--" + key);
@@ -109,8 +107,7 @@ void check_options(const Command& command, const std::string& where) {
   try {
     command.check(command);
   } catch (const UsageError& error) {
-    const std::string what = error.what();
-    bad_usage("experiment", text(where, ", ", what.substr(what.find("] ") + 2)));
+    bad_usage("experiment", text(where, ", ", error.message()));
   }
 }
 

@@ -27,8 +27,9 @@ int fail(std::string line, int status) {
 
 int run(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, which then cleans up
+  std::vector<Command> commands;
+  const Command* command = nullptr;
   try {
-    std::vector<Command> commands;
     commands.push_back(make_plan_command());
     commands.push_back(make_select_command());
     commands.push_back(make_finetune_command());
@@ -36,7 +37,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_generate_command());
     commands.push_back(make_experiment_command());
     commands.push_back(make_compare_command());
-    const Command* command = read_command_line(argc, argv, commands);
+    command = read_command_line(argc, argv, commands);
     if (command != nullptr && command->check) command->check(*command);
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();
@@ -44,9 +45,11 @@ int run(int argc, char** argv) {
       throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");
     return status;
   } catch (const UsageError& error) {
-    return fail(error.what(), used_badly);
+    return fail(shown_error(error, command), used_badly);
   } catch (const MissingDevice& error) {
     return fail(error.what(), no_device);
+  } catch (const ConfigError& error) {
+    return fail(shown_error(error, command), failed);
   } catch (const Error& error) {
     return fail(error.what(), failed);
   } catch (const std::bad_alloc&) {

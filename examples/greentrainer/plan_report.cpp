@@ -82,12 +82,7 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
       report.tensors[static_cast<std::size_t>(node.parameters.front())].grad_input += grad_input;
   }
 
-  report.cheapest = std::numeric_limits<std::int64_t>::max();
-  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-    Selection one = select_none(graph);
-    one.insert(id);
-    report.cheapest = std::min(report.cheapest, evaluate(backward_cost(graph, one, cost), workload));
-  }
+  report.cheapest = cheapest_backward_cost(graph, cost, workload);
   return report;
 }
 
@@ -110,7 +105,7 @@ PlanReport price_as_published(const Graph& graph, const PaperCost& cost) {
 }
 
 std::vector<double> read_importance(const std::string& path, const Graph& graph) {
-  const Json json = read_json_file(path);
+  const Json json = read_json_file(path, Bytes{256} << 20, FileKind::any);
   if (!json.is_object())
     throw ConfigError("plan",
                       text(path, ": expected a JSON object from tensor name to importance, got ", json.type_name()));
@@ -156,8 +151,7 @@ void select_on_published_chain(PlanReport& report, const std::vector<double>& im
   const double budget =
       std::floor(options.rho * static_cast<double>(report.total())) - static_cast<double>(report.forward);
   if (budget < static_cast<double>(report.cheapest)) {
-    throw ConfigError("plan", text("--rho: expected at least ", std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4,
-                                   ", the forward pass and the cheapest tensor, got ", options.rho));
+    throw InfeasibleRatio(options.rho, std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4);
   }
   const ChainProblem chain = chain_of(report, importance, budget);
   if (options.selector == "exact")

@@ -39,7 +39,7 @@ struct Problem {
 };
 
 Problem read_problem(const std::string& path) {
-  const Json json = read_json_file(path);
+  const Json json = read_json_file(path, Bytes{256} << 20, FileKind::any);
   const auto fail = [&](const std::string& what) { throw ConfigError("select", text(path, what)); };
   if (!json.is_object()) fail(text(": expected a JSON object, got ", json.type_name()));
   const std::vector<std::string> keys = {"grad_input", "grad_weight", "importance", "budget", "method", "budget_steps"};
@@ -88,8 +88,7 @@ Problem read_problem(const std::string& path) {
   try {
     validate(problem.chain);
   } catch (const ConfigError& error) {
-    const std::string what = error.what();
-    fail(text(", ", what.substr(what.find("] ") + 2)));
+    fail(text(", ", error.message()));
   }
   return problem;
 }

@@ -17,6 +17,7 @@ TEST_CASE("an error's parts are its text's, and readable apart") {
   CHECK(error.where() == "load_safetensors");
   CHECK(error.subject() == "model.norm.weight");
   CHECK(error.detail() == "expected shape (8), got (4)");
+  CHECK(error.message() == "model.norm.weight: expected shape (8), got (4)");
 }
 
 TEST_CASE("a subject that holds a colon, or brackets, stays whole") {
@@ -30,6 +31,7 @@ TEST_CASE("an error without a subject is its detail") {
   CHECK(std::string_view(error.what()) == "[finetune] expected a model");
   CHECK(error.subject().empty());
   CHECK(error.detail() == "expected a model");
+  CHECK(error.message() == "expected a model");
 }
 
 TEST_CASE("a copied error keeps its parts, and copying never throws") {

@@ -122,7 +122,8 @@ TEST_CASE("SQuAD and XQuAD: every question of every paragraph, its different ans
   const std::string file = R"({"version": "1.1", "data": [
  {"title": "T", "paragraphs": [
   {"context": "Ada was born in 1815.", "qas": [
-   {"answers": [{"answer_start": 16, "text": "1815"}, {"answer_start": 16, "text": "1815"}, {"answer_start": 13, "text": "in 1815"}],
+   {"answers": [{"answer_start": 16, "text": "1815"}, {"answer_start": 16, "text": "1815"},
+                 {"answer_start": 13, "text": "in 1815"}],
     "id": "a", "question": "When { was \" she born?"},
    {"id": "b", "question": "Who?", "answers": [{"answer_start": 0, "text": "Ada"}]}]},
   {"context": "C", "qas": []}]}]})";

@@ -40,12 +40,8 @@ std::string error_of(const std::filesystem::path& folder) {
 
 void rewrite(const std::filesystem::path& folder, const std::function<void(std::vector<TensorToWrite>&)>& change) {
   const SafetensorsFile original(folder / "model.safetensors");
-  std::vector<std::vector<std::byte>> bytes;
   std::vector<TensorToWrite> tensors;
-  for (const auto& info : original.tensors())
-    bytes.emplace_back(original.raw(info.name).begin(), original.raw(info.name).end());
-  for (std::size_t i = 0; i < bytes.size(); ++i)
-    tensors.push_back(TensorToWrite::copy_of(original.tensors()[i], bytes[i]));
+  for (const auto& info : original.tensors()) tensors.push_back(TensorToWrite::copy_of(info, original.raw(info.name)));
   change(tensors);
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
 }
@@ -128,12 +124,11 @@ TEST_CASE("names with and without the model's prefix; tensors that repeat others
   EigenBackend<float> backend(1);
   const auto shared_with = [&](const std::filesystem::path& folder, const std::string& name, const std::string& added,
                                std::byte change) {
-    std::vector<std::byte> bytes;
     rewrite(folder, [&](auto& tensors) {
       const SafetensorsFile file(folder / "model.safetensors");
-      bytes.assign(file.raw(name).begin(), file.raw(name).end());
+      std::vector<std::byte> bytes = file.raw(name);
       bytes[2] ^= change;
-      tensors.push_back(TensorToWrite::copy_of(file.info(name), bytes));
+      tensors.push_back(TensorToWrite::copy_of(file.info(name), std::move(bytes)));
       tensors.back().name = added;
     });
     return error_of(folder);

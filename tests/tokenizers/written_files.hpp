@@ -104,7 +104,8 @@ inline std::string small_bpe_json() {
       "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
       "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}}},
     "decoder": {"type": "ByteLevel"},
-    "model": {"type": "BPE", "unk_token": null, "fuse_unk": false, "vocab": {"a": 0, "b": 1, "ab": 2, "aba": 3}, "merges": ["a b", "ab a"]}})";
+    "model": {"type": "BPE", "unk_token": null, "fuse_unk": false, "vocab": {"a": 0, "b": 1, "ab": 2, "aba": 3},
+    "merges": ["a b", "ab a"]}})";
 }
 
 inline std::string small_unigram_json() {
@@ -113,7 +114,8 @@ inline std::string small_unigram_json() {
          base64(small_charsmap()) + R"("}, {"type": "Strip", "strip_left": false, "strip_right": true}]},
     "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
       {"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}]},
-    "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+    "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}},
+      {"SpecialToken": {"id": "</s>"}}],
                        "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}},
     "decoder": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"},
     "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": false,

@@ -125,13 +125,10 @@ TEST_CASE("a budget that cannot be met is refused with the smallest that can") {
   Trainer trainer{model, GreenOptions{.flops_ratio = 0.2}, AdamWOptions{}};
   try {
     trainer.fit(counting_examples(4), {.steps = 1});
-    FAIL("expected a ConfigError");
-  } catch (const ConfigError& error) {
-    const std::string what = error.what();
-    CAPTURE(what);
-    const auto at = what.find("at least ");
-    REQUIRE(at != std::string::npos);
-    const double smallest = std::stod(what.substr(at + 9));
+    FAIL("expected an InfeasibleRatio");
+  } catch (const InfeasibleRatio& error) {
+    const double smallest = error.smallest();
+    CHECK(error.subject() == "flops_ratio");
     CHECK(smallest > 0.25);
     Trainer feasible{model, GreenOptions{.flops_ratio = smallest}, AdamWOptions{}};
     CHECK(feasible.fit(counting_examples(4), {.steps = 1}).ratio() <= smallest);

@@ -22,20 +22,21 @@ std::string text_of_bytes(Bytes bytes) {
 std::string choose(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  const std::string missing = text("device ", device, ": expected ");
+  const std::string wanted = text("device ", device);
   const std::string advice = "; run this where there is one, or use another backend";
   if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
-    throw MissingDevice("CudaBackend",
-                        text(missing, "a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
+    throw MissingDevice("CudaBackend", wanted,
+                        text("expected a CUDA device, got none (", cudaGetErrorString(status), ")", advice));
   }
   GREENTRAINER_CUDA_CHECK(status);
   if (device < 0 || device >= count)
-    throw MissingDevice("CudaBackend", text(missing, "one of the ", count, " CUDA devices here, got none", advice));
+    throw MissingDevice("CudaBackend", wanted,
+                        text("expected one of the ", count, " CUDA devices here, got none", advice));
   cudaDeviceProp properties{};
   GREENTRAINER_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   if (properties.major < least_compute_capability) {
-    throw MissingDevice("CudaBackend",
-                        text(missing, "compute capability ", least_compute_capability, ".0 or more, got ",
+    throw MissingDevice("CudaBackend", wanted,
+                        text("expected compute capability ", least_compute_capability, ".0 or more, got ",
                              properties.major, ".", properties.minor, " (", properties.name, ")", advice));
   }
   GREENTRAINER_CUDA_CHECK(cudaSetDevice(device));
@@ -102,8 +103,9 @@ class CublasOwner {
   CublasOwner(Stream stream, CachingAllocator& memory) {
     void* workspace = memory.allocate(workspace_bytes);
     if (workspace == nullptr) {
-      throw BackendError("CudaBackend", text("cuBLAS workspace: expected ", text_of_bytes(workspace_bytes),
-                                             " of device memory, got none; is the device in use?"));
+      throw BackendError(
+          "CudaBackend", "cuBLAS workspace",
+          text("expected ", text_of_bytes(workspace_bytes), " of device memory, got none; is the device in use?"));
     }
     cublasHandle_t handle = nullptr;
     GREENTRAINER_CUDA_CHECK(cublasCreate(&handle));
@@ -171,10 +173,10 @@ void* Context::allocate(Bytes bytes) {
   if (memory != nullptr) return memory;
   const MemoryStatistics& now = parts_->memory.statistics();
   throw BackendError(
-      "CudaBackend::allocate",
-      text("memory of device ", parts_->device, " (", parts_->device_name, "): asked for ", bytes, " bytes (",
-           text_of_bytes(bytes), "), while of ", text_of_bytes(parts_->source.total()), " ", text_of_bytes(now.in_use),
-           " are in use here and ", text_of_bytes(parts_->source.free() + now.reserved - now.in_use),
+      "CudaBackend::allocate", text("memory of device ", parts_->device, " (", parts_->device_name, ")"),
+      text("asked for ", bytes, " bytes (", text_of_bytes(bytes), "), while of ", text_of_bytes(parts_->source.total()),
+           " ", text_of_bytes(now.in_use), " are in use here and ",
+           text_of_bytes(parts_->source.free() + now.reserved - now.in_use),
            " free; lower the batch size, the tokens of a batch or the FLOPs ratio, or use floats instead of doubles"));
 }
 void Context::deallocate(void* memory, Bytes) noexcept { parts_->memory.deallocate(memory); }

@@ -20,8 +20,8 @@ struct Factor {
 int as_int(Extent extent) {
   constexpr Extent most = std::numeric_limits<int>::max();
   if (extent > most)
-    throw BackendError("CudaBackend::matmul",
-                       text("extent: expected at most ", most, ", got ", extent, "; lower the batch size"));
+    throw BackendError("CudaBackend::matmul", "extent",
+                       text("expected at most ", most, ", got ", extent, "; lower the batch size"));
   return static_cast<int>(extent);
 }
 

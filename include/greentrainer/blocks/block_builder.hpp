@@ -46,8 +46,9 @@ class BlockBuilder {
   void finish() const {
     for (std::size_t t = 0; t < target_met_.size(); ++t) {
       if (target_met_[t]) continue;
-      throw ConfigError("lora", text("targets: expected names or globs of linear layers, got ",
-                                     options_.lora->targets[t], ", which matches none; e.g. ", last_linear_));
+      throw ConfigError("lora", "targets",
+                        text("expected names or globs of linear layers, got ", options_.lora->targets[t],
+                             ", which matches none; e.g. ", last_linear_));
     }
     graph_->finish();
   }
@@ -201,7 +202,7 @@ class BlockBuilder {
   }
   ParameterId named(const std::string& name) const {
     const auto id = graph_->find(name);
-    if (!id) throw ConfigError("BlockBuilder", text(name, ": expected a declared parameter, got none of that name"));
+    if (!id) throw ConfigError("BlockBuilder", name, "expected a declared parameter, got none of that name");
     return *id;
   }
   std::vector<ParameterId> weight_and_bias(const std::string& name, bool bias) const {

@@ -11,9 +11,9 @@ namespace greentrainer {
 /// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill
 /// `source_ids`; their input_ids are the target behind the id that decoding starts with.
 struct Example {
-  std::vector<Index> input_ids;
-  std::vector<Index> labels;
-  std::vector<Index> source_ids;
+  std::vector<Index> input_ids = {};
+  std::vector<Index> labels = {};
+  std::vector<Index> source_ids = {};
 };
 
 /// What an encoder-decoder's target is shifted with: the id that decoding starts with, and the one that stands where a
@@ -35,9 +35,9 @@ inline Example encoder_decoder_example(std::vector<Index> source, const std::vec
 
 /// Sequences laid end to end without padding. Sequence s holds the tokens [offsets[s], offsets[s + 1]).
 struct PackedTokens {
-  std::vector<Index> ids;
-  std::vector<Index> positions;      ///< of each token within its sequence, from 0
-  std::vector<Index> offsets = {0};  ///< sequences + 1 entries
+  std::vector<Index> ids = {};
+  std::vector<Index> positions = {};  ///< of each token within its sequence, from 0
+  std::vector<Index> offsets = {0};   ///< sequences + 1 entries
 
   /// Adds a sequence.
   void append(const std::vector<Index>& sequence) {
@@ -51,10 +51,10 @@ struct PackedTokens {
 
 /// What one forward pass reads: packed tokens, and the rows that carry loss with the ids they should predict.
 struct Batch {
-  PackedTokens decoder;           ///< the only stream of a decoder-only model
-  PackedTokens encoder;           ///< empty for decoder-only models
-  std::vector<Index> label_rows;  ///< rows of the decoder stream, ascending
-  std::vector<Index> labels;      ///< one for each label row: already shifted
+  PackedTokens decoder = {};           ///< the only stream of a decoder-only model
+  PackedTokens encoder = {};           ///< empty for decoder-only models
+  std::vector<Index> label_rows = {};  ///< rows of the decoder stream, ascending
+  std::vector<Index> labels = {};      ///< one for each label row: already shifted
 
   Extent labelled() const { return static_cast<Extent>(labels.size()); }
 };

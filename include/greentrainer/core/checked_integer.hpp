@@ -28,9 +28,9 @@ class CheckedInteger {
 
  private:
   [[noreturn]] static void overflow() {
-    throw ConfigError("cost",
-                      "batch and model: expected fewer than 9e18 operations, got more; use fewer sequences or tokens, "
-                      "or a smaller model");
+    throw ConfigError(
+        "cost", "batch and model",
+        "expected fewer than 9e18 operations, got more; use fewer sequences or tokens, or a smaller model");
   }
 
   std::int64_t value_;

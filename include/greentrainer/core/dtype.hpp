@@ -39,7 +39,7 @@ inline DType parse_dtype(std::string_view name) {
   for (DType dtype : {DType::float64, DType::float32, DType::float16, DType::bfloat16}) {
     if (name_of(dtype) == name) return dtype;
   }
-  throw ConfigError("parse_dtype", text("element type: expected float64, float32, float16 or bfloat16, got ", name));
+  throw ConfigError("parse_dtype", "element type", text("expected float64, float32, float16 or bfloat16, got ", name));
 }
 
 constexpr float bfloat16_to_float(std::uint16_t bits) {

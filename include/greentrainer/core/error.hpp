@@ -25,6 +25,8 @@ class Error : public std::runtime_error {
 
   std::string_view where() const { return all().substr(1, where_size_); }
   std::string_view subject() const { return all().substr(subject_begin(), subject_size_); }
+  /// `subject: detail`: what an error says to whoever knows where, and adds a subject around it.
+  std::string_view message() const { return all().substr(subject_begin()); }
   /// What was expected, what was there instead, and what to do.
   std::string_view detail() const {
     return all().substr(subject_begin() + (subject_size_ == 0 ? 0 : subject_size_ + separator.size()));

@@ -37,9 +37,9 @@ struct AttentionShape {
   double scale = 1;        ///< on the scores, before biases and softmax
   bool causal = true;
   bool alibi = false;
-  RelativeBias relative;  ///< its table, (buckets, heads), is an argument beside the shape
-  SequenceView queries;
-  SequenceView keys;
+  RelativeBias relative = {};  ///< its table, (buckets, heads), is an argument beside the shape
+  SequenceView queries = {};
+  SequenceView keys = {};
 
   constexpr Extent columns_a_head() const { return head_stride > 0 ? head_stride : head_dim; }
   /// Position of a sequence's first query among its keys.
@@ -69,7 +69,7 @@ constexpr std::string_view name_of(Activation kind) {
 /// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32
 /// bits of that number in the stream are below `threshold`. Nothing is kept from forward to backward: both ask again.
 struct DropoutMask {
-  RandomStream stream;
+  RandomStream stream = {};
   double probability = 0;  ///< of dropping, at least 0 and below 1; 0 drops nothing and draws nothing
 
   constexpr std::uint32_t threshold() const { return static_cast<std::uint32_t>(probability * 0x1p32); }

@@ -14,7 +14,7 @@ namespace greentrainer {
 /// The paper's count of one tensor, in multiply-adds: forward, passing the activation gradient through its operator
 /// (t_dy), its weight gradient (t_dw).
 struct PaperTensorCost {
-  std::string name;
+  std::string name = {};
   std::int64_t forward = 0;
   std::int64_t grad_input = 0;
   std::int64_t grad_weight = 0;
@@ -23,7 +23,7 @@ struct PaperTensorCost {
 /// A model's tensors in checkpoint order, as the published code prices them: a chain in which the gradient passes the
 /// tensors from last to first.
 struct PaperCost {
-  std::vector<PaperTensorCost> tensors;
+  std::vector<PaperTensorCost> tensors = {};
 
   std::int64_t forward() const { return sum(&PaperTensorCost::forward); }
   std::int64_t grad_input() const { return sum(&PaperTensorCost::grad_input); }
@@ -70,7 +70,7 @@ class PaperDecoderCost {
 
   /// The last tensor also passes the gradient through the output head of this width.
   PaperCost finish(Extent head_width) && {
-    if (cost_.tensors.empty()) throw ConfigError("PaperDecoderCost", "tensors: expected at least one");
+    if (cost_.tensors.empty()) throw ConfigError("PaperDecoderCost", "tensors", "expected at least one");
     std::int64_t& last = cost_.tensors.back().grad_input;
     last = (rows() * head_width * vocabulary_ + last).value();
     return std::move(cost_);

@@ -54,7 +54,7 @@ struct DatasetRow {
 struct DatasetForm {
   std::string_view name;
   DatasetTask task;
-  std::string_view about;  ///< what its files are, for --help
+  std::string_view about;  ///< what its files are, for lists of them
 
   /// Reads a file. Throws LoadError if it cannot be read, DataError naming file and line of the first bad row.
   std::vector<DatasetRow> (*read)(const std::filesystem::path& path);

@@ -14,12 +14,10 @@ template <class J>
 J parse_row(std::string_view line) {
   try {
     return parse_json<J>(line, "row");
+  } catch (const JsonSyntaxError&) {
+    throw DataError("data", "row", "expected one JSON object, got something else; is every row on a line of its own?");
   } catch (const LoadError& error) {
-    // "[parse_json] row, line 1: expected ..."; the line is the file's to say.
-    std::string_view expected = error.what();
-    expected.remove_prefix(expected.find(": ") + 2);
-    if (!expected.starts_with("expected JSON, got something else")) throw DataError("data", text("row: ", expected));
-    throw DataError("data", "row: expected one JSON object, got something else; is every row on a line of its own?");
+    throw DataError("data", "row", error.detail());  // the line is the file's to say
   }
 }
 

@@ -16,9 +16,9 @@ namespace greentrainer {
 /// Files of data beyond this are refused.
 inline constexpr Bytes max_data_bytes = Bytes{4} << 30;
 
-/// A data file's text, without a byte order mark. Throws LoadError.
+/// A data file's text, without a byte order mark; pipes are read to their end. Throws LoadError.
 inline std::string read_data_file(const std::filesystem::path& path) {
-  std::string contents = read_file(path, max_data_bytes);
+  std::string contents = read_file(path, max_data_bytes, FileKind::any);
   if (contents.starts_with("\xEF\xBB\xBF")) contents.erase(0, 3);
   return contents;
 }
@@ -29,8 +29,7 @@ decltype(auto) with_line(std::string_view where, const std::filesystem::path& pa
   try {
     return read();
   } catch (const DataError& error) {
-    const std::string_view what = error.what();
-    throw DataError(where, text(path.string(), ", line ", line, ": ", what.substr(what.find("] ") + 2)));
+    throw DataError(where, text(path.string(), ", line ", line), error.message());
   }
 }
 

@@ -108,12 +108,12 @@ class Executor {
 
   static void check(const PassPlan& plan, const RunOptions<B>& options) {
     if (plan.trains() && options.gradients == nullptr)
-      throw ConfigError("Executor::run", "gradients: expected a sink for a plan that trains, got none");
+      throw ConfigError("Executor::run", "gradients", "expected a sink for a plan that trains, got none");
     const bool exchanges = !plan.given.empty() || !plan.taken.empty() ||
                            std::any_of(plan.steps.begin(), plan.steps.end(),
                                        [](const PassPlan::Step& step) { return step.remembered != 0; });
     if (exchanges && options.memory == nullptr)
-      throw ConfigError("Executor::run", "memory: expected one for a plan that exchanges values, got none");
+      throw ConfigError("Executor::run", "memory", "expected one for a plan that exchanges values, got none");
   }
 
   /// Lays memory out, unless it is for the same lifetimes and workload: generation runs the same pass token by token.

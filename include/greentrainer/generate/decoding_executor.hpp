@@ -81,9 +81,9 @@ class DecodingExecutor : private PassMemory<B> {
   /// where there is no room left.
   const std::vector<T>& step(std::span<const Index> slots, std::span<const Index> ids) {
     if (slots.size() != ids.size() || cache_.new_rows_left() < 1) {
-      throw ShapeError("DecodingExecutor::step",
-                       text("tokens: expected one for each of ", slots.size(), " slots and room for it, got ",
-                            ids.size(), " tokens and room for ", cache_.new_rows_left()));
+      throw ShapeError("DecodingExecutor::step", "tokens",
+                       text("expected one for each of ", slots.size(), " slots and room for it, got ", ids.size(),
+                            " tokens and room for ", cache_.new_rows_left()));
     }
     const auto rows = static_cast<Extent>(slots.size());
     std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends,

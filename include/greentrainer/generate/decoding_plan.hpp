@@ -11,13 +11,13 @@ namespace greentrainer {
 struct DecodingPlan {
   static constexpr int nothing = -1;
 
-  PassPlan prompt;  ///< whole prompts and their sources; hands out `cached` and `from_source`
+  PassPlan prompt = {};  ///< whole prompts and their sources; hands out `cached` and `from_source`
   /// One token more for each sequence: operators on the decoder's rows alone. Reads `cached` with the rows of earlier
   /// tokens and is given `from_source`.
-  PassPlan token;
-  std::vector<ValueId> cached;       ///< decoder values of which later tokens read earlier rows: keys and values
-  std::vector<ValueId> from_source;  ///< encoder values that the token pass reads
-  std::vector<int> cache_of_value;   ///< for each value: where it stands in `cached`, or `nothing`
+  PassPlan token = {};
+  std::vector<ValueId> cached = {};       ///< decoder values of which later tokens read earlier rows: keys and values
+  std::vector<ValueId> from_source = {};  ///< encoder values that the token pass reads
+  std::vector<int> cache_of_value = {};   ///< for each value: where it stands in `cached`, or `nothing`
 };
 
 /// Throws ConfigError if an operator remembers a value that does not have the decoder's rows. O(operators).
@@ -40,9 +40,8 @@ DecodingPlan make_decoding_plan(const TensorGraph<P>& graph) {
       const auto index = static_cast<std::size_t>(v);
       if (((step.remembered >> i) & 1U) != 0) {
         if (rows_of(v) != Rows::decoder_tokens) {
-          throw ConfigError("make_decoding_plan",
-                            text(node.name, ", input ", i,
-                                 ": expected the rows of the decoder's tokens, since it is remembered, got others"));
+          throw ConfigError("make_decoding_plan", text(node.name, ", input ", i),
+                            "expected the rows of the decoder's tokens, since it is remembered, got others");
         }
         if (plan.cache_of_value[index] != DecodingPlan::nothing) continue;
         plan.cache_of_value[index] = static_cast<int>(plan.cached.size());

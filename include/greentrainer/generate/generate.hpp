@@ -128,13 +128,15 @@ class Generator {
     const Extent beside = facts_->target_shift ? 0 : options_.max_new_tokens - 1,
                  read = std::max(static_cast<Extent>(prompt.size()) + beside, options_.max_new_tokens);
     if (read > facts_->max_positions) {
-      throw DataError("generate", text(where, ": expected at most ", facts_->max_positions,
-                                       " tokens, the model's positions, got ", prompt.size(), " and ",
-                                       options_.max_new_tokens, " new ones; shorten the prompt or generate less"));
+      throw DataError(
+          "generate", where,
+          text("expected at most ", facts_->max_positions, " tokens, the model's positions, got ", prompt.size(),
+               " and ", options_.max_new_tokens, " new ones; shorten the prompt or generate less"));
     }
     for (const Index id : prompt) {
       if (id < 0 || id >= facts_->vocabulary)
-        throw DataError("generate", text(where, ", token id: expected 0 to ", facts_->vocabulary - 1, ", got ", id));
+        throw DataError("generate", text(where, ", token id"),
+                        text("expected 0 to ", facts_->vocabulary - 1, ", got ", id));
     }
   }
 

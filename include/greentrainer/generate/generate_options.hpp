@@ -41,7 +41,7 @@ inline bool is_end(Index id, const GenerateOptions& options) {
 /// Throws ConfigError for options that are out of range or contradict each other, and for ids beyond the vocabulary.
 inline void check_options(const GenerateOptions& o, Extent vocabulary) {
   const auto expect = [](bool holds, const char* field, const char* expected, auto got) {
-    if (!holds) throw ConfigError("generate", text(field, ": expected ", expected, ", got ", got));
+    if (!holds) throw ConfigError("generate", field, text("expected ", expected, ", got ", got));
   };
   const auto positive = [](double x) { return std::isfinite(x) && x > 0; };
   expect(o.max_new_tokens >= 1, "max_new_tokens", "at least 1", o.max_new_tokens);

@@ -30,8 +30,9 @@ class KeyValueCache {
     longest_ = prompt_lengths_.empty() ? 0 : *std::max_element(prompt_lengths_.begin(), prompt_lengths_.end());
     steps_ = 0;
     if (slots() * room() > std::numeric_limits<Index>::max()) {
-      throw ConfigError("KeyValueCache", text("rows: expected at most ", std::numeric_limits<Index>::max(), ", got ",
-                                              slots(), " sequences of ", room(), " tokens; use a smaller batch"));
+      throw ConfigError("KeyValueCache", "rows",
+                        text("expected at most ", std::numeric_limits<Index>::max(), ", got ", slots(),
+                             " sequences of ", room(), " tokens; use a smaller batch"));
     }
     for (std::size_t v = 0; v < tensors_.size(); ++v) {
       const Extent needed = slots() * room() * widths_[v];

@@ -28,9 +28,8 @@ class SequenceSampler {
     scores_from_logits(logits, scores_);
     process_scores(scores_, context_, new_tokens(), *options_);
     if (std::ranges::all_of(scores_, [](double score) { return score == banned_score; })) {
-      throw ConfigError("generate",
-                        text("token ", new_tokens() + 1,
-                             ": expected one that may follow, got none; min-new-tokens and no-repeat-ngram-size",
+      throw ConfigError("generate", text("token ", new_tokens() + 1),
+                        text("expected one that may follow, got none; min_new_tokens and no_repeat_ngram_size",
                              " with these end-of-sequence ids rule all of them out"));
     }
     if (options_->temperature > 0) shape_distribution(scores_, *options_);

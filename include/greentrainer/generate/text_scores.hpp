@@ -15,9 +15,9 @@ namespace greentrainer {
 
 /// How well texts fit their references, each score from 0 to 1.
 struct TextScores {
-  std::vector<std::string_view> names;
-  std::vector<std::vector<double>> of_text;  ///< in the order of the names
-  std::vector<double> mean;
+  std::vector<std::string_view> names = {};
+  std::vector<std::vector<double>> of_text = {};  ///< in the order of the names
+  std::vector<double> mean = {};
 };
 
 /// Summaries by the F-measures of ROUGE with stemming, answers by exact match and F1; of several references the best
@@ -25,7 +25,8 @@ struct TextScores {
 inline TextScores score_texts(DatasetTask task, std::span<const std::string> texts,
                               std::span<const std::vector<std::string>> references) {
   if (task == DatasetTask::choice)
-    throw UsageError("score_texts", "data set: expected one whose answers are texts, got one of labels to choose from");
+    throw UsageError("score_texts", "data set",
+                     "expected one whose answers are texts, got one of labels to choose from");
   TextScores scores;
   if (task == DatasetTask::summary)
     scores.names = {"rouge1", "rouge2", "rougeL", "rougeLsum"};
@@ -33,8 +34,8 @@ inline TextScores score_texts(DatasetTask task, std::span<const std::string> tex
     scores.names = {"exact_match", "f1"};
   scores.mean.assign(scores.names.size(), 0);
   if (texts.empty() || texts.size() != references.size()) {
-    throw DataError("score_texts", text("references: expected some, and one set for each of ", texts.size(),
-                                        " texts, got ", references.size()));
+    throw DataError("score_texts", "references",
+                    text("expected some, and one set for each of ", texts.size(), " texts, got ", references.size()));
   }
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (task == DatasetTask::summary) {

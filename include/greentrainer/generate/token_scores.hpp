@@ -22,7 +22,7 @@ template <class T>
 void scores_from_logits(std::span<const T> logits, std::vector<double>& scores) {
   scores.assign(logits.begin(), logits.end());
   if (!std::isfinite(std::accumulate(scores.begin(), scores.end(), 0.0))) {
-    throw NumericalError("generate", "logits: expected finite numbers, got others; are the weights damaged?");
+    throw NumericalError("generate", "logits", "expected finite numbers, got others; are the weights damaged?");
   }
 }
 

@@ -117,8 +117,8 @@ template <class P>
 PassPlan plan_above(const TensorGraph<P>& graph, PassPlan plan, const Cut& cut) {
   for (const auto& step : plan.steps) {
     if (step.op >= cut.op || !step.is_backward()) continue;
-    throw ConfigError("plan_above",
-                      text("cut: expected nothing trained below it, got a backward step of ", graph.op(step.op).name));
+    throw ConfigError("plan_above", "cut",
+                      text("expected nothing trained below it, got a backward step of ", graph.op(step.op).name));
   }
   std::erase_if(plan.steps, [&](const PassPlan::Step& step) { return step.op < cut.op; });
   plan.given = cut.values;

@@ -16,7 +16,7 @@ struct Lifetimes {
 
   /// Memory of `shape`, from the time it is first written to the time it is last read, both inclusive.
   struct Storage {
-    ValueShape shape;
+    ValueShape shape = {};
     int born = 0;
     int dies = 0;
     bool gradient = false;
@@ -32,9 +32,9 @@ struct Lifetimes {
     friend bool operator==(const Placement&, const Placement&) = default;
   };
 
-  std::vector<Storage> storages;
-  std::vector<Placement> values;      ///< in the order of steps
-  std::vector<int> gradient_storage;  ///< of each value's gradient, or `nothing`
+  std::vector<Storage> storages = {};
+  std::vector<Placement> values = {};      ///< in the order of steps
+  std::vector<int> gradient_storage = {};  ///< of each value's gradient, or `nothing`
   int turning_point = 0;  ///< PassPlan::turning_point: what outlives the time before it is kept for the backward pass
 
   /// Elements of a storage for a workload.
@@ -95,9 +95,9 @@ class LifetimeAnalysis {
       const auto& node = graph_.op(step.op);
       const auto read = [&](std::size_t v) {
         if (current[v] == Lifetimes::nothing) {
-          throw ConfigError("make_lifetimes", text(node.name, ", step ", now,
-                                                   ": expected a plan that computes what it reads, got one without ",
-                                                   graph_.op(graph_.values()[v].producer).name));
+          throw ConfigError("make_lifetimes", text(node.name, ", step ", now),
+                            text("expected a plan that computes what it reads, got one without ",
+                                 graph_.op(graph_.values()[v].producer).name));
         }
         instances_[static_cast<std::size_t>(current[v])].last_read = now;
       };
@@ -183,7 +183,9 @@ class LifetimeAnalysis {
       if (step.passes || step.in_place) {
         const ValueId y = node.outputs.front();
         const int candidate = result_.gradient_storage[static_cast<std::size_t>(y)];
-        if (can_share(v, y, candidate, step.passes ? now + 1 : now)) storage = candidate;
+        const int first_write = step.passes ? now + 1 : now;
+        forget_dead(candidate, first_write);
+        if (can_share(v, y, candidate, first_write)) storage = candidate;
       }
       if (storage == Lifetimes::nothing) {
         storage = static_cast<int>(result_.storages.size());
@@ -199,6 +201,12 @@ class LifetimeAnalysis {
 
   /// The gradient of v is read when v's producer runs backward.
   int read_time(ValueId v) const { return backward_time_[static_cast<std::size_t>(graph_.value(v).producer)]; }
+
+  /// Drops members whose last read, and so every write, is before `time`, which grows from call to call: they cannot
+  /// be in the way again, and a residual stream has one for each layer.
+  void forget_dead(int storage, int time) {
+    std::erase_if(members_[static_cast<std::size_t>(storage)], [&](ValueId u) { return read_time(u) < time; });
+  }
 
   /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own.
   /// `first_write`: when v's is first changed.
@@ -226,7 +234,7 @@ class LifetimeAnalysis {
   std::vector<Instance> instances_;            ///< given values first, then those computed, in the order of steps
   int given_ = 0;                              ///< how many instances are given
   std::vector<int> backward_time_;             ///< of each operator, or `nothing`
-  std::vector<std::vector<ValueId>> members_;  ///< of gradient storages: the values whose gradients share it
+  std::vector<std::vector<ValueId>> members_;  ///< of gradient storages: the live values whose gradients share it
 };
 
 template <class P>

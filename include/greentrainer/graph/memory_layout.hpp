@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "greentrainer/graph/lifetimes.hpp"
+#include "greentrainer/graph/placed_storages.hpp"
 
 namespace greentrainer {
 
@@ -13,14 +14,14 @@ namespace greentrainer {
 struct MemoryLayout {
   static constexpr Bytes alignment = 256;
 
-  std::vector<Bytes> offsets;
+  std::vector<Bytes> offsets = {};
   Bytes total = 0;  ///< of all activations and their gradients at the worst moment, as laid out
 
   static constexpr Bytes aligned(Bytes bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 };
 
-/// Places the largest first, each into the smallest gap that is free for its lifetime. O(storages^2) at worst;
-/// deterministic.
+/// Places the largest first, each into the smallest gap that is free for its lifetime. Deterministic. About
+/// O(storages^1.5) for a model, O(storages^2) at worst.
 inline MemoryLayout make_memory_layout(const Lifetimes& lifetimes, const Workload& workload, Bytes element_size) {
   const auto& storages = lifetimes.storages;
   const std::size_t n = storages.size();
@@ -33,24 +34,14 @@ inline MemoryLayout make_memory_layout(const Lifetimes& lifetimes, const Workloa
 
   MemoryLayout layout;
   layout.offsets.assign(n, 0);
-  std::vector<std::size_t> placed;  // ordered by offset
+  PlacedStorages placed;
   for (const std::size_t i : order) {
     if (sizes[i] == 0) continue;
-    Bytes best = -1, best_gap = 0, end = 0;
-    for (const std::size_t j : placed) {
-      if (storages[j].dies < storages[i].born || storages[i].dies < storages[j].born) continue;
-      const Bytes gap = layout.offsets[j] - end;
-      if (gap >= sizes[i] && (best < 0 || gap < best_gap)) {
-        best = end;
-        best_gap = gap;
-      }
-      end = std::max(end, layout.offsets[j] + sizes[j]);
-    }
-    layout.offsets[i] = best < 0 ? end : best;
-    layout.total = std::max(layout.total, layout.offsets[i] + sizes[i]);
-    const auto where = std::upper_bound(placed.begin(), placed.end(), layout.offsets[i],
-                                        [&](Bytes offset, std::size_t j) { return offset < layout.offsets[j]; });
-    placed.insert(where, i);
+    const auto& storage = storages[i];
+    const Bytes begin = placed.best_fit(sizes[i], storage.born, storage.dies), end = begin + sizes[i];
+    placed.insert({.begin = begin, .end = end, .born = storage.born, .dies = storage.dies});
+    layout.offsets[i] = begin;
+    layout.total = std::max(layout.total, end);
   }
   return layout;
 }

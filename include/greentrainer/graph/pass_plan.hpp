@@ -32,10 +32,10 @@ struct PassPlan {
     bool is_backward() const { return phase == Phase::backward; }
   };
 
-  std::vector<Step> steps;
-  std::vector<ValueId> given;        ///< values that exist before the first step and are not computed
-  std::vector<ValueId> taken;        ///< values that are handed out as soon as they are computed
-  std::vector<bool> value_has_grad;  ///< for each value: its gradient is computed
+  std::vector<Step> steps = {};
+  std::vector<ValueId> given = {};        ///< values that exist before the first step and are not computed
+  std::vector<ValueId> taken = {};        ///< values that are handed out as soon as they are computed
+  std::vector<bool> value_has_grad = {};  ///< for each value: its gradient is computed
 
   /// Some step is a backward one. The first of these is the loss, whose backward step does its forward work too.
   bool trains() const { return !steps.empty() && steps.back().is_backward(); }
@@ -76,8 +76,8 @@ template <class P>
 std::vector<PassPlan::Step> backward_steps(const TensorGraph<P>& graph, const Selection& selection,
                                            std::vector<bool>& value_has_grad) {
   if (selection.mask().size() != graph.parameters().size()) {
-    throw ConfigError("training_plan", text("selection: expected ", graph.parameters().size(), " parameters, got ",
-                                            selection.mask().size()));
+    throw ConfigError("training_plan", "selection",
+                      text("expected ", graph.parameters().size(), " parameters, got ", selection.mask().size()));
   }
   std::vector<PassPlan::Step> steps;
   value_has_grad.assign(graph.values().size(), false);

@@ -52,8 +52,8 @@ PassPlan with_recomputation(const TensorGraph<P>& graph, const PassPlan& plan, c
   OperatorId below = 0;
   for (const OperatorId cut : cuts) {
     if (cut <= below || cut >= static_cast<OperatorId>(graph.operators().size())) {
-      throw ConfigError("with_recomputation",
-                        text("cuts: expected ascending operators of the graph after the first, got ", cut));
+      throw ConfigError("with_recomputation", "cuts",
+                        text("expected ascending operators of the graph after the first, got ", cut));
     }
     below = cut;
   }

@@ -92,9 +92,10 @@ Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::stri
       matched = true;
     }
     if (!matched) {
-      throw ConfigError("select_listed", text("tensors: expected names or globs of the model's tensors, got ", pattern,
-                                              ", which matches none; e.g. ",
-                                              graph.parameters().empty() ? "" : graph.parameters().front().name));
+      throw ConfigError(
+          "select_listed", "tensors",
+          text("expected names or globs of the model's tensors, got ", pattern, ", which matches none; e.g. ",
+               graph.parameters().empty() ? "" : graph.parameters().front().name));
     }
   }
   return selection;

@@ -25,8 +25,8 @@ enum class FirstValues { checkpoint, zero, uniform, normal };
 
 /// A trainable tensor by the name it has in the checkpoint. Shape (out, in) or (n).
 struct Parameter {
-  std::string name;
-  ParameterShape shape;
+  std::string name = {};
+  ParameterShape shape = {};
   FirstValues first_values = FirstValues::checkpoint;
 
   /// Added to the model: no tensor of its checkpoint.
@@ -66,7 +66,7 @@ class TensorGraph {
   ParameterId parameter(std::string name, ParameterShape shape, FirstValues first_values = FirstValues::checkpoint) {
     const auto id = static_cast<ParameterId>(parameters_.size());
     if (!by_name_.emplace(name, id).second)
-      throw ConfigError("TensorGraph", text(name, ": expected a new parameter name, got one that is declared"));
+      throw ConfigError("TensorGraph", name, "expected a new parameter name, got one that is declared");
     parameters_.push_back({std::move(name), std::move(shape), first_values});
     uses_.emplace_back();
     return id;
@@ -101,21 +101,19 @@ class TensorGraph {
   /// parameter that no gradient can reach: what is not trained stays outside of the graph.
   void finish() const {
     if (operators_.empty() || !operators_.back().op->is_loss())
-      throw ConfigError("TensorGraph", "graph: expected the last operator to be a loss");
+      throw ConfigError("TensorGraph", "graph", "expected the last operator to be a loss");
     for (const auto& value : values_) {
       if (!value.shape.differentiable) continue;
       const auto& producer = operators_[static_cast<std::size_t>(value.producer)];
       if (value.uses.empty())
-        throw ConfigError("TensorGraph",
-                          text(producer.name, ": expected its output to reach the loss, got no use of it"));
+        throw ConfigError("TensorGraph", producer.name, "expected its output to reach the loss, got no use of it");
       for (const auto& [id, input] :
            value.uses) {  // the last user's gradient is the first to come, all others are added to it
         const int part = input_part(id, input);
         if (part >= 0 && contribution(id, input) == Write::accumulate &&
             !op(id).op->parts()[static_cast<std::size_t>(part)].adds) {
-          throw ConfigError(
-              "TensorGraph",
-              text(op(id).name, ": expected an input with no later use, since its gradient cannot be added to others"));
+          throw ConfigError("TensorGraph", op(id).name,
+                            "expected an input with no later use, since its gradient cannot be added to others");
         }
       }
     }
@@ -167,37 +165,38 @@ class TensorGraph {
                     const std::vector<ParameterId>& parameters) const {
     const auto expected = op.input_shapes();
     if (expected.size() != inputs.size())
-      throw ShapeError(name, text("inputs: expected ", expected.size(), ", got ", inputs.size()));
+      throw ShapeError(name, "inputs", text("expected ", expected.size(), ", got ", inputs.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i] < 0 || inputs[i] >= static_cast<ValueId>(values_.size()))
-        throw ShapeError(name, text("input ", i, ": no such value"));
+        throw ShapeError(name, text("input ", i), "no such value");
       if (value(inputs[i]).shape != expected[i]) {
-        throw ShapeError(name, text("input ", i, ": expected width ", expected[i].cols,
-                                    " and the operator's kind of rows, got width ", value(inputs[i]).shape.cols));
+        throw ShapeError(name, text("input ", i),
+                         text("expected width ", expected[i].cols, " and the operator's kind of rows, got width ",
+                              value(inputs[i]).shape.cols));
       }
     }
     const auto shapes = op.parameter_shapes();
     if (shapes.size() != parameters.size())
-      throw ShapeError(name, text("parameters: expected ", shapes.size(), ", got ", parameters.size()));
+      throw ShapeError(name, "parameters", text("expected ", shapes.size(), ", got ", parameters.size()));
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       if (parameters[i] < 0 || parameters[i] >= static_cast<ParameterId>(parameters_.size()))
-        throw ShapeError(name, text("parameter ", i, ": no such parameter"));
+        throw ShapeError(name, text("parameter ", i), "no such parameter");
       if (parameter(parameters[i]).shape != shapes[i])
-        throw ShapeError(name, text(parameter(parameters[i]).name, ": shape does not fit the operator"));
+        throw ShapeError(name, parameter(parameters[i]).name, "shape does not fit the operator");
     }
   }
 
   /// What plans, prices and lifetimes rely on without looking again.
   static void check_parts(const AnyOperator<P>& op, const std::string& name) {
     const auto expect = [&](const GradPart& part, bool holds, const char* what) {
-      if (!holds) throw ConfigError("TensorGraph", text(name, ", gradient part ", part.name, ": expected ", what));
+      if (!holds) throw ConfigError("TensorGraph", text(name, ", gradient part ", part.name), text("expected ", what));
     };
     const auto all = [](std::size_t count) { return static_cast<BitSet>((std::uint64_t{1} << count) - 1); };
     const auto& parts = op.parts();
     const std::size_t inputs = op.input_shapes().size(), outputs = op.output_shapes().size(),
                       parameters = op.parameter_shapes().size();
     if (std::max({parts.size(), inputs, outputs}) > 32)
-      throw ConfigError("TensorGraph", text(name, ": expected at most 32 parts, inputs or outputs"));
+      throw ConfigError("TensorGraph", name, "expected at most 32 parts, inputs or outputs");
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const GradPart& part = parts[p];
       const std::size_t count = part.kind == GradPart::Kind::input       ? inputs
@@ -225,17 +224,16 @@ class TensorGraph {
         if (reached && part.kind == GradPart::Kind::input)
           has_gradient[static_cast<std::size_t>(node.inputs[index])] = true;
         if (!reached && part.kind == GradPart::Kind::parameter) {
-          throw ConfigError(
-              "TensorGraph",
-              text(parameter(node.parameters[index]).name, ": expected a gradient to reach it, got ", node.name,
-                   " none of whose outputs has one; what is not trained stays outside of the graph"));
+          throw ConfigError("TensorGraph", parameter(node.parameters[index]).name,
+                            text("expected a gradient to reach it, got ", node.name,
+                                 " none of whose outputs has one; what is not trained stays outside of the graph"));
         }
       }
     }
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       if (!uses_[p].empty()) continue;
-      throw ConfigError("TensorGraph",
-                        text(parameters_[p].name, ": expected a use of the parameter with a gradient, got none"));
+      throw ConfigError("TensorGraph", parameters_[p].name,
+                        "expected a use of the parameter with a gradient, got none");
     }
   }
 

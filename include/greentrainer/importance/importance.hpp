@@ -24,7 +24,7 @@ struct ImportanceContext {
   ParameterStore<B>& parameters;
   Executor<B>& executor;
   Optimizer<B>& optimizer;
-  std::span<const Batch> batches;  ///< at least one; a metric over several adds up those of each
+  std::span<const Batch> batches = {};  ///< at least one; a metric over several adds up those of each
   std::uint64_t seed = 0;
   std::uint64_t step = 0;  ///< of training, for metrics that draw random numbers
 };

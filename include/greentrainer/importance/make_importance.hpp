@@ -28,7 +28,7 @@ std::unique_ptr<Importance<B>> make_importance(std::string_view name) {
   if (name == "random") return std::make_unique<RandomImportance<B>>();
   std::string known;
   for (const char* one : importance_names) known += text(known.empty() ? "" : ", ", one);
-  throw UsageError("make_importance", text("--importance: expected one of ", known, "; got ", name));
+  throw UsageError("make_importance", "importance", text("expected one of ", known, "; got ", name));
 }
 
 }  // namespace greentrainer

@@ -19,8 +19,9 @@ class Checkpoint {
   explicit Checkpoint(std::filesystem::path folder) : folder_(std::move(folder)) {
     std::error_code error;
     if (!std::filesystem::is_directory(folder_, error)) {
-      throw LoadError("load_checkpoint", text(folder_.string(), ": expected a model folder, got ",
-                                              std::filesystem::exists(folder_, error) ? "a file" : "nothing there"));
+      throw LoadError(
+          "load_checkpoint", folder_.string(),
+          text("expected a model folder, got ", std::filesystem::exists(folder_, error) ? "a file" : "nothing there"));
     }
     if (std::filesystem::exists(folder_ / single_name, error)) {
       open(single_name);
@@ -37,7 +38,7 @@ class Checkpoint {
 
   /// Each of these throws LoadError for a name that is not there.
   const TensorInfo& info(std::string_view name) const { return file_of(name).info(name); }
-  std::span<const std::byte> raw(std::string_view name) const { return file_of(name).raw(name); }
+  std::vector<std::byte> raw(std::string_view name) const { return file_of(name).raw(name); }
 
   /// The tensor's numbers, converted; see SafetensorsFile::read_as.
   template <std::floating_point T>
@@ -63,8 +64,9 @@ class Checkpoint {
   const SafetensorsFile& file_of(std::string_view name) const {
     const auto found = where_.find(name);
     if (found == where_.end()) {
-      throw LoadError("load_checkpoint", text(folder_.string(), ": expected tensor ", name,
-                                              ", got a checkpoint without it (it has ", where_.size(), " others)"));
+      throw LoadError(
+          "load_checkpoint", folder_.string(),
+          text("expected tensor ", name, ", got a checkpoint without it (it has ", where_.size(), " others)"));
     }
     return files_[found->second];
   }
@@ -74,9 +76,9 @@ class Checkpoint {
     for (const auto& tensor : files_.back().tensors()) {
       const auto [other, fresh] = where_.emplace(tensor.name, files_.size() - 1);
       if (!fresh) {
-        throw LoadError("load_checkpoint", text(files_.back().path().string(), ", tensor ", tensor.name,
-                                                ": expected it in one file, got it in ",
-                                                files_[other->second].path().filename().string(), " too"));
+        throw LoadError(
+            "load_checkpoint", text(files_.back().path().string(), ", tensor ", tensor.name),
+            text("expected it in one file, got it in ", files_[other->second].path().filename().string(), " too"));
       }
     }
   }
@@ -86,21 +88,21 @@ class Checkpoint {
     const Json index = read_json_file(path);
     const auto map = index.is_object() ? index.find("weight_map") : index.end();
     if (!index.is_object() || map == index.end() || !map->is_object() || map->empty()) {
-      throw LoadError("load_checkpoint",
-                      text(path.string(), ": expected an object \"weight_map\" from tensor to file, got none"));
+      throw LoadError("load_checkpoint", path.string(),
+                      "expected an object \"weight_map\" from tensor to file, got none");
     }
     std::map<std::string, std::size_t> opened;
     for (const auto& [name, file] : map->items()) {
       const auto file_name = file.is_string() ? file.template get<std::string>() : std::string();
       if (!is_plain_name(file_name)) {
-        throw LoadError("load_checkpoint",
-                        text(path.string(), ", tensor ", name, ": expected the name of a file in the same folder, got ",
-                             file.dump(-1, ' ', true).substr(0, 80)));
+        throw LoadError(
+            "load_checkpoint", text(path.string(), ", tensor ", name),
+            text("expected the name of a file in the same folder, got ", file.dump(-1, ' ', true).substr(0, 80)));
       }
       if (opened.emplace(file_name, files_.size()).second) open(file_name);
       if (!files_[opened.at(file_name)].contains(name)) {
-        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name, ": expected it in ", file_name,
-                                                ", got a file without it"));
+        throw LoadError("load_checkpoint", text(path.string(), ", tensor ", name),
+                        text("expected it in ", file_name, ", got a file without it"));
       }
     }
   }
@@ -117,8 +119,8 @@ class Checkpoint {
       if (extension != ".bin" && extension != ".pt" && extension != ".pth") continue;
       const auto folder = folder_.string();
       throw LoadError(
-          "load_checkpoint",
-          text(folder, ": expected model.safetensors, got ", entry.path().filename().string(),
+          "load_checkpoint", text(folder),
+          text("expected model.safetensors, got ", entry.path().filename().string(),
                ", a pickle file, which can run code when it is read; ",
                "convert a folder you trust with: python3 -c \"from transformers import AutoModelForCausalLM as M, "
                "AutoTokenizer as T; i='",
@@ -126,10 +128,8 @@ class Checkpoint {
                "'; o=i.rstrip('/')+'-safetensors'; M.from_pretrained(i).save_pretrained(o, safe_serialization=True); ",
                "T.from_pretrained(i).save_pretrained(o)\""));
     }
-    throw LoadError(
-        "load_checkpoint",
-        text(folder_.string(),
-             ": expected model.safetensors or model.safetensors.index.json, got neither; is this a model folder?"));
+    throw LoadError("load_checkpoint", folder_.string(),
+                    "expected model.safetensors or model.safetensors.index.json, got neither; is this a model folder?");
   }
 
   std::filesystem::path folder_;

@@ -25,7 +25,7 @@ class ConfigReader {
   /// `source` is the file's name, for errors. Throws ConfigError unless `object` is a JSON object.
   ConfigReader(Json object, std::string source) : object_(std::move(object)), source_(std::move(source)) {
     if (!object_.is_object())
-      throw ConfigError("config", text(source_, ": expected a JSON object, got ", object_.type_name()));
+      throw ConfigError("config", source_, text("expected a JSON object, got ", object_.type_name()));
   }
 
   /// Reads a file such as config.json. Throws LoadError or ConfigError.
@@ -71,8 +71,8 @@ class ConfigReader {
   T get(std::string_view key) const {
     const Json* value = find(key);
     if (value == nullptr)
-      throw ConfigError(
-          "config", text(subject(key), "expected ", type_text<T>(), ", got nothing; is this the model's config.json?"));
+      throw ConfigError("config", subject(key),
+                        text("expected ", type_text<T>(), ", got nothing; is this the model's config.json?"));
     return convert<T>(key, *value);
   }
 
@@ -104,15 +104,16 @@ class ConfigReader {
   void expect_value(std::string_view key, const T& allowed) const {
     const Json* value = find(key);
     if (value == nullptr || *value == Json(allowed)) return;
-    throw ConfigError("config", text(subject(key), "expected ", Json(allowed).dump(), ", got ", shown(*value),
-                                     "; other values are not supported"));
+    throw ConfigError(
+        "config", subject(key),
+        text("expected ", Json(allowed).dump(), ", got ", shown(*value), "; other values are not supported"));
   }
 
   /// A field whose presence (other than null) we cannot honour.
   void refuse(std::string_view key, std::string_view why) const {
     const Json* value = find(key);
     if (value != nullptr)
-      throw ConfigError("config", text(subject(key), "expected nothing, got ", shown(*value), "; ", why));
+      throw ConfigError("config", subject(key), text("expected nothing, got ", shown(*value), "; ", why));
   }
 
   /// Fields that do not change the mathematics (names, dropout while it is off, settings of generation).
@@ -185,16 +186,16 @@ class ConfigReader {
         return list;
       }
     }
-    throw ConfigError("config", text(subject(key), "expected ", type_text<T>(), ", got ", shown(value)));
+    throw ConfigError("config", subject(key), text("expected ", type_text<T>(), ", got ", shown(value)));
   }
 
   Extent in_range(std::string_view key, Extent value, Extent max) const {
     if (value < 1 || value > max)
-      throw ConfigError("config", text(subject(key), "expected an integer from 1 to ", max, ", got ", value));
+      throw ConfigError("config", subject(key), text("expected an integer from 1 to ", max, ", got ", value));
     return value;
   }
 
-  std::string subject(std::string_view key) const { return text(source_, ", field \"", key, "\": "); }
+  std::string subject(std::string_view key) const { return text(source_, ", field \"", key, '"'); }
 
   static std::string shown(const Json& value) {
     auto dumped = value.dump(-1, ' ', true);

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <sys/mman.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
@@ -16,6 +16,9 @@
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
+
+/// What a file to read may be: a file on a disk, or also a pipe or a device, which may wait for ever.
+enum class FileKind { regular, any };
 
 namespace detail {
 
@@ -43,79 +46,82 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
-inline FileDescriptor open_for_reading(std::string_view where, const std::filesystem::path& path) {
-  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) throw LoadError(where, text(path.string(), ": expected a readable file, got \"", errno_text(), "\""));
+/// Opens without waiting for a pipe's other end: what stands in a folder of somebody else's must not hang us.
+inline FileDescriptor open_for_reading(std::string_view where, const std::filesystem::path& path, FileKind kind) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | (kind == FileKind::regular ? O_NONBLOCK : 0)));
+  if (!file) throw LoadError(where, path.string(), text("expected a readable file, got \"", errno_text(), "\""));
   struct stat status {};
-  if (::fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) {
-    throw LoadError(where, text(path.string(), ": expected a file, got a folder"));
-  }
+  if (::fstat(file.get(), &status) != 0)
+    throw LoadError(where, path.string(), text("expected a readable file, got \"", errno_text(), "\""));
+  if (S_ISDIR(status.st_mode)) throw LoadError(where, path.string(), "expected a file, got a folder");
+  if (kind == FileKind::regular && !S_ISREG(status.st_mode))
+    throw LoadError(where, path.string(), "expected a regular file, got a pipe or a device");
   return file;
 }
 
 }  // namespace detail
 
-/// The contents of a file, pipes included. Throws LoadError if it cannot be read or holds more than `limit` bytes.
-inline std::string read_file(const std::filesystem::path& path, Bytes limit = Bytes{1} << 30) {
-  const auto file = detail::open_for_reading("read_file", path);
+/// The contents of a file. Throws LoadError if it cannot be read, is not of the kind, or holds more than `limit` bytes.
+inline std::string read_file(const std::filesystem::path& path, Bytes limit = Bytes{1} << 30,
+                             FileKind kind = FileKind::regular) {
+  const auto file = detail::open_for_reading("read_file", path, kind);
   std::string contents;
   std::string buffer(std::size_t{1} << 16, '\0');
   while (true) {
     const auto got = ::read(file.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0)
-      throw LoadError("read_file", text(path.string(), ": expected to read on, got \"", detail::errno_text(), "\""));
+      throw LoadError("read_file", path.string(), text("expected to read on, got \"", detail::errno_text(), "\""));
     if (got == 0) return contents;
     contents.append(buffer, 0, static_cast<std::size_t>(got));
     if (static_cast<Bytes>(contents.size()) > limit) {
-      throw LoadError("read_file",
-                      text(path.string(), ": expected at most ", limit, " bytes, got more; is this the right file?"));
+      throw LoadError("read_file", path.string(),
+                      text("expected at most ", limit, " bytes, got more; is this the right file?"));
     }
   }
 }
 
-/// A regular file mapped into memory, read only: pages come from disk when they are first looked at. Another program
-/// that cuts the file short meanwhile makes reads beyond its new end fatal (SIGBUS), as with every mapping; replacing
-/// it by a rename does no harm.
-class MappedFile {
+/// A regular file that is read piece by piece, wherever. Not a mapping: where another program cuts the file short
+/// meanwhile, a read beyond its new end is an error, not the end of the process. Replacing it by a rename does no harm.
+/// Usable from many threads.
+class RandomAccessFile {
  public:
-  /// Throws LoadError if the file cannot be opened or mapped.
-  explicit MappedFile(std::filesystem::path path) : path_(std::move(path)) {
-    const auto file = detail::open_for_reading("MappedFile", path_);
+  /// Throws LoadError if the file cannot be opened or is not a regular one.
+  explicit RandomAccessFile(std::filesystem::path path)
+      : path_(std::move(path)), file_(detail::open_for_reading("RandomAccessFile", path_, FileKind::regular)) {
     struct stat status {};
-    if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-      throw LoadError("MappedFile", text(path_.string(), ": expected a regular file, got a pipe or a device"));
-    }
+    if (::fstat(file_.get(), &status) != 0)
+      throw LoadError("RandomAccessFile", path_.string(),
+                      text("expected its size, got \"", detail::errno_text(), "\""));
     size_ = static_cast<std::size_t>(status.st_size);
-    if (size_ == 0) return;  // mmap refuses empty files
-    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) {
-      throw LoadError("MappedFile",
-                      text(path_.string(), ": expected to map ", size_, " bytes, got \"", detail::errno_text(), "\""));
-    }
-    data_ = static_cast<const std::byte*>(address);
-  }
-
-  MappedFile(MappedFile&& other) noexcept
-      : path_(std::move(other.path_)),
-        data_(std::exchange(other.data_, nullptr)),
-        size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
-    std::swap(path_, other.path_);
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~MappedFile() {
-    if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
   }
 
   const std::filesystem::path& path() const { return path_; }
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  /// Bytes it had when it was opened.
+  std::size_t size() const { return size_; }
+
+  /// Fills `bytes` with those from `offset` on. Throws LoadError if they cannot be read, or are not there any more.
+  void read(std::size_t offset, std::span<std::byte> bytes) const {
+    for (std::size_t done = 0; done < bytes.size();) {
+      const auto got =
+          ::pread(file_.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0)
+        throw LoadError("RandomAccessFile", path_.string(),
+                        text("expected to read on, got \"", detail::errno_text(), "\""));
+      if (got == 0) {
+        throw LoadError("RandomAccessFile", path_.string(),
+                        text("expected ", size_, " bytes, got its end at byte ", offset + done,
+                             "; was it written while it was read?"));
+      }
+      done += static_cast<std::size_t>(got);
+    }
+  }
 
  private:
   std::filesystem::path path_;
-  const std::byte* data_ = nullptr;
+  detail::FileDescriptor file_;
   std::size_t size_ = 0;
 };
 

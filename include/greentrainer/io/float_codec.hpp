@@ -37,8 +37,8 @@ void encode_as(std::span<const T> values, std::span<std::byte> bytes, Convert co
 inline void check_codec_size(std::size_t bytes, std::size_t values, DType dtype) {
   const auto each = static_cast<std::size_t>(size_of(dtype));
   if (bytes / each != values || bytes % each != 0) {
-    throw ShapeError("float_codec",
-                     text(name_of(dtype), ": expected ", values, " values of ", each, " bytes, got ", bytes, " bytes"));
+    throw ShapeError("float_codec", text(name_of(dtype)),
+                     text("expected ", values, " values of ", each, " bytes, got ", bytes, " bytes"));
   }
 }
 

@@ -22,6 +22,12 @@ using Json = nlohmann::json;
 /// objects.
 using OrderedJson = nlohmann::ordered_json;
 
+/// A text that is no JSON, as against JSON that is refused.
+class JsonSyntaxError : public LoadError {
+ public:
+  using LoadError::LoadError;
+};
+
 /// Nesting beyond this is refused: no file we read comes near it, and deep nesting is how small files exhaust a stack.
 inline constexpr std::size_t max_json_depth = 100;
 
@@ -48,9 +54,9 @@ inline void check_json_depth(std::string_view text, std::string_view source) {
       in_string = true;
     } else if (c == '[' || c == '{') {
       if (++depth > max_json_depth) {
-        throw LoadError("parse_json",
-                        greentrainer::text(source, ", line ", json_line_of(text, i), ": expected JSON nested at most ",
-                                           max_json_depth, " deep, got more; is the file damaged?"));
+        throw LoadError("parse_json", greentrainer::text(source, ", line ", json_line_of(text, i)),
+                        greentrainer::text("expected JSON nested at most ", max_json_depth,
+                                           " deep, got more; is the file damaged?"));
       }
     } else if ((c == ']' || c == '}') && depth > 0) {
       --depth;
@@ -71,11 +77,11 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
   }
   bool key(typename J::string_t& key) override {
     if (!keys_.back().insert(key).second) {
-      throw LoadError("parse_json", text(source_, ": expected every key once in an object, got \"", key, "\" twice"));
+      throw LoadError("parse_json", source_, text("expected every key once in an object, got \"", key, "\" twice"));
     }
     if (std::is_same_v<J, OrderedJson> && keys_.back().size() > max_ordered_json_keys) {
-      throw LoadError("parse_json",
-                      text(source_, ": expected at most ", max_ordered_json_keys, " keys in an object, got more"));
+      throw LoadError("parse_json", source_,
+                      text("expected at most ", max_ordered_json_keys, " keys in an object, got more"));
     }
     return true;
   }
@@ -104,7 +110,8 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
 }  // namespace detail
 
 /// Parses one JSON value. `source_name` says where the text is from, for errors. A repeated key in an object is an
-/// error: readers differ in which of the two they take. Throws LoadError naming source, line and byte.
+/// error: readers differ in which of the two they take. Throws LoadError naming source, line and byte; JsonSyntaxError
+/// for what is no JSON.
 template <class J = Json>
 J parse_json(std::string_view text, std::string_view source_name) {
   detail::check_json_depth(text, source_name);
@@ -113,19 +120,19 @@ J parse_json(std::string_view text, std::string_view source_name) {
   try {
     return J::parse(text.begin(), text.end());
   } catch (const typename J::parse_error& error) {
-    throw LoadError("parse_json", greentrainer::text(source_name, ", line ", detail::json_line_of(text, error.byte),
-                                                     ": expected JSON, got something else at byte ", error.byte,
-                                                     "; is the file truncated or not JSON?"));
+    throw JsonSyntaxError("parse_json",
+                          greentrainer::text(source_name, ", line ", detail::json_line_of(text, error.byte)),
+                          greentrainer::text("expected JSON, got something else at byte ", error.byte,
+                                             "; is the file truncated or not JSON?"));
   } catch (const typename J::exception&) {  // numbers beyond double
-    throw LoadError("parse_json",
-                    greentrainer::text(source_name, ": expected JSON with numbers in range, got one beyond it"));
+    throw LoadError("parse_json", source_name, "expected JSON with numbers in range, got one beyond it");
   }
 }
 
 /// Reads and parses a file of at most `limit` bytes. Throws LoadError naming the file.
 template <class J = Json>
-J read_json_file(const std::filesystem::path& path, Bytes limit = Bytes{256} << 20) {
-  return parse_json<J>(read_file(path, limit), path.string());
+J read_json_file(const std::filesystem::path& path, Bytes limit = Bytes{256} << 20, FileKind kind = FileKind::regular) {
+  return parse_json<J>(read_file(path, limit, kind), path.string());
 }
 
 }  // namespace greentrainer

@@ -86,7 +86,7 @@ class ProtobufReader {
   /// For what the caller finds wrong.
   [[noreturn]] void fail(const std::string& what) const {
     const auto offset = static_cast<std::size_t>(bytes_.data() - file_.data()) + at_;
-    throw LoadError("parse_protobuf", text(source_, ", before byte ", offset, ": ", what, "; is the file damaged?"));
+    throw LoadError("parse_protobuf", text(source_, ", before byte ", offset), text(what, "; is the file damaged?"));
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -9,6 +10,8 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/io/atomic_file.hpp"
@@ -24,14 +27,14 @@ using ByteSink = std::function<void(std::span<const std::byte>)>;
 /// A tensor to be written: what the header says of it, and a function that hands its bytes over, in as many pieces as
 /// it likes, when its turn comes. So a checkpoint is written without ever being in memory as a whole.
 struct TensorToWrite {
-  std::string name;
-  std::string dtype_name;  ///< as safetensors spells it
-  std::vector<Extent> shape;
+  std::string name = {};
+  std::string dtype_name = {};  ///< as safetensors spells it
+  std::vector<Extent> shape = {};
   std::function<void(const ByteSink&)> write;
 
-  /// The tensor of another checkpoint, byte by byte. `bytes` must live until it is written.
-  static TensorToWrite copy_of(const TensorInfo& info, std::span<const std::byte> bytes) {
-    return {info.name, info.dtype_name, info.shape, [bytes](const ByteSink& sink) { sink(bytes); }};
+  /// The tensor of another checkpoint, byte by byte.
+  static TensorToWrite copy_of(const TensorInfo& info, std::vector<std::byte> bytes) {
+    return {info.name, info.dtype_name, info.shape, [bytes = std::move(bytes)](const ByteSink& sink) { sink(bytes); }};
   }
 
   /// Numbers, stored as `dtype`. `values` must live until it is written.
@@ -52,7 +55,9 @@ struct TensorToWrite {
 /// a disk that is full), leaving what was there.
 inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorToWrite> tensors,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
-  const auto fail = [&](const auto&... parts) { throw SaveError("write_safetensors", text(path.string(), parts...)); };
+  const auto fail = [&](std::string_view tensor, const auto&... detail) {
+    throw SaveError("write_safetensors", text(path.string(), ", tensor ", tensor), text(detail...));
+  };
   std::string header = "{";
   std::set<std::string_view> names;
   std::vector<std::size_t> sizes;
@@ -64,12 +69,11 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
   if (!metadata.empty()) header += "\"__metadata__\":" + Json(metadata).dump() + (tensors.empty() ? "" : ",");
   for (const auto& tensor : tensors) {
     if (tensor.name == "__metadata__" || !names.insert(tensor.name).second)
-      fail(", tensor ", tensor.name, ": expected a name of its own, got it twice");
+      fail(tensor.name, "expected a name of its own, got it twice");
     const auto element_size = safetensors_element_size(tensor.dtype_name);
-    if (!element_size) fail(", tensor ", tensor.name, ": expected a safetensors dtype, got ", tensor.dtype_name);
+    if (!element_size) fail(tensor.name, "expected a safetensors dtype, got ", tensor.dtype_name);
     const auto bytes = checked_bytes(tensor.shape, *element_size);
-    if (!bytes)
-      fail(", tensor ", tensor.name, ": expected a shape that fits into memory, got ", shape_text(tensor.shape));
+    if (!bytes) fail(tensor.name, "expected a shape that fits into memory, got ", shape_text(tensor.shape));
     const Json entry = {
         {"dtype", tensor.dtype_name}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
     header += (sizes.empty() ? "" : ",") + Json(tensor.name).dump() + ":" + entry.dump();
@@ -93,8 +97,8 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
       file.write(bytes);
     });
     if (too_many || left != 0) {
-      fail(", tensor ", tensors[i].name, ": expected ", sizes[i], " bytes for shape ", shape_text(tensors[i].shape),
-           ", got ", too_many ? std::string("more") : std::to_string(sizes[i] - left));
+      fail(tensors[i].name, "expected ", sizes[i], " bytes for shape ", shape_text(tensors[i].shape), ", got ",
+           too_many ? std::string("more") : std::to_string(sizes[i] - left));
     }
   }
   file.commit();

@@ -16,11 +16,11 @@ namespace greentrainer {
 
 /// One tensor of a checkpoint file, as the file's header lists it.
 struct TensorInfo {
-  std::string name;
-  std::string dtype_name;      ///< as safetensors spells it: "F32", "BF16", "I64", ...
-  std::optional<DType> dtype;  ///< nothing for types that are not among ours
-  std::vector<Extent> shape;   ///< row-major; empty for a scalar
-  std::filesystem::path file;
+  std::string name = {};
+  std::string dtype_name = {};      ///< as safetensors spells it: "F32", "BF16", "I64", ...
+  std::optional<DType> dtype = {};  ///< nothing for types that are not among ours
+  std::vector<Extent> shape = {};   ///< row-major; empty for a scalar
+  std::filesystem::path file = {};
   std::size_t begin = 0;  ///< bytes, from the start of the file's data
   std::size_t end = 0;
 

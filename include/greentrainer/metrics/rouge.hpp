@@ -33,9 +33,10 @@ struct RougeScore {
 
 /// ROUGE of one prediction, as the Python package rouge-score 0.1.2 computes it.
 struct RougeScores {
-  RougeScore rouge1, rouge2;  ///< shared words, shared pairs of words
-  RougeScore rouge_l;         ///< longest common subsequence of the whole texts
-  RougeScore rouge_lsum;  ///< union of those of each reference sentence with all predicted ones; sentences are lines
+  RougeScore rouge1 = {}, rouge2 = {};  ///< shared words, shared pairs of words
+  RougeScore rouge_l = {};              ///< longest common subsequence of the whole texts
+  /// Union of the longest common subsequences of each reference sentence with all predicted ones; sentences are lines.
+  RougeScore rouge_lsum = {};
 };
 
 namespace rouge {
@@ -122,7 +123,7 @@ inline RougeScores rouge_scores(std::string_view reference, std::string_view pre
 /// equals. Throws DataError without a reference.
 inline RougeScores rouge_scores(std::span<const std::string> references, std::string_view prediction,
                                 bool stem = true) {
-  if (references.empty()) throw DataError("rouge_scores", "references: expected at least one, got none");
+  if (references.empty()) throw DataError("rouge_scores", "references", "expected at least one, got none");
   RougeScores best = rouge_scores(references.front(), prediction, stem);
   for (const std::string& reference : references.subspan(1)) {
     const RougeScores scores = rouge_scores(reference, prediction, stem);

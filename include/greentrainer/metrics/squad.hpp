@@ -18,7 +18,7 @@ namespace squad {
 /// "an" and "the" as words of their own deleted, split at white space. Throws DataError for a text that is not UTF-8.
 inline std::vector<std::string> answer_words(std::string_view answer) {
   if (const auto at = find_invalid_utf8(answer); at != std::string_view::npos) {
-    throw DataError("squad", text("answer: expected UTF-8, got something else at byte ", at));
+    throw DataError("squad", "answer", text("expected UTF-8, got something else at byte ", at));
   }
   std::string bare;
   for (const char c : lower_case(answer)) {
@@ -87,7 +87,7 @@ inline AnswerScore answer_score(std::string_view reference, std::string_view pre
 
 /// Against several right answers: the best exact match and the best F1. Throws DataError without one.
 inline AnswerScore answer_score(std::span<const std::string> references, std::string_view prediction) {
-  if (references.empty()) throw DataError("answer_score", "references: expected at least one, got none");
+  if (references.empty()) throw DataError("answer_score", "references", "expected at least one, got none");
   AnswerScore best;
   for (const std::string& reference : references) {
     const AnswerScore score = answer_score(reference, prediction);

@@ -13,10 +13,10 @@ namespace greentrainer {
 
 /// What a model says about itself beside its graph.
 struct ModelFacts {
-  std::string model_type;
+  std::string model_type = {};
   Extent vocabulary = 0;
   Extent max_positions = 0;
-  std::vector<std::string> layer_prefixes;       ///< of the parameters' names, from the input to the output
+  std::vector<std::string> layer_prefixes = {};  ///< of the parameters' names, from the input to the output
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
   CheckpointNames checkpoint = {};
   std::optional<LinearCost> full_cost =
@@ -62,8 +62,8 @@ inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const auto check_positions = [&](const std::vector<Index>& positions) {
     for (const Index position : positions) {
       if (position < 0 || position >= facts.max_positions) {
-        throw DataError(
-            "batch", text("sequence: expected at most ", facts.max_positions, " tokens, got more; lower --max-tokens"));
+        throw DataError("batch", "sequence",
+                        text("expected at most ", facts.max_positions, " tokens, got more; lower max_tokens"));
       }
     }
   };

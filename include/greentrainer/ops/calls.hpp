@@ -13,7 +13,7 @@ namespace greentrainer {
 struct DeviceTokens {
   const Index* ids = nullptr;
   const Index* positions = nullptr;
-  SequenceView sequences;
+  SequenceView sequences = {};
   SequenceView
       keys;  ///< what attention to these tokens reads: `sequences`, or with rows of a prefix or a cache in front
   Extent tokens = 0;
@@ -22,8 +22,8 @@ struct DeviceTokens {
 };
 
 struct DeviceBatch {
-  DeviceTokens decoder;
-  DeviceTokens encoder;
+  DeviceTokens decoder = {};
+  DeviceTokens encoder = {};
   const Index* label_rows = nullptr;
   const Index* labels = nullptr;  ///< null: there is no loss, the head gives logits alone
   Extent labelled = 0;
@@ -41,7 +41,7 @@ struct LossTarget {
   double* loss_sum = nullptr;  ///< in the backend's memory: the sum of the labelled rows' losses is added to it
   T* row_losses = nullptr;     ///< one for each label row, or null
   double scale = 1;            ///< of the gradient: 1 / labelled tokens of the global batch
-  Matrix<T> logits;            ///< (labelled rows, vocabulary) to be filled, or empty
+  Matrix<T> logits = {};       ///< (labelled rows, vocabulary) to be filled, or empty
   double forward_seconds = 0;  ///< out: how much of a backward call was the forward's work
 };
 
@@ -64,9 +64,9 @@ struct ForwardCall {
   P& backend;
   const DeviceBatch& batch;
   LossTarget<T>& loss;
-  std::span<const Matrix<T>> inputs;
-  std::span<const Matrix<T>> outputs;
-  std::span<const Matrix<T>> parameters;
+  std::span<const Matrix<T>> inputs = {};
+  std::span<const Matrix<T>> outputs = {};
+  std::span<const Matrix<T>> parameters = {};
   T* workspace = nullptr;
   const DropoutSeed* dropout = nullptr;    ///< null: nothing is dropped
   std::span<const Matrix<T>> caches = {};  ///< of the inputs that the operator remembers; empty where there is no cache
@@ -87,13 +87,13 @@ struct BackwardCall {
   const DeviceBatch& batch;
   LossTarget<T>& loss;
   std::uint32_t parts = 0;  ///< bit p: part p is wanted
-  std::span<const Matrix<T>> inputs;
-  std::span<const Matrix<T>> outputs;
-  std::span<const Matrix<T>> parameters;
-  std::span<const Matrix<T>> grad_outputs;
-  std::span<const Matrix<T>> grad_inputs;
-  std::span<const Write> writes;               ///< of the gradients of inputs
-  std::span<const Matrix<T>> grad_parameters;  ///< always added to
+  std::span<const Matrix<T>> inputs = {};
+  std::span<const Matrix<T>> outputs = {};
+  std::span<const Matrix<T>> parameters = {};
+  std::span<const Matrix<T>> grad_outputs = {};
+  std::span<const Matrix<T>> grad_inputs = {};
+  std::span<const Write> writes = {};               ///< of the gradients of inputs
+  std::span<const Matrix<T>> grad_parameters = {};  ///< always added to
   T* workspace = nullptr;
   const DropoutSeed* dropout = nullptr;  ///< that of the forward pass
 

@@ -62,7 +62,7 @@ constexpr BitSet bit(int i) { return BitSet{1} << i; }
 struct GradPart {
   enum class Kind { shared, input, parameter };
 
-  std::string_view name;
+  std::string_view name = {};
   Kind kind = Kind::shared;
   int index = 0;  ///< of the input or parameter
   BitSet after = 0;
@@ -152,13 +152,13 @@ class ErasedOperator final : public AnyOperator<P> {
     if constexpr (Backend<P>)
       op_.forward(call);
     else
-      throw ConfigError("forward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+      throw ConfigError("forward", Op::kind, "expected a backend that computes, got a cost policy");
   }
   void backward(BackwardCall<P>& call) const override {
     if constexpr (Backend<P>)
       op_.backward(call);
     else
-      throw ConfigError("backward", text(Op::kind, ": expected a backend that computes, got a cost policy"));
+      throw ConfigError("backward", Op::kind, "expected a backend that computes, got a cost policy");
   }
 
  private:

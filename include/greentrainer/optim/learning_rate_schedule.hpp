@@ -32,7 +32,7 @@ struct LearningRateSchedule {
     if (name == "linear") return Kind::linear;
     if (name == "cosine") return Kind::cosine;
     if (name == "constant") return Kind::constant;
-    throw UsageError("schedule", text("--schedule: expected linear, cosine or constant, got ", name));
+    throw UsageError("LearningRateSchedule", "schedule", text("expected linear, cosine or constant, got ", name));
   }
 };
 

@@ -19,10 +19,10 @@ struct HeatCell {
 /// for what is below 0; a green bar at the left of a cell marks it. Each cell tells its row, column and value where a
 /// pointer rests. Rows are thin: hundreds of tensors fit on a page.
 struct HeatMap {
-  std::string title;
-  std::vector<std::string> rows;
-  std::vector<std::string> columns;
-  std::vector<std::vector<HeatCell>> cells;  ///< [row][column]
+  std::string title = {};
+  std::vector<std::string> rows = {};
+  std::vector<std::string> columns = {};
+  std::vector<std::vector<HeatCell>> cells = {};  ///< [row][column]
   double row_height = 9;
   double column_width = 70;
 

@@ -17,8 +17,8 @@ struct PlotPoint {
 };
 
 struct PlotSeries {
-  std::string name;
-  std::vector<PlotPoint> points;
+  std::string name = {};
+  std::vector<PlotPoint> points = {};
   std::size_t colour = 0;  ///< of series_colour: the same in all plots of a page
 };
 
@@ -27,9 +27,9 @@ struct PlotSeries {
 struct Plot {
   enum class Kind { lines, points };
 
-  std::string title, x_label, y_label;
+  std::string title = {}, x_label = {}, y_label = {};
   Kind kind = Kind::lines;
-  std::vector<PlotSeries> series;
+  std::vector<PlotSeries> series = {};
   double width = 460;  ///< more where names in the legend are long
   double height = 320;
 

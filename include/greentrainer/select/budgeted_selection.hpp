@@ -20,7 +20,7 @@ using SelectFunction = std::function<SelectionResult(const SelectionProblem&)>;
 
 /// What a FLOPs ratio comes to for a workload, and the selection that was made of it. Costs in the cost model's unit.
 struct BudgetedSelection {
-  Selection selection;
+  Selection selection = {};
   std::int64_t full = 0;     ///< forward and backward of full fine-tuning (T_full)
   std::int64_t forward = 0;  ///< T_fp
   std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - T_fp
@@ -30,10 +30,25 @@ struct BudgetedSelection {
   double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };
 
+/// A ratio that not even the cheapest parameter fits in.
+class InfeasibleRatio : public ConfigError {
+ public:
+  InfeasibleRatio(double ratio, double smallest)
+      : ConfigError("select_within_ratio", "flops_ratio",
+                    text("expected at least ", smallest, ", the forward pass and the cheapest tensor, got ", ratio)),
+        smallest_(smallest) {}
+
+  /// The smallest ratio that is feasible, rounded up to four digits.
+  double smallest() const { return smallest_; }
+
+ private:
+  double smallest_;
+};
+
 /// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of
 /// this graph, or what `full` says, where the graph has more than the model that the ratio is of. Item i of the
-/// selector's problem is parameter i. Throws ConfigError naming the smallest feasible ratio if not even the cheapest
-/// parameter fits, and for an importance or a mask without one entry for each parameter; NumericalError for an
+/// selector's problem is parameter i. Throws InfeasibleRatio if not even the cheapest parameter fits, ConfigError for
+/// an importance or a mask without one entry for each parameter; NumericalError for an
 /// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
@@ -41,19 +56,19 @@ BudgetedSelection select_within_ratio(
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
     const std::optional<LinearCost>& full = {}) {
   if (!(ratio > 0) || ratio > 1)
-    throw ConfigError("select_within_ratio", text("FLOPs ratio: expected more than 0 and at most 1, got ", ratio));
+    throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
   const auto one_each = [parameters](const char* what, std::size_t count) {
     if (count != parameters)
-      throw ConfigError("select_within_ratio",
-                        text(what, ": expected one entry for each of ", parameters, " parameters, got ", count));
+      throw ConfigError("select_within_ratio", what,
+                        text("expected one entry for each of ", parameters, " parameters, got ", count));
   };
   one_each("importance", importance.size());
   SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
-      throw NumericalError("importance", text(graph.parameters()[i].name, ": expected a finite importance, got ",
-                                              importance[i], "; lower the learning rate"));
+      throw NumericalError("importance", graph.parameters()[i].name,
+                           text("expected a finite importance, got ", importance[i], "; lower the learning rate"));
     }
     problem.dag.items[i].importance = importance[i];
   }
@@ -65,17 +80,11 @@ BudgetedSelection select_within_ratio(
       static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) -
       result.forward;
 
-  std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();
-  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-    Selection one = select_none(graph);
-    one.insert(id);
-    cheapest = std::min(cheapest, evaluate(backward_cost(graph, one, cost), workload));
-  }
+  const std::int64_t cheapest = cheapest_backward_cost(graph, cost, workload);
   if (result.budget < cheapest) {
     const double smallest =
         std::ceil(1e4 * static_cast<double>(result.forward + cheapest) / static_cast<double>(result.full)) / 1e4;
-    throw ConfigError("select_within_ratio", text("--rho: expected at least ", smallest,
-                                                  ", the forward pass and the cheapest tensor, got ", ratio));
+    throw InfeasibleRatio(ratio, smallest);
   }
 
   problem.budget = result.budget;

@@ -16,15 +16,15 @@ namespace greentrainer {
 /// The paper's problem: tensors in a row, the one nearest to the loss first. A selection costs the grad_weight of its
 /// members and the grad_input of all tensors before the deepest member. Costs in any unit, not necessarily whole.
 struct ChainProblem {
-  std::vector<double> grad_input;   ///< the paper's t_dy: passing the gradient on to the next tensor
-  std::vector<double> grad_weight;  ///< the paper's t_dw
-  std::vector<double> importance;   ///< the paper's I
-  double budget = 0;                ///< the paper's rho x sum of all costs
+  std::vector<double> grad_input = {};   ///< the paper's t_dy: passing the gradient on to the next tensor
+  std::vector<double> grad_weight = {};  ///< the paper's t_dw
+  std::vector<double> importance = {};   ///< the paper's I
+  double budget = 0;                     ///< the paper's rho x sum of all costs
 };
 
 /// A choice on a chain.
 struct ChainSelection {
-  std::vector<bool> mask;
+  std::vector<bool> mask = {};
   double importance = 0;
   double cost = 0;
   bool optimal = false;
@@ -36,13 +36,13 @@ inline void validate(const ChainProblem& chain) {
   const std::size_t n = chain.grad_weight.size();
   const auto check = [](const char* name, const std::vector<double>& values, std::size_t length, bool cost) {
     if (values.size() != length) {
-      throw ConfigError("chain_problem",
-                        text(name, ": expected ", length, " entries as in grad_weight, got ", values.size()));
+      throw ConfigError("chain_problem", name,
+                        text("expected ", length, " entries as in grad_weight, got ", values.size()));
     }
     for (std::size_t k = 0; k < values.size(); ++k) {
       if (!std::isfinite(values[k]) || (cost && values[k] < 0)) {
-        throw ConfigError("chain_problem", text(name, " ", k, ": expected a finite number", cost ? " of 0 or more" : "",
-                                                ", got ", values[k]));
+        throw ConfigError("chain_problem", text(name, " ", k),
+                          text("expected a finite number", cost ? " of 0 or more" : "", ", got ", values[k]));
       }
     }
   };
@@ -50,15 +50,15 @@ inline void validate(const ChainProblem& chain) {
   check("grad_input", chain.grad_input, n, true);
   check("importance", chain.importance, n, false);
   if (!std::isfinite(chain.budget) || chain.budget < 0) {
-    throw ConfigError("chain_problem", text("budget: expected a finite number of 0 or more, got ", chain.budget));
+    throw ConfigError("chain_problem", "budget", text("expected a finite number of 0 or more, got ", chain.budget));
   }
 }
 
 /// The chain's mask with what it is worth and costs. Throws ConfigError if the mask has another length. O(n).
 inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vector<bool> mask, bool optimal) {
   if (mask.size() != chain.grad_weight.size()) {
-    throw ConfigError("chain_problem",
-                      text("mask: expected ", chain.grad_weight.size(), " entries, got ", mask.size()));
+    throw ConfigError("chain_problem", "mask",
+                      text("expected ", chain.grad_weight.size(), " entries, got ", mask.size()));
   }
   ChainSelection selection;
   // Wider than double, so that a cost within the budget is not reported above it.
@@ -88,7 +88,7 @@ inline SelectionProblem to_selection_problem(const ChainProblem& chain) {
   double total = 0;
   for (std::size_t k = 0; k < chain.grad_weight.size(); ++k) total += chain.grad_weight[k] + chain.grad_input[k];
   if (!std::isfinite(total))
-    throw ConfigError("chain_problem", "costs: expected a finite sum, got infinity; use a larger unit");
+    throw ConfigError("chain_problem", "costs", "expected a finite sum, got infinity; use a larger unit");
   // A budget beyond the total is no restriction; cut, it fits into the same range.
   const double budget = std::fmin(chain.budget, 2 * total);
   int exponent = 0;

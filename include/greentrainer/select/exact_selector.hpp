@@ -99,7 +99,7 @@ inline std::optional<select_detail::SelectionDiagram> ExactSelector::find_diagra
 
 inline SelectionResult ExactSelector::select(const SelectionProblem& problem) const {
   if (budget_steps <= 0)
-    throw ConfigError("exact_selector", text("budget_steps: expected 1 or more, got ", budget_steps));
+    throw ConfigError("exact_selector", "budget_steps", text("expected 1 or more, got ", budget_steps));
   const select_detail::ReducedProblem reduced = select_detail::reduce(problem);
   if (select_detail::all_fits(reduced))
     return make_result(problem.dag, reduced.mask(select_detail::all_items(reduced)), true);

@@ -17,18 +17,18 @@ namespace select_detail {
 inline void check_needs(const std::vector<int>& needs, std::size_t limit, const char* kind, std::size_t number) {
   for (const int need : needs) {
     if (need < 0 || static_cast<std::size_t>(need) >= limit) {
-      throw ConfigError("gradient_dag", text(kind, " ", number, ": expected needs in [0, ", limit, "), got ", need,
-                                             "; a node's needs come before it"));
+      throw ConfigError("gradient_dag", text(kind, " ", number),
+                        text("expected needs in [0, ", limit, "), got ", need, "; a node's needs come before it"));
     }
   }
 }
 
 inline std::int64_t checked_sum(std::int64_t sum, std::int64_t cost, const char* kind, std::size_t number) {
   if (cost < 0)
-    throw ConfigError("gradient_dag", text(kind, " ", number, ": expected a cost of 0 or more, got ", cost));
+    throw ConfigError("gradient_dag", text(kind, " ", number), text("expected a cost of 0 or more, got ", cost));
   if (cost > std::numeric_limits<std::int64_t>::max() - sum) {
-    throw ConfigError("gradient_dag", text(kind, " ", number,
-                                           ": expected costs that sum to less than 2^63, got more; use a larger unit"));
+    throw ConfigError("gradient_dag", text(kind, " ", number),
+                      "expected costs that sum to less than 2^63, got more; use a larger unit");
   }
   return sum + cost;
 }
@@ -48,8 +48,8 @@ inline void validate(const GradientDag& dag) {
     select_detail::check_needs(dag.items[i].needs, dag.nodes.size(), "item", i);
     sum = select_detail::checked_sum(sum, dag.items[i].cost, "item", i);
     if (!std::isfinite(dag.items[i].importance)) {
-      throw ConfigError("gradient_dag",
-                        text("item ", i, ": expected a finite importance, got ", dag.items[i].importance));
+      throw ConfigError("gradient_dag", text("item ", i),
+                        text("expected a finite importance, got ", dag.items[i].importance));
     }
   }
 }
@@ -58,14 +58,14 @@ inline void validate(const GradientDag& dag) {
 inline void validate(const SelectionProblem& problem) {
   validate(problem.dag);
   if (problem.budget < 0)
-    throw ConfigError("selection_problem", text("budget: expected 0 or more, got ", problem.budget));
+    throw ConfigError("selection_problem", "budget", text("expected 0 or more, got ", problem.budget));
 }
 
 /// The nodes that the items of `mask` (one entry an item) need, directly or not; one entry a node. Requires a valid
 /// DAG; throws ConfigError if the mask has another length. O(nodes + items + needs).
 inline std::vector<bool> closure(const GradientDag& dag, const std::vector<bool>& mask) {
   if (mask.size() != dag.items.size()) {
-    throw ConfigError("gradient_dag", text("mask: expected ", dag.items.size(), " entries, got ", mask.size()));
+    throw ConfigError("gradient_dag", "mask", text("expected ", dag.items.size(), " entries, got ", mask.size()));
   }
   std::vector<bool> needed(dag.nodes.size(), false);
   for (std::size_t i = 0; i < mask.size(); ++i) {
@@ -96,7 +96,7 @@ inline std::int64_t cost_of(const GradientDag& dag, const std::vector<bool>& mas
 /// Sum of the importances of the items of `mask`. Throws ConfigError if the mask has another length than the items.
 inline double importance_of(const GradientDag& dag, const std::vector<bool>& mask) {
   if (mask.size() != dag.items.size()) {
-    throw ConfigError("gradient_dag", text("mask: expected ", dag.items.size(), " entries, got ", mask.size()));
+    throw ConfigError("gradient_dag", "mask", text("expected ", dag.items.size(), " entries, got ", mask.size()));
   }
   double sum = 0;
   for (std::size_t i = 0; i < mask.size(); ++i) {

@@ -36,7 +36,7 @@ struct PaperSelector {
 inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   validate(chain);
   if (budget_steps < 1 || budget_steps > (std::int64_t{1} << 20)) {
-    throw ConfigError("paper_selector", text("budget_steps: expected 1 to 2^20, got ", budget_steps));
+    throw ConfigError("paper_selector", "budget_steps", text("expected 1 to 2^20, got ", budget_steps));
   }
   const std::size_t n = chain.grad_weight.size();
   const double steps = static_cast<double>(budget_steps);
@@ -53,8 +53,8 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   }
   constexpr std::int64_t most_states = std::int64_t{1} << 27;  // of 12 bytes each
   if (budget_steps > most_states / static_cast<std::int64_t>(n)) {
-    throw ConfigError("paper_selector",
-                      text("budget_steps: expected at most ", most_states / static_cast<std::int64_t>(n), " for ", n,
+    throw ConfigError("paper_selector", "budget_steps",
+                      text("expected at most ", most_states / static_cast<std::int64_t>(n), " for ", n,
                            " tensors, which takes 1.5 GiB, got ", budget_steps));
   }
   const double scale = whole && total <= steps ? 1.0 : steps / total;

@@ -17,7 +17,7 @@ class Tensor {
   /// Uninitialised (rows, cols) elements. Throws BackendError if there is no memory for them.
   Tensor(B& backend, Extent rows, Extent cols) : backend_(&backend), rows_(rows), cols_(cols) {
     if (rows < 0 || cols < 0)
-      throw ShapeError("Tensor", text("shape: expected no negative extent, got (", rows, ", ", cols, ")"));
+      throw ShapeError("Tensor", "shape", text("expected no negative extent, got (", rows, ", ", cols, ")"));
     if (bytes() > 0) data_ = static_cast<T*>(backend.allocate(bytes()));
   }
   Tensor(B& backend, std::span<const T> host) : Tensor(backend, 1, static_cast<Extent>(host.size())) { upload(host); }
@@ -45,7 +45,7 @@ class Tensor {
   /// Requires host.size() <= size().
   void upload(std::span<const T> host) {
     if (static_cast<Extent>(host.size()) > size())
-      throw ShapeError("Tensor::upload", text("elements: expected at most ", size(), ", got ", host.size()));
+      throw ShapeError("Tensor::upload", "elements", text("expected at most ", size(), ", got ", host.size()));
     if (!host.empty()) backend_->copy_from_host(data_, host.data(), static_cast<Bytes>(host.size_bytes()));
   }
   std::vector<T> download() const {

@@ -157,8 +157,7 @@ class PipelineTokenizer final : public Tokenizer {
     try {
       return parts_.normalizer->normalize(TracedText(token.content), budget).text();
     } catch (const DataError& error) {  // here the text is the file's own
-      throw LoadError("load_tokenizer", text(source_, ", added token \"", token.content, '"'),
-                      text(error.subject(), ": ", error.detail()));
+      throw LoadError("load_tokenizer", text(source_, ", added token \"", token.content, '"'), error.message());
     }
   }
 

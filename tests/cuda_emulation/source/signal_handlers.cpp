@@ -48,8 +48,8 @@ void go_on_with(void (*function)(), std::byte* stack, ucontext_t& context) {
   context.uc_mcontext.pc = reinterpret_cast<std::uintptr_t>(function);
   context.uc_mcontext.sp = reinterpret_cast<std::uintptr_t>(stack) - 16;
 #else
-#error \
-    "the CUDA emulation knows x86-64 and AArch64; add where this machine's signal frames keep program counter and stack pointer"
+#error "the CUDA emulation knows x86-64 and AArch64; add where this machine's signal frames keep program counter and "
+  "stack pointer"
 #endif
 }
 

@@ -124,7 +124,8 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     const auto behind = memory_.upper_bound(address(pointer));
     const auto block = behind == memory_.begin() ? memory_.end() : std::prev(behind);
     if (block == memory_.end() || address(pointer) > block->first + static_cast<std::uintptr_t>(block->second.bytes)) {
-      throw BackendError("ComparingBackend", "address: expected memory of this backend, got other; copy it over first");
+      throw BackendError("ComparingBackend", "address",
+                         "expected memory of this backend, got other; copy it over first");
     }
     return reinterpret_cast<U*>(block->second.other + (address(pointer) - block->first));
   }

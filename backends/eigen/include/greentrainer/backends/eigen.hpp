@@ -30,7 +30,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
  public:
   using Scalar = T;
 
-  /// `threads` 0: as many as the machine runs at once.
+  /// `threads` 0: as many as the machine runs at once, or fewer where the system starts no more: `threads()` says how
+  /// many there are. Throws BackendError if another number cannot be started.
   explicit EigenBackend(int threads = 0)
       : Workers(threads),
         eigen::ProductKernels<T>(workers()),

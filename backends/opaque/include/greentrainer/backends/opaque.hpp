@@ -58,9 +58,8 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   static U* real(U* pointer) {
     if (pointer == nullptr) return nullptr;
     if (reinterpret_cast<std::intptr_t>(pointer) < shift) {
-      throw BackendError("OpaqueBackend",
-                         text("address ", static_cast<const void*>(pointer),
-                              ": expected memory of this backend, got the host's; copy it over first"));
+      throw BackendError("OpaqueBackend", text("address ", static_cast<const void*>(pointer)),
+                         "expected memory of this backend, got the host's; copy it over first");
     }
     return moved(pointer, -shift);
   }

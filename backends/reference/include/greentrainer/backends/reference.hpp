@@ -26,8 +26,8 @@ class ReferenceBackend {
   void* allocate(Bytes bytes) {
     void* memory = ::operator new(static_cast<std::size_t>(bytes), std::nothrow);
     if (memory == nullptr)
-      throw BackendError("ReferenceBackend::allocate",
-                         text("memory: asked for ", bytes, " bytes, which the system does not have"));
+      throw BackendError("ReferenceBackend::allocate", "memory",
+                         text("expected ", bytes, " bytes, got fewer from the system"));
     return memory;
   }
   void deallocate(void* memory, Bytes) noexcept { ::operator delete(memory); }

@@ -64,8 +64,8 @@ void with_head_size(Extent head_dim, Run run) {
   }
   if (head_dim <= 128) return run(Constant<128>{});
   if (head_dim <= attention_max_head_dim) return run(Constant<256>{});
-  throw BackendError("CudaBackend::attention",
-                     text("head_dim: expected at most ", attention_max_head_dim, ", got ", head_dim));
+  throw BackendError("CudaBackend::attention", "head_dim",
+                     text("expected at most ", attention_max_head_dim, ", got ", head_dim));
 }
 
 /// Softmax attention as the Backend concept states it. head_dim at most 256.

@@ -27,8 +27,8 @@ struct DistanceBuckets {
     ahead = static_cast<int>(bidirectional ? buckets : 0);
     wide = static_cast<int>(buckets) - exact - 1;
     if (wide > most_wide) {
-      throw BackendError("CudaBackend::attention", text("relative.buckets: expected at most ", most_wide,
-                                                        " that are wider than one distance, got ", wide));
+      throw BackendError("CudaBackend::attention", "relative.buckets",
+                         text("expected at most ", most_wide, " that are wider than one distance, got ", wide));
     }
     for (int i = 0; i < wide; ++i) {
       const auto begins_later = [&](Extent away) { return relative_bucket(relative, -away) <= exact + i; };

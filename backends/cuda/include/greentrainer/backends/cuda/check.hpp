@@ -19,13 +19,14 @@ inline std::string text_of(const std::source_location& where) {
 /// Throws BackendError with the call, its file and line, unless it succeeded.
 inline void check(cudaError_t status, std::string_view call, const std::source_location& where) {
   if (status == cudaSuccess) return;
-  throw BackendError("CudaBackend", text(call, " at ", text_of(where), ": expected success, got ",
-                                         cudaGetErrorName(status), " (", cudaGetErrorString(status), ")"));
+  throw BackendError("CudaBackend", text(call, " at ", text_of(where)),
+                     text("expected success, got ", cudaGetErrorName(status), " (", cudaGetErrorString(status), ")"));
 }
 inline void check(cublasStatus_t status, std::string_view call, const std::source_location& where) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw BackendError("CudaBackend", text(call, " at ", text_of(where), ": expected success, got ",
-                                         cublasGetStatusName(status), " (", cublasGetStatusString(status), ")"));
+  throw BackendError(
+      "CudaBackend", text(call, " at ", text_of(where)),
+      text("expected success, got ", cublasGetStatusName(status), " (", cublasGetStatusString(status), ")"));
 }
 
 }  // namespace greentrainer::cuda

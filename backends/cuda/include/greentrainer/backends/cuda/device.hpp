@@ -44,8 +44,9 @@ inline constexpr int blocks_with = 65536 / (Block * Registers);
 inline dim3 grid_of(Extent x, Extent y = 1, Extent z = 1) {
   constexpr Extent most_x = std::numeric_limits<int>::max(), most = 65535;
   if (x > most_x || y > most || z > most) {
-    throw BackendError("CudaBackend", text("grid: expected at most (", most_x, ", ", most, ", ", most,
-                                           ") blocks, got (", x, ", ", y, ", ", z, "); lower the batch size"));
+    throw BackendError("CudaBackend", "grid",
+                       text("expected at most (", most_x, ", ", most, ", ", most, ") blocks, got (", x, ", ", y, ", ",
+                            z, "); lower the batch size"));
   }
   return {static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)};
 }
@@ -69,8 +70,8 @@ void allow_shared_memory(Kernel kernel, std::size_t bytes, std::source_location 
   check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
         "cudaDeviceGetAttribute(&most, shared memory)", where);
   if (bytes > static_cast<std::size_t>(most)) {
-    throw BackendError("CudaBackend",
-                       text("shared memory of a block: expected a device that has ", bytes, " bytes, got ", most,
+    throw BackendError("CudaBackend", "shared memory of a block",
+                       text("expected a device that has ", bytes, " bytes, got ", most,
                             "; attention over heads this wide needs compute capability 8.0, 9.0 or 10.0"));
   }
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),

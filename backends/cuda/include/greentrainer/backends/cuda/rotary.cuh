@@ -60,7 +60,7 @@ void RotaryKernel<T>::rotary(Matrix<const T> x, const Index* positions, Extent h
                              Rotation rotation, Matrix<T> y) {
   expect_shape("rotary", "output", y, x.rows, x.cols);
   if (head_dim < 2 || head_dim % 2 != 0 || x.cols % head_dim != 0) {
-    throw ShapeError("rotary", text("head_dim: expected an even divisor of ", x.cols, ", got ", head_dim));
+    throw ShapeError("rotary", "head_dim", text("expected an even divisor of ", x.cols, ", got ", head_dim));
   }
   const Extent half = head_dim / 2;
   const T direction = rotation == Rotation::forward ? T(1) : T(-1);

@@ -12,8 +12,8 @@ template <class T>
 void expect_shape(std::string_view kernel, std::string_view operand, const Matrix<T>& matrix, Extent rows,
                   Extent cols) {
   if (matrix.rows == rows && matrix.cols == cols) return;
-  throw ShapeError(
-      kernel, text(operand, ": expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
+  throw ShapeError(kernel, operand,
+                   text("expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
 }
 
 }  // namespace greentrainer::cuda

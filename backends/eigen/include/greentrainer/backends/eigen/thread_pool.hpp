@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer::eigen {
@@ -15,20 +18,28 @@ namespace greentrainer::eigen {
 /// what order they run: what is computed may depend on the number of tasks, never on the number of threads.
 class ThreadPool {
  public:
-  /// `threads` in all, the caller's included; 0 means as many as the machine runs at once.
+  /// `threads` in all, the caller's included; 0 means as many as the machine runs at once, or as many of them as can be
+  /// started. Throws BackendError if `threads` cannot be started.
   explicit ThreadPool(int threads) {
-    if (threads <= 0) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    size_ = threads;
-    for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+    const bool as_many_as_possible = threads <= 0;
+    if (as_many_as_possible) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    threads_.reserve(static_cast<std::size_t>(threads - 1));
+    for (int worker = 1; worker < threads; ++worker) {
+      try {
+        threads_.emplace_back([this, worker] { serve(worker); });
+      } catch (const std::system_error& error) {
+        if (as_many_as_possible) break;
+        stop();
+        throw BackendError("eigen", "threads",
+                           text("expected ", threads, " that can be started, got ", worker, " (",
+                                error.code().message(), "); is there a limit on processes or memory (ulimit)?"));
+      }
+    }
+    size_ = 1 + static_cast<int>(threads_.size());
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() {
-    stop_ = true;
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~ThreadPool() { stop(); }
 
   int size() const { return size_; }
 
@@ -54,6 +65,12 @@ class ThreadPool {
   }
 
  private:
+  void stop() {
+    stop_ = true;
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
   void serve(int worker) {
     for (unsigned seen = 0;;) {
       round_.wait(seen, std::memory_order_acquire);

@@ -23,8 +23,8 @@ inline void* allocate_aligned(Bytes bytes) {
   void* memory =
       !possible ? nullptr : ::operator new (static_cast<std::size_t>(bytes), std::align_val_t{alignment}, std::nothrow);
   if (memory == nullptr)
-    throw BackendError("EigenBackend::allocate", text("memory: asked for ", bytes,
-                                                      " bytes, which the system does not have; use a smaller batch"));
+    throw BackendError("EigenBackend::allocate", "memory",
+                       text("expected ", bytes, " bytes, got fewer from the system; use a smaller batch"));
   return memory;
 }
 inline void deallocate_aligned(void* memory) noexcept { ::operator delete (memory, std::align_val_t{alignment}); }
@@ -134,8 +134,8 @@ template <class T>
 void expect_shape(std::string_view kernel, std::string_view operand, const Matrix<T>& matrix, Extent rows,
                   Extent cols) {
   if (matrix.rows == rows && matrix.cols == cols) return;
-  throw ShapeError(
-      kernel, text(operand, ": expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
+  throw ShapeError(kernel, operand,
+                   text("expected shape (", rows, ", ", cols, "), got (", matrix.rows, ", ", matrix.cols, ")"));
 }
 
 }  // namespace greentrainer::eigen
