@@ -251,7 +251,7 @@ int finetune(B& backend, const Options& options) {
   auto model =
       load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
                       static_cast<std::uint64_t>(options.seed));
-  const SaveChoice saving{
+  SaveChoice saving{
       .as_adapter = options.adapters.as_adapter(options.method),
       .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
   check_saving(model, *output, saving);
@@ -265,6 +265,9 @@ int finetune(B& backend, const Options& options) {
   }
   around.rows_dropped = static_cast<std::size_t>(train.rows_dropped + validation.rows_dropped);
   around.rows_truncated = static_cast<std::size_t>(train.rows_truncated + validation.rows_truncated);
+  around.turns_dropped = static_cast<std::size_t>(train.turns_dropped + validation.turns_dropped);
+  around.ignored_keys = train.ignored_keys;
+  for (const auto& [key, count] : validation.ignored_keys) around.ignored_keys[key] += count;
   around.load_seconds = since(start);
 
   Trainer<B> trainer = make_trainer(model, options);
@@ -335,6 +338,7 @@ int finetune(B& backend, const Options& options) {
   const auto save_start = Clock::now();
   metrics.evaluation("before", report.loss_before);
   metrics.evaluation("after", report.loss_after);
+  saving.ends = train.end_of_turn_ids;
   save_trained(model, *output, saving, metrics.lines());
   around.save_seconds = since(save_start);
   around.total_seconds = since(start);
@@ -389,14 +393,11 @@ Command make_finetune_command() {
   command.number("momentum", options->momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
-  command.whole("max-tokens", options->data.max_tokens, 2,
-                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
-  command.whole("target-tokens", options->data.target_tokens, 2,
-                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  declare_data(command, options->data);
+  declare_target_tokens(command, options->data);
   declare_rows(command, "train-rows", options->data.rows,
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
-  command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "greentrainer/pretrained/check_save.hpp"
+#include "console.hpp"
 #include "output.hpp"
 
 namespace greentrainer::program {
@@ -13,7 +15,8 @@ namespace greentrainer::program {
 /// What is saved of a run, and how.
 struct SaveChoice {
   bool as_adapter = false;
-  std::optional<DType> dtype;  ///< each tensor's own where it is not given
+  std::optional<DType> dtype = {};  ///< each tensor's own where it is not given
+  std::vector<Index> ends = {};     ///< tokens that end turns of the conversations that were trained
 };
 
 /// Throws, before a long run, what saving would throw after it, as far as it can be known.
@@ -64,15 +67,21 @@ void save_trained(const PretrainedModel<B>& model, OutputFolder& output, const S
                   const std::string& metrics) {
   try {
     atomic_write_file(output.path() / "metrics.jsonl", metrics);
-    if (choice.as_adapter)
+    if (choice.as_adapter) {
       write_adapter(model, output);
-    else
+    } else {
       write_pretrained(model, output, choice.dtype);
+      write_generation_ends(model, output.path(), choice.ends);
+    }
     output.commit();
   } catch (const std::exception& error) {
     throw SaveError("finetune", output.target().string(),
                     text("expected to save the trained model there, got: ", error.what(), "; ",
                          rescue(model, output.target(), choice, metrics)));
+  }
+  if (choice.as_adapter && !choice.ends.empty()) {
+    say(text("note: turns end with token ", choice.ends.front(),
+             "; an adapter's folder does not say so, its model's generation_config.json may (eos_token_id)"));
   }
 }
 

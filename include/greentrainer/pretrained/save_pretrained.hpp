@@ -15,6 +15,7 @@
 #include "greentrainer/io/float_codec.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
+#include "greentrainer/pretrained/generation_ends.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 
 namespace greentrainer {
@@ -155,12 +156,14 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
 }
 
 /// Writes a folder that `transformers` loads. It appears at `folder` when all of it is on disk; until then what was
-/// there stays. Throws SaveError; OutputOccupied for a folder with files that this program did not write.
+/// there stays. `ends`: see write_generation_ends. Throws SaveError; OutputOccupied for a folder with files that this
+/// program did not write.
 template <Backend B>
 void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::path& folder,
-                     std::optional<DType> dtype = {}, OutputOptions options = {}) {
+                     std::optional<DType> dtype = {}, OutputOptions options = {}, std::span<const Index> ends = {}) {
   OutputFolder output(folder, std::move(options));
   write_pretrained(model, output, dtype);
+  write_generation_ends(model, output.path(), ends);
   output.commit();
 }
 
