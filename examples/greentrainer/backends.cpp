@@ -1,10 +1,16 @@
 #include "backends.hpp"
 
+#include <algorithm>
+#include <thread>
+
+#include "console.hpp"
+
 namespace greentrainer::program {
 
 void declare_backend(Command& command, BackendChoice& choice) {
   command.text("backend", choice.name, "NAME", "eigen, or cuda: an NVIDIA GPU (eigen)");
-  command.whole("threads", choice.threads, 0, "eigen: 0: all cores; results do not depend on it (0)", 1024);
+  command.whole("threads", choice.threads, 0,
+                "eigen: 0: all cores, which more are cut to; results do not depend on it (0)");
   declare_device(command, choice);
 }
 
@@ -28,6 +34,13 @@ void check_backend(const Command& command, const BackendChoice& choice) {
   } else {
     for (const char* name : {"device", "products"}) command.refuse(name, "backend", "--backend " + choice.name);
   }
+}
+
+int threads_of(const BackendChoice& choice) {
+  const Extent cores = std::max(1U, std::thread::hardware_concurrency());
+  if (choice.threads <= cores) return static_cast<int>(choice.threads);
+  say(text("--threads ", choice.threads, ": this machine runs ", cores, " at once; using ", cores));
+  return static_cast<int>(cores);
 }
 
 }  // namespace greentrainer::program

@@ -24,11 +24,14 @@ void check_backend_name(const Command& command, const std::string& name);
 /// The same, and for options of another one. Requires that the command declares them all.
 void check_backend(const Command& command, const BackendChoice& choice);
 
+/// The threads of the backend eigen: those asked for, but no more than the machine runs at once, which is said.
+int threads_of(const BackendChoice& choice);
+
 /// Returns run(backend), an exit status, for the backend asked for. Throws MissingDevice if its device is not there.
 template <class Run>
 int with_backend(const BackendChoice& choice, Run&& run) {
   if (choice.name == "cuda") return with_cuda(choice, std::forward<Run>(run));
-  EigenBackend<float> backend(static_cast<int>(choice.threads));
+  EigenBackend<float> backend(threads_of(choice));
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (choice.threads == 0 && backend.threads() < cores) {
     say(text("note: ", backend.threads(), backend.threads() == 1 ? " thread" : " threads", " for ", cores,

@@ -11,6 +11,7 @@
 #include "greentrainer/generate/text_scores.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/train/choice_evaluation.hpp"
+#include "progress.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {
@@ -92,13 +93,20 @@ int evaluate_on(B& backend, const Options& options) {
   Answers answers;
   if (options.generates) answers.prompts = load_questions(model, options);
   say_if_not_native();
-  const Evaluation evaluation = evaluate(model, data.examples, options.batch_size);
+  Progress progress(0);
+  std::size_t all = data.examples.size();
+  const EvaluateOptions how{.batch_size = options.batch_size,
+                            .on_pass = [&](std::size_t done) { progress.evaluation(done, all, ""); }};
+  const Evaluation evaluation = evaluate(model, data.examples, how);
   Choices choices;
   ChoiceEvaluation chosen;
   if (has_choices(options.choice)) {
     choices = load_choices(options.data, model.tokenizer(), model.facts(), options.choice);
-    chosen = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), options.batch_size);
+    all = 0;
+    for (const Choices::Row& row : choices.rows) all += row.candidates.size();
+    chosen = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), how);
   }
+  progress.clear();
   if (options.generates) {
     answers.generated = generate_texts(model, answers.prompts.ids, options.generation);
     answers.scores = score_texts(task_of(options.choice), answers.generated.texts, answers.prompts.references);

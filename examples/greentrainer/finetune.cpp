@@ -21,6 +21,7 @@
 #include "machine.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "saved_loss.hpp"
 #include "saving.hpp"
 #include "training_data.hpp"
 
@@ -68,6 +69,8 @@ struct Options {
   AdapterChoice adapters;
   DataChoice data;
   RowRange validation_rows;
+  std::string evaluate = "both";
+  Extent evaluation_examples = 0;
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -104,6 +107,12 @@ std::optional<std::size_t> last_layers(const std::string& method) {
   return count;
 }
 
+Evaluations evaluations_of(const std::string& name) {
+  if (name == "none") return Evaluations::none;
+  if (name == "before") return Evaluations::before;
+  return name == "after" ? Evaluations::after : Evaluations::both;
+}
+
 void check(const Command& command, Options& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
@@ -121,6 +130,7 @@ void check(const Command& command, Options& options) {
       command.refuse(name, "method", "--method " + options.method);
   }
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
+  if (options.evaluate == "none") command.refuse("evaluation-examples", "evaluate", "--evaluate none");
   if (options.method == "listed" && options.tensors.empty())
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
@@ -136,33 +146,12 @@ void check(const Command& command, Options& options) {
 template <Backend B>
 Selection fixed_selection(const Model<B>& model, const Options& options) {
   const auto& graph = model.graph();
-  Selection selection = select_all(graph);
-  const auto count = last_layers(options.method);
-  if (count && *count > model.facts().layer_prefixes.size()) {
-    throw ConfigError("finetune", text("--method ", options.method, ": expected at most the model's ",
-                                       model.facts().layer_prefixes.size(), " layers, got ", *count));
-  }
-  if (count)
-    selection = select_last_layers(graph, model.facts(), *count);
-  else if (options.method == "bitfit")
-    selection = select_biases(graph);
-  else if (options.method == "listed")
-    selection = select_listed(graph, options.tensors);
-  else if (options.method == "lora" || options.method == "prefix")
-    selection = select_adapters(graph);
-  else if (options.method == "layernorm") {
-    selection = select_none(graph);
-    for (const auto& node : graph.operators()) {
-      if (node.op->kind() != "layer_norm" && node.op->kind() != "rms_norm") continue;
-      for (const ParameterId id : node.parameters) selection.insert(id);
-    }
-  }
-  if (selection.count() == 0) {
-    throw ConfigError("finetune",
-                      text("--method ", options.method, ": expected a model with such tensors, got one without (",
-                           model.facts().model_type, ")"));
-  }
-  return selection;
+  if (const auto count = last_layers(options.method)) return select_last_layers(graph, model.facts(), *count);
+  if (options.method == "bitfit") return select_biases(graph);
+  if (options.method == "listed") return select_listed(graph, options.tensors);
+  if (options.method == "lora" || options.method == "prefix") return select_adapters(graph);
+  if (options.method == "layernorm") return select_norms(graph);
+  return select_all(graph);
 }
 
 /// The workload of a batch of the longest examples, or of the longest sources with the longest targets: no batch needs
@@ -184,23 +173,6 @@ Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
   std::vector<std::size_t> all(count);
   std::iota(all.begin(), all.end(), std::size_t{0});
   return workload_of(collate(batch, all));
-}
-
-/// Throws ConfigError if no tensor fits into the budget, before any time is spent. The trainer looks again at the
-/// batches that come.
-template <Backend B>
-void check_ratio(const Model<B>& model, const std::vector<Example>& data, const Options& options) {
-  Workload all;
-  std::vector<std::size_t> batch;
-  for (std::size_t i = 0; i < data.size(); ++i) {
-    batch.push_back(i);
-    if (i + 1 < data.size() && static_cast<Extent>(batch.size()) < options.batch_size) continue;
-    all += workload_of(collate(data, batch));
-    batch.clear();
-  }
-  const auto any = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
-  select_within_ratio(model.graph(), ExactCost<B>{}, all, std::vector<double>(model.graph().parameters().size(), 0.0),
-                      options.rho, any, model.facts().full_cost);
 }
 
 /// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it
@@ -272,7 +244,6 @@ int finetune(B& backend, const Options& options) {
 
   Trainer<B> trainer = make_trainer(model, options);
   const auto& graph = model.graph();
-  if (options.method == "green") check_ratio(model, train.examples, options);
   const Workload largest = largest_workload(train.examples, options.batch_size);
   const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
   const Bytes state = trainer.optimizer().state_bytes_per_element();
@@ -288,8 +259,7 @@ int finetune(B& backend, const Options& options) {
                                       metric->saves_weights())));
   }
 
-  say(text("evaluating ", (validation.examples.empty() ? train : validation).examples.size(),
-           " examples before the first step"));
+  around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));
   FitOptions fit{.epochs = options.epochs,
@@ -300,7 +270,18 @@ int finetune(B& backend, const Options& options) {
                  .clip_norm = options.clip_norm,
                  .shuffle = !options.no_shuffle,
                  .seed = static_cast<std::uint64_t>(options.seed),
-                 .validation = validation.examples};
+                 .validation = validation.examples,
+                 .evaluate = evaluations_of(options.evaluate),
+                 .evaluation_examples = options.evaluation_examples};
+  const EvaluationSample sample(train.examples, fit);
+  if (fit.evaluate != Evaluations::none) {
+    say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
+             sample.held_out() ? " validation" : " training", " examples, ",
+             options.evaluate == "both" ? "before and after" : options.evaluate, " training"));
+  }
+  fit.on_evaluation = [&](const EvaluationProgress& now) {
+    progress.evaluation(now.done, now.of, now.after ? "after training" : "before training");
+  };
   fit.on_step = [&](const StepRecord& record) {
     metrics.step(record);
     energy.sample();
@@ -335,9 +316,10 @@ int finetune(B& backend, const Options& options) {
     return 130;
   }
 
+  if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, progress, report, around);
   const auto save_start = Clock::now();
-  metrics.evaluation("before", report.loss_before);
-  metrics.evaluation("after", report.loss_after);
+  if (report.loss_before) metrics.evaluation("before", *report.loss_before);
+  if (report.loss_after) metrics.evaluation("after", *report.loss_after, around.loss_after_unrounded);
   saving.ends = train.end_of_turn_ids;
   save_trained(model, *output, saving, metrics.lines());
   around.save_seconds = since(save_start);
@@ -349,7 +331,7 @@ int finetune(B& backend, const Options& options) {
   if (options.json)
     print_json(json_of(report, around));
   else
-    print_report(report, around, options.output, !options.validation.empty());
+    print_report(report, around, options.output);
   return 0;
 }
 
@@ -364,7 +346,8 @@ Command make_finetune_command() {
   Command command("finetune", "Train a model on data and save it", examples);
   command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
   command.text("train", options->train, "FILE", "Training data, JSON lines");
-  command.text("validation", options->validation, "FILE", "Data for the loss before and after (the training data)");
+  command.text("validation", options->validation, "FILE",
+               "Data for the loss before and after (some of the training data)");
   command.text("output", options->output, "DIR", "Folder to write the trained model to");
   command.text("method", options->method, "NAME",
                "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
@@ -398,12 +381,20 @@ Command make_finetune_command() {
   declare_rows(command, "train-rows", options->data.rows,
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
+  command.choice("evaluate", options->evaluate, {"none", "before", "after", "both"},
+                 "When the loss is taken on the validation data, or without them on training data (both)");
+  command.whole("evaluation-examples", options->evaluation_examples, 1,
+                text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
+                     " training examples)"),
+                most_steps);
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");
   declare_backend(command, options->backend);
-  command.choice("save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"},
-                 "Element type of the output (each tensor's own)");
+  command.choice(
+      "save-dtype", options->save_dtype, {"float32", "float16", "bfloat16"},
+      "Element type of the output; where weights have changed, types of 16 bits are rounded to at random, right in the "
+      "mean (each tensor's own)");
   command.on("overwrite", options->overwrite, "Replace what stands at --output even if this program did not write it");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout; progress goes to stderr anyway");

@@ -5,6 +5,7 @@
 
 #include "console.hpp"
 #include "machine.hpp"
+#include "saved_loss.hpp"
 
 namespace greentrainer::program {
 
@@ -15,6 +16,8 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
   for (const auto& [name, value] : importance) json.push_back({name, value});
   return json;
 }
+
+OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
 OrderedJson json_of(const SelectionRecord& record) {
   return {{"step", record.step},
@@ -46,8 +49,20 @@ void Metrics::step(const StepRecord& record) {
        {"flops_spent", flops_}});
 }
 
-void Metrics::evaluation(const char* when, double loss) {
-  add({{"event", "evaluation"}, {"when", when}, {"loss", loss}});
+void Metrics::evaluation(const char* when, double loss, std::optional<double> unrounded) {
+  OrderedJson json = {{"event", "evaluation"}, {"when", when}, {"loss", loss}};
+  if (unrounded) json["loss_unrounded"] = *unrounded;
+  add(json);
+}
+
+std::string rounding_warning(const TrainingReport& report, double unrounded, const std::string& dtype) {
+  constexpr double much = 0.05;
+  if (!report.loss_before || !report.loss_after) return "";
+  const double gain = *report.loss_before - unrounded, lost = *report.loss_after - unrounded;
+  if (gain <= 0 || lost <= much * gain) return "";
+  return text("warning: saving in ", dtype, " loses ", fixed(100 * lost / gain, 0), "% of what training gained: loss ",
+              fixed(*report.loss_before, 4), " before, ", fixed(unrounded, 4), " trained, ",
+              fixed(*report.loss_after, 4), " as saved; --save-dtype float32 keeps it");
 }
 
 std::string overshoot_advice(double negative) {
@@ -61,20 +76,24 @@ std::string overshoot_advice(double negative) {
 }
 
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
-  OrderedJson json = {{"loss_before", report.loss_before},
-                      {"loss_after", report.loss_after},
-                      {"steps", report.steps},
-                      {"tokens", report.tokens},
-                      {"labelled_tokens", report.labelled_tokens},
-                      {"rows_dropped", around.rows_dropped},
-                      {"rows_truncated", around.rows_truncated},
-                      {"turns_dropped", around.turns_dropped},
-                      {"ignored_keys", around.ignored_keys}};
+  OrderedJson json = {{"loss_before", json_of(report.loss_before)}, {"loss_after", json_of(report.loss_after)}};
+  if (around.loss_after_unrounded) json["loss_after_unrounded"] = *around.loss_after_unrounded;
+  json["evaluated"] = {{"data", report.evaluated.held_out ? "validation" : "training"},
+                       {"examples", report.loss_before || report.loss_after ? report.evaluated.examples : 0},
+                       {"of", report.evaluated.of}};
+  json["steps"] = report.steps;
+  json["tokens"] = report.tokens;
+  json["labelled_tokens"] = report.labelled_tokens;
+  json["rows_dropped"] = around.rows_dropped;
+  json["rows_truncated"] = around.rows_truncated;
+  json["turns_dropped"] = around.turns_dropped;
+  json["ignored_keys"] = around.ignored_keys;
   json["flops"] = {{"train", report.flops.train},
                    {"importance", report.flops.importance},
                    {"optimizer", report.flops.optimizer},
                    {"evaluation", report.flops.evaluation},
                    {"full", report.flops.full}};
+  json["saved_dtype"] = around.saved_dtype;
   json["ratio"] = report.ratio();
   json["ratio_all_in"] = report.ratio_all_in();
   const auto& s = report.seconds;
@@ -92,32 +111,35 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   return json;
 }
 
-void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output,
-                  bool validation) {
+void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output) {
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
   const auto seconds = [](double s) { return fixed(s, 2) + " s"; };
   const auto& s = report.seconds;
-  print_table({{text("loss on the ", validation ? "validation" : "training", " data"),
-                fixed(report.loss_before, 4) + " -> " + fixed(report.loss_after, 4)},
-               {"steps", text(report.steps)},
-               {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
-               {"training", flops(report.flops.train)},
-               {"full fine-tuning would be", flops(report.flops.full)},
-               {"ratio", fixed(report.ratio(), 4)},
-               {"importance", flops(report.flops.importance)},
-               {"optimizer", flops(report.flops.optimizer)},
-               {"evaluation", flops(report.flops.evaluation)},
-               {"ratio, all in", fixed(report.ratio_all_in(), 4)},
-               {"time", seconds(around.total_seconds)},
-               {"  forward, backward, optimizer",
-                seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
-               {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
-               {"  load, evaluation, save",
-                seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-               {"peak memory", bytes_text(peak_memory()) +
-                                   (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
-               {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
-  std::cout << "written to " << output << '\n';
+  const auto loss = [](const std::optional<double>& value) { return value ? fixed(*value, 4) : "not taken"; };
+  print_table(
+      {{text("loss on ", report.evaluated.examples, " of ", report.evaluated.of,
+             report.evaluated.held_out ? " validation" : " training", " examples"),
+        loss(report.loss_before) + " -> " + loss(report.loss_after) +
+            (around.loss_after_unrounded ? ", " + fixed(*around.loss_after_unrounded, 4) + " before rounding" : "")},
+       {"steps", text(report.steps)},
+       {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
+       {"training", flops(report.flops.train)},
+       {"full fine-tuning would be", flops(report.flops.full)},
+       {"ratio", fixed(report.ratio(), 4)},
+       {"importance", flops(report.flops.importance)},
+       {"optimizer", flops(report.flops.optimizer)},
+       {"evaluation", flops(report.flops.evaluation)},
+       {"ratio, all in", fixed(report.ratio_all_in(), 4)},
+       {"time", seconds(around.total_seconds)},
+       {"  forward, backward, optimizer",
+        seconds(s.forward) + ", " + seconds(s.backward) + ", " + seconds(s.optimizer)},
+       {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
+       {"  load, evaluation, save",
+        seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
+       {"peak memory",
+        bytes_text(peak_memory()) + (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
+       {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  std::cout << "written to " << output << " in " << around.saved_dtype << '\n';
 }
 
 }  // namespace greentrainer::program

@@ -15,7 +15,8 @@ class Metrics {
  public:
   void selection(const SelectionRecord& record);
   void step(const StepRecord& record);
-  void evaluation(const char* when, double loss);
+  /// `unrounded`: of the weights in memory, where saving changes them.
+  void evaluation(const char* when, double loss, std::optional<double> unrounded = {});
   const std::string& lines() const { return lines_; }
 
  private:
@@ -30,6 +31,8 @@ struct Surroundings {
   std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;
   IgnoredKeys ignored_keys;
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;
+  std::optional<double> loss_after_unrounded;  ///< of the weights in memory, where saving changes them
+  std::string saved_dtype;                     ///< element type of the output, or that there are several
   std::optional<double> joules;
   std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
 };
@@ -40,7 +43,7 @@ std::string overshoot_advice(double negative);
 /// The object that --json prints.
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around);
 
-/// The same for people, on stdout. `validation`: whether losses are on validation data.
-void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output, bool validation);
+/// The same for people, on stdout.
+void print_report(const TrainingReport& report, const Surroundings& around, const std::string& output);
 
 }  // namespace greentrainer::program

@@ -31,7 +31,27 @@ void Progress::step(const StepRecord& record) {
   recent_seconds_ = recent_flops_ = recent_tokens_ = 0;
   last_shown_ = now;
   last_shown_step_ = record.step;
-  const std::string line = status(record, columns);
+  show(status(record, columns), columns);
+}
+
+void Progress::evaluation(std::size_t done, std::size_t of, const std::string& when) {
+  const auto now = Clock::now();
+  if (!evaluating_) {  // its first pass is over
+    evaluation_started_ = last_shown_ = now;
+    first_done_ = done;
+  }
+  evaluating_ = done < of;
+  const int columns = terminal_columns();
+  if (std::chrono::duration<double>(now - last_shown_).count() < (columns > 0 ? 0.1 : 10)) return;
+  last_shown_ = now;
+  const double spent = std::chrono::duration<double>(now - evaluation_started_).count();
+  const double left =
+      done == first_done_ ? 0 : spent / static_cast<double>(done - first_done_) * static_cast<double>(of - done);
+  show(text("evaluated ", done, " of ", of, " examples", when.empty() ? "" : " ", when, "  ETA ", duration_text(left)),
+       columns);
+}
+
+void Progress::show(const std::string& line, int columns) {
   if (columns > 0) {
     std::fprintf(stderr, "\r%s\x1b[K", line.c_str());
     std::fflush(stderr);

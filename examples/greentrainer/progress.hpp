@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 
 #include "greentrainer/train/training_report.hpp"
@@ -17,6 +18,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void step(const StepRecord& record);
+  /// To be called after each pass of an evaluation; `when`: "before training", or empty.
+  void evaluation(std::size_t done, std::size_t of, const std::string& when);
   /// Removes the bar, so that other lines can follow.
   void clear();
 
@@ -24,6 +27,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   std::string status(const StepRecord& record, int columns) const;
+  void show(const std::string& line, int columns);
 
   double peak_;
   Flops spent_ = 0, full_ = 0;
@@ -33,6 +37,9 @@ class Progress {
   double tokens_per_second_ = 0, share_of_peak_ = 0;
   Clock::time_point last_shown_ = Clock::now();
   Extent last_shown_step_ = 0;
+  Clock::time_point evaluation_started_ = Clock::now();
+  std::size_t first_done_ = 0;
+  bool evaluating_ = false;
   bool bar_drawn_ = false;
 };
 

@@ -13,5 +13,6 @@
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
+#include "greentrainer/pretrained/weights_as_saved.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/train/trainer.hpp"

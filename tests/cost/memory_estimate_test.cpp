@@ -72,7 +72,7 @@ TEST_CASE("training: weights, gradients and state of the selection, activations 
         Trainer<Counting> trainer(model, selection, AdamWOptions{.learning_rate = 1e-4});
         model.executor().release_memory();  // of the selection before
         backend.reset();
-        trainer.fit(data, {.steps = 3, .batch_size = 4, .evaluate = false});
+        trainer.fit(data, {.steps = 3, .batch_size = 4, .evaluate = Evaluations::none});
         const MemoryEstimate estimate =
             training_memory(model.graph(), selection, workload, sizeof(float), 2 * sizeof(float));
         CHECK(estimate.gradients == trainer.gradient_bytes());
@@ -91,7 +91,7 @@ TEST_CASE("importance: one full backward pass, a copy of the weights, and no gra
       Trainer<Counting> trainer(model, GreenOptions{.flops_ratio = 0.6, .importance = importance},
                                 AdamWOptions{.learning_rate = 1e-4});
       backend.reset();
-      trainer.fit(data, {.steps = 1, .batch_size = 4, .evaluate = false});
+      trainer.fit(data, {.steps = 1, .batch_size = 4, .evaluate = Evaluations::none});
       const auto metric = make_importance<Counting>(importance);
       const Extent elements =
           TransientGradients<Counting>::elements(model.graph()) + metric->scratch_elements(model.graph());

@@ -73,6 +73,8 @@ TEST_CASE("Many small copies to and fro arrive in order") {
 }
 
 TEST_CASE("Out of memory says how much was asked for, what there is and what to lower; what is freed serves again") {
+  CHECK_THROWS_WITH_AS(CudaBackend<float>(0, {.memory_limit = -1}),
+                       doctest::Contains("memory_limit: expected at least 0, which is no limit, got -1"), ConfigError);
   const Bytes limit = Bytes{200} << 20;
   CudaBackend<float> backend(0, {.memory_limit = limit});
   const Bytes half = Bytes{100} << 20;

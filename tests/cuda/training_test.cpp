@@ -77,7 +77,7 @@ TEST_CASE("Training on CUDA with the CPU's selections has the CPU's losses and w
       CAPTURE(s);
       CHECK(std::abs(actual.report.history[s].loss - expected.report.history[s].loss) < 1e-5);
     }
-    CHECK(std::abs(actual.report.loss_after - expected.report.loss_after) < 1e-5);
+    CHECK(std::abs(*actual.report.loss_after - *expected.report.loss_after) < 1e-5);
     const auto model = tiny_model(cpu, name);
     for (std::size_t p = 0; p < expected.weights.size(); ++p) {
       const std::string& parameter = model.graph().parameters()[p].name;

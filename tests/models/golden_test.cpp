@@ -33,7 +33,7 @@ void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& p
                                                     .batch_size = 3,
                                                     .schedule = {.kind = LearningRateSchedule::Kind::constant},
                                                     .shuffle = false,
-                                                    .evaluate = false});
+                                                    .evaluate = Evaluations::none});
   REQUIRE(report.history.size() == 10);
   for (std::size_t s = 0; s < 10; ++s) {
     CAPTURE(s);

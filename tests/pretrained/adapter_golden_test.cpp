@@ -71,7 +71,7 @@ TEST_CASE_TEMPLATE("adapters agree with peft", B, EigenBackend<float>, EigenBack
                                                       .batch_size = 3,
                                                       .schedule = {.kind = LearningRateSchedule::Kind::constant},
                                                       .shuffle = false,
-                                                      .evaluate = false});
+                                                      .evaluate = Evaluations::none});
     for (std::size_t s = 0; s < 10; ++s) {
       CHECK(report.history[s].loss ==
             doctest::Approx(golden.json["optimizers"]["adamw10"]["losses"][s].get<double>()).epsilon(1e-5));

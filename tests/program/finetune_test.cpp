@@ -154,6 +154,92 @@ TEST_CASE("the element type of the output") {
   for (const auto& tensor : file.tensors()) CHECK(tensor.dtype == DType::bfloat16);
 }
 
+TEST_CASE("losses are those of the folder, the weights' own beside them, and what rounding costs is said") {
+  const Run source;  // a model in bfloat16, as most are published
+  source.report({"--steps", "1", "--method", "full", "--learning-rate", "1e-12", "--save-dtype", "bfloat16"});
+  const auto folder_loss = [](const Run& run) {
+    return run_program({"evaluate", "--json", "--model", run.output, "--data", run.data}).json()["loss"].get<double>();
+  };
+  int warned = 0, silent = 0;
+  for (const std::string rate : {"1e-6", "1e-5", "1e-4", "1e-2"}) {
+    for (const std::string dtype : {"", "float32"}) {
+      CAPTURE(rate);
+      CAPTURE(dtype);
+      const Run run;
+      std::vector<std::string> arguments = {"finetune",     "--json",   "--model",    source.output, "--train",
+                                            run.data,       "--method", "full",       "--steps",     "4",
+                                            "--batch-size", "3",        "--schedule", "constant",    "--learning-rate",
+                                            rate,           "--output", run.output};
+      if (!dtype.empty()) arguments.insert(arguments.end(), {"--save-dtype", dtype});
+      const auto outcome = run_program(arguments);
+      CAPTURE(outcome.err);
+      REQUIRE(outcome.status == 0);
+      const auto report = outcome.json();
+      const double before = report["loss_before"].get<double>(), after = report["loss_after"].get<double>();
+      CHECK(after == doctest::Approx(folder_loss(run)).epsilon(1e-6));
+      CHECK(read_json_file(run.output + "/config.json")["torch_dtype"] == (dtype.empty() ? "bfloat16" : dtype));
+      CHECK(report["saved_dtype"] == (dtype.empty() ? "bfloat16" : dtype));
+      REQUIRE(report.contains("loss_after_unrounded") == dtype.empty());
+      if (!dtype.empty()) continue;
+      const double unrounded = report["loss_after_unrounded"].get<double>();
+      CHECK(unrounded < before);
+      const bool much = after - unrounded > 0.05 * (before - unrounded);
+      const auto warning = outcome.err.find("warning: saving in bfloat16 loses");
+      CHECK((warning != std::string::npos) == much);
+      (much ? warned : silent) += 1;
+    }
+  }
+  CHECK(warned > 0);
+  CHECK(silent > 0);
+}
+
+TEST_CASE("losses are taken when and of as many examples as asked for, and by default of some training examples") {
+  const TemporaryFolder folder;
+  const auto golden = golden_rows("opt-pre");
+  std::string many;
+  for (int i = 0; i < 50; ++i) many += golden;
+  const auto data = folder.write("many.jsonl", many).string();  // 150 rows
+  const auto report_of = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--method",
+                               "full", "--steps", "1", "--output", (folder / "out").string()});
+    const auto outcome = run_program(more);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    return outcome.json();
+  };
+  const auto usual = report_of({});
+  CHECK(usual["evaluated"] == Json{{"data", "training"}, {"examples", 100}, {"of", 150}});
+  CHECK(usual["loss_after"].get<double>() < usual["loss_before"].get<double>());
+
+  const auto held_out = report_of({"--validation", data});
+  CHECK(held_out["evaluated"] == Json{{"data", "validation"}, {"examples", 150}, {"of", 150}});
+  CHECK(held_out["flops"]["evaluation"].get<Flops>() > usual["flops"]["evaluation"].get<Flops>());
+  CHECK(report_of({"--validation", data, "--evaluation-examples", "3"})["evaluated"]["examples"] == 3);
+
+  const auto none = report_of({"--evaluate", "none"});
+  CHECK(none["loss_before"].is_null());
+  CHECK(none["loss_after"].is_null());
+  CHECK(none["evaluated"]["examples"] == 0);
+  CHECK(none["flops"]["evaluation"] == 0);
+  CHECK(none["ratio_all_in"].get<double>() < usual["ratio_all_in"].get<double>());
+  const auto before = report_of({"--evaluate", "before"});
+  CHECK(before["loss_before"] == usual["loss_before"]);
+  CHECK(before["loss_after"].is_null());
+  const auto after = report_of({"--evaluate", "after"});
+  CHECK(after["loss_before"].is_null());
+  CHECK(after["loss_after"] == usual["loss_after"]);
+  CHECK(after["flops"]["evaluation"].get<Flops>() * 2 == usual["flops"]["evaluation"].get<Flops>());
+}
+
+TEST_CASE("more threads than the machine runs at once are cut to that, with a word") {
+  const Run run;
+  const auto outcome = run_program(run.arguments({"--steps", "1", "--threads", "1000000"}));
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 0);
+  const auto cores = std::max(1U, std::thread::hardware_concurrency());
+  CHECK(outcome.err.find("--threads 1000000: this machine runs " + std::to_string(cores)) != std::string::npos);
+}
+
 TEST_CASE("an interrupt ends the run after its step, and nothing is written") {
   for (const int number : {SIGINT, SIGTERM}) {
     const Run run;

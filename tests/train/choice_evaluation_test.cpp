@@ -35,7 +35,8 @@ TEST_CASE_TEMPLATE("a candidate's likelihood is the product of its tokens' proba
   const Choices choices = load_choices(path, model.tokenizer(),
                                        data_options_for(model.facts(), {.max_tokens = 60, .dataset = "uci_sentiment"}));
   REQUIRE(choices.rows.size() == 3);
-  const ChoiceEvaluation evaluation = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), 3);
+  const ChoiceEvaluation evaluation =
+      evaluate_choices(model, std::span<const Choices::Row>(choices.rows), {.batch_size = 3});
   Extent correct = 0;
   for (std::size_t r = 0; r < 3; ++r) {
     CHECK(choices.rows[r].line == static_cast<Extent>(r) + 1);
@@ -76,8 +77,8 @@ TEST_CASE("the same answers whatever the batch") {
                                   R"({"goal": "sleep", "sol1": "go to bed", "sol2": "run", "label": 0})"
                                   "\n");
   const Choices choices = load_choices(path, model.tokenizer(), data_options_for(model.facts(), {.dataset = "piqa"}));
-  const auto one = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), 1),
-             all = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), 16);
+  const auto one = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), {.batch_size = 1}),
+             all = evaluate_choices(model, std::span<const Choices::Row>(choices.rows), {.batch_size = 16});
   for (std::size_t r = 0; r < 2; ++r) CHECK(one.rows[r].log_likelihoods == all.rows[r].log_likelihoods);
 }
 

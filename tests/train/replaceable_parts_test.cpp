@@ -124,7 +124,7 @@ TEST_CASE("what a replacement gives is checked, and what it overspends is said")
   const AdamWOptions adamw{.learning_rate = 1e-3};
   const auto text_of = [&](Trainer<B>& trainer) {
     std::ostringstream out;
-    out << trainer.fit(examples, {.epochs = 1, .batch_size = 4, .evaluate = false});
+    out << trainer.fit(examples, {.epochs = 1, .batch_size = 4, .evaluate = Evaluations::none});
     return out.str();
   };
 

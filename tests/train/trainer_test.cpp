@@ -77,7 +77,9 @@ TEST_CASE("accumulated passes make the same step as one large batch") {
     EigenBackend<double> backend(2);
     auto model = tiny_model(backend, "opt-pre");
     Trainer trainer{model, select_all(model.graph()), SgdOptions{.learning_rate = 1e-2}};
-    trainer.fit(examples, {.epochs = 2, .batch_size = batch, .gradient_accumulation = accumulation, .evaluate = false});
+    trainer.fit(
+        examples,
+        {.epochs = 2, .batch_size = batch, .gradient_accumulation = accumulation, .evaluate = Evaluations::none});
     return weights_of(model);
   };
   const auto a = train(8, 1), b = train(3, 3);  // 3 + 3 + 2 examples
@@ -140,9 +142,10 @@ TEST_CASE("clipping bounds the common norm as PyTorch does, and a diverging run 
   auto model = tiny_model(backend, "opt-pre");
   const auto before = weights_of(model);
   Trainer trainer{model, select_all(model.graph()), SgdOptions{.learning_rate = 1}};
-  const auto report = trainer.fit(
-      counting_examples(4),
-      {.steps = 1, .schedule = {.kind = LearningRateSchedule::Kind::constant}, .clip_norm = 1e-3, .evaluate = false});
+  const auto report = trainer.fit(counting_examples(4), {.steps = 1,
+                                                         .schedule = {.kind = LearningRateSchedule::Kind::constant},
+                                                         .clip_norm = 1e-3,
+                                                         .evaluate = Evaluations::none});
   CHECK(report.history[0].gradient_norm > 1e-3);
   const auto after = weights_of(model);
   double moved = 0;
@@ -153,7 +156,7 @@ TEST_CASE("clipping bounds the common norm as PyTorch does, and a diverging run 
   CHECK(std::sqrt(moved) == doctest::Approx(1e-3).epsilon(1e-3));
 
   Trainer wild{model, select_all(model.graph()), SgdOptions{.learning_rate = 1e30}};
-  CHECK_THROWS_AS(wild.fit(counting_examples(4), {.steps = 20, .evaluate = false}), NumericalError);
+  CHECK_THROWS_AS(wild.fit(counting_examples(4), {.steps = 20, .evaluate = Evaluations::none}), NumericalError);
 }
 
 TEST_CASE("token ids and lengths are checked before they reach a kernel") {

@@ -145,7 +145,10 @@ struct Context::Parts {
   CublasOwner cublas;
 };
 
-Context::Context(int device, const CudaOptions& options) : parts_(std::make_unique<Parts>(device, options)) {}
+Context::Context(int device, const CudaOptions& options) {
+  check_options(options);
+  parts_ = std::make_unique<Parts>(device, options);
+}
 
 Context::~Context() {
   cudaSetDevice(parts_->device);

@@ -64,13 +64,13 @@ inline void check_graph_options(const GraphOptions& options) {
     if (!(value >= 0) || value >= 1)
       throw ConfigError("adapters", what, text("expected at least 0 and less than 1, got ", value));
   };
-  within("prefix tokens", options.prefix_tokens, 0);
+  within("prefix_tokens", options.prefix_tokens, 0);
   probability("dropout", options.dropout);
   if (!options.lora) return;
-  within("LoRA rank", options.lora->rank, 1);
-  probability("LoRA dropout", options.lora->dropout);
+  within("lora.rank", options.lora->rank, 1);
+  probability("lora.dropout", options.lora->dropout);
   if (!std::isfinite(options.lora->alpha))
-    throw ConfigError("adapters", "LoRA alpha", text("expected a number, got ", options.lora->alpha));
+    throw ConfigError("adapters", "lora.alpha", text("expected a finite number, got ", options.lora->alpha));
 }
 
 }  // namespace greentrainer

@@ -25,9 +25,10 @@ class DecodingExecutor : private PassMemory<B> {
     Extent steps = 0;  ///< how often step() may be called
   };
 
-  /// The model must outlive it.
+  /// Shares the model, which may be moved meanwhile.
   explicit DecodingExecutor(Model<B>& model)
-      : backend_(&model.backend()),
+      : model_(model.share()),
+        backend_(&model.backend()),
         graph_(&model.graph()),
         prefix_(graph_->prefix_rows()),
         vocabulary_(model.facts().vocabulary),
@@ -198,6 +199,7 @@ class DecodingExecutor : private PassMemory<B> {
     return host_logits_;
   }
 
+  Model<B> model_;
   B* backend_;
   const TensorGraph<B>* graph_;
   Extent prefix_;  ///< learned rows in front of each sequence's keys and values: a slot begins with them

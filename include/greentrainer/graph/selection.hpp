@@ -52,6 +52,17 @@ Selection select_biases(const TensorGraph<P>& graph) {
   return select_where(graph, [](const Parameter& p) { return p.name.ends_with(".bias"); });
 }
 
+/// Weights and biases of the normalisations alone: parameters of operators of kind layer_norm or rms_norm.
+template <class P>
+Selection select_norms(const TensorGraph<P>& graph) {
+  Selection selection = select_none(graph);
+  for (const auto& node : graph.operators()) {
+    if (node.op->kind() != "layer_norm" && node.op->kind() != "rms_norm") continue;
+    for (const ParameterId id : node.parameters) selection.insert(id);
+  }
+  return selection;
+}
+
 /// What was added to the model: LoRA's matrices, a prefix.
 template <class P>
 Selection select_adapters(const TensorGraph<P>& graph) {

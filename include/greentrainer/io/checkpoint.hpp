@@ -45,6 +45,11 @@ class Checkpoint {
   void read_as(std::string_view name, std::span<T> values) const {
     file_of(name).read_as(name, values);
   }
+  /// Some of them; see SafetensorsFile::read_part_as.
+  template <std::floating_point T>
+  void read_part_as(std::string_view name, std::size_t first, std::span<T> values) const {
+    file_of(name).read_part_as(name, first, values);
+  }
 
   /// All tensors, file after file, each in the order of its bytes.
   std::vector<std::string> names() const {

@@ -79,18 +79,29 @@ class SafetensorsFile {
   template <std::floating_point T>
   void read_as(std::string_view name, std::span<T> values) const {
     const auto& tensor = info(name);
-    if (!tensor.dtype) fail(name, text("expected F64, F32, F16 or BF16, got ", tensor.dtype_name));
     if (static_cast<Extent>(values.size()) != tensor.elements()) {
       throw ShapeError("safetensors", text(path().string(), ", tensor ", name),
                        text("expected ", values.size(), " elements, got ", tensor.elements(), " of shape ",
                             shape_text(tensor.shape)));
+    }
+    read_part_as(name, 0, values);
+  }
+  /// The same for some of its numbers: those from the `first` on, in the order of rows.
+  template <std::floating_point T>
+  void read_part_as(std::string_view name, std::size_t first, std::span<T> values) const {
+    const auto& tensor = info(name);
+    if (!tensor.dtype) fail(name, text("expected F64, F32, F16 or BF16, got ", tensor.dtype_name));
+    const auto elements = static_cast<std::size_t>(tensor.elements());
+    if (first > elements || values.size() > elements - first) {
+      throw ShapeError("safetensors", text(path().string(), ", tensor ", name),
+                       text("expected at least ", first, " + ", values.size(), " elements, got ", elements));
     }
     const auto each = static_cast<std::size_t>(size_of(*tensor.dtype));
     std::vector<std::byte> bytes(std::min(values.size() * each, most_at_once));
     for (std::size_t done = 0; done < values.size();) {
       const std::size_t count = std::min(values.size() - done, bytes.size() / each);
       const auto piece = std::span(bytes).first(count * each);
-      file_.read(data_begin_ + tensor.begin + done * each, piece);
+      file_.read(data_begin_ + tensor.begin + (first + done) * each, piece);
       decode_floats(*tensor.dtype, std::span<const std::byte>(piece), values.subspan(done, count));
       done += count;
     }

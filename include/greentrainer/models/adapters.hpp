@@ -38,7 +38,7 @@ ModelFacts facts_of(const Architecture& architecture, const GraphOptions& option
   ModelFacts facts = facts_of(architecture);
   if (!options.has_adapters()) return facts;
   if (options.prefix_tokens >= facts.max_positions) {
-    throw ConfigError("adapters", text("prefix tokens: expected fewer than the model's ", facts.max_positions,
+    throw ConfigError("adapters", text("prefix_tokens: expected fewer than the model's ", facts.max_positions,
                                        " positions, got ", options.prefix_tokens));
   }
   facts.max_positions -= options.prefix_tokens;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/executor/executor.hpp"
 #include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/ops/embedding.hpp"
@@ -32,10 +33,13 @@ ModelFacts facts_of(const Architecture& architecture) {
   return facts;
 }
 
-/// The parameters of the last `count` transformer blocks (the paper's FT-Top2 with 2).
+/// The parameters of the last `count` transformer blocks (the paper's FT-Top2 with 2). Throws ConfigError unless the
+/// model has so many.
 template <class P>
 Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& facts, std::size_t count) {
-  const std::size_t first = facts.layer_prefixes.size() - std::min(count, facts.layer_prefixes.size());
+  expect_option(count >= 1 && count <= facts.layer_prefixes.size(), "select_last_layers", "count",
+                text("1 to ", facts.layer_prefixes.size(), ", the model's layers"), count);
+  const std::size_t first = facts.layer_prefixes.size() - count;
   return select_where(graph, [&](const Parameter& p) {
     return std::any_of(facts.layer_prefixes.begin() + static_cast<std::ptrdiff_t>(first), facts.layer_prefixes.end(),
                        [&](const std::string& prefix) { return p.name.starts_with(prefix); });
@@ -71,7 +75,8 @@ inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   check_positions(batch.encoder.positions);
 }
 
-/// A graph with weights on a backend, ready to run. Movable; the backend must outlive it.
+/// A graph with weights on a backend, ready to run. Movable: what it is made of stays where it is, and lives as long as
+/// anything that shares it. The backend must outlive it.
 template <Backend B>
 class Model {
  public:
@@ -80,7 +85,15 @@ class Model {
 
   /// Weights are allocated, not set.
   Model(B& backend, TensorGraph<B> graph, ModelFacts facts)
-      : state_(std::make_unique<State>(backend, std::move(graph), std::move(facts))) {}
+      : state_(std::make_shared<State>(backend, std::move(graph), std::move(facts))) {}
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  Model(Model&&) noexcept = default;
+  Model& operator=(Model&&) noexcept = default;
+
+  /// Another handle to the same graph and the same weights, for an object that works on a model for longer than a
+  /// call.
+  Model share() { return Model(state_); }
 
   B& backend() { return state_->backend; }
   const TensorGraph<B>& graph() const { return state_->graph; }
@@ -115,7 +128,9 @@ class Model {
     ParameterStore<B> parameters;
     Executor<B> executor;
   };
-  std::unique_ptr<State> state_;
+  explicit Model(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace greentrainer

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 
 namespace greentrainer {
@@ -13,13 +14,26 @@ struct AdamWOptions {
   double weight_decay = 0.01;
 };
 
+/// Throws ConfigError for an option that is no number or outside of torch.optim.AdamW's range, and for an epsilon that
+/// is 0 as a float: an element whose gradients are all 0 would become NaN.
+inline void check_options(const AdamWOptions& o) {
+  constexpr double least_epsilon = 1e-37;
+  expect_option(std::isfinite(o.learning_rate) && o.learning_rate > 0, "AdamW", "learning_rate", "a positive number",
+                o.learning_rate);
+  expect_option(o.beta1 >= 0 && o.beta1 < 1, "AdamW", "beta1", "at least 0 and less than 1", o.beta1);
+  expect_option(o.beta2 >= 0 && o.beta2 < 1, "AdamW", "beta2", "at least 0 and less than 1", o.beta2);
+  expect_at_least(least_epsilon, "AdamW", "epsilon", o.epsilon);
+  expect_at_least(0, "AdamW", "weight_decay", o.weight_decay);
+}
+
 /// AdamW as torch.optim.AdamW computes it (Loshchilov, Hutter: decoupled weight decay).
 template <Backend B>
 class AdamW final : public Optimizer<B> {
  public:
   using T = typename B::Scalar;
 
-  AdamW(B& backend, AdamWOptions options) : backend_(&backend), options_(options) {}
+  /// Throws as check_options.
+  AdamW(B& backend, AdamWOptions options) : backend_(&backend), options_(options) { check_options(options_); }
 
   void select(const TensorGraph<B>& graph, const Selection& selection) override {
     states_.resize(graph.parameters().size());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 
 namespace greentrainer {
@@ -11,13 +12,22 @@ struct SgdOptions {
   double weight_decay = 0;
 };
 
+/// Throws ConfigError for an option that is no number or out of range.
+inline void check_options(const SgdOptions& o) {
+  expect_option(std::isfinite(o.learning_rate) && o.learning_rate > 0, "Sgd", "learning_rate", "a positive number",
+                o.learning_rate);
+  expect_option(o.momentum >= 0 && o.momentum <= 1, "Sgd", "momentum", "0 to 1", o.momentum);
+  expect_at_least(0, "Sgd", "weight_decay", o.weight_decay);
+}
+
 /// Stochastic gradient descent as torch.optim.SGD computes it, without dampening or Nesterov momentum.
 template <Backend B>
 class Sgd final : public Optimizer<B> {
  public:
   using T = typename B::Scalar;
 
-  Sgd(B& backend, SgdOptions options) : backend_(&backend), options_(options) {}
+  /// Throws as check_options.
+  Sgd(B& backend, SgdOptions options) : backend_(&backend), options_(options) { check_options(options_); }
 
   void select(const TensorGraph<B>& graph, const Selection& selection) override {
     if (options_.momentum == 0) return;

@@ -81,7 +81,8 @@ void check_save(const PretrainedModel<B>& model, const OutputFolder& output, std
     if (tensor.dtype_name == info.dtype_name) continue;
     values.resize(static_cast<std::size_t>(info.elements()));
     model.checkpoint().template read_as<T>(info.name, values);
-    detail::encode_finite<T>(info.name, *dtype_from_safetensors(tensor.dtype_name), values);
+    const DType stored = *dtype_from_safetensors(tensor.dtype_name);
+    detail::expect_held<T>(info.name, stored, values, encode_floats<T>(stored, std::span<const T>(values)));
   }
 }
 

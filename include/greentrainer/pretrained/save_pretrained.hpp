@@ -12,32 +12,14 @@
 #include <unistd.h>
 #include <vector>
 
-#include "greentrainer/io/float_codec.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
 #include "greentrainer/pretrained/generation_ends.hpp"
-#include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/pretrained/weights_as_saved.hpp"
 
 namespace greentrainer {
 
 namespace detail {
-
-/// Weights as a checkpoint's bytes. Throws NumericalError for one that is not finite, or that the element type cannot
-/// hold.
-template <std::floating_point T>
-std::vector<std::byte> encode_finite(const std::string& tensor, DType dtype, std::span<const T> values) {
-  std::vector<std::byte> bytes = encode_floats<T>(dtype, values);
-  std::vector<T> stored(values.size());
-  decode_floats<T>(dtype, bytes, stored);
-  for (std::size_t i = 0; i < stored.size(); ++i) {
-    if (std::isfinite(stored[i])) continue;
-    if (!std::isfinite(values[i]))
-      throw NumericalError("save_pretrained", text(tensor, ": expected finite weights, got ", values[i]));
-    throw NumericalError("save_pretrained", text(tensor, ": expected weights that ", name_of(dtype), " can hold, got ",
-                                                 values[i], "; save in a wider element type"));
-  }
-  return bytes;
-}
 
 /// A link in a model folder may lead into it, or to the blobs beside it where Hugging Face's cache keeps the files. Any
 /// other would carry a file of the machine's into a folder that is given away.
@@ -84,24 +66,13 @@ inline std::vector<std::string> companions_of(const std::filesystem::path& folde
 /// The tensors that a saved model has, in the order of its parameters. `model` must live until they are written.
 template <Backend B>
 std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std::optional<DType> dtype) {
-  using T = typename B::Scalar;
-  const double lora_scale = model.options().lora ? model.options().lora->scale() : 0;
-  const Checkpoint& checkpoint = model.checkpoint();
   std::vector<TensorToWrite> tensors;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     if (model.graph().parameter(id).is_adapter()) continue;
-    const TensorInfo& info = checkpoint.info(model.source_name(id));
+    const TensorInfo& info = model.checkpoint().info(model.source_name(id));
     const DType stored = dtype.value_or(*info.dtype);
     tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape,
-                       [&model, &checkpoint, &info, id, stored, lora_scale](const ByteSink& sink) {
-                         const std::vector<T> now = merged_values(model, id, lora_scale);
-                         std::vector<T> before(now.size());
-                         model.stored().template read<T>(id, before);
-                         if (stored == *info.dtype && now == before)
-                           sink(checkpoint.raw(info.name));
-                         else
-                           sink(encode_finite<T>(info.name, stored, now));
-                       }});
+                       [&model, id, stored](const ByteSink& sink) { sink(weights_to_save(model, id, stored)); }});
   }
   return tensors;
 }

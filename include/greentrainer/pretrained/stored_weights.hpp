@@ -160,12 +160,7 @@ class StoredWeights {
   /// Of the elements from `first` on, so many as `values` has.
   template <std::floating_point T>
   void read_part(const TensorInfo& info, std::size_t first, std::span<T> values) const {
-    if (!info.dtype) {
-      throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
-                      text("expected F64, F32, F16 or BF16, got ", info.dtype_name));
-    }
-    const auto size = static_cast<std::size_t>(size_of(*info.dtype));
-    decode_floats<T>(*info.dtype, checkpoint_->raw(info.name).subspan(first * size, values.size() * size), values);
+    checkpoint_->read_part_as(info.name, first, values);
     const auto is = [&](const std::string& pattern) { return matches_glob(pattern, info.name); };
     if (info.dtype == dtype_ || (dtype_ == DType::float16 && std::ranges::any_of(names_.kept_in_float32, is))) return;
     decode_floats<T>(dtype_, encode_floats<T>(dtype_, std::span<const T>(values)), values);

@@ -25,13 +25,14 @@ struct ChoiceEvaluation {
   double accuracy() const { return rows.empty() ? 0 : static_cast<double>(correct) / static_cast<double>(rows.size()); }
 };
 
-/// Scores every candidate of every row, `batch_size` sequences at a time. Throws DataError without a row, and as
-/// evaluate.
+/// Scores every candidate of every row; to the options, a candidate is an example. Throws DataError without a row, and
+/// as evaluate.
 template <Backend B>
-ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row> rows, Extent batch_size = 8) {
+ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row> rows,
+                                  const EvaluateOptions& options = {}) {
   std::vector<Example> examples;
   for (const Choices::Row& row : rows) examples.insert(examples.end(), row.candidates.begin(), row.candidates.end());
-  const Evaluation evaluation = evaluate(model, std::span<const Example>(examples), batch_size);
+  const Evaluation evaluation = evaluate(model, std::span<const Example>(examples), options);
 
   ChoiceEvaluation result{.rows = {}, .correct = 0, .flops = evaluation.flops};
   auto candidate = evaluation.examples.begin();

@@ -28,12 +28,18 @@ struct Evaluation {
   double perplexity() const { return std::exp(loss); }
 };
 
-/// Runs the forward pass alone, `batch_size` examples at a time. Throws DataError if there is no example, or none of
-/// its tokens carries loss. `should_stop`, if given, is asked before every pass; where it says yes, the result is that
-/// of the examples seen so far, 0 where there is none.
+struct EvaluateOptions {
+  Extent batch_size = 8;                               ///< examples in one pass
+  std::function<bool()> should_stop = {};              ///< asked before every pass
+  std::function<void(std::size_t done)> on_pass = {};  ///< told after every pass how many examples are done
+};
+
+/// Runs the forward pass alone. Throws DataError if there is no example, or none of its tokens carries loss, and
+/// ConfigError for a batch size below 1. Where `should_stop` says yes, the result is that of the examples seen so far,
+/// 0 where there is none.
 template <Backend B>
-Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent batch_size = 8,
-                    const std::function<bool()>& should_stop = {}) {
+Evaluation evaluate(Model<B>& model, std::span<const Example> examples, const EvaluateOptions& options = {}) {
+  expect_option(options.batch_size >= 1, "evaluate", "batch_size", "at least 1", options.batch_size);
   using T = typename B::Scalar;
   Evaluation result;
   const Schedule schedule = make_schedule(model.graph(), select_none(model.graph()));
@@ -41,10 +47,11 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
   double sum = 0;
   bool stopped = false;
   Tensor<B> row_losses;
-  for (std::size_t first = 0; first < examples.size(); first += static_cast<std::size_t>(batch_size)) {
-    stopped = should_stop && should_stop();
+  const auto batch_size = static_cast<std::size_t>(options.batch_size);
+  for (std::size_t first = 0; first < examples.size(); first += batch_size) {
+    stopped = options.should_stop && options.should_stop();
     if (stopped) break;
-    std::vector<std::size_t> indices(std::min(static_cast<std::size_t>(batch_size), examples.size() - first));
+    std::vector<std::size_t> indices(std::min(batch_size, examples.size() - first));
     std::iota(indices.begin(), indices.end(), first);
     const Batch batch = collate(examples, indices);
     check_batch(model.facts(), batch);
@@ -61,6 +68,7 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, Extent b
       result.examples.push_back(one);
     }
     result.tokens += batch.labelled();
+    if (options.on_pass) options.on_pass(result.examples.size());
   }
   if (result.tokens == 0 && stopped) return result;
   if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");

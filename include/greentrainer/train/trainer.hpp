@@ -17,28 +17,41 @@
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/train/evaluation.hpp"
+#include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/training_options.hpp"
 
 namespace greentrainer {
 
 /// Fine-tunes a model: the tensors that GreenOptions choose, or a fixed selection. Weights, gradients and optimizer
-/// state stay on the model's backend. The same seed gives the same bits, for any number of threads.
+/// state stay on the model's backend. The same seed gives the same bits, for any number of threads. It shares the
+/// model: either may be moved, and the model may go out of scope first.
 template <Backend B>
 class Trainer {
  public:
   using T = typename B::Scalar;
 
-  /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions).
+  /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions). Throws ConfigError for options out of
+  /// range.
   template <class OptimizerOptions>
   Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer)
       : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+    check_options(green);
     importance_ = make_importance<B>(green.importance);
     green_ = std::move(green);
   }
-  /// The same tensors throughout: select_all (full fine-tuning), select_last_layers, select_biases, select_listed.
+  /// The same tensors throughout: select_all (full fine-tuning), select_last_layers, select_biases, select_norms,
+  /// select_listed. Throws ConfigError for options out of range, and for a selection that is not this graph's or empty.
   template <class OptimizerOptions>
   Trainer(Model<B>& model, Selection selection, const OptimizerOptions& optimizer)
       : Trainer(model, make_optimizer(model.backend(), optimizer)) {
+    const std::size_t parameters = model.graph().parameters().size();
+    expect_option(selection.mask().size() == parameters, "Trainer", "selection",
+                  text("one entry for each of the graph's ", parameters, " parameters"), selection.mask().size());
+    if (selection.count() == 0) {
+      throw ConfigError("Trainer", "selection",
+                        text("expected at least one parameter, got none; does a model of type ",
+                             model.facts().model_type, " have what was selected?"));
+    }
     fixed_ = std::move(selection);
   }
 
@@ -64,24 +77,34 @@ class Trainer {
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
-    choose_ = [model = model_, cost = std::move(cost)](const Workload& workload, const std::vector<double>& importance,
-                                                       double ratio, const SelectFunction& select) {
-      return select_within_ratio(model->graph(), cost, workload, importance, ratio, select);
+    choose_ = [graph = &model_.graph(), cost = std::move(cost)](const Workload& workload,
+                                                                const std::vector<double>& importance, double ratio,
+                                                                const SelectFunction& select) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select);
     };
   }
 
-  /// Trains. Throws DataError for examples the model cannot read, ConfigError for a budget that cannot be met,
-  /// NumericalError when the loss is no longer a number; weights are then as the last step left them.
+  /// Trains. Throws DataError for examples the model cannot read, ConfigError for options out of range and a budget
+  /// that cannot be met, as far as the first selection goes before any pass, and NumericalError when the loss is no
+  /// longer a number; weights are then as the last step left them.
   TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
     const auto start = Clock::now();
-    check(examples, options);
+    check_options(options);
+    if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
     const BatchSampler sampler(examples.size(), options.batch_size * options.gradient_accumulation, options.seed,
                                options.shuffle);
     const Extent total_steps = options.steps > 0 ? options.steps : options.epochs * sampler.steps_per_epoch();
+    expect_option(options.schedule.warmup_steps <= total_steps, "fit", "schedule.warmup_steps",
+                  text("at most the run's ", total_steps, " steps"), options.schedule.warmup_steps);
     report_ = {};
+    if (green_) check_budget(examples, options, sampler, total_steps);
     profile_.reset();
-    const std::span<const Example> held_out = options.validation.empty() ? examples : options.validation;
-    if (options.evaluate) report_.loss_before = timed_evaluation(held_out, options);
+    const EvaluationSample sample(examples, options);
+    report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
+    const auto wanted = [&options](Evaluations when) {
+      return options.evaluate == when || options.evaluate == Evaluations::both;
+    };
+    if (wanted(Evaluations::before)) report_.loss_before = timed_evaluation(sample.examples(), options, false);
 
     for (Extent step = 0; step < total_steps; ++step) {
       if (report_.stopped || (options.should_stop && options.should_stop())) {
@@ -93,8 +116,9 @@ class Trainer {
     }
     report_.seconds.forward = profile_.total().forward;
     report_.seconds.backward = profile_.total().backward;
-    if (options.evaluate && !report_.stopped) report_.loss_after = timed_evaluation(held_out, options);
-    report_.seconds.total = since(start);
+    if (wanted(Evaluations::after) && !report_.stopped)
+      report_.loss_after = timed_evaluation(sample.examples(), options, true);
+    report_.seconds.total = since(start) - report_.seconds.callbacks;
     return std::move(report_);
   }
   /// The same for anything with a member `examples`, such as a Dataset.
@@ -116,7 +140,10 @@ class Trainer {
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
   Trainer(Model<B>& model, std::unique_ptr<Optimizer<B>> optimizer)
-      : model_(&model), optimizer_(std::move(optimizer)), gradients_(model.backend()), norm_(model.backend(), 1, 1) {}
+      : model_(model.share()),
+        optimizer_(std::move(optimizer)),
+        gradients_(model.backend()),
+        norm_(model.backend(), 1, 1) {}
 
   void check_replacement(const char* what, bool given) const {
     if (!green_)
@@ -125,22 +152,40 @@ class Trainer {
     if (!given) throw ConfigError("Trainer", text(what, ": expected something to use, got nothing"));
   }
 
-  static void check(std::span<const Example> examples, const FitOptions& options) {
-    if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
-    const auto positive = [](const char* what, Extent value) {
-      if (value < 1) throw ConfigError("fit", text(what, ": expected at least 1, got ", value));
+  /// Throws ConfigError where no tensor fits into the budget of the first selection, before any time is spent.
+  void check_budget(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler,
+                    Extent total_steps) const {
+    Workload coming;
+    for (Extent s = 0; s < std::min(total_steps, next_selection(1, sampler)); ++s) {
+      for (const Batch& batch : batches_of(examples, options, sampler, s)) coming += workload_of(batch);
+    }
+    const auto none = [](const SelectionProblem& problem) {
+      return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
-    positive("batch size", options.batch_size);
-    positive("gradient accumulation", options.gradient_accumulation);
-    positive("epochs", options.steps > 0 ? 1 : options.epochs);
+    choose_(coming, std::vector<double>(model_.graph().parameters().size(), 0.0), green_->flops_ratio, none);
   }
 
-  double timed_evaluation(std::span<const Example> examples, const FitOptions& options) {
+  /// Runs what the caller gave. Its time counts as nothing else.
+  template <class Call>
+  void call_back(const Call& call) {
     const auto start = Clock::now();
-    const Evaluation evaluation = evaluate(*model_, examples, 8, options.should_stop);
+    call();
+    report_.seconds.callbacks += since(start);
+  }
+
+  double timed_evaluation(std::span<const Example> examples, const FitOptions& options, bool after) {
+    const auto start = Clock::now();
+    const double callbacks_before = report_.seconds.callbacks;
+    EvaluateOptions how{.should_stop = options.should_stop};
+    if (options.on_evaluation) {
+      how.on_pass = [&](std::size_t done) {
+        call_back([&] { options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
+      };
+    }
+    const Evaluation evaluation = evaluate(model_, examples, how);
     report_.flops.evaluation += evaluation.flops;
     report_.stopped = report_.stopped || evaluation.examples.size() < examples.size();
-    report_.seconds.evaluation += since(start);
+    report_.seconds.evaluation += since(start) - (report_.seconds.callbacks - callbacks_before);
     return evaluation.loss;
   }
 
@@ -160,7 +205,7 @@ class Trainer {
   Extent next_selection(Extent step, const BatchSampler& sampler) const {
     if (!green_) return step == 0 ? 0 : -1;
     const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? sampler.steps_per_epoch() : 1;
-    const Extent every = std::max<Extent>(1, green_->reselect_every.every * unit);
+    const Extent every = green_->reselect_every.every * unit;
     return (step + every - 1) / every * every;
   }
 
@@ -189,29 +234,29 @@ class Trainer {
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
       for (std::size_t i = 0; i < importance.size(); ++i)
-        record.importance[model_->graph().parameters()[i].name] = importance[i];
+        record.importance[model_.graph().parameters()[i].name] = importance[i];
     } else {
       selection_ = *fixed_;
     }
-    schedule_ = make_schedule(model_->graph(), selection_);
-    model_->executor().release_memory();  // importance, or an earlier selection, may have needed more
-    gradients_.select(model_->graph(), selection_);
-    optimizer_->select(model_->graph(), selection_);
-    record.names = names_of(model_->graph(), selection_);
-    if (options.on_selection) options.on_selection(record);
+    schedule_ = make_schedule(model_.graph(), selection_);
+    model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
+    gradients_.select(model_.graph(), selection_);
+    optimizer_->select(model_.graph(), selection_);
+    record.names = names_of(model_.graph(), selection_);
+    if (options.on_selection) call_back([&] { options.on_selection(record); });
     report_.selections.push_back(std::move(record));
   }
 
   std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
     const auto start = Clock::now();
     for (const Batch& batch : batches) {
-      check_batch(model_->facts(), batch);
-      report_.flops.importance += importance_->flops(model_->graph(), workload_of(batch), *optimizer_);
+      check_batch(model_.facts(), batch);
+      report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_);
     }
-    ImportanceContext<B> context{.backend = model_->backend(),
-                                 .graph = model_->graph(),
-                                 .parameters = model_->parameters(),
-                                 .executor = model_->executor(),
+    ImportanceContext<B> context{.backend = model_.backend(),
+                                 .graph = model_.graph(),
+                                 .parameters = model_.parameters(),
+                                 .executor = model_.executor(),
                                  .optimizer = *optimizer_,
                                  .batches = batches,
                                  .seed = options.seed,
@@ -227,19 +272,19 @@ class Trainer {
     StepRecord record{.step = step + 1, .total_steps = total_steps};
     const std::vector<Batch> batches = batches_of(examples, options, sampler, step);
     for (const Batch& batch : batches) {
-      check_batch(model_->facts(), batch);
+      check_batch(model_.facts(), batch);
       record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
       record.labelled_tokens += batch.labelled();
     }
     if (record.labelled_tokens == 0)
       throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
     const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
-    const LinearCost cost = pass_cost(model_->graph(), schedule_.plan, ExactCost<B>{}).total();
+    const LinearCost cost = pass_cost(model_.graph(), schedule_.plan, ExactCost<B>{}).total();
     gradients_.zero();
     double loss_sum = 0;
     DropoutSeed dropout{.seed = options.seed, .pass = static_cast<std::uint64_t>(step * options.gradient_accumulation)};
     for (const Batch& batch : batches) {
-      loss_sum += model_->executor().run(
+      loss_sum += model_.executor().run(
           schedule_, batch,
           {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
       ++dropout.pass;
@@ -255,12 +300,12 @@ class Trainer {
     const auto update_start = Clock::now();
     record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, total_steps);
     if (options.clip_norm > 0) record.gradient_norm = clip(options.clip_norm);
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
-      optimizer_->step(id, model_->parameters()[id], gradients_[id], record.learning_rate);
-      report_.flops.optimizer += model_->graph().parameter(id).size() * optimizer_->flops_per_element();
+      optimizer_->step(id, model_.parameters()[id], gradients_[id], record.learning_rate);
+      report_.flops.optimizer += model_.graph().parameter(id).size() * optimizer_->flops_per_element();
     }
-    model_->backend().synchronize();
+    model_.backend().synchronize();
     report_.seconds.optimizer += since(update_start);
     record.seconds = since(start);
     report_.steps += 1;
@@ -269,44 +314,44 @@ class Trainer {
     report_.flops.train += record.flops;
     report_.flops.full += record.full_flops;
     report_.history.push_back(record);
-    if (options.on_step) options.on_step(record);
+    if (options.on_step) call_back([&] { options.on_step(record); });
   }
 
   /// Scales the gradients so that their common norm is at most `limit`; returns the norm before.
   double clip(double limit) {
     norm_.zero();
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
-      model_->backend().sum_of_squares(gradients_[id].size(), gradients_[id].data(), norm_.data());
+      model_.backend().sum_of_squares(gradients_[id].size(), gradients_[id].data(), norm_.data());
       report_.flops.optimizer += 2 * gradients_[id].size();
     }
     const double norm = std::sqrt(norm_.download().front());
     const double factor = limit / (norm + 1e-6);  // as PyTorch does
     if (factor >= 1) return norm;
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_->graph().parameters().size()); ++id) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
-      model_->backend().scale(gradients_[id].size(), gradients_[id].data(), factor);
+      model_.backend().scale(gradients_[id].size(), gradients_[id].data(), factor);
       report_.flops.optimizer += gradients_[id].size();
     }
     return norm;
   }
 
   const LinearCost& full_cost() {
-    if (!full_) full_ = model_->facts().full_cost;
-    if (!full_) full_ = full_fine_tuning_cost(model_->graph(), ExactCost<B>{});
+    if (!full_) full_ = model_.facts().full_cost;
+    if (!full_) full_ = full_fine_tuning_cost(model_.graph(), ExactCost<B>{});
     return *full_;
   }
 
-  Model<B>* model_;
+  Model<B> model_;
   std::unique_ptr<Optimizer<B>> optimizer_;
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
-  ChooseFunction choose_ = [model = model_](const Workload& workload, const std::vector<double>& importance,
-                                            double ratio, const SelectFunction& select) {
-    return select_within_ratio(model->graph(), ExactCost<B>{}, workload, importance, ratio, select,
-                               model->facts().full_cost);
+  ChooseFunction choose_ = [graph = &model_.graph(), facts = &model_.facts()](
+                               const Workload& workload, const std::vector<double>& importance, double ratio,
+                               const SelectFunction& select) {
+    return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost);
   };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;

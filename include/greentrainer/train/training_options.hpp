@@ -1,15 +1,23 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
 #include "greentrainer/train/training_report.hpp"
 
 namespace greentrainer {
+
+/// The most steps, or passes over the data, that options may ask for; so that products of two of them can be counted.
+inline constexpr Extent most_steps = 1'000'000'000;
+
+/// How many training examples are evaluated where there are no others.
+inline constexpr Extent usual_evaluation_examples = 100;
 
 /// A distance between two selections.
 struct Interval {
@@ -28,6 +36,25 @@ struct GreenOptions {
   Interval reselect_every = {};
 };
 
+/// Throws ConfigError for an option that is out of range.
+inline void check_options(const GreenOptions& o) {
+  expect_option(o.flops_ratio > 0 && o.flops_ratio <= 1, "GreenOptions", "flops_ratio", "more than 0 and at most 1",
+                o.flops_ratio);
+  expect_option(o.importance_batches >= 1, "GreenOptions", "importance_batches", "at least 1", o.importance_batches);
+  expect_option(o.reselect_every.every >= 1 && o.reselect_every.every <= most_steps, "GreenOptions", "reselect_every",
+                text("1 to ", most_steps), o.reselect_every.every);
+}
+
+/// When a fit takes the loss of examples that it does not learn from at that moment.
+enum class Evaluations { none, before, after, both };
+
+/// How far an evaluation is.
+struct EvaluationProgress {
+  std::size_t done = 0;  ///< examples
+  std::size_t of = 0;
+  bool after = false;  ///< training, rather than before it
+};
+
 /// How long and on what.
 struct FitOptions {
   Extent epochs = 1;
@@ -39,11 +66,29 @@ struct FitOptions {
   bool shuffle = true;
   std::uint64_t seed = 0;
   std::span<const Example> validation = {};  ///< for the loss before and after; empty: the training examples
-  bool evaluate = true;                      ///< whether to take these losses at all
+  Evaluations evaluate = Evaluations::both;
+  Extent evaluation_examples = 0;  ///< at most so many, see EvaluationSample; 0: all of `validation`, or
+                                   ///< usual_evaluation_examples of the training examples
 
+  // What these do with the model, such as an evaluation, is in none of the report's numbers but seconds.callbacks.
   std::function<void(const StepRecord&)> on_step = {};
   std::function<void(const SelectionRecord&)> on_selection = {};
+  std::function<void(const EvaluationProgress&)> on_evaluation = {};  ///< after each of its passes
   std::function<bool()> should_stop = {};  ///< asked before every step and every pass of an evaluation
 };
+
+/// Throws ConfigError for an option that is out of range, among them a run of more steps than can be counted.
+inline void check_options(const FitOptions& o) {
+  const auto within = [](const char* field, Extent value, Extent least) {
+    expect_option(value >= least && value <= most_steps, "fit", field, text(least, " to ", most_steps), value);
+  };
+  within("steps", o.steps, 0);
+  if (o.steps == 0) within("epochs", o.epochs, 1);
+  within("batch_size", o.batch_size, 1);
+  within("gradient_accumulation", o.gradient_accumulation, 1);
+  within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
+  within("evaluation_examples", o.evaluation_examples, 0);
+  expect_option(o.clip_norm >= 0, "fit", "clip_norm", "at least 0, which is off", o.clip_norm);
+}
 
 }  // namespace greentrainer

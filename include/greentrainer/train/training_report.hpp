@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <iomanip>
 #include <map>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -37,13 +39,22 @@ struct SelectionRecord {
 
 /// What a run did and what it took.
 struct TrainingReport {
-  double loss_before = 0, loss_after = 0;  ///< on the validation examples if given, else on the training examples
+  /// Of the weights in memory, in float or double, on the validation examples if given, else on training examples;
+  /// nothing where it was not taken.
+  std::optional<double> loss_before, loss_after;
+  struct {
+    std::size_t examples = 0;  ///< that losses are of
+    std::size_t of = 0;        ///< so many
+    bool held_out = false;     ///< whether they are validation examples
+  } evaluated;
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
   } flops;
   struct {
-    double importance = 0, selection = 0, forward = 0, backward = 0, optimizer = 0, evaluation = 0, total = 0;
+    double importance = 0, selection = 0, forward = 0, backward = 0, optimizer = 0, evaluation = 0;
+    double callbacks = 0;  ///< the caller's own, such as on_step
+    double total = 0;      ///< without callbacks
   } seconds;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
@@ -64,7 +75,15 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   const auto flags = out.flags();
   const auto precision = out.precision();
   out << std::fixed << std::setprecision(4);
-  if (r.flops.evaluation > 0) out << "loss " << r.loss_before << " -> " << r.loss_after << " in ";
+  const auto loss = [&out](const std::optional<double>& value) -> std::ostream& {
+    return value ? out << *value : out << "not taken";
+  };
+  if (r.loss_before || r.loss_after) {
+    out << "loss ";
+    loss(r.loss_before) << " -> ";
+    loss(r.loss_after) << " over " << r.evaluated.examples << " of " << r.evaluated.of
+                       << (r.evaluated.held_out ? " validation" : " training") << " examples\n";
+  }
   out << r.steps << " steps, " << r.tokens << " tokens\n"
       << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train) / 1e9 << " G of "
       << static_cast<double>(r.flops.full) / 1e9 << " G for full fine-tuning: ratio " << std::setprecision(4)

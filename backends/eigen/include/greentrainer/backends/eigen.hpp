@@ -31,7 +31,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   using Scalar = T;
 
   /// `threads` 0: as many as the machine runs at once, or fewer where the system starts no more: `threads()` says how
-  /// many there are. Throws BackendError if another number cannot be started.
+  /// many there are. Throws BackendError if another number cannot be started, ConfigError for a negative number and for
+  /// many more than the machine runs at once (eigen::ThreadPool::most_threads).
   explicit EigenBackend(int threads = 0)
       : Workers(threads),
         eigen::ProductKernels<T>(workers()),

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer::eigen {
@@ -18,10 +19,16 @@ namespace greentrainer::eigen {
 /// what order they run: what is computed may depend on the number of tasks, never on the number of threads.
 class ThreadPool {
  public:
+  /// The most threads of a pool: each has scratch memory of its own, and many more than the machine runs at once are a
+  /// mistake. Some more are allowed, to see that results do not depend on their number.
+  static int most_threads() { return std::max(64, 4 * static_cast<int>(std::thread::hardware_concurrency())); }
+
   /// `threads` in all, the caller's included; 0 means as many as the machine runs at once, or as many of them as can be
-  /// started. Throws BackendError if `threads` cannot be started.
+  /// started. Throws BackendError if `threads` cannot be started, ConfigError for more than most_threads().
   explicit ThreadPool(int threads) {
-    const bool as_many_as_possible = threads <= 0;
+    expect_option(threads >= 0 && threads <= most_threads(), "EigenBackend", "threads",
+                  text("0, as many as the machine runs at once, or 1 to ", most_threads()), threads);
+    const bool as_many_as_possible = threads == 0;
     if (as_many_as_possible) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     threads_.reserve(static_cast<std::size_t>(threads - 1));
     for (int worker = 1; worker < threads; ++worker) {

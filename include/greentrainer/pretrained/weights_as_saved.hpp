@@ -1,0 +1,101 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/io/stochastic_rounding.hpp"
+#include "greentrainer/pretrained/pretrained_model.hpp"
+
+namespace greentrainer {
+
+namespace detail {
+
+/// Throws NumericalError for a weight that is not finite, or that the element type cannot hold.
+template <std::floating_point T>
+void expect_held(const std::string& tensor, DType dtype, std::span<const T> values, std::span<const std::byte> bytes) {
+  std::vector<T> stored(values.size());
+  decode_floats<T>(dtype, bytes, stored);
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    if (std::isfinite(stored[i])) continue;
+    if (!std::isfinite(values[i]))
+      throw NumericalError("save_pretrained", tensor, text("expected finite weights, got ", values[i]));
+    throw NumericalError(
+        "save_pretrained", tensor,
+        text("expected weights that ", name_of(dtype), " can hold, got ", values[i], "; save in a wider element type"));
+  }
+}
+
+}  // namespace detail
+
+/// One tensor as its bytes in a saved folder, LoRA's matrices merged into it. One that has not changed is copied byte
+/// by byte if it keeps its type; one that has is rounded stochastically where `dtype` is narrower than float32. Throws
+/// NumericalError for weights that are not finite, or that the type cannot hold.
+template <Backend B>
+std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
+  using T = typename B::Scalar;
+  const TensorInfo& info = model.checkpoint().info(model.source_name(id));
+  const std::vector<T> now = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
+  std::vector<T> before(now.size());
+  model.stored().template read<T>(id, before);
+  if (dtype == *info.dtype && now == before) return model.checkpoint().raw(info.name);
+  std::vector<std::byte> bytes =
+      now == before ? encode_floats<T>(dtype, now) : encode_stochastically<T>(dtype, info.name, now);
+  detail::expect_held<T>(info.name, dtype, now, bytes);
+  return bytes;
+}
+
+/// While it lives, a model computes with the weights that save_pretrained would write: rounded to the element type of
+/// the folder, with LoRA's matrices merged. Then they are as they were, to the bit. For losses and scores of what is
+/// saved. Keeps a copy, on the host, of the tensors that saving changes.
+template <Backend B>
+class WeightsAsSaved {
+ public:
+  using T = typename B::Scalar;
+
+  /// `dtype` as for save_pretrained. The model must outlive it and stay where it is. Throws NumericalError as
+  /// weights_to_save, and ConfigError for a model with a prefix, which is saved as an adapter alone.
+  explicit WeightsAsSaved(PretrainedModel<B>& model, std::optional<DType> dtype = {}) : model_(&model) {
+    if (model.options().prefix_tokens > 0)
+      throw ConfigError("WeightsAsSaved", "prefix", "expected a model without one, since it cannot be merged");
+    std::vector<std::pair<ParameterId, std::vector<T>>> stored;  // all of them before any is changed
+    for (ParameterId id = 0; id < count(); ++id) {
+      if (model.graph().parameter(id).is_adapter()) continue;
+      const DType type = dtype.value_or(*model.checkpoint().info(model.source_name(id)).dtype);
+      const std::vector<std::byte> bytes = weights_to_save(model, id, type);
+      std::vector<T> values(static_cast<std::size_t>(model.graph().parameter(id).size()));
+      decode_floats<T>(type, bytes, values);
+      if (values != model.parameters()[id].download()) stored.emplace_back(id, std::move(values));
+    }
+    for (ParameterId id = 0; id < count(); ++id) {  // what is merged must not be added again
+      const Parameter& p = model.graph().parameter(id);
+      if (p.is_adapter()) stored.emplace_back(id, std::vector<T>(static_cast<std::size_t>(p.size()), T(0)));
+    }
+    for (auto& [id, values] : stored) {
+      originals_.emplace_back(id, model.parameters()[id].download());
+      model.parameters()[id].upload(values);
+    }
+  }
+  WeightsAsSaved(const WeightsAsSaved&) = delete;
+  WeightsAsSaved& operator=(const WeightsAsSaved&) = delete;
+  ~WeightsAsSaved() {
+    for (auto& [id, values] : originals_) model_->parameters()[id].upload(values);
+  }
+
+  /// Whether saving changes any weight.
+  bool differ() const { return !originals_.empty(); }
+
+ private:
+  ParameterId count() const { return static_cast<ParameterId>(model_->graph().parameters().size()); }
+
+  PretrainedModel<B>* model_;
+  std::vector<std::pair<ParameterId, std::vector<T>>> originals_;
+};
+
+}  // namespace greentrainer
