@@ -23,8 +23,7 @@ for ids, labels in zip(golden.get("source_ids") or golden["input_ids"], golden["
     print(json.dumps({"input_ids": ids, "labels": labels}))
 ROWS
   train() {  # train OUTPUT option...
-    "$program" finetune --model "$model" --train "$data" --output "$folder/$name-$1" --steps 3 --learning-rate 1e-3 \
-      --json "${@:2}" >"$folder/report.json" 2>"$folder/log" ||
+    "$program" finetune --model "$model" --train "$data" --output "$folder/$name-$1" --steps 3 --learning-rate 1e-3 --json "${@:2}" >"$folder/report.json" 2>"$folder/log" ||
       { cat "$folder/log"; exit 1; }
   }
   train green --method green --rho 0.6
@@ -33,8 +32,7 @@ ROWS
     # peft lets layers of T5's decoder share a prefix where their number is odd: t5-two-layers stands for them.
     [[ $method == prefix && $name == t5-* && $name != t5-two-layers ]] && continue
     train $method --method $method --adapter-output peft
-    "$program" evaluate --model "$folder/$name-$method" --data "$data" --json >"$folder/evaluation.json" \
-      2>"$folder/log" || { cat "$folder/log"; exit 1; }
+    "$program" evaluate --model "$folder/$name-$method" --data "$data" --json >"$folder/evaluation.json" 2>"$folder/log" || { cat "$folder/log"; exit 1; }
     "$python" "$golden/check_saved_adapter.py" "$model" "$folder/$name-$method" "$data" "$folder/evaluation.json"
   done
 done

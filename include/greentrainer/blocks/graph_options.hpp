@@ -58,11 +58,11 @@ inline void check_graph_options(const GraphOptions& options) {
   const Extent most = Extent{1} << 16;
   const auto within = [most](const char* what, Extent value, Extent least) {
     if (value < least || value > most)
-      throw ConfigError("adapters", what, text("expected ", least, " to ", most, ", got ", value));
+      throw ConfigError("adapters", text(what, ": expected ", least, " to ", most, ", got ", value));
   };
   const auto probability = [](const char* what, double value) {
     if (!(value >= 0) || value >= 1)
-      throw ConfigError("adapters", what, text("expected at least 0 and less than 1, got ", value));
+      throw ConfigError("adapters", text(what, ": expected at least 0 and less than 1, got ", value));
   };
   within("prefix tokens", options.prefix_tokens, 0);
   probability("dropout", options.dropout);
@@ -70,7 +70,7 @@ inline void check_graph_options(const GraphOptions& options) {
   within("LoRA rank", options.lora->rank, 1);
   probability("LoRA dropout", options.lora->dropout);
   if (!std::isfinite(options.lora->alpha))
-    throw ConfigError("adapters", "LoRA alpha", text("expected a number, got ", options.lora->alpha));
+    throw ConfigError("adapters", text("LoRA alpha: expected a number, got ", options.lora->alpha));
 }
 
 }  // namespace greentrainer

@@ -27,8 +27,8 @@ struct Choices {
 inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options) {
   const DatasetForm& form = dataset_form(options.dataset);
   if (form.task != DatasetTask::choice) {
-    throw UsageError("load_choices", "dataset",
-                     text("expected one whose rows have labels to choose from, got ", form.name));
+    throw UsageError("load_choices",
+                     text("--dataset: expected one whose rows have labels to choose from, got ", form.name));
   }
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
   const Extent vocabulary = options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size();

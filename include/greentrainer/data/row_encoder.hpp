@@ -22,7 +22,7 @@ class RowEncoder {
   /// `tokenizer` may be null for rows of input_ids and labels.
   RowEncoder(const Tokenizer* tokenizer, DataOptions options) : tokenizer_(tokenizer), options_(std::move(options)) {
     if (options_.max_tokens < 2)
-      throw ConfigError("load_jsonl", "max_tokens", text("expected at least 2, got ", options_.max_tokens));
+      throw ConfigError("load_jsonl", text("--max-tokens: expected at least 2, got ", options_.max_tokens));
     if (tokenizer_ == nullptr) return;
     if (options_.vocabulary == 0) options_.vocabulary = tokenizer_->vocab_size();
     prompts_.emplace(*tokenizer_, options_.max_tokens, options_.target);

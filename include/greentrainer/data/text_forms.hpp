@@ -79,7 +79,7 @@ inline TextPieces pieces_of(const Json& row, const std::optional<ChatMl>& chat) 
   if (row.contains("text")) return text_forms::plain_text(row);
   throw DataError("data",
                   "row: expected prompt and completion, text, messages, or input_ids and labels, got none of them; is "
-                  "it a data set's own form, which is read by its name (dataset)?");
+                  "it a data set's own form (--dataset)?");
 }
 
 }  // namespace greentrainer
