@@ -14,7 +14,8 @@
 namespace greentrainer {
 
 /// Which examples each step sees: every example once an epoch, in an order that depends on seed and epoch alone. A pure
-/// function of the step, so a run can be resumed anywhere. The last batch of an epoch may be smaller.
+/// function of the step, so a run can be resumed anywhere. The last batch of an epoch may be smaller. An epoch's order
+/// is made once and kept until another epoch is asked for. Not thread-safe.
 class BatchSampler {
  public:
   /// Throws DataError without examples, ConfigError for a batch size below 1.
@@ -28,20 +29,28 @@ class BatchSampler {
 
   /// Numbers of the examples of a step, counted from 0 over all epochs.
   std::vector<std::size_t> batch_indices(Extent step) const {
-    std::vector<std::size_t> order(static_cast<std::size_t>(examples_));
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    if (shuffle_)
-      CounterRandom(seed_, "shuffle", static_cast<std::uint64_t>(step / steps_per_epoch())).shuffle(std::span(order));
+    const std::vector<std::size_t>& order = order_of(step / steps_per_epoch());
     const Extent first = step % steps_per_epoch() * batch_size_;
     const Extent last = std::min(examples_, first + batch_size_);
     return {order.begin() + first, order.begin() + last};
   }
 
  private:
+  const std::vector<std::size_t>& order_of(Extent epoch) const {
+    if (epoch == epoch_) return order_;
+    order_.resize(static_cast<std::size_t>(examples_));
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    if (shuffle_) CounterRandom(seed_, "shuffle", static_cast<std::uint64_t>(epoch)).shuffle(std::span(order_));
+    epoch_ = epoch;
+    return order_;
+  }
+
   Extent examples_;
   Extent batch_size_;
   std::uint64_t seed_;
   bool shuffle_;
+  mutable Extent epoch_ = -1;  ///< that order_ is of
+  mutable std::vector<std::size_t> order_;
 };
 
 }  // namespace greentrainer

@@ -6,6 +6,7 @@
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/workload.hpp"
 
 namespace greentrainer {
 
@@ -41,6 +42,26 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
     batch.encoder.offsets.push_back(static_cast<Index>(batch.encoder.ids.size()));
   }
   return batch;
+}
+
+/// The workload of a batch of this example alone, without making the batch. Workloads add up over the sequences of a
+/// batch, but for Measure::steps. Requires an example that collate() accepts.
+inline Workload workload_of(const Example& example) {
+  const auto length = static_cast<Extent>(example.input_ids.size());
+  const auto source = static_cast<Extent>(example.source_ids.size());
+  const Extent read = source == 0 ? length : std::max<Extent>(1, length - 1);
+  Workload w;
+  w[Measure::steps] = 1;
+  w[Measure::decoder_sequences] = 1;
+  w[Measure::decoder_tokens] = read;
+  w[Measure::labelled_tokens] = length - 1 - std::count(example.labels.begin() + 1, example.labels.end(), ignore_label);
+  w[Measure::decoder_pairs] = read * (read + 1) / 2;
+  if (source == 0) return w;
+  w[Measure::encoder_sequences] = 1;
+  w[Measure::encoder_tokens] = source;
+  w[Measure::encoder_pairs] = source * source;
+  w[Measure::cross_pairs] = read * source;
+  return w;
 }
 
 }  // namespace greentrainer
