@@ -1,0 +1,69 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/graph/cut.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
+
+namespace greentrainer {
+
+/// What is known of the coming passes if the values at a cut are cached.
+struct CutForecast {
+  Cut cut;
+  Workload computed;  ///< of the sequences whose values are not there yet: for them the part below runs
+};
+
+/// The cost of the coming forward passes by how deep a selection reaches: that of selections whose parameters are all
+/// read by operator `first` or later ones. Ascending in `first`, from 0; costs fall.
+struct ForwardLevel {
+  OperatorId first = 0;
+  std::int64_t cost = 0;
+};
+
+/// The levels that forecasts make: a selection may use any cut at or below the first operator that it trains.
+template <class P, CostModel<TensorGraph<P>> C>
+std::vector<ForwardLevel> forward_levels(const TensorGraph<P>& graph, const C& cost, const Workload& workload,
+                                         std::span<const CutForecast> forecasts) {
+  const PassPlan plan = evaluation_plan(graph);
+  std::vector<ForwardLevel> levels = {{0, evaluate(pass_cost(graph, plan, cost).forward, workload)}};
+  for (const CutForecast& f : forecasts) {
+    const std::int64_t with_cut = evaluate(pass_cost(graph, plan_above(graph, plan, f.cut), cost).forward, workload) +
+                                  evaluate(pass_cost(graph, plan_below(graph, f.cut), cost).forward, f.computed);
+    if (f.cut.op < levels.back().first) throw ConfigError("forward_levels", "forecasts: expected ascending cuts");
+    if (with_cut < levels.back().cost) levels.push_back({f.cut.op, with_cut});
+  }
+  return levels;
+}
+
+/// The level of a selection whose first trained operator this is.
+inline std::size_t level_of(std::span<const ForwardLevel> levels, OperatorId first) {
+  const auto above = std::upper_bound(levels.begin(), levels.end(), first,
+                                      [](OperatorId id, const ForwardLevel& level) { return id < level.first; });
+  return static_cast<std::size_t>(above - levels.begin()) - 1;
+}
+
+/// Lets the graph price depth: training below a level costs what the forward passes cost more there, so that a
+/// selection's cost in the graph is that of its backward passes and of its forward passes beyond those of the last
+/// level.
+template <class P>
+void add_forward_levels(const TensorGraph<P>& graph, std::span<const ForwardLevel> levels, GradientDag& dag) {
+  if (levels.size() < 2) return;
+  std::vector<int> node_of_level(levels.size(), -1);
+  for (std::size_t level = levels.size() - 1; level-- > 0;) {
+    GradientDag::Node node{.cost = levels[level].cost - levels[level + 1].cost, .needs = {}};
+    if (node_of_level[level + 1] >= 0) node.needs.push_back(node_of_level[level + 1]);
+    node_of_level[level] = static_cast<int>(dag.nodes.size());
+    dag.nodes.push_back(std::move(node));
+  }
+  for (std::size_t i = 0; i < dag.items.size(); ++i) {
+    const int node = node_of_level[level_of(levels, first_use(graph, static_cast<ParameterId>(i)))];
+    if (node >= 0) dag.items[i].needs.push_back(node);
+  }
+}
+
+}  // namespace greentrainer
