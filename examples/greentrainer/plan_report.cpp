@@ -10,6 +10,8 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
+#include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
@@ -82,7 +84,7 @@ PlanReport price_exactly(const Graph& graph, const Workload& workload) {
       report.tensors[static_cast<std::size_t>(node.parameters.front())].grad_input += grad_input;
   }
 
-  report.cheapest = cheapest_backward_cost(graph, cost, workload);
+  report.cheapest = cheapest_item(gradient_dag_of(graph, cost, workload));
   return report;
 }
 

@@ -13,6 +13,8 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
+#include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "support/paths.hpp"
 #include "support/skip.hpp"
 #include "support/tiny_models.hpp"
@@ -49,7 +51,7 @@ double seconds_to_plan(int layers) {
       const Graph graph = architecture.template graph<CostsAlone>();
       const Workload workload = uniform_workload(4, 512, 512);
       const ExactCost<CostsAlone> cost;
-      CHECK(cheapest_backward_cost(graph, cost, workload) > 0);
+      CHECK(cheapest_item(gradient_dag_of(graph, cost, workload)) > 0);
       CHECK(evaluate(full_fine_tuning_cost(graph, cost), workload) > 0);
       CHECK(training_memory(graph, select_all(graph), workload, 4, 8).total() > 0);
       return 0;
@@ -71,7 +73,7 @@ TEST_CASE("the cheapest parameter costs what the least of all single selections 
         one.insert(id);
         least = std::min(least, evaluate(backward_cost(graph, one, cost), workload));
       }
-      CHECK(cheapest_backward_cost(graph, cost, workload) == least);
+      CHECK(cheapest_item(gradient_dag_of(graph, cost, workload)) == least);
     }
   }
 }

@@ -10,6 +10,14 @@
 
 namespace greentrainer {
 
+/// Throws DataError for an example, the i-th, whose labels do not match its tokens.
+inline void check_example(const Example& example, std::size_t i) {
+  if (example.labels.size() == example.input_ids.size() && !example.input_ids.empty()) return;
+  throw DataError("collate", text("example ", i),
+                  text("expected one label for each of at least one token, got ", example.input_ids.size(),
+                       " tokens and ", example.labels.size(), " labels"));
+}
+
 /// Packs the examples of these numbers into one batch. Labels are shifted here: the row of token t predicts the label
 /// of token t + 1 of the same example; rows without one carry no loss. A sequence's last token predicts nothing; as in
 /// transformers, a decoder alone reads it all the same, the decoder of an encoder-decoder does not. Throws DataError
@@ -18,10 +26,7 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
   Batch batch;
   for (const std::size_t i : indices) {
     const Example& example = examples[i];
-    if (example.labels.size() != example.input_ids.size() || example.input_ids.empty()) {
-      throw DataError("collate", text("example ", i, ": expected one label for each of at least one token, got ",
-                                      example.input_ids.size(), " tokens and ", example.labels.size(), " labels"));
-    }
+    check_example(example, i);
     const auto length = static_cast<Index>(example.input_ids.size());
     const Index read = example.source_ids.empty() ? length : std::max(1, length - 1);
     for (Index t = 0; t < read; ++t) {

@@ -15,8 +15,8 @@ namespace greentrainer {
 using OnGenerated = std::function<void(std::size_t, const Generated&)>;
 
 /// Generates text with a model: token ids for token ids. Works on `batch_size` prompts at a time, of any lengths and
-/// without padding; a prompt that is done costs nothing from then on. Keeps its memory from call to call, and shares the
-/// model, which may be moved meanwhile.
+/// without padding; a prompt that is done costs nothing from then on. Keeps its memory from call to call, and shares
+/// the model, which may be moved meanwhile.
 template <Backend B>
 class Generator {
  public:

@@ -1,9 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <map>
-#include <optional>
-#include <string_view>
 #include <vector>
 
 #include "greentrainer/graph/pass_plan.hpp"
@@ -18,63 +15,48 @@ struct Cut {
   friend bool operator==(const Cut&, const Cut&) = default;
 };
 
-/// The cuts of the residual stream, ascending: where the values that cross are no wider than anywhere else with rows of
-/// the same kinds (an encoder-decoder's decoder is crossed by the encoder's output, too). Of places that the same
-/// values cross the latest stands for all. O(operators + values), but for the values of the cuts.
+/// The cuts of the residual stream, ascending: places that less crosses than those before and after. Of places that the
+/// same values cross the latest stands for all. O(operators + values), but for the values of the cuts.
 template <class P>
 std::vector<Cut> narrow_cuts(const TensorGraph<P>& graph) {
-  const auto& values = graph.values();
-  const auto count = static_cast<OperatorId>(graph.operators().size());
-  std::vector<std::vector<ValueId>> begins(graph.operators().size() + 1), ends(graph.operators().size() + 1);
-  for (ValueId v = 0; v < static_cast<ValueId>(values.size()); ++v) {
+  const std::size_t count = graph.operators().size();
+  std::vector<std::vector<ValueId>> begins(count + 1), ends(count + 1);
+  for (ValueId v = 0; v < static_cast<ValueId>(graph.values().size()); ++v) {
     const auto& value = graph.value(v);
     if (value.uses.empty()) continue;
     begins[static_cast<std::size_t>(value.producer) + 1].push_back(v);
     ends[static_cast<std::size_t>(value.uses.back().first) + 1].push_back(v);
   }
-  struct Place {
-    BitSet kinds = 0;
-    Extent width = 0;
-    bool begins_here = false;  ///< other values cross the place before
-  };
-  std::vector<Place> places(graph.operators().size());
-  std::map<BitSet, Extent> narrowest;
-  std::vector<int> open_of_kind(8, 0);
-  Extent width = 0;
-  for (OperatorId op = 1; op < count; ++op) {
-    const auto at = static_cast<std::size_t>(op);
-    const auto change = [&](const std::vector<ValueId>& changed, int sign) {
-      for (const ValueId v : changed) {
-        open_of_kind[static_cast<std::size_t>(graph.value(v).shape.rows)] += sign;
-        width += sign * graph.value(v).shape.cols;
-      }
-    };
-    change(begins[at], 1);
-    change(ends[at], -1);
-    places[at] = {.width = width, .begins_here = !begins[at].empty() || !ends[at].empty()};
-    for (std::size_t kind = 0; kind < open_of_kind.size(); ++kind) {
-      if (open_of_kind[kind] > 0) places[at].kinds |= bit(static_cast<int>(kind));
+  std::vector<Extent> widths(count, 0);
+  for (std::size_t op = 1; op < count; ++op) {
+    widths[op] = widths[op - 1];
+    for (const ValueId v : begins[op]) widths[op] += graph.value(v).shape.cols;
+    for (const ValueId v : ends[op]) widths[op] -= graph.value(v).shape.cols;
+  }
+
+  std::vector<OperatorId> places;
+  for (std::size_t first = 1; first < count;) {
+    std::size_t end = first;  // of a run of equal widths
+    while (end < count && widths[end] == widths[first]) ++end;
+    const bool narrow =
+        (first == 1 || widths[first - 1] > widths[first]) && (end == count || widths[end] > widths[first]);
+    for (std::size_t op = first; narrow && op < end; ++op) {
+      const bool same_above = op + 1 < end && begins[op + 1].empty() && ends[op + 1].empty();
+      if (!same_above) places.push_back(static_cast<OperatorId>(op));
     }
-    const auto [found, added] = narrowest.emplace(places[at].kinds, width);
-    if (!added) found->second = std::min(found->second, width);
+    first = end;
   }
 
   std::vector<Cut> cuts;
-  for (OperatorId op = 1; op < count; ++op) {
-    const Place& place = places[static_cast<std::size_t>(op)];
-    if (place.kinds == 0 || place.width > narrowest.at(place.kinds)) continue;
-    const bool same_above = op + 1 < count && !places[static_cast<std::size_t>(op) + 1].begins_here;
-    if (!same_above) cuts.push_back({.op = op, .values = {}});
-  }
   std::vector<ValueId> open;
-  std::size_t next = 0;
-  for (OperatorId op = 1; op < count && next < cuts.size(); ++op) {
+  auto next = places.begin();
+  for (OperatorId op = 1; next != places.end(); ++op) {
     const auto at = static_cast<std::size_t>(op);
     open.insert(open.end(), begins[at].begin(), begins[at].end());
     std::erase_if(open, [&](ValueId v) { return graph.value(v).uses.back().first < op; });
-    if (cuts[next].op != op) continue;
-    cuts[next].values = open;
-    std::sort(cuts[next].values.begin(), cuts[next].values.end());
+    if (*next != op) continue;
+    cuts.push_back({.op = op, .values = open});
+    std::sort(cuts.back().values.begin(), cuts.back().values.end());
     ++next;
   }
   return cuts;

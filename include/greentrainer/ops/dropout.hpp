@@ -11,6 +11,7 @@ namespace greentrainer {
 /// again for the gradient.
 struct Dropout {
   static constexpr std::string_view kind = "dropout";
+  static constexpr bool is_random = true;
   enum Part { grad_input };
 
   Rows rows = Rows::decoder_tokens;

@@ -97,6 +97,8 @@ class AnyOperator {
   /// LossTarget::loss_sum, fills row_losses and logits where they are asked for, and scales gradients by `scale`; where
   /// DeviceBatch::labels is null there is no loss.
   virtual bool is_loss() const = 0;
+  /// Its outputs change from training pass to training pass for the same inputs: it draws random numbers.
+  virtual bool is_random() const = 0;
   /// Scratch elements that forward or backward needs.
   virtual Extent workspace(const Workload& workload) const = 0;
 
@@ -105,7 +107,7 @@ class AnyOperator {
 };
 
 /// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`,
-/// `remembered_inputs`, `is_loss` and `workspace` may be left out.
+/// `remembered_inputs`, `is_loss`, `is_random` and `workspace` may be left out.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
   // A member that may be left out would be passed over in silence if it were not const.
@@ -141,6 +143,10 @@ class ErasedOperator final : public AnyOperator<P> {
   }
   bool is_loss() const override {
     if constexpr (requires { Op::is_loss; }) return Op::is_loss;
+    return false;
+  }
+  bool is_random() const override {
+    if constexpr (requires { Op::is_random; }) return Op::is_random;
     return false;
   }
   Extent workspace(const Workload& workload) const override {

@@ -11,6 +11,7 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/select/exact_selector.hpp"
+#include "greentrainer/select/forward_levels.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 
 namespace greentrainer {
@@ -22,10 +23,11 @@ using SelectFunction = std::function<SelectionResult(const SelectionProblem&)>;
 struct BudgetedSelection {
   Selection selection = {};
   std::int64_t full = 0;     ///< forward and backward of full fine-tuning (T_full)
-  std::int64_t forward = 0;  ///< T_fp
+  std::int64_t forward = 0;  ///< T_fp; less where the values at `cut` are cached
   std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - T_fp
   std::int64_t cost = 0;     ///< backward pass of the selection
   bool optimal = false;      ///< proved by the selector
+  std::optional<Cut> cut;    ///< the best of those forecast: the cheapest one below which nothing is trained
 
   double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };
@@ -50,11 +52,12 @@ class InfeasibleRatio : public ConfigError {
 /// selector's problem is parameter i. Throws InfeasibleRatio if not even the cheapest parameter fits, ConfigError for
 /// an importance or a mask without one entry for each parameter; NumericalError for an
 /// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
+/// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
-    const std::optional<LinearCost>& full = {}) {
+    const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -73,26 +76,30 @@ BudgetedSelection select_within_ratio(
     problem.dag.items[i].importance = importance[i];
   }
 
-  BudgetedSelection result;
-  result.forward = evaluate(forward_cost(graph, cost), workload);
-  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
-  result.budget =
-      static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full))) -
-      result.forward;
+  const std::vector<ForwardLevel> levels = forward_levels(graph, cost, workload, forecasts);
+  add_forward_levels(graph, std::span(levels), problem.dag);
 
-  const std::int64_t cheapest = cheapest_backward_cost(graph, cost, workload);
-  if (result.budget < cheapest) {
-    const double smallest =
-        std::ceil(1e4 * static_cast<double>(result.forward + cheapest) / static_cast<double>(result.full)) / 1e4;
+  BudgetedSelection result;
+  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
+  const auto both_passes =
+      static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full)));
+
+  const std::int64_t cheapest = levels.back().cost + cheapest_item(problem.dag);
+  if (both_passes < cheapest) {
+    const double smallest = std::ceil(1e4 * static_cast<double>(cheapest) / static_cast<double>(result.full)) / 1e4;
     throw InfeasibleRatio(ratio, smallest);
   }
 
-  problem.budget = result.budget;
+  problem.budget = both_passes - levels.back().cost;
   const SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
   result.selection = Selection(chosen.mask);
   result.cost = evaluate(backward_cost(graph, result.selection, cost), workload);
   result.optimal = chosen.optimal;
+  const ForwardLevel& level = levels[level_of(std::span(levels), first_trained(graph, result.selection))];
+  result.forward = level.cost;
+  result.budget = both_passes - level.cost;
+  result.cut = cut_of(level, forecasts);
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,11 +41,27 @@ std::vector<ForwardLevel> forward_levels(const TensorGraph<P>& graph, const C& c
   return levels;
 }
 
+/// The cut that makes a level, or none.
+inline std::optional<Cut> cut_of(const ForwardLevel& level, std::span<const CutForecast> forecasts) {
+  for (const CutForecast& f : forecasts) {
+    if (level.first > 0 && f.cut.op == level.first) return f.cut;
+  }
+  return std::nullopt;
+}
+
 /// The level of a selection whose first trained operator this is.
 inline std::size_t level_of(std::span<const ForwardLevel> levels, OperatorId first) {
   const auto above = std::upper_bound(levels.begin(), levels.end(), first,
                                       [](OperatorId id, const ForwardLevel& level) { return id < level.first; });
   return static_cast<std::size_t>(above - levels.begin()) - 1;
+}
+
+/// The cut that makes the coming passes of a selection cheapest; none if no cut makes them cheaper.
+template <class P, CostModel<TensorGraph<P>> C>
+std::optional<Cut> best_cut(const TensorGraph<P>& graph, const C& cost, const Workload& workload,
+                            std::span<const CutForecast> forecasts, const Selection& selection) {
+  const std::vector<ForwardLevel> levels = forward_levels(graph, cost, workload, forecasts);
+  return cut_of(levels[level_of(std::span(levels), first_trained(graph, selection))], forecasts);
 }
 
 /// Lets the graph price depth: training below a level costs what the forward passes cost more there, so that a

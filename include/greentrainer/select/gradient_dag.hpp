@@ -93,6 +93,30 @@ inline std::int64_t cost_of(const GradientDag& dag, const std::vector<bool>& mas
   return cost;
 }
 
+/// The true cost of the item that costs least alone. About O(nodes + items + needs): items are tried in the order of
+/// what their dearest path costs, until no other can be cheaper. Requires a valid DAG with at least one item.
+inline std::int64_t cheapest_item(const GradientDag& dag) {
+  std::vector<std::int64_t> path(dag.nodes.size());
+  const auto dearest = [&](const std::vector<int>& needs) {
+    std::int64_t most = 0;
+    for (const int need : needs) most = std::max(most, path[static_cast<std::size_t>(need)]);
+    return most;
+  };
+  for (std::size_t n = 0; n < dag.nodes.size(); ++n) path[n] = dag.nodes[n].cost + dearest(dag.nodes[n].needs);
+  std::vector<std::pair<std::int64_t, std::size_t>> at_least;
+  for (std::size_t i = 0; i < dag.items.size(); ++i)
+    at_least.emplace_back(dag.items[i].cost + dearest(dag.items[i].needs), i);
+  std::sort(at_least.begin(), at_least.end());
+  std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();
+  for (const auto& [bound, item] : at_least) {
+    if (bound >= cheapest) break;
+    std::vector<bool> alone(dag.items.size(), false);
+    alone[item] = true;
+    cheapest = std::min(cheapest, cost_of(dag, alone));
+  }
+  return cheapest;
+}
+
 /// Sum of the importances of the items of `mask`. Throws ConfigError if the mask has another length than the items.
 inline double importance_of(const GradientDag& dag, const std::vector<bool>& mask) {
   if (mask.size() != dag.items.size()) {

@@ -11,14 +11,16 @@
 
 #include "greentrainer/concepts/cost_model.hpp"
 #include "greentrainer/concepts/selector.hpp"
-#include "greentrainer/data/batch_sampler.hpp"
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
+#include "greentrainer/train/training_pass.hpp"
 
 namespace greentrainer {
 
@@ -77,10 +79,10 @@ class Trainer {
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
-    choose_ = [graph = &model_.graph(), cost = std::move(cost)](const Workload& workload,
-                                                                const std::vector<double>& importance, double ratio,
-                                                                const SelectFunction& select) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select);
+    choose_ = [graph = &model_.graph(), cost = std::move(cost)](
+                  const Workload& workload, const std::vector<double>& importance, double ratio,
+                  const SelectFunction& select, std::span<const CutForecast> forecasts) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts);
     };
   }
 
@@ -91,13 +93,12 @@ class Trainer {
     const auto start = Clock::now();
     check_options(options);
     if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
-    const BatchSampler sampler(examples.size(), options.batch_size * options.gradient_accumulation, options.seed,
-                               options.shuffle);
-    const Extent total_steps = options.steps > 0 ? options.steps : options.epochs * sampler.steps_per_epoch();
-    expect_option(options.schedule.warmup_steps <= total_steps, "fit", "schedule.warmup_steps",
-                  text("at most the run's ", total_steps, " steps"), options.schedule.warmup_steps);
+    const TrainingBatches batches(examples, options);
+    expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
+                  text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
-    if (green_) check_budget(examples, options, sampler, total_steps);
+    pass_.forget();  // weights and examples may be others than those of an earlier fit
+    if (green_) check_budget(batches, options);
     profile_.reset();
     const EvaluationSample sample(examples, options);
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
@@ -106,13 +107,13 @@ class Trainer {
     };
     if (wanted(Evaluations::before)) report_.loss_before = timed_evaluation(sample.examples(), options, false);
 
-    for (Extent step = 0; step < total_steps; ++step) {
+    for (Extent step = 0; step < batches.steps(); ++step) {
       if (report_.stopped || (options.should_stop && options.should_stop())) {
         report_.stopped = true;
         break;
       }
-      if (step == next_selection(step, sampler)) select(examples, options, sampler, step, total_steps);
-      train_step(examples, options, sampler, step, total_steps);
+      if (step == next_selection(step, batches)) select(batches, options, step);
+      train_step(batches, options, step);
     }
     report_.seconds.forward = profile_.total().forward;
     report_.seconds.backward = profile_.total().backward;
@@ -134,14 +135,15 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
-  using ChooseFunction =
-      std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&)>;
+  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double,
+                                                         const SelectFunction&, std::span<const CutForecast>)>;
 
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
   Trainer(Model<B>& model, std::unique_ptr<Optimizer<B>> optimizer)
       : model_(model.share()),
         optimizer_(std::move(optimizer)),
+        pass_(model_),
         gradients_(model.backend()),
         norm_(model.backend(), 1, 1) {}
 
@@ -153,16 +155,13 @@ class Trainer {
   }
 
   /// Throws ConfigError where no tensor fits into the budget of the first selection, before any time is spent.
-  void check_budget(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler,
-                    Extent total_steps) const {
-    Workload coming;
-    for (Extent s = 0; s < std::min(total_steps, next_selection(1, sampler)); ++s) {
-      for (const Batch& batch : batches_of(examples, options, sampler, s)) coming += workload_of(batch);
-    }
+  void check_budget(const TrainingBatches& batches, const FitOptions& options) const {
+    const Extent until = std::min(batches.steps(), next_selection(1, batches));
     const auto none = [](const SelectionProblem& problem) {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
-    choose_(coming, std::vector<double>(model_.graph().parameters().size(), 0.0), green_->flops_ratio, none);
+    choose_(batches.workload_of_steps(0, until), std::vector<double>(model_.graph().parameters().size(), 0.0),
+            green_->flops_ratio, none, forecasts(batches, options, 0, until));
   }
 
   /// Runs what the caller gave. Its time counts as nothing else.
@@ -189,46 +188,43 @@ class Trainer {
     return evaluation.loss;
   }
 
-  /// Micro-batches of one step, in order.
-  std::vector<Batch> batches_of(std::span<const Example> examples, const FitOptions& options,
-                                const BatchSampler& sampler, Extent step) const {
-    const auto indices = sampler.batch_indices(step);
-    std::vector<Batch> batches;
-    for (std::size_t first = 0; first < indices.size(); first += static_cast<std::size_t>(options.batch_size)) {
-      const auto count = std::min(static_cast<std::size_t>(options.batch_size), indices.size() - first);
-      batches.push_back(collate(examples, std::span(indices).subspan(first, count)));
-    }
-    return batches;
+  /// Empty where nothing is to be cached.
+  std::vector<CutForecast> forecasts(const TrainingBatches& batches, const FitOptions& options, Extent first,
+                                     Extent end) const {
+    if (options.prefix_cache == PrefixCacheMode::off) return {};
+    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), pass_.cache(), options.prefix_cache_limit,
+                          batches, first, end);
   }
 
   /// The next step, not before `step`, at which tensors are chosen; a fixed selection is chosen once.
-  Extent next_selection(Extent step, const BatchSampler& sampler) const {
+  Extent next_selection(Extent step, const TrainingBatches& batches) const {
     if (!green_) return step == 0 ? 0 : -1;
-    const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? sampler.steps_per_epoch() : 1;
+    const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? batches.steps_per_epoch() : 1;
     const Extent every = green_->reselect_every.every * unit;
     return (step + every - 1) / every * every;
   }
 
-  void select(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler, Extent step,
-              Extent total_steps) {
+  void select(const TrainingBatches& batches, const FitOptions& options, Extent step) {
     SelectionRecord record{.step = step, .names = {}, .importance = {}};
-    Workload coming;
-    std::vector<Batch> first_batches;
-    const Extent until =
-        green_ ? std::min(total_steps, next_selection(step + 1, sampler)) : std::min<Extent>(total_steps, step + 1);
-    for (Extent s = step; s < until; ++s) {
-      for (Batch& batch : batches_of(examples, options, sampler, s)) {
-        coming += workload_of(batch);
-        if (green_ && static_cast<Extent>(first_batches.size()) < green_->importance_batches)
-          first_batches.push_back(std::move(batch));
-      }
-    }
+    const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
+    const Workload coming = batches.workload_of_steps(step, until);
+    const std::vector<CutForecast> with_cache = forecasts(batches, options, step, until);
+    std::optional<Cut> cut;
     if (green_) {
+      std::vector<Batch> first_batches;
+      for (Extent s = step; s < until; ++s) {
+        for (const auto& numbers : batches.of_step(s)) {
+          if (static_cast<Extent>(first_batches.size()) < green_->importance_batches)
+            first_batches.push_back(batches.make(numbers));
+        }
+        if (static_cast<Extent>(first_batches.size()) == green_->importance_batches) break;
+      }
       const auto importance = evaluate_importance(first_batches, options, step);
       const auto start = Clock::now();
-      const BudgetedSelection chosen = choose_(coming, importance, green_->flops_ratio, select_);
+      const BudgetedSelection chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache);
       report_.seconds.selection += since(start);
       selection_ = chosen.selection;
+      cut = chosen.cut;
       record.budget = chosen.budget;
       record.cost = chosen.cost;
       record.unit = cost_unit_;
@@ -237,8 +233,10 @@ class Trainer {
         record.importance[model_.graph().parameters()[i].name] = importance[i];
     } else {
       selection_ = *fixed_;
+      cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
     }
-    schedule_ = make_schedule(model_.graph(), selection_);
+    pass_.select(selection_, cut, options.prefix_cache_limit);
+    if (cut) record.cached_below = model_.graph().op(cut->op).name;
     model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
     gradients_.select(model_.graph(), selection_);
     optimizer_->select(model_.graph(), selection_);
@@ -266,12 +264,13 @@ class Trainer {
     return importance;
   }
 
-  void train_step(std::span<const Example> examples, const FitOptions& options, const BatchSampler& sampler,
-                  Extent step, Extent total_steps) {
+  void train_step(const TrainingBatches& batches, const FitOptions& options, Extent step) {
     const auto start = Clock::now();
-    StepRecord record{.step = step + 1, .total_steps = total_steps};
-    const std::vector<Batch> batches = batches_of(examples, options, sampler, step);
-    for (const Batch& batch : batches) {
+    StepRecord record{.step = step + 1, .total_steps = batches.steps()};
+    const std::vector<TrainingBatches::Numbers> numbers = batches.of_step(step);
+    std::vector<Batch> made;
+    for (const auto& of_batch : numbers) {
+      const Batch& batch = made.emplace_back(batches.make(of_batch));
       check_batch(model_.facts(), batch);
       record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
       record.labelled_tokens += batch.labelled();
@@ -279,18 +278,17 @@ class Trainer {
     if (record.labelled_tokens == 0)
       throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
     const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
-    const LinearCost cost = pass_cost(model_.graph(), schedule_.plan, ExactCost<B>{}).total();
     gradients_.zero();
     double loss_sum = 0;
     DropoutSeed dropout{.seed = options.seed, .pass = static_cast<std::uint64_t>(step * options.gradient_accumulation)};
-    for (const Batch& batch : batches) {
-      loss_sum += model_.executor().run(
-          schedule_, batch,
-          {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
-      ++dropout.pass;
-      const Workload workload = workload_of(batch);
-      record.flops += evaluate(cost, workload);
-      record.full_flops += evaluate(full_cost(), workload);
+    for (std::size_t b = 0; b < made.size(); ++b, ++dropout.pass) {
+      const auto ran =
+          pass_.run(made[b], batches.examples(), numbers[b],
+                    {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
+      loss_sum += ran.loss_sum;
+      record.flops += ran.flops;
+      report_.flops.saved_by_cache += ran.saved;
+      record.full_flops += evaluate(full_cost(), workload_of(made[b]));
     }
     record.loss = loss_sum * scale;
     if (!std::isfinite(record.loss)) {
@@ -298,7 +296,7 @@ class Trainer {
                                        "; lower the learning rate or clip gradients"));
     }
     const auto update_start = Clock::now();
-    record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, total_steps);
+    record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, batches.steps());
     if (options.clip_norm > 0) record.gradient_norm = clip(options.clip_norm);
     for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
@@ -350,12 +348,13 @@ class Trainer {
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   ChooseFunction choose_ = [graph = &model_.graph(), facts = &model_.facts()](
                                const Workload& workload, const std::vector<double>& importance, double ratio,
-                               const SelectFunction& select) {
-    return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost);
+                               const SelectFunction& select, std::span<const CutForecast> forecasts) {
+    return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
+                               forecasts);
   };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;
-  Schedule schedule_;
+  TrainingPass<B> pass_;
   GradientStore<B> gradients_;
   Tensor<B, double> norm_;
   std::optional<LinearCost> full_;

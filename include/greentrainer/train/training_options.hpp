@@ -55,6 +55,10 @@ struct EvaluationProgress {
   bool after = false;  ///< training, rather than before it
 };
 
+/// Where values at the upper end of the frozen part of the model are kept while their examples are seen again, instead
+/// of running that part anew.
+enum class PrefixCacheMode { off, memory };
+
 /// How long and on what.
 struct FitOptions {
   Extent epochs = 1;
@@ -63,6 +67,8 @@ struct FitOptions {
   Extent gradient_accumulation = 1;  ///< passes in one step
   LearningRateSchedule schedule = {};
   double clip_norm = 0;  ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
+  PrefixCacheMode prefix_cache = PrefixCacheMode::off;
+  Bytes prefix_cache_limit = Bytes{4} << 30;  ///< examples that do not fit are computed each time
   bool shuffle = true;
   std::uint64_t seed = 0;
   std::span<const Example> validation = {};  ///< for the loss before and after; empty: the training examples
@@ -88,6 +94,7 @@ inline void check_options(const FitOptions& o) {
   within("gradient_accumulation", o.gradient_accumulation, 1);
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
+  expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.clip_norm >= 0, "fit", "clip_norm", "at least 0, which is off", o.clip_norm);
 }
 

@@ -35,6 +35,7 @@ struct SelectionRecord {
   Flops cost = 0;              ///< of these, likewise
   std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
   bool optimal = false;
+  std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
 };
 
 /// What a run did and what it took.
@@ -50,6 +51,7 @@ struct TrainingReport {
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
+    Flops saved_by_cache = 0;  ///< of forward passes that cached values made needless; not in `train`
   } flops;
   struct {
     double importance = 0, selection = 0, forward = 0, backward = 0, optimizer = 0, evaluation = 0;

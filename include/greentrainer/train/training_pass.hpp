@@ -1,0 +1,92 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "greentrainer/cost/exact_cost.hpp"
+#include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/data/collate.hpp"
+#include "greentrainer/models/model.hpp"
+#include "greentrainer/train/prefix_cache.hpp"
+
+namespace greentrainer {
+
+/// The passes that training a selection takes: one for a batch; or, where the values at a cut below all that is trained
+/// are cached, one below it for the examples that are not cached and one above it for all. Gradients and losses are the
+/// same, to the bit where a row's result does not depend on the rows beside it (the Eigen backend).
+template <Backend B>
+class TrainingPass {
+ public:
+  struct Result {
+    double loss_sum = 0;
+    Flops flops = 0;  ///< executed
+    Flops saved = 0;  ///< that a run without the cache executes besides
+  };
+
+  /// The model must outlive it.
+  explicit TrainingPass(Model<B>& model)
+      : executor_(&model.executor()), graph_(&model.graph()), cache_(model.backend(), model.graph()) {}
+
+  /// Trains the selection from now on, with a cache of at most `limit` bytes at the cut if there is one. Nothing at or
+  /// below the cut may be selected (ConfigError). The cache keeps what it has if the cut stays the same: since nothing
+  /// below it was trained.
+  void select(const Selection& selection, const std::optional<Cut>& cut, Bytes limit) {
+    const PassPlan plan = training_plan(*graph_, selection);
+    if (cut) {
+      above_ = make_schedule(*graph_, plan_above(*graph_, plan, *cut));
+      below_ = make_schedule(*graph_, plan_below(*graph_, *cut));
+      below_cost_ = pass_cost(*graph_, below_.plan, ExactCost<B>{}).total();
+      cache_.use(*cut, limit);
+    } else {
+      above_ = make_schedule(*graph_, plan);
+      cache_.clear();
+    }
+    above_cost_ = pass_cost(*graph_, above_.plan, ExactCost<B>{}).total();
+  }
+  /// Forgets cached values: weights or examples are others.
+  void forget() { cache_.clear(); }
+
+  const PrefixCache<B>& cache() const { return cache_; }
+
+  /// Runs a batch, which is made of these of the examples.
+  Result run(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
+             RunOptions<B> options) {
+    const Workload workload = workload_of(batch);
+    Result result{.flops = evaluate(above_cost_, workload)};
+    if (cache_.cut()) {
+      const Flops computed = run_below(batch, examples, numbers, options.profile);
+      result.flops += computed;
+      result.saved = evaluate(below_cost_, workload) - computed;
+      options.memory = &cache_;
+    }
+    result.loss_sum = executor_->run(above_, batch, options);
+    return result;
+  }
+
+ private:
+  /// For the sequences whose values are not cached; returns its FLOPs.
+  Flops run_below(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
+                  PassProfile* profile) {
+    std::vector<std::size_t> sequences, missing;
+    for (std::size_t s = 0; s < numbers.size(); ++s) {
+      if (cache_.holds(numbers[s])) continue;
+      sequences.push_back(s);
+      missing.push_back(numbers[s]);
+    }
+    cache_.begin(batch, numbers, std::move(sequences));
+    if (missing.empty()) return 0;
+    const Batch part = collate(examples, missing);
+    executor_->run(below_, part, {.memory = &cache_, .profile = profile});
+    cache_.commit();
+    return evaluate(below_cost_, workload_of(part));
+  }
+
+  Executor<B>* executor_;
+  const TensorGraph<B>* graph_;
+  PrefixCache<B> cache_;
+  Schedule above_, below_;
+  LinearCost above_cost_, below_cost_;
+};
+
+}  // namespace greentrainer
