@@ -28,12 +28,9 @@ int fail(std::string line, int status) {
 
 int run(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, which then cleans up
-<<<<<<< ours
+  const TerminalOutput terminal;
   std::vector<Command> commands;
   const Command* command = nullptr;
-=======
-  const TerminalOutput terminal;
->>>>>>> theirs
   try {
     commands.push_back(make_plan_command());
     commands.push_back(make_select_command());

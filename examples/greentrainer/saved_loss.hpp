@@ -7,6 +7,7 @@
 #include "console.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/pretrained/weights_as_saved.hpp"
+#include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "progress.hpp"
 

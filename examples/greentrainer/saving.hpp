@@ -46,6 +46,7 @@ std::string rescue(const PretrainedModel<B>& model, const std::filesystem::path&
         write_weights(model, output, DType::float32);
         try {
           write_companions(model, output, DType::float32);
+          write_generation_ends(model, output.path(), choice.ends);
         } catch (const Error& error) {
           missing = text(", without files that could not be copied (", error.what(), ')');
         }

@@ -1,6 +1,6 @@
-// What a run leaves that is killed at any moment while it writes its output, and what the next run makes of it. This
-// file puts itself between the library and the system: a process can be made to die before the nth call that changes a
-// file system, and single calls can be made to fail.
+// What a run leaves that is killed while it writes its output, and what the next run makes of it. This file puts itself
+// between the library and the system: a process can be made to die before its nth rename, removal, new folder or flush,
+// and single calls can be made to fail.
 
 #include <cerrno>
 #include <cstdio>

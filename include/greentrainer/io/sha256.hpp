@@ -91,7 +91,7 @@ class Sha256 {
 
 /// SHA-256 of a file that may be larger than memory. Throws LoadError if it cannot be read.
 inline std::string sha256_of_file(const std::filesystem::path& path) {
-  const auto file = detail::open_for_reading("sha256_of_file", path);
+  const auto file = detail::open_for_reading("sha256_of_file", path, FileKind::regular);
   Sha256 sum;
   std::vector<std::byte> buffer(std::size_t{1} << 18);
   while (true) {

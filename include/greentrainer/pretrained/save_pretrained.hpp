@@ -131,7 +131,7 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
 /// program did not write.
 template <Backend B>
 void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::path& folder,
-                     std::optional<DType> dtype = {}, OutputOptions options = {}, std::span<const Index> ends = {}) {
+                     std::optional<DType> dtype = {}, std::span<const Index> ends = {}, OutputOptions options = {}) {
   OutputFolder output(folder, std::move(options));
   write_pretrained(model, output, dtype);
   write_generation_ends(model, output.path(), ends);
