@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     return gt::program::with_cuda(choice, [&](auto& other) {
       gt::EigenBackend reference;
       const auto model = gt::load_pretrained(argv[1], reference);
-      auto data = gt::load_jsonl(argv[2], model.tokenizer());
+      auto data = gt::load_jsonl(argv[2], model);
       if (data.examples.size() > 4) data.examples.resize(4);
       const auto comparison = gt::program::compare_backends(reference, other, argv[1], data.examples, {});
       print(comparison);

@@ -120,11 +120,8 @@ Command make_compare_command() {
   command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
   command.text("data", options->data, "FILE", "Data, JSON lines; the first --batch-size rows are used");
   command.whole("batch-size", options->batch_size, 1, "Rows (4)", 1 << 16);
-  command.whole("max-tokens", options->choice.max_tokens, 2,
-                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
-  command.whole("target-tokens", options->choice.target_tokens, 2,
-                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
-  command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
+  declare_data(command, options->choice);
+  declare_target_tokens(command, options->choice);
   command.text("backend", options->backend.name, "NAME", "What is compared with the CPU: cuda, an NVIDIA GPU (cuda)");
   declare_device(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");

@@ -107,6 +107,10 @@ int evaluate_on(B& backend, const Options& options) {
     OrderedJson json = {{"loss", evaluation.loss},
                         {"tokens", evaluation.tokens},
                         {"perplexity", evaluation.perplexity()},
+                        {"rows_dropped", data.rows_dropped},
+                        {"rows_truncated", data.rows_truncated},
+                        {"turns_dropped", data.turns_dropped},
+                        {"ignored_keys", data.ignored_keys},
                         {"examples", OrderedJson::array()}};
     for (std::size_t i = 0; i < evaluation.examples.size(); ++i) {
       const auto& example = evaluation.examples[i];
@@ -172,13 +176,10 @@ Command make_evaluate_command() {
                "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("data", options->data, "FILE", "Data, JSON lines");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
-  command.whole("max-tokens", options->choice.max_tokens, 2,
-                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
-  command.whole("target-tokens", options->choice.target_tokens, 2,
-                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  declare_data(command, options->choice);
+  declare_target_tokens(command, options->choice);
   declare_rows(command, "rows", options->choice.rows,
                "Rows to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
-  command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");
   declare_generation(command, options->generation);
   declare_backend(command, options->backend);

@@ -177,7 +177,10 @@ ExperimentPlan read_experiment(const std::string& path) {
 
   Command evaluate = make_evaluate_command();
   const toml::table& finetune_table = required_table(file, path, "finetune");
-  const toml::table& evaluate_table = required_table(file, path, "evaluate");
+  toml::table evaluate_table = required_table(file, path, "evaluate");
+  for (const char* key : {"max-tokens", "target-tokens", "truncation"}) {  // scored as it was trained, unless told
+    if (const toml::node* value = finetune_table.get(key)) evaluate_table.insert(key, *value);
+  }
   plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);
   plan.model = finetune_table["model"].value_or(std::string());
   if (plan.model.empty())

@@ -260,6 +260,9 @@ int finetune(B& backend, const Options& options) {
   }
   around.rows_dropped = static_cast<std::size_t>(train.rows_dropped + validation.rows_dropped);
   around.rows_truncated = static_cast<std::size_t>(train.rows_truncated + validation.rows_truncated);
+  around.turns_dropped = static_cast<std::size_t>(train.turns_dropped + validation.turns_dropped);
+  around.ignored_keys = train.ignored_keys;
+  for (const auto& [key, count] : validation.ignored_keys) around.ignored_keys[key] += count;
   around.load_seconds = since(start);
 
   Trainer<B> trainer = make_trainer(model, options);
@@ -333,11 +336,16 @@ int finetune(B& backend, const Options& options) {
   CreatedParents parents(options.output);
   OutputFolder output(options.output);
   atomic_write_file(output.path() / "metrics.jsonl", metrics.lines());
-  if (options.adapters.as_adapter(options.method))
+  if (options.adapters.as_adapter(options.method)) {
     write_adapter(model, output);
-  else
+    if (!train.end_of_turn_ids.empty())
+      say(text("note: turns end with token ", train.end_of_turn_ids.front(),
+               "; an adapter's folder does not say so, its ", "model's generation_config.json may (eos_token_id)"));
+  } else {
     write_pretrained(model, output,
                      options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype));
+    write_generation_ends(model, output.path(), train.end_of_turn_ids);
+  }
   output.commit();
   parents.keep();
   around.save_seconds = since(save_start);
@@ -393,14 +401,11 @@ Command make_finetune_command() {
   command.number("momentum", options->momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options->weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options->clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
-  command.whole("max-tokens", options->data.max_tokens, 2,
-                "Tokens of a row; prompts are cut to it (the model's positions, at most 512)");
-  command.whole("target-tokens", options->data.target_tokens, 2,
-                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+  declare_data(command, options->data);
+  declare_target_tokens(command, options->data);
   declare_rows(command, "train-rows", options->data.rows,
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options->validation_rows, "Rows of --validation to use (all)");
-  command.choice("dataset", options->data.dataset, dataset_names(), "Read a known data set's own form");
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

@@ -67,7 +67,9 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                       {"tokens", report.tokens},
                       {"labelled_tokens", report.labelled_tokens},
                       {"rows_dropped", around.rows_dropped},
-                      {"rows_truncated", around.rows_truncated}};
+                      {"rows_truncated", around.rows_truncated},
+                      {"turns_dropped", around.turns_dropped},
+                      {"ignored_keys", around.ignored_keys}};
   json["flops"] = {{"train", report.flops.train},
                    {"importance", report.flops.importance},
                    {"optimizer", report.flops.optimizer},

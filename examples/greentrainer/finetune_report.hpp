@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "greentrainer/data/row_keys.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/train/training_report.hpp"
 
@@ -26,7 +27,8 @@ class Metrics {
 
 /// What is reported beside the training report.
 struct Surroundings {
-  std::size_t rows_dropped = 0, rows_truncated = 0;
+  std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;
+  IgnoredKeys ignored_keys;
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;
   std::optional<double> joules;
   std::optional<Bytes> device_peak;  ///< of a backend with memory of its own

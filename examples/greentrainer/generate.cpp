@@ -43,7 +43,7 @@ int generate_on(B& backend, const Options& options) {
     prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice,
                            options.generation.options.max_new_tokens);
   else
-    prompts.ids = {model.tokenizer().encode_sequence(options.prompt)};
+    prompts.ids = {prompt_ids(model, options.prompt)};
   say_if_not_native();
   const GeneratedTexts result = generate_texts(model, prompts.ids, options.generation);
   if (options.json) {
@@ -52,6 +52,10 @@ int generate_on(B& backend, const Options& options) {
                         {"new_tokens", result.new_tokens},
                         {"seconds", result.seconds},
                         {"tokens_per_second", result.tokens_per_second()}};
+    if (from_file) {
+      json["rows_truncated"] = prompts.rows_truncated;
+      json["ignored_keys"] = prompts.ignored_keys;
+    }
     for (std::size_t i = 0; i < result.texts.size(); ++i)
       json["generations"].push_back(result.json(i, prompts.ids, prompts.lines));
     print_json(json);
@@ -72,7 +76,8 @@ void check(const Command& command, Options& options) {
   if (chosen.empty()) bad_usage("generate", "--prompt: expected one of --prompt and --data, got neither");
   if (chosen == "prompt") {
     options.data.clear();
-    for (const char* name : {"dataset", "rows", "max-tokens", "batch-size"}) command.refuse(name, "prompt", "--prompt");
+    for (const char* name : {"dataset", "rows", "max-tokens", "truncation", "batch-size"})
+      command.refuse(name, "prompt", "--prompt");
   }
   check_generation(command, options.generation);
   check_backend(command, options.backend);
@@ -93,9 +98,7 @@ Command make_generate_command() {
   command.text("data", options->data, "FILE", "Prompts, JSON lines");
   declare_rows(command, "rows", options->choice.rows,
                "Rows of --data to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
-  command.choice("dataset", options->choice.dataset, dataset_names(), "Read a known data set's own form");
-  command.whole("max-tokens", options->choice.max_tokens, 2,
-                "Tokens of a prompt and what is generated; prompts are cut to it (the model's positions, at most 512)");
+  declare_data(command, options->choice);
   command.whole("batch-size", options->generation.options.batch_size, 1, "Prompts at a time (8)", 1 << 16);
   declare_generation(command, options->generation);
   declare_backend(command, options->backend);

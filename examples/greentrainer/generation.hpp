@@ -50,6 +50,10 @@ GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::
   GenerateOptions options = choice.options;
   options.seed = static_cast<std::uint64_t>(choice.seed);
   options.eos_ids = eos_ids_of(model);
+  std::string settings;
+  for (const std::string& name : generation_settings_not_followed(model))
+    settings += (settings.empty() ? "" : ", ") + name;
+  if (!settings.empty()) say(text("note: generation_config.json's ", settings, ": not followed; give options instead"));
   GeneratedTexts result;
   const auto start = Clock::now();
   auto last_said = start;

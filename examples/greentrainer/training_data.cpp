@@ -9,10 +9,47 @@
 
 namespace greentrainer::program {
 
-std::vector<std::string> dataset_names() {
+namespace {
+
+DataOptions data_options(const DataChoice& choice, const ModelFacts& facts) {
+  const Extent longest_target = choice.target_tokens > 0 ? choice.target_tokens : 512;
+  return data_options_for(facts,
+                          {.max_tokens = max_tokens(choice, facts),
+                           .dataset = choice.dataset,
+                           .rows = choice.rows,
+                           .truncation = parse_truncation(choice.truncation)},
+                          longest_target);
+}
+
+/// "; the first is on line 7", with what went of conversations.
+std::string about_truncation(const DataChoice& choice, Extent first_line, Extent turns_dropped) {
+  return text(" (--truncation ", choice.truncation, "), first on line ", first_line,
+              turns_dropped > 0 ? text("; ", turns_dropped, " turns of conversations went whole") : "");
+}
+
+}  // namespace
+
+void declare_data(Command& command, DataChoice& choice) {
+  command.whole("max-tokens", choice.max_tokens, 2,
+                "Tokens of a row, or of a prompt and what is generated (the model's positions)");
+  command.choice("truncation", choice.truncation, {truncation_names.begin(), truncation_names.end()},
+                 "What is beyond --max-tokens: whole turns from a conversation's front and a prompt's front go; or the "
+                 "end of either; or such a row is an error. Never BOS, separators or a completion (turns)");
   std::vector<std::string> names;
   for (const DatasetForm& form : dataset_forms) names.emplace_back(form.name);
-  return names;
+  command.choice("dataset", choice.dataset, names, "Read a known data set's own form");
+}
+
+void declare_target_tokens(Command& command, DataChoice& choice) {
+  command.whole("target-tokens", choice.target_tokens, 2,
+                "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+}
+
+void say_ignored(const std::string& path, const IgnoredKeys& keys) {
+  if (keys.empty()) return;
+  std::string list;
+  for (const auto& [key, count] : keys) list += text(list.empty() ? "" : ", ", key, " (", count, ")");
+  say(text(path, ": warning: keys that are not read, and how often: ", list));
 }
 
 void declare_rows(Command& command, const std::string& name, RowRange& rows, const std::string& help) {
@@ -35,8 +72,7 @@ void declare_rows(Command& command, const std::string& name, RowRange& rows, con
 }
 
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
-  constexpr Extent usual = 512;
-  if (choice.max_tokens == 0) return std::min(usual, facts.max_positions);
+  if (choice.max_tokens == 0) return facts.max_positions;
   if (choice.max_tokens > facts.max_positions) {
     throw ConfigError("load_data", text("--max-tokens: expected at most ", facts.max_positions,
                                         ", the model's positions, got ", choice.max_tokens));
@@ -51,17 +87,18 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
     throw ConfigError("load_data", text("--target-tokens: expected an encoder-decoder model, got model_type ",
                                         facts.model_type, "; use --max-tokens"));
   }
-  const Extent longest_target = choice.target_tokens > 0 ? choice.target_tokens : 512;
-  Dataset data = load_jsonl(
-      path, tokenizer,
-      data_options_for(facts, {.max_tokens = longest, .dataset = choice.dataset, .rows = choice.rows}, longest_target));
+  const DataOptions options = data_options(choice, facts);
+  Dataset data = load_jsonl(path, tokenizer, options);
   if (data.rows_dropped > 0) {
-    say(text(path, ": ", data.rows_dropped, " of ", data.rows,
-             " rows dropped: no token of theirs carries loss, or the completion exceeds ",
-             facts.target_shift ? text("--target-tokens ", longest_target) : text("--max-tokens ", longest)));
+    say(text(
+        path, ": ", data.rows_dropped, " of ", data.rows,
+        " rows dropped: no token of theirs carries loss, or the completion exceeds ",
+        facts.target_shift ? text("--target-tokens ", options.target->max_tokens) : text("--max-tokens ", longest)));
   }
   if (data.rows_truncated > 0)
-    say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest));
+    say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest,
+             about_truncation(choice, data.first_truncated_line, data.turns_dropped)));
+  say_ignored(path, data.ignored_keys);
   return data;
 }
 
@@ -72,13 +109,13 @@ Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const 
     throw ConfigError("load_prompts", text("--max-new-tokens: expected fewer than --max-tokens ", longest,
                                            ", which prompts are in, too, got ", new_tokens));
   }
-  Prompts prompts = greentrainer::load_prompts(
-      path, tokenizer, data_options_for(facts, {.max_tokens = longest, .dataset = choice.dataset, .rows = choice.rows}),
-      new_tokens);
+  Prompts prompts = greentrainer::load_prompts(path, tokenizer, data_options(choice, facts), new_tokens);
   if (prompts.rows_truncated > 0) {
     say(text(path, ": ", prompts.rows_truncated, " of ", prompts.ids.size(), " prompts truncated to ",
-             facts.target_shift ? longest : longest - new_tokens, " tokens"));
+             facts.target_shift ? longest : longest - new_tokens, " tokens",
+             about_truncation(choice, prompts.first_truncated_line, 0)));
   }
+  say_ignored(path, prompts.ignored_keys);
   return prompts;
 }
 
@@ -90,10 +127,7 @@ bool has_choices(const DataChoice& choice) { return task_of(choice) == DatasetTa
 
 Choices load_choices(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
                      const DataChoice& choice) {
-  return greentrainer::load_choices(
-      path, tokenizer,
-      data_options_for(facts,
-                       {.max_tokens = max_tokens(choice, facts), .dataset = choice.dataset, .rows = choice.rows}));
+  return greentrainer::load_choices(path, tokenizer, data_options(choice, facts));
 }
 
 }  // namespace greentrainer::program

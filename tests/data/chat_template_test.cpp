@@ -34,7 +34,7 @@ TEST_CASE("texts and ids of apply_chat_template, with and without a default syst
     const auto chat = parse_chatml(golden.at("template").get<std::string>());
     REQUIRE(chat.has_value());
     std::string written;
-    for (const auto& piece : text_forms::chatml(golden, *chat).pieces) written += piece.text;
+    for (const auto& stretch : chatml_conversation(golden.at("messages"), *chat).stretches) written += stretch.text;
     CHECK(written == golden.at("text").get<std::string>());
 
     const TemporaryFolder folder;

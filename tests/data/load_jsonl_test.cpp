@@ -39,26 +39,20 @@ std::string error_of(const std::string& contents, const Tokenizer* tokenizer, Da
 
 }  // namespace
 
-TEST_CASE("prompt and completion are tokenised apart; BOS in front, EOS behind, loss on the completion") {
+TEST_CASE("prompt and completion are tokenised as one text; BOS in front, EOS behind, loss on the completion") {
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   const auto data = load(R"({"prompt": "Once upon", "completion": " a time"})", tokenizer.get());
-  std::vector<Index> ids = {*tokenizer->bos_id()}, labels = {ignore_label};
-  for (const Index id : tokenizer->encode("Once upon")) {
-    ids.push_back(id);
-    labels.push_back(ignore_label);
-  }
-  for (const Index id : tokenizer->encode(" a time")) {
-    ids.push_back(id);
-    labels.push_back(id);
-  }
+  std::vector<Index> ids = {*tokenizer->bos_id()};
+  for (const Index id : tokenizer->encode("Once upon a time")) ids.push_back(id);
   ids.push_back(*tokenizer->eos_id());
-  labels.push_back(*tokenizer->eos_id());
+  std::vector<Index> labels = ids;
+  std::fill_n(labels.begin(), 1 + tokenizer->encode("Once upon").size(), ignore_label);
   REQUIRE(data.examples.size() == 1);
   CHECK(data.examples[0].input_ids == ids);
   CHECK(data.examples[0].labels == labels);
 }
 
-TEST_CASE("truncation cuts the end of the prompt, never the completion, and is counted") {
+TEST_CASE("truncation cuts the front of the prompt or its end, never BOS or the completion, and is counted") {
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   const std::string row = R"({"prompt": "the cat sat on the mat and looked at the moon", "completion": " all night"})";
   const auto whole = load(row, tokenizer.get()).examples[0];
@@ -68,9 +62,17 @@ TEST_CASE("truncation cuts the end of the prompt, never the completion, and is c
   CHECK(cut.rows_truncated == 1);
   REQUIRE(cut.examples.size() == 1);
   CHECK(static_cast<Extent>(cut.examples[0].input_ids.size()) == completion + 3);
-  CHECK(std::equal(whole.input_ids.begin(), whole.input_ids.begin() + 3, cut.examples[0].input_ids.begin()));
-  CHECK(std::equal(whole.input_ids.end() - completion, whole.input_ids.end(),
-                   cut.examples[0].input_ids.end() - completion));
+  CHECK(cut.examples[0].input_ids.front() == *tokenizer->bos_id());
+  CHECK(
+      std::equal(whole.input_ids.end() - completion - 2, whole.input_ids.end(), cut.examples[0].input_ids.begin() + 1));
+  CHECK(cut.first_truncated_line == 1);
+  const auto by_end =
+      load(row, tokenizer.get(), {.max_tokens = completion + 3, .truncation = Truncation::end}).examples[0];
+  CHECK(std::equal(whole.input_ids.begin(), whole.input_ids.begin() + 3, by_end.input_ids.begin()));
+  CHECK(std::equal(whole.input_ids.end() - completion, whole.input_ids.end(), by_end.input_ids.begin() + 3));
+  const DataOptions refusing{.max_tokens = completion + 3, .truncation = Truncation::refuse};
+  CHECK(error_of(row, tokenizer.get(), refusing).find("line 1: prompt: expected at most 3 tokens, got ") !=
+        std::string::npos);
   const auto both =
       load(row + "\n" + R"({"prompt": "a", "completion": "b"})", tokenizer.get(), {.max_tokens = completion - 1});
   CHECK(both.rows_dropped == 1);

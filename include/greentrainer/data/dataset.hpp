@@ -8,17 +8,20 @@
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/data/row_keys.hpp"
 #include "greentrainer/data/row_range.hpp"
 #include "greentrainer/data/source_and_target.hpp"
+#include "greentrainer/data/truncation.hpp"
 
 namespace greentrainer {
 
 struct DataOptions {
-  Extent max_tokens = 512;   ///< of an example, BOS and EOS included
+  Extent max_tokens = 0;  ///< of an example, BOS and EOS included; 0: the model's positions, without a model any number
   std::string dataset = {};  ///< a data set's own form, see dataset_forms; empty: JSON lines, by the fields of each row
   RowRange rows = {};        ///< all
   Extent vocabulary = 0;     ///< ids must be below this; 0: the tokenizer's size
-  std::optional<TargetOptions> target = {};  ///< for encoder-decoder models; max_tokens is then their source's
+  std::optional<TargetOptions> target = {};   ///< for encoder-decoder models; max_tokens is then their source's
+  Truncation truncation = Truncation::turns;  ///< what goes where a row has more than max_tokens
 };
 
 /// Examples ready to train on, and what became of the file's rows.
@@ -29,6 +32,10 @@ struct Dataset {
   Extent rows_dropped =
       0;  ///< without a labelled token that could be predicted, or with a completion that does not fit
   Extent rows_truncated = 0;
+  Extent first_truncated_line = 0;     ///< of the file; 0: no row was truncated
+  Extent turns_dropped = 0;            ///< of conversations that were truncated
+  IgnoredKeys ignored_keys;            ///< of rows and messages: not read
+  std::vector<Index> end_of_turn_ids;  ///< that the assistant's turns end with: see save_pretrained
 
   /// Adds what became of the row on this line; nothing, or an example without a label that could be predicted, is
   /// counted as dropped.
@@ -40,7 +47,7 @@ struct Dataset {
       ++rows_dropped;
       return;
     }
-    rows_truncated += truncated ? 1 : 0;
+    if (truncated && rows_truncated++ == 0) first_truncated_line = line;
     examples.push_back(std::move(*example));
     lines.push_back(line);
   }

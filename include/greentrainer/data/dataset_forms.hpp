@@ -37,7 +37,7 @@ inline const DatasetForm& dataset_form(std::string_view name) {
     if (form.name == name) return form;
     known += text(known.empty() ? "" : ", ", form.name);
   }
-  throw UsageError("dataset", text("--dataset: expected one of ", known, ", got ", name));
+  throw UsageError("dataset", text("dataset: expected one of ", known, ", got ", name));
 }
 
 /// Rows of a data set's file. Throws UsageError for an unknown name, LoadError if it cannot be read, DataError naming

@@ -41,13 +41,14 @@ struct DatasetRow {
     bool separated = false;  ///< whether the model's EOS stands behind it
   };
 
-  Extent line = 0;                      ///< of the file, from 1
-  std::vector<Part> prompt;             ///< what a model that only decodes reads before it answers
-  std::string lead;                     ///< what stands between that prompt and its answer
-  std::vector<Part> source;             ///< what an encoder reads instead; empty: the same as the prompt
-  std::vector<std::string> references;  ///< right answers, at least one; the first is trained on
-  std::vector<std::string> candidates;  ///< task `choice`: the labels there are, the right one among them
-  std::size_t answer = 0;               ///< task `choice`: which of them is right
+  Extent line = 0;                       ///< of the file, from 1
+  std::vector<Part> prompt;              ///< what a model that only decodes reads before it answers
+  std::string lead;                      ///< what stands between that prompt and its answer
+  std::vector<Part> source;              ///< what an encoder reads instead; empty: the same as the prompt
+  std::vector<std::string> references;   ///< right answers, at least one; the first is trained on
+  std::vector<std::string> candidates;   ///< task `choice`: the labels there are, the right one among them
+  std::size_t answer = 0;                ///< task `choice`: which of them is right
+  std::vector<std::string> unread = {};  ///< keys of the file's row that the form neither reads nor knows
 };
 
 /// A data set's own form.

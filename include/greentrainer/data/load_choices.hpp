@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -28,32 +27,19 @@ inline Choices load_choices(const std::filesystem::path& path, const Tokenizer& 
   const DatasetForm& form = dataset_form(options.dataset);
   if (form.task != DatasetTask::choice) {
     throw UsageError("load_choices",
-                     text("--dataset: expected one whose rows have labels to choose from, got ", form.name));
+                     text("dataset: expected one whose rows have labels to choose from, got ", form.name));
   }
-  const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
+  const PromptEncoder encoder(tokenizer, options.max_tokens, options.truncation, options.target);
   const Extent vocabulary = options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size();
   const auto encode = [&](const DatasetRow& row, Extent& truncated) {
     Choices::Row choice{.candidates = {}, .answer = row.answer, .line = row.line};
-    std::vector<std::vector<Index>> answers;
-    std::size_t longest = 0;
-    for (const std::string& candidate : row.candidates) {
-      answers.push_back(encoder.answer(row, candidate, false));
-      if (answers.back().empty())
-        throw DataError("data", text("candidate \"", candidate, "\": expected tokens, got none"));
-      longest = std::max(longest, answers.back().size());
-    }
-    const PromptEncoder::Prompt prompt = encoder.prompt(row, static_cast<Extent>(longest));
-    const Extent needed = static_cast<Extent>(prompt.ids.size() + longest);
-    if (!options.target && (prompt.ids.empty() || needed > options.max_tokens)) {
-      throw DataError("data", text("candidates: expected a prompt and at most ", options.max_tokens,
-                                   " tokens with it, got ", needed));
-    }
-    check_ids(prompt.ids, vocabulary);
-    for (const std::vector<Index>& answer : answers) {
+    const PromptEncoder::Candidates encoded = encoder.candidates(row, row.candidates);
+    check_ids(encoded.prompt.ids, vocabulary);
+    for (const std::vector<Index>& answer : encoded.answers) {
       check_ids(answer, vocabulary);
-      choice.candidates.push_back(encoder.joined(prompt, answer));
+      choice.candidates.push_back(encoder.joined(encoded.prompt, answer));
     }
-    truncated += prompt.truncated ? 1 : 0;
+    truncated += encoded.prompt.truncated ? 1 : 0;
     return choice;
   };
   Choices choices;

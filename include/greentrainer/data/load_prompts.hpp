@@ -7,6 +7,7 @@
 
 #include "greentrainer/data/dataset_forms.hpp"
 #include "greentrainer/data/row_encoder.hpp"
+#include "greentrainer/data/row_keys.hpp"
 #include "greentrainer/data/text_lines.hpp"
 
 namespace greentrainer {
@@ -18,6 +19,8 @@ struct Prompts {
       references;             ///< right answers; none where a row of JSON lines has no completion
   std::vector<Extent> lines;  ///< of the file, from 1
   Extent rows_truncated = 0;
+  Extent first_truncated_line = 0;  ///< 0: no prompt was truncated
+  IgnoredKeys ignored_keys;         ///< of rows: not read
 };
 
 /// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of
@@ -29,27 +32,33 @@ inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, cons
   for_each_line("load_prompts", path, read_data_file(path), range, [&](std::string_view line, Extent number) {
     const Json row = parse_row<Json>(line);
     DatasetRow& added = rows.emplace_back(completion_row(json_fields::text(row, "prompt"), ""));
+    form_of(row);  // refuses one that gives something else as well
     if (row.contains("completion"))
       added.references = {json_fields::text(row, "completion")};
     else
       added.references.clear();
     added.line = number;
+    IgnoredKeys ignored;
+    row_keys::account_for(row, {"prompt", "completion"}, row_keys::Place::row, ignored);
+    for (const auto& [key, count] : ignored) added.unread.push_back(key);
   });
   return rows;
 }
 
-/// Reads prompts for generation. Each has at most `options.max_tokens` less `new_tokens` tokens; an encoder-decoder's
-/// has max_tokens. Throws as load_jsonl, and DataError for a file without a row.
+/// Reads prompts for generation: what training puts in front of answers. Each has at most `options.max_tokens` less
+/// `new_tokens` tokens, an encoder-decoder's max_tokens, and what is beyond goes as options.truncation says. Throws as
+/// load_jsonl, and DataError for a file without a row.
 inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
                             Extent new_tokens) {
-  const PromptEncoder encoder(tokenizer, options.max_tokens, options.target);
+  const PromptEncoder encoder(tokenizer, options.max_tokens, options.truncation, options.target);
   Prompts prompts;
   for (DatasetRow& row : read_rows(path, options.dataset, options.rows)) {
     with_line("load_prompts", path, row.line, [&] {
       PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
       if (prompt.ids.empty()) throw DataError("data", "prompt: expected at least one token, got none");
       check_ids(prompt.ids, options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size());
-      prompts.rows_truncated += prompt.truncated ? 1 : 0;
+      if (prompt.truncated && prompts.rows_truncated++ == 0) prompts.first_truncated_line = row.line;
+      for (const std::string& key : row.unread) ++prompts.ignored_keys[key];
       prompts.ids.push_back(std::move(prompt.ids));
     });
     prompts.references.push_back(std::move(row.references));

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,37 +13,68 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/data/source_and_target.hpp"
+#include "greentrainer/data/text_stretches.hpp"
+#include "greentrainer/data/truncation.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
 
 namespace greentrainer {
 
-/// Token ids of prompts and answers. Both are tokenised apart and joined, with BOS in front where the model's sequences
-/// have it. A prompt that is too long loses the ends of its parts, the first part's first; BOS, EOS and answers are
-/// never cut. For an encoder-decoder the prompt is what its encoder reads, with EOS behind it.
+/// Token ids of prompts and answers. For a decoder-only model both are one text, tokenised as a whole and split where
+/// the prompt ends: a token over the border is the answer's, and the prompt's ids are those that it also has alone (as
+/// in TRL). BOS goes in front where the model's sequences have it, EOS behind the answer, each unless it is there. What
+/// is too long is cut as ids. An encoder-decoder's prompt and answer are two texts, each with EOS behind it.
 class PromptEncoder {
  public:
   struct Prompt {
     std::vector<Index> ids;
     bool truncated = false;
   };
+  /// A prompt with several answers to compare.
+  struct Candidates {
+    Prompt prompt;
+    std::vector<std::vector<Index>> answers;
+  };
 
-  /// `max_tokens`: of prompt and answer together, or of an encoder-decoder's source. The tokenizer must outlive this.
-  PromptEncoder(const Tokenizer& tokenizer, Extent max_tokens, std::optional<TargetOptions> target = {})
-      : tokenizer_(&tokenizer), max_tokens_(max_tokens), target_(std::move(target)) {}
+  /// `max_tokens`: of prompt and answer together, or of an encoder-decoder's source; 0: any number. The tokenizer must
+  /// outlive this.
+  PromptEncoder(const Tokenizer& tokenizer, Extent max_tokens, Truncation truncation = Truncation::turns,
+                std::optional<TargetOptions> target = {})
+      : tokenizer_(&tokenizer),
+        max_tokens_(max_tokens > 0 ? max_tokens : std::numeric_limits<Extent>::max()),
+        truncation_(truncation),
+        target_(std::move(target)) {}
 
   /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not
-  /// need.
+  /// need. Throws DataError where it would have to be cut and may not.
   Prompt prompt(const DatasetRow& row, Extent reserved) const {
-    const bool own_source = target_ && !row.source.empty();
-    return fit(own_source ? row.source : row.prompt,
-               std::max<Extent>(0, target_ ? max_tokens_ : max_tokens_ - reserved));
+    return fit(encode(text_of(row)).prompt, room_beside(reserved));
   }
 
-  /// The ids of an answer to the row, EOS behind it if it is `closed`.
-  std::vector<Index> answer(const DatasetRow& row, const std::string& text, bool closed) const {
-    std::vector<Index> ids = tokenizer_->encode(target_ ? text : row.lead + text);
-    if (closed && tokenizer_->eos_id()) ids.push_back(*tokenizer_->eos_id());
-    return ids;
+  /// The answers alone carry loss, and none has an EOS added: they go on from the same ids, those that the prompt has
+  /// with each of them. Throws DataError for an answer without tokens, and where prompt and answer do not fit.
+  Candidates candidates(const DatasetRow& row, const std::vector<std::string>& answers) const {
+    std::vector<Joint> joints;
+    std::size_t shared = std::numeric_limits<std::size_t>::max(), longest = 0;
+    for (const std::string& answer : answers) {
+      joints.push_back(join(row, answer, false));
+      shared = std::min(shared, size_of(joints.back().prompt));
+    }
+    Candidates result;
+    for (std::size_t i = 0; i < joints.size(); ++i) {
+      keep_in_prompt(shared, joints[i]);  // each is a start of the prompt alone, so the shortest is a start of all
+      if (joints[i].answer.empty())
+        throw DataError("data", text("candidate \"", answers[i], "\": expected tokens, got none"));
+      longest = std::max(longest, joints[i].answer.size());
+      result.answers.push_back(std::move(joints[i].answer));
+    }
+    const auto reserved = static_cast<Extent>(longest);
+    result.prompt = fit(std::move(joints.front().prompt), room_beside(reserved));
+    const Extent needed = static_cast<Extent>(result.prompt.ids.size()) + reserved;
+    if (result.prompt.ids.empty() || (!target_ && needed > max_tokens_)) {
+      throw DataError("data",
+                      text("candidates: expected a prompt and at most ", max_tokens_, " tokens with it, got ", needed));
+    }
+    return result;
   }
 
   /// An example with loss on the answer alone.
@@ -54,16 +87,19 @@ class PromptEncoder {
     return example;
   }
 
-  /// The example to train on. Nothing where the answer alone does not fit, or prompt and answer have no token.
+  /// The example to train on. Nothing where the answer alone does not fit, or prompt and answer have no token. Throws
+  /// DataError where something would have to be cut and may not.
   std::optional<Example> example(const DatasetRow& row, const std::string& text, bool& truncated) const {
-    const std::vector<Index> ids = answer(row, text, true);
-    const auto length = static_cast<Extent>(ids.size());
-    if (length > (target_ ? target_->max_tokens : max_tokens_)) return std::nullopt;
-    const Prompt before = prompt(row, length);
+    Joint joint = join(row, text, true);
+    const auto length = static_cast<Extent>(joint.answer.size());
+    const Extent limit = target_ ? target_->max_tokens : max_tokens_;
+    if (length > limit && truncation_ == Truncation::refuse) refuse_to_cut("completion", limit, length);
+    if (length > limit) return std::nullopt;
+    Prompt before = fit(std::move(joint.prompt), room_beside(length));
     if (!target_ && static_cast<Extent>(before.ids.size()) + length > max_tokens_) return std::nullopt;  // for BOS
-    if (before.ids.empty() && ids.empty()) return std::nullopt;
+    if (before.ids.empty() && joint.answer.empty()) return std::nullopt;
     truncated = before.truncated;
-    return joined(before, ids);
+    return joined(before, joint.answer);
   }
 
  private:
@@ -72,49 +108,129 @@ class PromptEncoder {
     std::vector<Index> ids;
     int cut_in_round = 0;  ///< 0: never
   };
+  struct Joint {
+    std::vector<Segment> prompt;
+    std::vector<Index> answer;
+  };
 
-  /// `apart`: the ends that stay are tokenised on their own.
-  std::vector<Segment> segments_of(const std::vector<DatasetRow::Part>& parts, bool apart) const {
-    std::vector<Segment> segments;
-    if (!target_ && tokenizer_->adds_bos()) segments.push_back({{*tokenizer_->bos_id()}});
-    for (const DatasetRow::Part& part : parts) {
-      const std::string_view text = part.text;
-      const std::size_t kept = apart ? part.kept : 0;
-      segments.push_back({tokenizer_->encode(text.substr(0, text.size() - kept)), 1});
-      if (kept > 0) segments.push_back({tokenizer_->encode(text.substr(text.size() - kept)), 2});
-      if (part.separated && tokenizer_->eos_id()) segments.push_back({{*tokenizer_->eos_id()}});
-    }
-    if (target_ && tokenizer_->eos_id()) segments.push_back({{*tokenizer_->eos_id()}});
-    return segments;
+  static std::size_t size_of(const std::vector<Segment>& segments) {
+    std::size_t size = 0;
+    for (const Segment& segment : segments) size += segment.ids.size();
+    return size;
   }
 
-  Prompt fit(const std::vector<DatasetRow::Part>& parts, Extent room) const {
-    const auto excess_of = [&](const std::vector<Segment>& segments) {
-      Extent total = 0;
-      for (const Segment& segment : segments) total += static_cast<Extent>(segment.ids.size());
-      return total - room;
+  static std::vector<Index> ids_of(const std::vector<Segment>& segments) {
+    std::vector<Index> ids;
+    for (const Segment& segment : segments) ids.insert(ids.end(), segment.ids.begin(), segment.ids.end());
+    return ids;
+  }
+
+  Extent room_beside(Extent reserved) const {
+    return target_ ? max_tokens_ : std::max<Extent>(0, max_tokens_ - reserved);
+  }
+
+  /// The prompt as stretches of text, and the round in which each is cut. EOS separates parts as the text that it is.
+  struct PromptText {
+    std::vector<TextStretch> stretches;
+    std::vector<int> rounds;
+  };
+  PromptText text_of(const DatasetRow& row) const {
+    PromptText result;
+    const auto add = [&](std::string_view text, int round) {
+      result.stretches.push_back({std::string(text), false});
+      result.rounds.push_back(round);
     };
+    for (const DatasetRow::Part& part : target_ && !row.source.empty() ? row.source : row.prompt) {
+      const std::string_view text = part.text;
+      add(text.substr(0, text.size() - part.kept), 1);
+      add(text.substr(text.size() - part.kept), 2);
+      if (part.separated && tokenizer_->eos_id()) add(tokenizer_->token(*tokenizer_->eos_id()), 0);
+    }
+    return result;
+  }
+
+  /// A stretch behind those that have a round is the answer.
+  Joint encode(const PromptText& text) const {
+    std::vector<std::vector<Index>> ids = tokenize_stretches(*tokenizer_, text.stretches);
+    Joint joint;
+    for (std::size_t i = 0; i < text.rounds.size(); ++i) joint.prompt.push_back({std::move(ids[i]), text.rounds[i]});
+    if (ids.size() > text.rounds.size()) joint.answer = std::move(ids.back());
+    return joint;
+  }
+
+  /// `closed`: with EOS behind the answer.
+  Joint join(const DatasetRow& row, const std::string& answer, bool closed) const {
+    PromptText whole = text_of(row);
+    Joint joint;
+    if (target_) {
+      joint = encode(whole);
+      joint.answer = tokenizer_->encode(answer);
+    } else {
+      std::string alone;
+      for (const TextStretch& stretch : whole.stretches) alone += stretch.text;
+      whole.stretches.push_back({row.lead + answer, true});
+      joint = encode(whole);
+      const std::vector<Index> ids = ids_of(joint.prompt), ids_alone = tokenizer_->encode(alone);
+      const auto same = std::mismatch(ids.begin(), ids.end(), ids_alone.begin(), ids_alone.end()).first;
+      keep_in_prompt(static_cast<std::size_t>(same - ids.begin()), joint);
+    }
+    if (closed) append_eos(joint.answer);
+    return joint;
+  }
+
+  /// Moves what the prompt has beyond so many ids to the answer.
+  static void keep_in_prompt(std::size_t count, Joint& joint) {
+    std::size_t excess = size_of(joint.prompt) - count;
+    for (auto segment = joint.prompt.rbegin(); segment != joint.prompt.rend() && excess > 0; ++segment) {
+      const std::size_t moved = std::min(excess, segment->ids.size());
+      const auto first = segment->ids.end() - static_cast<std::ptrdiff_t>(moved);
+      joint.answer.insert(joint.answer.begin(), first, segment->ids.end());
+      segment->ids.erase(first, segment->ids.end());
+      excess -= moved;
+    }
+  }
+
+  void append_eos(std::vector<Index>& ids) const {
+    if (tokenizer_->eos_id() && (ids.empty() || ids.back() != *tokenizer_->eos_id()))
+      ids.push_back(*tokenizer_->eos_id());
+  }
+
+  Prompt fit(std::vector<Segment> segments, Extent room) const {
+    add_ends(segments);
     Prompt prompt;
-    std::vector<Segment> segments = segments_of(parts, false);
-    if (excess_of(segments) > 0) {
-      prompt.truncated = true;
-      segments = segments_of(parts, true);
-      Extent excess = excess_of(segments);
-      for (const int round : {1, 2}) {
-        for (Segment& segment : segments) {
-          if (segment.cut_in_round != round || excess <= 0) continue;
-          const Extent removed = std::min(excess, static_cast<Extent>(segment.ids.size()));
-          segment.ids.resize(segment.ids.size() - static_cast<std::size_t>(removed));
-          excess -= removed;
-        }
+    Extent excess = static_cast<Extent>(size_of(segments)) - room;
+    if (excess > 0 && truncation_ == Truncation::refuse) refuse_to_cut("prompt", room, room + excess);
+    prompt.truncated = excess > 0;
+    for (const int round : {1, 2}) {
+      for (Segment& segment : segments) {
+        if (segment.cut_in_round != round || excess <= 0) continue;
+        const Extent removed = std::min(excess, static_cast<Extent>(segment.ids.size()));
+        const auto begin = segment.ids.begin(), end = segment.ids.end();
+        if (truncation_ == Truncation::turns && !target_)
+          segment.ids.erase(begin, begin + removed);
+        else
+          segment.ids.erase(end - removed, end);
+        excess -= removed;
       }
     }
-    for (const Segment& segment : segments) prompt.ids.insert(prompt.ids.end(), segment.ids.begin(), segment.ids.end());
+    prompt.ids = ids_of(segments);
     return prompt;
+  }
+
+  /// BOS in front, or EOS behind an encoder-decoder's source, as segments of their own.
+  void add_ends(std::vector<Segment>& segments) const {
+    const std::vector<Index> ids = ids_of(segments);
+    if (target_) {
+      const std::optional<Index> eos = tokenizer_->eos_id();
+      if (eos && (ids.empty() || ids.back() != *eos)) segments.push_back({{*eos}});
+    } else if (tokenizer_->adds_bos() && (ids.empty() || ids.front() != *tokenizer_->bos_id())) {
+      segments.insert(segments.begin(), Segment{{*tokenizer_->bos_id()}});
+    }
   }
 
   const Tokenizer* tokenizer_;
   Extent max_tokens_;
+  Truncation truncation_;
   std::optional<TargetOptions> target_;
 };
 

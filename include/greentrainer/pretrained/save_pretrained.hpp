@@ -13,6 +13,7 @@
 #include "greentrainer/io/float_codec.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
+#include "greentrainer/pretrained/generation_ends.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 
 namespace greentrainer {
@@ -113,12 +114,13 @@ void write_pretrained(const PretrainedModel<B>& model, const OutputFolder& outpu
 }
 
 /// Writes a folder that `transformers` loads. It appears at `folder` when all of it is on disk; until then what was
-/// there stays. Throws SaveError.
+/// there stays. `ends`: see write_generation_ends. Throws SaveError.
 template <Backend B>
 void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::path& folder,
-                     std::optional<DType> dtype = {}) {
+                     std::optional<DType> dtype = {}, std::span<const Index> ends = {}) {
   OutputFolder output(folder);
   write_pretrained(model, output, dtype);
+  write_generation_ends(model, output.path(), ends);
   output.commit();
 }
 

@@ -48,7 +48,7 @@ inline std::vector<DatasetRow> piqa(const std::filesystem::path& path) {
     }
     return (*labels)[number];
   };
-  return read_json_rows(path, [&](const OrderedJson& row) {
+  return read_json_rows(path, {"goal", "sol1", "sol2", "label", "id"}, [&](const OrderedJson& row) {
     const std::size_t label = label_of(row);
     ++number;
     return choice_row({{.text = "goal:" + json_fields::text(row, "goal")},

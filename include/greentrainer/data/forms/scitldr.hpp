@@ -12,12 +12,13 @@ namespace greentrainer::forms {
 /// SciTLDR (allenai/scitldr): JSON lines with `source`, an abstract's sentences, and `target`, one or more summaries of
 /// one sentence.
 inline std::vector<DatasetRow> scitldr(const std::filesystem::path& path) {
-  return read_json_rows(path, [](const OrderedJson& row) {
-    std::string source;
-    for (const std::string& sentence : json_fields::texts(row, "source"))
-      source += (source.empty() ? "" : " ") + sentence;
-    return summary_row(source, json_fields::texts(row, "target"));
-  });
+  return read_json_rows(path, {"source", "target", "source_labels", "rouge_scores", "paper_id", "title", "ic"},
+                        [](const OrderedJson& row) {
+                          std::string source;
+                          for (const std::string& sentence : json_fields::texts(row, "source"))
+                            source += (source.empty() ? "" : " ") + sentence;
+                          return summary_row(source, json_fields::texts(row, "target"));
+                        });
 }
 
 }  // namespace greentrainer::forms

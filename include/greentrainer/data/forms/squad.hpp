@@ -39,10 +39,15 @@ inline std::vector<DatasetRow> squad(const std::filesystem::path& path) {
           "data",
           "field \"answers\": expected at least one, got none; questions without an answer (SQuAD 2.0) are not read");
     }
+    const bool first_of_paragraph = !context;
     if (!context) context = "context:" + json_fields::text(paragraph, "context");
     rows.push_back(question_row({{.text = *context}, {.text = "question:" + json_fields::text(question, "question")}},
                                 "answer", std::move(answers)));
     rows.back().line = lines.line_of(question);
+    note_unread(question, {"id", "question", "answers", "is_impossible", "plausible_answers"}, rows.back());
+    for (const OrderedJson& answer : json_fields::objects(question, "answers"))
+      note_unread(answer, {"text", "answer_start", "answer_end"}, rows.back());
+    if (first_of_paragraph) note_unread(paragraph, {"context", "qas"}, rows.back());
   };
   if (!file.is_object())
     throw DataError("load_dataset", text(path.string(), ": expected a JSON object, got ", file.type_name()));

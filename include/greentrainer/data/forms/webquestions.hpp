@@ -35,15 +35,16 @@ inline std::vector<std::string> webquestions_descriptions(std::string_view list)
 /// WebQuestions, a JSON array or JSON lines, with the fields of its three distributions: `utterance` and `targetValue`
 /// (Stanford), `question` and `answers` (Hugging Face), `qText` and `answers` (brmson). Every answer is right.
 inline std::vector<DatasetRow> webquestions(const std::filesystem::path& path) {
-  return read_json_rows(path, [](const OrderedJson& row) {
-    const bool first = row.contains("utterance");
-    const std::string& question = json_fields::text(row, first                   ? "utterance"
-                                                         : row.contains("qText") ? "qText"
-                                                                                 : "question");
-    std::vector<std::string> answers =
-        first ? webquestions_descriptions(json_fields::text(row, "targetValue")) : json_fields::texts(row, "answers");
-    return question_row({{.text = "question:" + question}}, "answer", std::move(answers));
-  });
+  return read_json_rows(
+      path, {"utterance", "targetValue", "question", "qText", "answers", "url", "qId"}, [](const OrderedJson& row) {
+        const bool first = row.contains("utterance");
+        const std::string& question = json_fields::text(row, first                   ? "utterance"
+                                                             : row.contains("qText") ? "qText"
+                                                                                     : "question");
+        std::vector<std::string> answers = first ? webquestions_descriptions(json_fields::text(row, "targetValue"))
+                                                 : json_fields::texts(row, "answers");
+        return question_row({{.text = "question:" + question}}, "answer", std::move(answers));
+      });
 }
 
 }  // namespace greentrainer::forms

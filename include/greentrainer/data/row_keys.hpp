@@ -1,0 +1,147 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/core/types.hpp"
+#include "greentrainer/io/json.hpp"
+
+namespace greentrainer {
+
+/// What a row of JSON lines gives.
+enum class RowForm { ids, completion, conversation, text };
+
+/// By the keys that it has. Throws DataError for a row that gives nothing, or two things of which one would be passed
+/// over.
+inline RowForm form_of(const Json& row) {
+  const auto has = [&](const char* key) {
+    const auto found = row.find(key);
+    return found != row.end() && !found->is_null();
+  };
+  std::vector<RowForm> forms;
+  std::string names;
+  const auto note = [&](bool is_there, RowForm form, const char* name) {
+    if (!is_there) return;
+    names += text(forms.empty() ? "" : " beside ", name);
+    forms.push_back(form);
+  };
+  note(has("input_ids"), RowForm::ids, "input_ids");
+  note(has("prompt") || has("completion"), RowForm::completion, "prompt and completion");
+  note(has("messages"), RowForm::conversation, "messages");
+  note(has("text"), RowForm::text, "text");
+  if (forms.empty()) {
+    throw DataError(
+        "data",
+        "row: expected prompt and completion, text, messages, or input_ids and labels, got none of them; is "
+        "it a data set's own form (dataset)?");
+  }
+  if (forms.size() > 1)
+    throw DataError("data", text("row: expected one thing to train on, got ", names, "; remove all but one"));
+  return forms.front();
+}
+
+/// Keys of rows and messages that were not read, and in how many of them each stood: "source", "messages.name".
+using IgnoredKeys = std::map<std::string, Extent>;
+
+namespace row_keys {
+
+enum class Place { row, answer, other_message };
+
+/// Keys that say what is trained, or what the model reads: a row that has them would be trained as something else.
+inline constexpr std::array decisive_keys = {
+    "labels",
+    "attention_mask",
+    "position_ids",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+    "inputs_embeds",
+    "loss_mask",
+    "completion_mask",
+    "assistant_masks",
+    "assistant_mask",
+    "label_mask",
+    "tools",
+    "tool_calls",
+    "tool_call_id",
+    "functions",
+    "function_call",
+    "documents",
+    "chat_template",
+    "chat_template_kwargs",
+    "images",
+    "image",
+    "pixel_values",
+    "videos",
+    "video",
+    "audios",
+    "audio",
+    "system",
+};
+
+/// Keys that say whether, or how much, a row or message is trained.
+inline constexpr std::array weight_keys = {"weight", "weights", "sample_weight", "loss_weight", "loss", "train"};
+
+/// Whether a value of a decisive key says nothing.
+inline bool is_absent(const Json& value) {
+  if (value.is_null() || value == Json(false)) return true;
+  return value.is_string() ? value.get_ref<const std::string&>().empty() : value.is_structured() && value.empty();
+}
+
+/// Whether a weight says what is done without it: rows and answers count once, other messages not at all.
+inline bool is_usual_weight(const Json& value, Place place) {
+  if (value.is_null()) return true;
+  const bool counts = place != Place::other_message;
+  return value.is_boolean() ? value == Json(counts) : value.is_number() && value.get<double>() == (counts ? 1.0 : 0.0);
+}
+
+/// Looks at the keys of a row or message that are not in `read`: counts them, as `prefix` and key. Throws DataError for
+/// one that would change what is trained.
+inline void account_for(const Json& object, std::initializer_list<std::string_view> read, Place place,
+                        IgnoredKeys& ignored) {
+  const char* prefix = place == Place::row ? "" : "messages.";
+  for (const auto& [key, value] : object.items()) {
+    if (value.is_null() || std::find(read.begin(), read.end(), key) != read.end()) continue;
+    const auto is_in = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+    const bool decisive = is_in(decisive_keys), weight = is_in(weight_keys);
+    if ((decisive && is_absent(value)) || (weight && is_usual_weight(value, place))) continue;
+    if (decisive || weight) {
+      throw DataError("data",
+                      text("field \"", prefix, key, "\": expected none, since it changes what is trained and is ",
+                           "not supported, got ", value.dump(-1, ' ', true).substr(0, 40),
+                           "; remove it, or give input_ids and labels"));
+    }
+    ++ignored[prefix + key];
+  }
+}
+
+/// Looks at all keys of a row of this form. Throws DataError as account_for.
+inline void account_for_row(const Json& row, RowForm form, bool encoder_decoder, IgnoredKeys& ignored) {
+  switch (form) {
+    case RowForm::ids:
+      if (encoder_decoder)
+        return account_for(
+            row,
+            {"input_ids", "labels", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask"},
+            Place::row, ignored);
+      return account_for(row, {"input_ids", "labels", "attention_mask", "position_ids"}, Place::row, ignored);
+    case RowForm::completion: return account_for(row, {"prompt", "completion"}, Place::row, ignored);
+    case RowForm::text: return account_for(row, {"text"}, Place::row, ignored);
+    case RowForm::conversation: break;
+  }
+  account_for(row, {"messages"}, Place::row, ignored);
+  for (const Json& message : row.at("messages")) {
+    if (!message.is_object()) continue;  // an error of its own
+    const bool answer = message.value("role", Json()) == Json("assistant");
+    account_for(message, {"role", "content"}, answer ? Place::answer : Place::other_message, ignored);
+  }
+}
+
+}  // namespace row_keys
+
+}  // namespace greentrainer
