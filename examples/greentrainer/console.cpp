@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "terminal.hpp"
+
 namespace greentrainer::program {
 
 std::string fixed(double value, int digits) {
@@ -74,8 +76,10 @@ void print_json(const OrderedJson& json) {
 }
 
 void say(const std::string& line) {
-  const char* room = terminal_columns() > 0 ? "\r\x1b[K" : "";
-  std::fprintf(stderr, "%s%s\n", room, line.c_str());
+  if (terminal_columns() > 0)
+    std::fprintf(stderr, "\r\x1b[K%s\n", without_controls(line).c_str());
+  else
+    std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void say_if_not_native() {

@@ -10,6 +10,7 @@
 
 #include "command_line.hpp"
 #include "commands.hpp"
+#include "terminal.hpp"
 
 namespace greentrainer::program {
 
@@ -21,12 +22,13 @@ enum ExitStatus { failed = 1, used_badly = 2, no_device = 77 };
 int fail(std::string line, int status) {
   std::replace_if(
       line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
-  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fprintf(stderr, "%s\n", without_controls(line).c_str());
   return status;
 }
 
 int run(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, which then cleans up
+  const TerminalOutput terminal;
   try {
     std::vector<Command> commands;
     commands.push_back(make_plan_command());

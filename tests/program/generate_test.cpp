@@ -138,3 +138,38 @@ TEST_CASE("generate refuses what has no effect and what does not fit, in one lin
   CHECK(no_tokenizer.status == 1);
   CHECK(no_tokenizer.err.find("tokenizer.json") != std::string::npos);
 }
+
+TEST_CASE("a vocabulary's control characters are escaped on a terminal, and as they are in a file") {
+  const TemporaryFolder folder;
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer_config.json"})
+    std::filesystem::copy_file(source_path("examples/data/stories260k") / file, folder / file);
+  Json tokenizer = read_json_file(source_path("examples/data/stories260k/tokenizer.json"));
+  // Red, in ESC and in the control character of one code point; and a carriage return.
+  tokenizer["decoder"]["decoders"].push_back({{"type", "Replace"},
+                                              {"pattern", {{"String", "a"}}},
+                                              {"content",
+                                               "\x1b[31m\xC2\x9B"
+                                               "31m\ra"}});
+  folder.write("tokenizer.json", tokenizer.dump());
+  const std::vector<std::string> arguments = {
+      "generate", "--model", folder.path().string(), "--prompt", "Once upon a time", "--max-new-tokens", "12"};
+  const auto file = run_program(arguments);
+  REQUIRE(file.status == 0);
+  CHECK(file.out.find("\x1b[31m\xC2\x9B"
+                      "31m\ra") != std::string::npos);
+  const std::string shown = run_on_terminal(arguments);
+  CAPTURE(shown);
+  CHECK(shown.find("\\u001b[31m\\u009b31m\\u000da") != std::string::npos);
+  CHECK(shown.find("\x1b[31m") == std::string::npos);
+  CHECK(shown.find("\xC2\x9B") == std::string::npos);
+
+  // Errors quote what is wrong.
+  tokenizer["decoder"]["decoders"].back()["type"] = "\x1b[31mred\xC2\x9B";
+  std::filesystem::remove(folder / "tokenizer.json");
+  folder.write("tokenizer.json", tokenizer.dump());
+  const std::string error = run_on_terminal(arguments);
+  CAPTURE(error);
+  CHECK(error.find("red") != std::string::npos);
+  CHECK(error.find("\x1b[31m") == std::string::npos);
+  CHECK(error.find("\xC2\x9B") == std::string::npos);
+}

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdexcept>
+#include <stdlib.h>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
@@ -73,6 +74,34 @@ class Program {
   std::string out_ = (folder_ / "out").string(), err_ = (folder_ / "err").string();
   pid_t process_ = -1;
 };
+
+/// What the program writes to a terminal. stdout and stderr are the same one.
+inline std::string run_on_terminal(std::vector<std::string> arguments) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0)
+    throw std::runtime_error("expected a terminal, got none");
+  const std::string name = ::ptsname(terminal);
+  arguments.insert(arguments.begin(), program_path().string());
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, name.c_str(), O_WRONLY | O_NOCTTY, 0);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  pid_t process = -1;
+  const int error = posix_spawn(&process, program_path().c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) throw std::runtime_error(program_path().string() + ": expected the program to be built");
+  std::string written;
+  char buffer[4096];
+  // Ends with an error when the last writer closes the terminal.
+  for (ssize_t count = 0; (count = ::read(terminal, buffer, sizeof buffer)) > 0;)
+    written.append(buffer, static_cast<std::size_t>(count));
+  ::waitpid(process, nullptr, 0);
+  ::close(terminal);
+  return written;
+}
 
 inline Outcome run_program(std::vector<std::string> arguments) { return Program(std::move(arguments)).wait(); }
 
