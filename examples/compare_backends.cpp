@@ -13,7 +13,8 @@ namespace gt = greentrainer;
 
 namespace {
 
-void print(const gt::program::BackendComparison& comparison) {
+// Unused where CUDA is not built: the lambda that calls it is then never instantiated.
+[[maybe_unused]] void print(const gt::program::BackendComparison& comparison) {
   std::cout << "reference " << comparison.reference << ", other " << comparison.other << "\n\n"
             << std::scientific << std::setprecision(2);
   for (const auto& [kernel, difference] : comparison.kernels) {

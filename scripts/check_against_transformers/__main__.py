@@ -12,6 +12,7 @@ from pathlib import Path
 import check_models
 import check_tokenizers
 import models
+import transformers
 from program import Failure, Programs
 
 
@@ -28,6 +29,7 @@ def main():
     parser.add_argument("--only", default="*", help="names of the table's rows, as a glob")
     parser.add_argument("--keep", type=Path, help="folder for what was made, which is otherwise removed")
     args = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
     print(f"seed {args.seed}", flush=True)
     chosen = checks(args.only)
     if not chosen:

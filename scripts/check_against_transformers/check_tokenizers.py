@@ -97,16 +97,29 @@ def with_end(tokenizer, ids):
     return ids if end is None or (ids and ids[-1] == end) else ids + [end]
 
 
-def compare(rows, got, expected):
-    """Rows too short to be trained on are not among what the program gives."""
-    lines = {line["line"]: line["ids"] for line in got}
+def split_where_the_prompt_ends(tokenizer, prompt, completion):
+    """Ids of the one text, and labels: of the tokens from the first on that reaches behind the prompt, or that the
+    prompt by itself has not."""
+    encoded = tokenizer(prompt + completion, return_offsets_mapping=True)
+    ids = with_end(tokenizer, encoded["input_ids"])
+    first = next((i for i, (_, end) in enumerate(encoded["offset_mapping"]) if end > len(prompt)), len(ids))
+    alone = tokenizer(prompt)["input_ids"]
+    common = next((i for i, (a, b) in enumerate(zip(alone, ids)) if a != b), min(len(alone), len(ids)))
+    first = min(first, common)
+    return ids, [-100] * first + ids[first:]
+
+
+def compare(rows, got, expected, field="ids"):
+    """Rows without a label that could be predicted are not among what the program gives."""
+    lines = {line["line"]: line[field] for line in got}
     compared = 0
     for number, (row, ids) in enumerate(zip(rows, expected), 1):
-        if len(ids) < 2 and number not in lines:
+        if all(label == -100 for label in ids[1:]) and number not in lines:
             continue
         compared += 1
-        if lines.get(number) != ids:
-            raise Failure(f"ids of {json.dumps(row)[:300]}: expected {ids[:60]}, got {(lines.get(number) or [])[:60]}")
+        ours = lines.get(number)
+        if ours != ids:
+            raise Failure(f"{field} of {json.dumps(row)[:400]}: expected {ids[-60:]}, got {ours and ours[-60:]}")
     return compared
 
 
@@ -116,10 +129,21 @@ def check(name, programs, scratch, rng):
     with contextlib.redirect_stdout(io.StringIO()):
         FORMS[name](folder, random_texts(rng, 150), SIZE)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = [text for text in random_texts(rng, 150) if text.strip()]
+    # A BOS or EOS that the text itself brings is not put there again.
+    begin, end = tokenizer.bos_token or "\0", tokenizer.eos_token or "\0"
+    texts = [
+        text for text in random_texts(rng, 150) if text.strip() and not text.startswith(begin) and not text.endswith(end)
+    ]
     rows = [{"text": text} for text in texts]
     expected = [with_end(tokenizer, tokenizer(text)["input_ids"]) for text in texts]
     yield "text", compare(rows, programs.ids(folder, write_rows(scratch / "texts.jsonl", rows)), expected)
+
+    rows = [{"prompt": rng.choice(texts)[:60], "completion": rng.choice(texts)[:60]} for _ in range(200)]
+    rows = [row for row in rows if row["completion"].strip()]
+    expected = [split_where_the_prompt_ends(tokenizer, row["prompt"], row["completion"]) for row in rows]
+    got = programs.ids(folder, write_rows(scratch / "prompts.jsonl", rows))
+    yield "prompt and completion", compare(rows, got, [ids for ids, _ in expected])
+    yield "their labels", compare(rows, got, [labels for _, labels in expected], "labels")
     if tokenizer.chat_template is None:
         return
     rows = [

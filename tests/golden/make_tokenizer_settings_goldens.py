@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What AutoTokenizer.from_pretrained of transformers makes of the small files beside a tokenizer: one JSON object a line.
+"""What AutoTokenizer.from_pretrained of transformers makes of the small files beside a tokenizer, one JSON object a
+line.
 
     python3 make_tokenizer_settings_goldens.py --out tokenizers/settings.jsonl
 
@@ -66,25 +67,48 @@ def cases():
     opt, llama, t5 = {"model_type": "opt"}, {"model_type": "llama"}, {"model_type": "t5"}
 
     # Which class, and what it takes from tokenizer.json.
-    for name in [None, "PreTrainedTokenizerFast", "GPT2Tokenizer", "GPT2TokenizerFast", "LlamaTokenizer", "BloomTokenizerFast"]:
+    for name in [
+        None,
+        "PreTrainedTokenizerFast",
+        "GPT2Tokenizer",
+        "GPT2TokenizerFast",
+        "LlamaTokenizer",
+        "BloomTokenizerFast",
+    ]:
         for model in [None, opt, llama, {"model_type": "gpt2"}, {"model_type": "bloom"}]:
             named = {} if name is None else {"tokenizer_class": name}
             yield case(f"class {name}, {model}", ends | named, model=model)
     yield case("class of config.json", model=llama | {"tokenizer_class": "GPT2Tokenizer"})
-    yield case("class of tokenizer_config.json before that of config.json", fast, model=llama | {"tokenizer_class": "GPT2Tokenizer"})
-    yield case("class that reads the file in its own way", {"tokenizer_class": "Qwen2Tokenizer"}, refused="Qwen2Tokenizer")
+    yield case(
+        "class of tokenizer_config.json before that of config.json",
+        fast,
+        model=llama | {"tokenizer_class": "GPT2Tokenizer"},
+    )
+    yield case(
+        "class that reads the file in its own way", {"tokenizer_class": "Qwen2Tokenizer"}, refused="Qwen2Tokenizer"
+    )
     for prefix in [True, False]:
         yield case(f"GPT2Tokenizer, prefix {prefix}", {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": prefix})
         yield case(f"as it is, prefix {prefix}", fast | {"add_prefix_space": prefix})
-        yield case(f"LlamaTokenizer, prefix {prefix}", {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": prefix}, "stories260k")
+        yield case(
+            f"LlamaTokenizer, prefix {prefix}",
+            {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": prefix},
+            "stories260k",
+        )
     yield case("LlamaTokenizer", {"tokenizer_class": "LlamaTokenizer"}, "stories260k", model=llama)
     for legacy in [True, False]:
-        yield case(f"LlamaTokenizer, legacy {legacy}", {"tokenizer_class": "LlamaTokenizerFast", "legacy": legacy}, "stories260k")
+        yield case(
+            f"LlamaTokenizer, legacy {legacy}",
+            {"tokenizer_class": "LlamaTokenizerFast", "legacy": legacy},
+            "stories260k",
+        )
     yield case("no class, llama", None, "stories260k", model=llama)
     yield case("T5Tokenizer", {"tokenizer_class": "T5Tokenizer"}, "unigram", model=t5)
     yield case("no class, t5", None, "unigram", model=t5)
     yield case("t5 as it is", fast, "unigram", model=t5)
-    yield case("t5, another post-processor", {"tokenizer_class": "T5Tokenizer"}, "unigram", set={"post_processor": None})
+    yield case(
+        "t5, another post-processor", {"tokenizer_class": "T5Tokenizer"}, "unigram", set={"post_processor": None}
+    )
     yield case("t5, another post-processor, as it is", fast, "unigram", set={"post_processor": None})
 
     # What stands around a sequence.
@@ -97,16 +121,29 @@ def cases():
     }
     for bos in [None, True, False]:
         for eos in [None, True, False]:
-            around = {key: value for key, value in [("add_bos_token", bos), ("add_eos_token", eos)] if value is not None}
+            around = {
+                key: value for key, value in [("add_bos_token", bos), ("add_eos_token", eos)] if value is not None
+            }
             says = f"bos {bos}, eos {eos}"
             yield case(f"no post-processor, {says}", fast | ends | around)
             yield case(f"post-processor, {says}", fast | ends | around, set={"post_processor": template})
-            yield case(f"GPT2Tokenizer, post-processor, {says}", {"tokenizer_class": "GPT2Tokenizer"} | ends | around, set={"post_processor": template})
+            yield case(
+                f"GPT2Tokenizer, post-processor, {says}",
+                {"tokenizer_class": "GPT2Tokenizer"} | ends | around,
+                set={"post_processor": template},
+            )
             yield case(f"vocab.json, opt, {says}", ends | around, keep=FILES, model=opt)
-            yield case(f"vocab.json, GPT2Tokenizer, {says}", {"tokenizer_class": "GPT2Tokenizer"} | ends | around, keep=FILES)
+            yield case(
+                f"vocab.json, GPT2Tokenizer, {says}", {"tokenizer_class": "GPT2Tokenizer"} | ends | around, keep=FILES
+            )
             yield case(f"llama with BOS in its post-processor, {says}", fast | around, "stories260k")
             yield case(f"LlamaTokenizer, {says}", {"tokenizer_class": "LlamaTokenizer"} | around, "stories260k")
-            yield case(f"LlamaTokenizer, no post-processor, {says}", {"tokenizer_class": "LlamaTokenizer"} | around, "stories260k", set={"post_processor": None})
+            yield case(
+                f"LlamaTokenizer, no post-processor, {says}",
+                {"tokenizer_class": "LlamaTokenizer"} | around,
+                "stories260k",
+                set={"post_processor": None},
+            )
             yield case(f"tokenizer.json of t5, {says}", {"tokenizer_class": "T5Tokenizer"} | around, "unigram")
             yield case(f"spiece.model, {says}", {"tokenizer_class": "T5Tokenizer"} | around, "unigram", keep=SPIECE)
     yield case("vocab.json, no tokenizer_config.json", keep=FILES, model=opt)
@@ -126,11 +163,19 @@ def cases():
     yield case("a role that is an ordinary token", fast | {"mask_token": "the"})
     yield case("an EOS outside the vocabulary", fast | {"eos_token": "<mask>"}, refused="eos_token")
     yield case("extra list", fast | {"extra_special_tokens": ["<sep>", "<mask>"]})
-    yield case("extra list with flags", fast | {"extra_special_tokens": [token("<mask>", lstrip=True, __type="AddedToken")]})
+    yield case(
+        "extra list with flags", fast | {"extra_special_tokens": [token("<mask>", lstrip=True, __type="AddedToken")]}
+    )
     yield case("extra object", fast | {"extra_special_tokens": {"image_token": "<image>", "a_token": "<sep>"}})
     yield case("additional list", fast | {"additional_special_tokens": ["<sep>", "<mask>"]})
-    yield case("additional and extra lists", fast | {"additional_special_tokens": ["<sep>"], "extra_special_tokens": ["<mask>"]})
-    yield case("additional list, extra object", fast | {"additional_special_tokens": ["<sep>"], "extra_special_tokens": {"image_token": "<image>"}})
+    yield case(
+        "additional and extra lists",
+        fast | {"additional_special_tokens": ["<sep>"], "extra_special_tokens": ["<mask>"]},
+    )
+    yield case(
+        "additional list, extra object",
+        fast | {"additional_special_tokens": ["<sep>"], "extra_special_tokens": {"image_token": "<image>"}},
+    )
     yield case("names of their own", fast | {"zeta_token": "<sep>", "image_token": "<image>"})
     decoder = lambda **tokens: fast | {"added_tokens_decoder": {key[1:]: value for key, value in tokens.items()}}
     yield case("decoder overrides flags", decoder(_2=token("<|im_end|>", lstrip=True, rstrip=True)))
@@ -141,32 +186,81 @@ def cases():
     yield case("decoder has a token with another id", decoder(_7=token("<|im_end|>")), refused="<|im_end|>")
     yield case("decoder and map", decoder(_2=token("<|im_end|>")), special_tokens_map={"mask_token": "<mask>"})
     yield case("decoder and added tokens", decoder(_2=token("<|im_end|>")), added_tokens={"<mask>": 1000})
-    yield case("decoder, GPT2Tokenizer", {"tokenizer_class": "GPT2Tokenizer", "added_tokens_decoder": {"0": token("<|endoftext|>")}})
+    yield case(
+        "decoder, GPT2Tokenizer",
+        {"tokenizer_class": "GPT2Tokenizer", "added_tokens_decoder": {"0": token("<|endoftext|>")}},
+    )
     yield case("map", fast, special_tokens_map={"mask_token": "<mask>"})
     yield case("map with flags", fast, special_tokens_map={"mask_token": token("<mask>", lstrip=True)})
     yield case("map overrides", fast | {"eos_token": "<|im_start|>"}, special_tokens_map={"eos_token": "<|im_end|>"})
     yield case("map: additional", fast, special_tokens_map={"additional_special_tokens": ["<sep>"]})
-    yield case("map: extra list", fast | {"extra_special_tokens": ["<mask>"]}, special_tokens_map={"extra_special_tokens": ["<sep>"]})
-    yield case("map: extra object", fast | {"extra_special_tokens": ["<mask>"]}, special_tokens_map={"extra_special_tokens": {"image_token": "<image>"}})
+    yield case(
+        "map: extra list",
+        fast | {"extra_special_tokens": ["<mask>"]},
+        special_tokens_map={"extra_special_tokens": ["<sep>"]},
+    )
+    yield case(
+        "map: extra object",
+        fast | {"extra_special_tokens": ["<mask>"]},
+        special_tokens_map={"extra_special_tokens": {"image_token": "<image>"}},
+    )
     yield case("map: a name of its own", fast, special_tokens_map={"image_token": "<image>"})
     yield case("added tokens", fast, added_tokens={"<sep>": 1001, "<mask>": 1000})
-    yield case("added tokens that are special", fast | {"mask_token": "<mask>"}, added_tokens={"<mask>": 1000, "<sep>": 1001})
+    yield case(
+        "added tokens that are special", fast | {"mask_token": "<mask>"}, added_tokens={"<mask>": 1000, "<sep>": 1001}
+    )
     yield case("added tokens with another id", fast, added_tokens={"<mask>": 1005}, refused="<mask>")
     for config in [{}, {"mask_token": "<mask>"}, {"mask_token": token("<mask>", __type="AddedToken")}]:
         for special in [True, False]:
-            added = [token("<|im_end|>", id=2), token("<mask>", lstrip=True, special=special, normalized=not special, id=1000)]
-            yield case(f"tokenizer.json's own flags, special {special}, {config}", fast | config, set={"added_tokens": added})
+            added = [
+                token("<|im_end|>", id=2),
+                token("<mask>", lstrip=True, special=special, normalized=not special, id=1000),
+            ]
+            yield case(
+                f"tokenizer.json's own flags, special {special}, {config}", fast | config, set={"added_tokens": added}
+            )
             plain = {"added_tokens_decoder": {"1000": token("<mask>")}}
-            yield case(f"the decoder's flags, special {special}, {config}", fast | config | plain, set={"added_tokens": added})
+            yield case(
+                f"the decoder's flags, special {special}, {config}", fast | config | plain, set={"added_tokens": added}
+            )
             other = {"added_tokens_decoder": {"2": token("<|im_end|>")}}
-            yield case(f"a decoder without it, special {special}, {config}", fast | config | other, set={"added_tokens": added})
+            yield case(
+                f"a decoder without it, special {special}, {config}", fast | config | other, set={"added_tokens": added}
+            )
     yield case("special tokens are split", fast | ends | {"split_special_tokens": True})
-    yield case("special tokens are split, others not", decoder(_1000=token("<mask>", special=False)) | {"split_special_tokens": True})
-    yield case("special tokens are split, vocab.json", {"tokenizer_class": "GPT2Tokenizer", "split_special_tokens": True} | flags, keep=FILES)
+    yield case(
+        "special tokens are split, others not",
+        decoder(_1000=token("<mask>", special=False)) | {"split_special_tokens": True},
+    )
+    yield case(
+        "special tokens are split, vocab.json",
+        {"tokenizer_class": "GPT2Tokenizer", "split_special_tokens": True} | flags,
+        keep=FILES,
+    )
 
     # Keys that change nothing, or that are refused.
-    yield case("keys that change nothing", fast | {"model_max_length": 2, "clean_up_tokenization_spaces": True, "padding_side": "left", "errors": "ignore", "do_lower_case": True, "legacy": True, "truncation_side": "left", "use_fast": False, "bos_token": None, "sp_model_kwargs": {}, "processor_class": "X"})
-    yield case("another file in place of tokenizer.json", fast | {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}, refused="fast_tokenizer_files")
+    yield case(
+        "keys that change nothing",
+        fast
+        | {
+            "model_max_length": 2,
+            "clean_up_tokenization_spaces": True,
+            "padding_side": "left",
+            "errors": "ignore",
+            "do_lower_case": True,
+            "legacy": True,
+            "truncation_side": "left",
+            "use_fast": False,
+            "bos_token": None,
+            "sp_model_kwargs": {},
+            "processor_class": "X",
+        },
+    )
+    yield case(
+        "another file in place of tokenizer.json",
+        fast | {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]},
+        refused="fast_tokenizer_files",
+    )
     yield case("code of its own", fast | {"auto_map": {"AutoTokenizer": ["x.Y", None]}}, refused="auto_map")
     yield case("a key that nobody knows", fast | {"surprise": 1}, refused="surprise")
     yield case("single words", decoder(_1000=token("<mask>", single_word=True)), refused="single_word")

@@ -41,8 +41,10 @@ TEST_CASE("white space is Unicode's White_Space, within brackets and without") {
 }
 
 TEST_CASE("what PCRE2 reads otherwise, or not at all, names the pattern and where it is from") {
-  for (const char* pattern : {"[a[^b]]", "[a-[b]]", "[[a]-b]", "[]a]", "[^]a]", "[a&&b]", "[a", "[a[b]", "[[:alpha]",
-                              "\\h", "\\w", "\\b", "[\\S]", "(?m)a", "(", "a{3,2}", "\\C"}) {
+  for (const char* pattern : {"[a[^b]]", "[a-[b]]",   "[[a]-b]",   "[]a]",    "[^]a]",         "[a&&b]",    "[a",
+                              "[a[b]",   "[[:alpha]", "\\h",       "\\w",     "\\b",           "[\\S]",     "(?m)a",
+                              "(",       "a{3,2}",    "\\C",       "(a+)\\1", "(?<n>a)\\k<n>", "(a)\\g1",   "(?R)",
+                              "(a)(?1)", "(?P<n>a)",  "(?(1)a|b)", "(?C1)a",  "(?|a|b)",       "(*ACCEPT)", "\\X"}) {
     CAPTURE(pattern);
     const auto error = error_of<LoadError>([&] { Regex(pattern, "tokenizer.json, part"); });
     CHECK(has(error, "tokenizer.json, part: expected"));
@@ -85,6 +87,18 @@ TEST_CASE("possessive runs, atomic groups and assertions count all that they go 
     TextBudget budget(run.size(), "test");
     const auto error = error_of<DataError>([&] { regex.for_each_match(run, budget, [](std::size_t, std::size_t) {}); });
     CHECK(has(error, "test: expected to match "));
+    CHECK(has(error, "steps"));
+  }
+}
+
+TEST_CASE("lookbehinds count how far they go back, where they fail too") {
+  // Both go back 60,000 characters from each place; those that begin before the text fail there.
+  for (const char* pattern : {"(?<=a{60000})b", "(?<=(?:a{250}){240})b"}) {
+    CAPTURE(std::string(pattern));
+    const Regex regex(pattern, "test");
+    const std::string run(100000, 'a');
+    TextBudget budget(run.size(), "test");
+    const auto error = error_of<DataError>([&] { regex.for_each_match(run, budget, [](std::size_t, std::size_t) {}); });
     CHECK(has(error, "steps"));
   }
 }

@@ -173,7 +173,7 @@ class PrecompiledNormalizer final : public Normalizer {
   // PCRE2's \X, and the marks of Unicode 15 to 17, for versions of PCRE2 that do not know them; nothing follows a
   // control character. Of these, only clusters of fewer than 6 bytes matter.
   Regex clusters_{R"(\X(?:(?<![\p{Cc}\x{ad}\x{61c}])[\x{897}\x{cf3}\x{ece}\x{1acf}-\x{1add}\x{1ae0}-\x{1aeb}]\p{M}*)*)",
-                  "grapheme clusters"};
+                  "grapheme clusters", Regex::Origin::own};
 };
 
 class NormalizerSequence final : public Normalizer {

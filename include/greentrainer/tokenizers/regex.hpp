@@ -25,8 +25,12 @@ namespace greentrainer {
 /// Oniguruma, as in tokenizer.json; the few constructs that PCRE2 reads otherwise are translated or refused.
 class Regex {
  public:
+  /// Patterns of our own may hold \X.
+  enum class Origin { file, own };
+
   /// `source` says where the pattern is from. Throws LoadError naming source and pattern.
-  Regex(std::string_view pattern, std::string_view source) : pattern_(pattern), source_(source) {
+  Regex(std::string_view pattern, std::string_view source, Origin origin = Origin::file)
+      : pattern_(pattern), source_(source), origin_(origin) {
     if (pattern.size() > max_pattern) fail("expected a pattern of at most 10000 bytes, got a longer one");
     const auto translated = translate();
     // Ruby's ^ and $, which Oniguruma follows, always mean lines. \C would end a match within a character: what is cut
@@ -241,7 +245,7 @@ class Regex {
   }
 
   [[noreturn]] void refuse(std::string_view construct) const {
-    fail(text("expected a regular expression without ", construct, ", which PCRE2 reads differently, got ",
+    fail(text("expected a regular expression without ", construct, ", which is not supported, got ",
               shown_pattern()));
   }
 
@@ -254,7 +258,8 @@ class Regex {
       } else if (c == '[') {
         append_class(i, result);
       } else {
-        if (c == '(' && next_is(i, '?')) check_flags(i + 2);
+        if (c == '(' && next_is(i, '*')) refuse("verbs");
+        if (c == '(' && next_is(i, '?')) check_group(i + 2);
         result.push_back(c);
       }
     }
@@ -271,6 +276,10 @@ class Regex {
       result.append("[^").append(spaces).append("]");
     } else if (c == 'S') {
       refuse("\\S within brackets");
+    } else if ((c >= '1' && c <= '9') || c == 'k' || c == 'g') {
+      refuse("back-references");  // what they compare is not counted
+    } else if (c == 'X' && origin_ == Origin::file) {
+      refuse("\\X");  // goes back over all flags before, uncounted
     } else if (c == 'h' || c == 'H' || c == 'w' || c == 'W' || c == 'b' || c == 'B') {
       refuse(std::string("\\") + c);
     } else {
@@ -318,8 +327,14 @@ class Regex {
     fail(text("expected a regular expression whose brackets are closed, got ", shown_pattern()));
   }
 
-  /// Inline flags other than i have other meanings in Ruby.
-  void check_flags(std::size_t i) const {
+  /// What follows "(?". Inline flags other than i have other meanings in Ruby.
+  void check_group(std::size_t i) const {
+    const auto rest = std::string_view(pattern_).substr(i);
+    const char c = rest.empty() ? '\0' : rest.front();
+    const bool calls = c == 'R' || c == '&' || c == '+' || c == 'P' || (c >= '0' && c <= '9') ||
+                       (c == '-' && rest.size() > 1 && rest[1] >= '0' && rest[1] <= '9');
+    if (calls) refuse("calls of groups");
+    if (c == '(' || c == 'C' || c == '|') refuse(std::string("(?") + c);
     for (; i < pattern_.size() && ((pattern_[i] >= 'a' && pattern_[i] <= 'z') || pattern_[i] == '-'); ++i) {
       if (pattern_[i] != 'i' && pattern_[i] != '-') refuse("inline flags other than i");
     }
@@ -327,6 +342,7 @@ class Regex {
 
   std::string pattern_;
   std::string source_;
+  Origin origin_;
   Code quick_;
   Code counted_;
   RegexShape shape_;

@@ -40,7 +40,7 @@ struct RegexShape {
 
   std::uint64_t items = 1;               ///< that are gone over without repetition
   std::uint64_t runs = 0;                ///< that repeat without a limit
-  std::uint64_t longest_count = 0;       ///< the largest number in braces
+  std::uint64_t longest_count = 1;       ///< how often one item stands there at most, by all numbers in braces
   std::uint64_t steps_of_character = 1;  ///< to compare one character
   bool simple = true;                    ///< no group stands there many times over
 
@@ -50,13 +50,12 @@ struct RegexShape {
   /// What follows a brace: "3}", "1,3}", "2,}", or something else.
   void read_counts(std::string_view rest, bool of_group) {
     constexpr std::uint64_t most = 65535;  // PCRE2's
-    std::uint64_t number = 0;
+    std::uint64_t number = 0, largest = 1;
     char previous = 0;
     for (const char c : rest) {
       if (c >= '0' && c <= '9') {
         number = std::min(number * 10 + static_cast<std::uint64_t>(c - '0'), most);
-        longest_count = std::max(longest_count, number);
-        if (of_group && number > 1) simple = false;
+        largest = std::max(largest, number);
       } else if (c == ',') {
         number = 0;
       } else {
@@ -65,7 +64,9 @@ struct RegexShape {
       }
       previous = c;
     }
-    items += longest_count;
+    if (of_group && largest > 1) simple = false;
+    items += largest;
+    longest_count = std::min(longest_count * largest, most);
   }
 };
 
