@@ -78,7 +78,7 @@ class Bpe final : public TokenModel {
     Index id = 0;
   };
   struct Symbol {
-    PieceToken token;
+    Index id = 0;
     std::ptrdiff_t previous = -1;
     std::ptrdiff_t next = -1;
     bool alive = true;
@@ -137,12 +137,12 @@ class Bpe final : public TokenModel {
     const auto consider = [&](std::ptrdiff_t left) {
       if (left < 0 || symbols[static_cast<std::size_t>(left)].next < 0) return;
       const auto& symbol = symbols[static_cast<std::size_t>(left)];
-      const auto found = merges_.find(key_of(symbol.token.id, symbols[static_cast<std::size_t>(symbol.next)].token.id));
+      const auto found = merges_.find(key_of(symbol.id, symbols[static_cast<std::size_t>(symbol.next)].id));
       if (found != merges_.end()) heap.push({found->second.rank, left, found->second.id});
     };
     for (std::size_t i = 0; i < symbols.size(); ++i) {
       const auto at = static_cast<std::ptrdiff_t>(i);
-      symbols[i] = {characters[i], at - 1, i + 1 < symbols.size() ? at + 1 : -1, true};
+      symbols[i] = {characters[i].id, at - 1, i + 1 < symbols.size() ? at + 1 : -1, true};
     }
     for (std::size_t i = 0; i < symbols.size(); ++i) consider(static_cast<std::ptrdiff_t>(i));
     while (!heap.empty()) {
@@ -152,17 +152,19 @@ class Bpe final : public TokenModel {
       if (!left.alive || left.next < 0) continue;
       auto& right = symbols[static_cast<std::size_t>(left.next)];
       // The pair may have changed since it was put on the heap.
-      const auto found = merges_.find(key_of(left.token.id, right.token.id));
+      const auto found = merges_.find(key_of(left.id, right.id));
       if (found == merges_.end() || found->second.id != top.id) continue;
-      left.token = {top.id, {left.token.bytes.begin, right.token.bytes.end}};
+      left.id = top.id;
       left.next = right.next;
       right.alive = false;
       if (right.next >= 0) symbols[static_cast<std::size_t>(right.next)].previous = top.left;
       consider(left.previous);
       consider(top.left);
     }
-    for (const auto& symbol : symbols) {
-      if (symbol.alive) tokens.push_back(symbol.token);
+    for (std::size_t i = 0; i < symbols.size();) {
+      const std::size_t next = symbols[i].next < 0 ? symbols.size() : static_cast<std::size_t>(symbols[i].next);
+      tokens.push_back({symbols[i].id, {characters[i].bytes.begin, characters[next - 1].bytes.end}});
+      i = next;
     }
   }
 
