@@ -19,6 +19,7 @@
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "machine.hpp"
+#include "option_values.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "saved_loss.hpp"
@@ -71,6 +72,7 @@ struct Options {
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
+  std::string prefix_cache = "off", prefix_cache_limit = "4GiB";
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -81,19 +83,6 @@ struct Options {
 using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// "2e" or "100s".
-Interval parse_interval(const std::string& value) {
-  Interval interval;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), interval.every);
-  const std::string unit(end, value.data() + value.size());
-  if (error != std::errc{} || interval.every < 1 || interval.every > 1'000'000'000 || (unit != "e" && unit != "s")) {
-    bad_usage("finetune",
-              text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
-  }
-  interval.unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps;
-  return interval;
-}
 
 /// Of "last:K" and "top2"; nothing for other methods.
 std::optional<std::size_t> last_layers(const std::string& method) {
@@ -141,6 +130,8 @@ void check(const Command& command, Options& options) {
     options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
+  if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
+  parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
 }
 
 template <Backend B>
@@ -223,9 +214,8 @@ int finetune(B& backend, const Options& options) {
   auto model =
       load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
                       static_cast<std::uint64_t>(options.seed));
-  SaveChoice saving{
-      .as_adapter = options.adapters.as_adapter(options.method),
-      .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
+  SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
+                    .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
   check_saving(model, *output, saving);
   const Tokenizer* tokenizer = model.has_tokenizer() ? &model.tokenizer() : nullptr;
   const Dataset train = load_data(options.train, tokenizer, model.facts(), options.data);
@@ -268,6 +258,8 @@ int finetune(B& backend, const Options& options) {
                  .gradient_accumulation = options.gradient_accumulation,
                  .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
                  .clip_norm = options.clip_norm,
+                 .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
+                 .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
                  .shuffle = !options.no_shuffle,
                  .seed = static_cast<std::uint64_t>(options.seed),
                  .validation = validation.examples,
@@ -298,7 +290,10 @@ int finetune(B& backend, const Options& options) {
       line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
+    if (!record.cached_below.empty()) line += "; values below " + record.cached_below + " are cached";
     say(line);
+    if (options.prefix_cache != "off" && record.cached_below.empty())
+      say("note: nothing is cached until the next selection: no part below all that is trained runs more than once");
     const auto negative = std::count_if(record.importance.begin(), record.importance.end(),
                                         [](const auto& one) { return one.second < 0; });
     const std::string advice = overshoot_advice(
@@ -387,6 +382,12 @@ Command make_finetune_command() {
                 text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
                      " training examples)"),
                 most_steps);
+  command.choice(
+      "prefix-cache", options->prefix_cache, {"off", "memory"},
+      "Keep the values at the upper end of the frozen part of the model for each example, instead of running "
+      "that part again (off)");
+  command.text("prefix-cache-limit", options->prefix_cache_limit, "BYTES",
+               "Of that cache; examples that do not fit are computed each time (4GiB)");
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

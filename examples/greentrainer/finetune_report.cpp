@@ -20,11 +20,8 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step},
-          {"names", record.names},
-          {"importance", json_of(record.importance)},
-          {"budget", record.budget},
-          {"cost", record.cost}};
+  return {{"step", record.step},     {"names", record.names}, {"importance", json_of(record.importance)},
+          {"budget", record.budget}, {"cost", record.cost},   {"cached_below", record.cached_below}};
 }
 
 }  // namespace
@@ -92,6 +89,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                    {"importance", report.flops.importance},
                    {"optimizer", report.flops.optimizer},
                    {"evaluation", report.flops.evaluation},
+                   {"saved_by_cache", report.flops.saved_by_cache},
                    {"full", report.flops.full}};
   json["saved_dtype"] = around.saved_dtype;
   json["ratio"] = report.ratio();

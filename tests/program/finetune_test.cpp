@@ -38,6 +38,24 @@ struct Run {
 
 }  // namespace
 
+TEST_CASE("a cached prefix spares FLOPs and changes no loss") {
+  const Run run;
+  const auto with = [&](const std::string& mode, const std::string& folder) {
+    return run.report(
+        {"--method", "last:1", "--epochs", "3", "--prefix-cache", mode, "--output", (run.folder / folder).string()});
+  };
+  const auto plain = with("off", "plain"), cached = with("memory", "cached");
+  CHECK(cached["loss_after"] == plain["loss_after"]);
+  CHECK(plain["flops"]["saved_by_cache"] == 0);
+  CHECK(cached["flops"]["saved_by_cache"].get<Flops>() > 0);
+  CHECK(cached["flops"]["train"].get<Flops>() + cached["flops"]["saved_by_cache"].get<Flops>() ==
+        plain["flops"]["train"].get<Flops>());
+  CHECK(cached["selections"][0]["cached_below"] != "");
+  const auto unknown = run_program(run.arguments({"--prefix-cache", "memory", "--prefix-cache-limit", "4 GB"}));
+  CHECK(unknown.status == 2);
+  CHECK(unknown.err.find("--prefix-cache-limit: expected a number of bytes") != std::string::npos);
+}
+
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   const Run run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});
