@@ -133,7 +133,7 @@ TEST_CASE("SQuAD and XQuAD: every question of every paragraph, its different ans
     CHECK(joined(rows[0].prompt) == "context:Ada was born in 1815.|question:When { was \" she born?|answer:");
     CHECK(rows[0].references == Texts{"1815", "in 1815"});
     CHECK(rows[0].line == 4);
-    CHECK(rows[1].line == 6);
+    CHECK(rows[1].line == 7);
     const auto context_of = [](const DatasetRow& row) -> std::string_view { return row.prompt.front().text; };
     CHECK(context_of(rows[0]).data() == context_of(rows[1]).data());  // kept once
   }
