@@ -3,9 +3,9 @@
 
     python3 rounding_in_reports.py benchmarks/results/experiments/tune_scitldr/report.json
 
-Reads the report.json of an experiment whose validation rows are the first rows that `evaluate` scored in the saved folder, cut at the same
-number of tokens: for these rows the report has both the loss of the weights in memory (finetune's loss_after, of versions that reported this)
-and that of the folder. Python's standard library is enough.
+Reads the report.json of an experiment whose validation rows are the first rows that `evaluate` scored in the saved
+folder, cut at the same number of tokens: for these rows the report has both the loss of the weights in memory
+(finetune's loss_after, of versions that reported this) and that of the folder. Python's standard library is enough.
 """
 
 import json

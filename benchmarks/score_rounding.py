@@ -4,10 +4,11 @@
     greentrainer finetune --model smollm2-135m --train train.jsonl --output tuned --save-dtype float32 ...
     python3 score_rounding.py --base smollm2-135m --data dev.jsonl --rows 24 --max-tokens 160 tuned...
 
-`--base` is the bfloat16 folder that training began with, each `tuned` a float32 folder. Losses are means over the tokens of the completions of
-JSON lines with prompt and completion. Printed for each folder, as JSON: the loss before, in float32 (what a folder in float32 with `dtype`
-changed gives), and of weights rounded to the nearest and stochastically (three seeds); each with float32 arithmetic, and in bfloat16 arithmetic,
-as from_pretrained loads a folder whose config.json says bfloat16. Needs torch and transformers.
+`--base` is the bfloat16 folder that training began with, each `tuned` a float32 folder. Losses are means over the
+tokens of the completions of JSON lines with prompt and completion. Printed for each folder, as JSON: the loss before,
+in float32 (what a folder in float32 with `dtype` changed gives), and of weights rounded to the nearest and
+stochastically (three seeds); each with float32 arithmetic, and in bfloat16 arithmetic, as from_pretrained loads a
+folder whose config.json says bfloat16. Needs torch and transformers.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # peft 0.21.2, transformers 5.24.0, torch 2.15.0. In adapter_config.json an empty object is not "off": "kasa_config": {}
-# makes a default configuration, which switches KaSA on: a random diagonal joins the product, since the file has none. The
-# same tensors then give other logits than with null; all that is said is a warning about missing keys.
+# makes a default configuration, which switches KaSA on: a random diagonal joins the product, since the file has none.
+# The same tensors then give other logits than with null; all that is said is a warning about missing keys.
 # Seen: the logits of one adapter differ between null and {}.
 set -euo pipefail
 work=$(mktemp -d)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # trl 1.16.0, transformers 5.24.0, tokenizers 0.23.3. SFTTrainer tokenises a prompt alone and prompt + completion
-# together; the completion begins where the two lists of ids first differ. Where a token spans the border, tokens that lie
-# wholly inside the prompt's text can therefore carry loss: a split by the position of the prompt's end gives others.
-# Seen, byte-level BPE with the merge "space b", prompt "a" and two spaces, completion "b": the ids are a, space, " b"; the
-# first space lies wholly inside the prompt, and is labelled: labels -100, 4, 5.
+# together; the completion begins where the two lists of ids first differ. Where a token spans the border, tokens that
+# lie wholly inside the prompt's text can therefore carry loss: a split by the position of the prompt's end gives
+# others.
+# Seen, byte-level BPE with the merge "space b", prompt "a" and two spaces, completion "b": the ids are a, space, " b";
+# the first space lies wholly inside the prompt, and is labelled: labels -100, 4, 5.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,7 +7,8 @@
 # everything agrees, 1 if something differs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-packages=(torch==2.15.0 transformers==5.24.0 tokenizers==0.23.3 peft==0.21.2 safetensors==0.8.0 sentencepiece protobuf jinja2)
+packages=(torch==2.15.0 transformers==5.24.0 tokenizers==0.23.3 peft==0.21.2 safetensors==0.8.0
+  sentencepiece protobuf jinja2)
 [ $# -ge 1 ] || { sed -n '2,9p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 build=$1
 shift

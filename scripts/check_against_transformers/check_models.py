@@ -1,4 +1,4 @@
-"""One folder's losses and gradients, and the folders that are saved after training it, against transformers and peft."""
+"""A folder's losses and gradients, and the folders saved after training it, against transformers and peft."""
 
 import json
 import warnings

@@ -17,7 +17,8 @@ import make_tokenizer_goldens as goldens  # noqa: E402
 
 SIZE = 700
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content']"
+    " + '<|im_end|>' + '\n' }}"
     "{% endfor %}"
 )
 
@@ -132,7 +133,9 @@ def check(name, programs, scratch, rng):
     # A BOS or EOS that the text itself brings is not put there again.
     begin, end = tokenizer.bos_token or "\0", tokenizer.eos_token or "\0"
     texts = [
-        text for text in random_texts(rng, 150) if text.strip() and not text.startswith(begin) and not text.endswith(end)
+        text
+        for text in random_texts(rng, 150)
+        if text.strip() and not text.startswith(begin) and not text.endswith(end)
     ]
     rows = [{"text": text} for text in texts]
     expected = [with_end(tokenizer, tokenizer(text)["input_ids"]) for text in texts]
