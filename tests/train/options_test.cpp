@@ -23,7 +23,8 @@ using B = EigenBackend<float>;
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
+                 infinity = std::numeric_limits<double>::infinity();
 
 /// An option's field, and a use of a value that it must not have.
 struct Refused {
@@ -57,24 +58,24 @@ TEST_CASE("optimizers refuse rates that are no rates, by field") {
   check({
       {"learning_rate", "-0.001", adamw({.learning_rate = -1e-3})},
       {"learning_rate", "0", adamw({.learning_rate = 0})},
-      {"learning_rate", "nan", adamw({.learning_rate = nan})},
+      {"learning_rate", "nan", adamw({.learning_rate = not_a_number})},
       {"learning_rate", "inf", adamw({.learning_rate = infinity})},
       {"beta1", "-0.1", adamw({.beta1 = -0.1})},
       {"beta1", "1", adamw({.beta1 = 1})},
-      {"beta1", "nan", adamw({.beta1 = nan})},
+      {"beta1", "nan", adamw({.beta1 = not_a_number})},
       {"beta2", "-0.1", adamw({.beta2 = -0.1})},
       {"beta2", "1.5", adamw({.beta2 = 1.5})},
-      {"beta2", "nan", adamw({.beta2 = nan})},
+      {"beta2", "nan", adamw({.beta2 = not_a_number})},
       {"epsilon", "0", adamw({.epsilon = 0})},
       {"epsilon", "-1e-08", adamw({.epsilon = -1e-8})},
       {"epsilon", "inf", adamw({.epsilon = infinity})},
       {"weight_decay", "-0.01", adamw({.weight_decay = -0.01})},
-      {"weight_decay", "nan", adamw({.weight_decay = nan})},
+      {"weight_decay", "nan", adamw({.weight_decay = not_a_number})},
       {"learning_rate", "-1", sgd({.learning_rate = -1})},
-      {"learning_rate", "nan", sgd({.learning_rate = nan})},
+      {"learning_rate", "nan", sgd({.learning_rate = not_a_number})},
       {"momentum", "-0.5", sgd({.momentum = -0.5})},
       {"momentum", "2", sgd({.momentum = 2})},
-      {"momentum", "nan", sgd({.momentum = nan})},
+      {"momentum", "nan", sgd({.momentum = not_a_number})},
       {"weight_decay", "inf", sgd({.weight_decay = infinity})},
   });
 }
@@ -99,7 +100,7 @@ TEST_CASE("a trainer and a run refuse what cannot be honoured, by field, and cha
       {"flops_ratio", "0", green({.flops_ratio = 0})},
       {"flops_ratio", "-0.5", green({.flops_ratio = -0.5})},
       {"flops_ratio", "1.5", green({.flops_ratio = 1.5})},
-      {"flops_ratio", "nan", green({.flops_ratio = nan})},
+      {"flops_ratio", "nan", green({.flops_ratio = not_a_number})},
       {"importance_batches", "0", green({.importance_batches = 0})},
       {"importance_batches", "-1", green({.importance_batches = -1})},
       {"reselect_every", "0", green({.reselect_every = {.every = 0}})},
@@ -116,7 +117,7 @@ TEST_CASE("a trainer and a run refuse what cannot be honoured, by field, and cha
       {"schedule.warmup_steps", "-1", fit({.schedule = {.warmup_steps = -1}})},
       {"schedule.warmup_steps", "4", fit({.steps = 3, .schedule = {.warmup_steps = 4}})},
       {"clip_norm", "-1", fit({.clip_norm = -1})},
-      {"clip_norm", "nan", fit({.clip_norm = nan})},
+      {"clip_norm", "nan", fit({.clip_norm = not_a_number})},
       {"evaluation_examples", "-1", fit({.evaluation_examples = -1})},
   });
   CHECK(weights_of(model) == before);
@@ -148,22 +149,22 @@ TEST_CASE("evaluations, selections, graphs and generation refuse what cannot be 
       {"threads", "-1", [] { B(-1); }},
       {"threads", "1000000", [] { B(1'000'000); }},
       {"lora.rank", "0", graph({.lora = LoraOptions{.rank = 0}})},
-      {"lora.alpha", "nan", graph({.lora = LoraOptions{.alpha = nan}})},
+      {"lora.alpha", "nan", graph({.lora = LoraOptions{.alpha = not_a_number}})},
       {"lora.dropout", "1", graph({.lora = LoraOptions{.dropout = 1}})},
       {"prefix_tokens", "-1", graph({.prefix_tokens = -1})},
-      {"dropout", "nan", graph({.dropout = nan})},
+      {"dropout", "nan", graph({.dropout = not_a_number})},
       {"max_new_tokens", "0", generation({.max_new_tokens = 0})},
       {"min_new_tokens", "-1", generation({.min_new_tokens = -1})},
       {"repetition_penalty", "0", generation({.repetition_penalty = 0})},
-      {"repetition_penalty", "nan", generation({.repetition_penalty = nan})},
+      {"repetition_penalty", "nan", generation({.repetition_penalty = not_a_number})},
       {"no_repeat_ngram_size", "-1", generation({.no_repeat_ngram_size = -1})},
       {"beams", "0", generation({.beams = 0})},
-      {"length_penalty", "nan", generation({.length_penalty = nan})},
-      {"temperature", "nan", generation({.temperature = nan})},
+      {"length_penalty", "nan", generation({.length_penalty = not_a_number})},
+      {"temperature", "nan", generation({.temperature = not_a_number})},
       {"temperature", "-1", generation({.temperature = -1})},
       {"top_k", "-1", generation({.top_k = -1})},
       {"top_p", "0", generation({.top_p = 0})},
-      {"top_p", "nan", generation({.top_p = nan})},
+      {"top_p", "nan", generation({.top_p = not_a_number})},
       {"batch_size", "0", generation({.batch_size = 0})},
       {"eos_ids", "100", generation({.eos_ids = {100}})},
   });
