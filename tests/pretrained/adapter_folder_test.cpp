@@ -151,7 +151,7 @@ TEST_CASE(
   };
   has(refused({.lora = LoraOptions{.targets = {"q_proj", "w_proj"}}}), {"[lora] targets", "w_proj", "mlp.down_proj"});
   has(refused({.lora = LoraOptions{.rank = 0}}), {"lora.rank", "got 0"});
-  has(refused({.lora = LoraOptions{.dropout = 1}}), {"LoRA dropout", "got 1"});
+  has(refused({.lora = LoraOptions{.dropout = 1}}), {"lora.dropout", "got 1"});
   has(refused({.prefix_tokens = 64}), {"prefix_tokens", "64 positions"});
   has(refused({.dropout = -0.1}), {"dropout", "got -0.1"});
 }
