@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include <doctest/doctest.h>
 
@@ -127,13 +128,14 @@ TEST_CASE("the padding row is the one that transformers names, and refused where
 }
 
 TEST_CASE("looking up the padding token adds nothing to its row; only the head does, where it is tied") {
-  EigenBackend<float> backend(1);
+  using B = std::tuple_element_t<0, testing::BackendList>;
+  B backend;
   const auto gradient_of_row = [&](const std::string& name, Extent row) {
     const GoldenModel golden(name);
     auto model = load_pretrained(golden.folder, backend);
     Batch batch = batch_of(golden.examples);
     for (auto& label : batch.labels) label = label == row ? 7 : label;
-    GradientStore<EigenBackend<float>> gradients(backend);
+    GradientStore<B> gradients(backend);
     const Selection all = select_all(model.graph());
     gradients.select(model.graph(), all);
     gradients.zero();
@@ -141,9 +143,9 @@ TEST_CASE("looking up the padding token adds nothing to its row; only the head d
     const ParameterId table = 0;
     const auto values = gradients[table].download();
     const auto width = static_cast<std::ptrdiff_t>(model.graph().parameter(table).cols());
-    return std::vector<float>(values.begin() + row * width, values.begin() + (row + 1) * width);
+    return std::vector<typename B::Scalar>(values.begin() + row * width, values.begin() + (row + 1) * width);
   };
-  const auto zero = [](float value) { return value == 0; };
+  const auto zero = [](typename B::Scalar value) { return value == 0; };
   CHECK(std::ranges::all_of(gradient_of_row("llama-padding-untied", 5), zero));
   CHECK(std::ranges::none_of(gradient_of_row("llama-padding-tied", 5), zero));
   CHECK(std::ranges::none_of(gradient_of_row("t5-untied-gated", 0), zero));  // T5's padding begins its targets

@@ -182,7 +182,7 @@ TEST_CASE("losses are those of the folder, the weights' own beside them, and wha
     return run_program({"evaluate", "--json", "--model", run.output, "--data", run.data}).json()["loss"].get<double>();
   };
   int warned = 0, silent = 0;
-  for (const std::string rate : {"1e-6", "1e-5", "1e-4", "1e-2"}) {
+  for (const std::string rate : {"1e-8", "1e-5", "1e-2"}) {
     for (const std::string dtype : {"", "float32"}) {
       CAPTURE(rate);
       CAPTURE(dtype);
