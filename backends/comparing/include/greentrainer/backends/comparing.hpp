@@ -171,6 +171,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     if (kernel == "update_dot") measure.typical = update_size(arguments...);
     if (kernel == "bias_grad" || kernel.ends_with("_grad_weight")) measure.typical = column_sum_size(arguments...);
     if (kernel == "attention_grad") measure.typical = attention_grad_size(arguments...);
+    if (kernel == "cross_entropy_grad") measure.typical = one_hot_size(arguments...);
     return measure;
   }
 
@@ -219,6 +220,15 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
   template <class... Rest>
   double attention_grad_size(const Rest&...) {
+    return 0;
+  }
+  /// Of the scaled one-hot labels, from which a probability close to 1 is taken.
+  template <class... Rest>
+  static double one_hot_size(const Matrix<T>& logits, const Index*, double scale, const Rest&...) {
+    return logits.cols == 0 ? 0 : std::abs(scale) / std::sqrt(static_cast<double>(logits.cols));
+  }
+  template <class... Rest>
+  static double one_hot_size(const Rest&...) {
     return 0;
   }
   double root_mean_square(const Matrix<const T>& m) {
