@@ -12,6 +12,7 @@
 
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/added_tokens.hpp"
+#include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {
 
