@@ -30,7 +30,7 @@ if [ -z "$venv" ]; then
 fi
 if ! "$venv/bin/python" -c 'import torch, transformers, peft, sentencepiece' 2>/dev/null; then
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --extra-index-url https://download.pytorch.org/whl/cpu "${packages[@]}"
+  "$venv/bin/pip" install --quiet "${packages[@]}"
 fi
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONWARNINGS=ignore OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 "$venv/bin/python" "$here/check_against_transformers" "$build/bin" "${arguments[@]}"
