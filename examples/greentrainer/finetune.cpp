@@ -290,10 +290,15 @@ int finetune(B& backend, const Options& options) {
       line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
-    if (!record.cached_below.empty()) line += "; values below " + record.cached_below + " are cached";
+    if (!record.cached_below.empty()) {
+      line += "; values below " + record.cached_below + " are cached, in up to " + options.prefix_cache_limit +
+              " beside the memory of training";
+    }
     say(line);
-    if (options.prefix_cache != "off" && record.cached_below.empty())
-      say("note: nothing is cached until the next selection: no part below all that is trained runs more than once");
+    if (options.prefix_cache != "off" && record.cached_below.empty()) {
+      say("note: nothing is cached until the next selection: a parameter at the bottom is trained, an operator below "
+          "draws random numbers, or the limit and the steps to come let no example be read twice");
+    }
     const auto negative = std::count_if(record.importance.begin(), record.importance.end(),
                                         [](const auto& one) { return one.second < 0; });
     const std::string advice = overshoot_advice(

@@ -122,6 +122,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"steps", text(report.steps)},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},
+       {"spared by cached values", flops(report.flops.saved_by_cache)},
        {"full fine-tuning would be", flops(report.flops.full)},
        {"ratio", fixed(report.ratio(), 4)},
        {"importance", flops(report.flops.importance)},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <string>
 
@@ -47,7 +48,7 @@ void take_saved_loss(PretrainedModel<B>& model, const EvaluationSample& sample, 
     around.loss_after_unrounded = report.loss_after;
     report.loss_after = evaluation.loss;
     report.flops.evaluation += evaluation.flops;
-  } catch (const NumericalError& error) {  // saving says the same, and saves elsewhere
+  } catch (const std::exception& error) {  // whatever it is, what was trained must still be saved
     say(text("warning: the loss of the weights as saved is not known: ", error.what()));
   }
   report.seconds.evaluation += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -41,24 +41,30 @@ struct Outcome {
   std::size_t error_lines() const { return static_cast<std::size_t>(std::count(err.begin(), err.end(), '\n')); }
 };
 
+/// Starts the program with these files as its standard ones. Throws if it is not there.
+inline pid_t start_program(std::vector<std::string> arguments, const posix_spawn_file_actions_t& files) {
+  arguments.insert(arguments.begin(), program_path().string());
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t process = -1;
+  if (posix_spawn(&process, program_path().c_str(), &files, nullptr, argv.data(), environ) != 0)
+    throw std::runtime_error(program_path().string() +
+                             ": expected the program to be built (target greentrainer_program)");
+  return process;
+}
+
 /// The program in a process of its own, its output in files.
 class Program {
  public:
   explicit Program(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), program_path().string());
-    std::vector<char*> argv;
-    for (auto& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    const int error = posix_spawn(&process_, program_path().c_str(), &actions, nullptr, argv.data(), environ);
+    process_ = start_program(std::move(arguments), actions);
     posix_spawn_file_actions_destroy(&actions);
-    if (error != 0)
-      throw std::runtime_error(program_path().string() +
-                               ": expected the program to be built (target greentrainer_program)");
   }
 
   std::string error_so_far() const { return contents(err_); }
@@ -82,18 +88,12 @@ inline std::string run_on_terminal(std::vector<std::string> arguments) {
   if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0)
     throw std::runtime_error("expected a terminal, got none");
   const std::string name = ::ptsname(terminal);
-  arguments.insert(arguments.begin(), program_path().string());
-  std::vector<char*> argv;
-  for (auto& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, name.c_str(), O_WRONLY | O_NOCTTY, 0);
   posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-  pid_t process = -1;
-  const int error = posix_spawn(&process, program_path().c_str(), &actions, nullptr, argv.data(), environ);
+  const pid_t process = start_program(std::move(arguments), actions);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error(program_path().string() + ": expected the program to be built");
   std::string written;
   char buffer[4096];
   // Ends with an error when the last writer closes the terminal.
