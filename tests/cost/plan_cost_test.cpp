@@ -15,6 +15,7 @@
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
+#include "support/golden_graphs.hpp"
 #include "support/paths.hpp"
 #include "support/skip.hpp"
 #include "support/tiny_models.hpp"
@@ -25,20 +26,6 @@ namespace {
 
 struct CostsAlone {};
 using Graph = TensorGraph<CostsAlone>;
-
-std::vector<Graph> graphs() {
-  std::vector<Graph> all;
-  const auto models = testing::source_folder() / "tests/golden/models";
-  for (const auto& entry : std::filesystem::directory_iterator(models)) {
-    if (!std::filesystem::exists(entry.path() / "config.json")) continue;
-    KnownArchitectures::read(ConfigReader::from_file(entry.path() / "config.json"), [&](const auto& architecture) {
-      all.push_back(architecture.template graph<CostsAlone>());
-      return 0;
-    });
-  }
-  all.push_back(testing::encoder_decoder_graph<CostsAlone>(50, 16, 4));
-  return all;
-}
 
 /// Seconds of the processor to make a model's graph and price all that `plan` shows of it.
 double seconds_to_plan(int layers) {
@@ -64,7 +51,7 @@ double seconds_to_plan(int layers) {
 }  // namespace
 
 TEST_CASE("the cheapest parameter costs what the least of all single selections does") {
-  for (const Graph& graph : graphs()) {
+  for (const Graph& graph : testing::golden_graphs<CostsAlone>()) {
     for (const Workload& workload : {uniform_workload(4, 512, 512), uniform_workload(2, 7, 1, 30)}) {
       const ExactCost<CostsAlone> cost;
       std::int64_t least = std::numeric_limits<std::int64_t>::max();

@@ -8,6 +8,7 @@
 
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "support/golden_graphs.hpp"
 #include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
@@ -43,25 +44,11 @@ class Need {
   std::vector<int> known_;
 };
 
-std::vector<Graph> graphs() {
-  std::vector<Graph> all;
-  const auto models = testing::source_folder() / "tests/golden/models";
-  for (const auto& entry : std::filesystem::directory_iterator(models)) {
-    if (!std::filesystem::exists(entry.path() / "config.json")) continue;
-    KnownArchitectures::read(ConfigReader::from_file(entry.path() / "config.json"), [&](const auto& architecture) {
-      all.push_back(architecture.template graph<CostsAlone>());
-      return 0;
-    });
-  }
-  all.push_back(testing::encoder_decoder_graph<CostsAlone>(50, 16, 4));
-  return all;
-}
-
 }  // namespace
 
 TEST_CASE("random selections: exactly the parts that are needed, in backward order") {
   std::size_t checked = 0;
-  for (const Graph& graph : graphs()) {
+  for (const Graph& graph : testing::golden_graphs<CostsAlone>()) {
     for (std::uint64_t seed = 0; seed < 200; ++seed, ++checked) {
       CounterRandom random(seed, "selection");
       const double density = std::array{0.01, 0.05, 0.3, 0.9}[seed % 4];
