@@ -27,13 +27,12 @@ struct Report {
 
 Report read_report(const std::filesystem::path& path) {
   std::ifstream in(path);
-  if (!in) throw gt::LoadError("print_comparison", gt::text(path.string(), ": cannot be read"));
+  if (!in) throw gt::LoadError("print_comparison", path.string(), "cannot be read");
   try {
     return {path.stem().string(), json::parse(in)};
   } catch (const json::exception& error) {
-    throw gt::LoadError(
-        "print_comparison",
-        gt::text(path.string(), ": expected a report of `greentrainer finetune --json`, got ", error.what()));
+    throw gt::LoadError("print_comparison", path.string(),
+                        gt::text("expected a report of `greentrainer finetune --json`, got ", error.what()));
   }
 }
 
@@ -90,7 +89,7 @@ void print(const std::vector<Report>& reports) {
       try {
         columns[i + 1].push_back(row.text(reports[i].values));
       } catch (const json::exception& error) {
-        throw gt::LoadError("print_comparison", gt::text(reports[i].name, ", ", row.label, ": ", error.what()));
+        throw gt::LoadError("print_comparison", gt::text(reports[i].name, ", ", row.label), error.what());
       }
     }
   }

@@ -56,8 +56,8 @@ Prompts load_questions(const PretrainedModel<B>& model, const Options& options) 
                                  options.generation.options.max_new_tokens);
   for (std::size_t i = 0; i < prompts.ids.size(); ++i) {
     if (!prompts.references[i].empty()) continue;
-    throw DataError("evaluate", text(options.data, ", line ", prompts.lines[i],
-                                     ": expected a completion to compare with, got none"));
+    throw DataError("evaluate", text(options.data, ", line ", prompts.lines[i]),
+                    "expected a completion to compare with, got none");
   }
   return prompts;
 }

@@ -75,8 +75,9 @@ OrderedJson read_results(const ExperimentPlan& plan, const ExperimentCell& cell)
     experiment_report(plan, OrderedJson::array({results}));
     return results;
   } catch (const OrderedJson::exception& error) {
-    throw LoadError("experiment", text(cell.folder().string(), ": expected the results of a run, got damaged ones: ",
-                                       error.what(), "; delete the folder, and it is run again"));
+    throw LoadError("experiment", cell.folder().string(),
+                    text("expected the results of a run, got damaged ones: ", error.what(),
+                         "; delete the folder, and it is run again"));
   }
 }
 
@@ -116,9 +117,8 @@ int run(const Options& options) {
     if (cell.is_done()) results.push_back(read_results(plan, cell));
   }
   if (results.empty())
-    throw ConfigError(
-        "experiment",
-        text(plan.output, ": expected results of at least one run, got none; leave --report out to make them"));
+    throw ConfigError("experiment", plan.output,
+                      "expected results of at least one run, got none; leave --report out to make them");
   const OrderedJson report = experiment_report(plan, std::move(results));
   if (output) {
     atomic_write_file(output->path() / "report.json", report.dump(1) + "\n");

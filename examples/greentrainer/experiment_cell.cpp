@@ -134,10 +134,9 @@ bool ExperimentCell::is_done() const {
     if (!std::filesystem::exists(folder_ / name)) return false;
   }
   if (read_json_file<OrderedJson>(folder_ / "commands.json") == commands()) return true;
-  throw ConfigError(
-      "experiment",
-      text(folder_.string(), ": expected results of the commands that the file asks for now, got those of others; ",
-           "remove the folder to run it again, or choose another output"));
+  throw ConfigError("experiment", folder_.string(),
+                    text("expected results of the commands that the file asks for now, got those of others; ",
+                         "remove the folder to run it again, or choose another output"));
 }
 
 bool ExperimentCell::run_command(const std::vector<std::string>& arguments, const std::filesystem::path& out) const {
@@ -159,8 +158,9 @@ bool ExperimentCell::run_command(const std::vector<std::string>& arguments, cons
   for (pid_t ended = 0; ended == 0;) {
     ended = ::waitpid(process, &status, WNOHANG);
     if (ended < 0 && errno != EINTR) {
-      throw Error("experiment", text(method_->name, ": expected to wait for ", arguments.front(), ", got \"",
-                                     std::generic_category().message(errno), "\""));
+      throw Error(
+          "experiment", method_->name,
+          text("expected to wait for ", arguments.front(), ", got \"", std::generic_category().message(errno), "\""));
     }
     if (ended > 0) break;
     ended = 0;
@@ -239,10 +239,9 @@ std::vector<ExperimentCell> experiment_cells(const ExperimentPlan& plan) {
   for (std::size_t i = 0; i < cells.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (cells[i].folder() != cells[j].folder()) continue;
-      throw UsageError(
-          "experiment",
-          text("[[method]] ", cells[i].method().name, ": expected results in a folder of its own, got ",
-               cells[i].folder().filename().string(), " as of ", cells[j].method().name, "; choose another name"));
+      throw UsageError("experiment", text("[[method]] ", cells[i].method().name),
+                       text("expected results in a folder of its own, got ", cells[i].folder().filename().string(),
+                            " as of ", cells[j].method().name, "; choose another name"));
     }
   }
   return cells;

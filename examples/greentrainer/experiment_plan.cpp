@@ -114,7 +114,7 @@ void check_options(const Command& command, const std::string& where) {
 void check_file(const std::string& where, const std::string& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
-    throw LoadError("experiment", text(where, ": expected a file or folder, got none named ", path));
+    throw LoadError("experiment", where, text("expected a file or folder, got none named ", path));
 }
 
 ExperimentMethod read_method(const toml::table& table, const toml::table& common, const std::string& path,

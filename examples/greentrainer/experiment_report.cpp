@@ -170,8 +170,8 @@ OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells) {
     if (row.at("seeds").get<int>() == 0 || row.at("scores").contains(plan.score)) continue;
     std::vector<std::string> names;
     for (const auto& [name, value] : row.at("scores").items()) names.push_back(name);
-    throw ConfigError("experiment", text("key \"score\": expected a field of evaluate's report, got ", plan.score,
-                                         suggestion(plan.score, names)));
+    throw ConfigError("experiment", "key \"score\"",
+                      text("expected a field of evaluate's report, got ", plan.score, suggestion(plan.score, names)));
   }
   report["diagnoses"] = diagnose(report);
   report["cells"] = std::move(cells);

@@ -44,7 +44,7 @@ int run(int argc, char** argv) {
     const int status = command == nullptr ? 0 : command->run(*command);
     std::cout.flush();
     if (!std::cout)
-      throw SaveError("greentrainer", "stdout: expected to write the result, got an error; is the disk full?");
+      throw SaveError("greentrainer", "stdout", "expected to write the result, got an error; is the disk full?");
     return status;
   } catch (const UsageError& error) {
     return fail(shown_error(error, command), used_badly);

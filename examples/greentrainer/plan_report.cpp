@@ -10,10 +10,10 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/models/architectures.hpp"
-#include "greentrainer/select/gradient_dag.hpp"
-#include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
+#include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/paper_selector.hpp"
 
@@ -109,8 +109,8 @@ PlanReport price_as_published(const Graph& graph, const PaperCost& cost) {
 std::vector<double> read_importance(const std::string& path, const Graph& graph) {
   const Json json = read_json_file(path, Bytes{256} << 20, FileKind::any);
   if (!json.is_object())
-    throw ConfigError("plan",
-                      text(path, ": expected a JSON object from tensor name to importance, got ", json.type_name()));
+    throw ConfigError("plan", path,
+                      text("expected a JSON object from tensor name to importance, got ", json.type_name()));
   std::vector<double> importance(graph.parameters().size(), 0.0);
   for (const auto& [name, value] : json.items()) {
     const auto id = graph.find(name);
@@ -119,12 +119,12 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
       for (const Parameter& p : graph.parameters()) names.push_back(p.name);
       std::string near = suggestion(name, names);
       if (!near.starts_with("; did")) near = text("; e.g. ", names.front());
-      throw ConfigError("plan",
-                        text(path, ", key \"", name, "\": expected the name of a tensor, got an unknown one", near));
+      throw ConfigError("plan", text(path, ", key \"", name, "\""),
+                        text("expected the name of a tensor, got an unknown one", near));
     }
     if (!value.is_number() || !std::isfinite(value.get<double>())) {
-      throw ConfigError("plan",
-                        text(path, ", key \"", name, "\": expected a finite number, got ", value.dump().substr(0, 40)));
+      throw ConfigError("plan", text(path, ", key \"", name, "\""),
+                        text("expected a finite number, got ", value.dump().substr(0, 40)));
     }
     importance[static_cast<std::size_t>(*id)] = value.get<double>();
   }
@@ -202,8 +202,9 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
   } else if constexpr (requires { architecture.paper_cost(options.batch_size, options.tokens); }) {
     return architecture.paper_cost(options.batch_size, options.tokens);
   } else {
-    throw ConfigError("plan", text("--cost-model: expected exact for model_type ", Architecture::model_type,
-                                   ", got paper; there are published rules for opt, bloom and t5 alone"));
+    throw ConfigError("plan", "--cost-model",
+                      text("expected exact for model_type ", Architecture::model_type,
+                           ", got paper; there are published rules for opt, bloom and t5 alone"));
   }
 }
 

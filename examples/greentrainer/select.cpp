@@ -40,26 +40,30 @@ struct Problem {
 
 Problem read_problem(const std::string& path) {
   const Json json = read_json_file(path, Bytes{256} << 20, FileKind::any);
-  const auto fail = [&](const std::string& what) { throw ConfigError("select", text(path, what)); };
-  if (!json.is_object()) fail(text(": expected a JSON object, got ", json.type_name()));
+  const auto fail = [&](const std::string& place, const std::string& detail) {
+    throw ConfigError("select", path + place, detail);
+  };
+  const auto fail_key = [&](const std::string& key, const std::string& detail) {
+    fail(", key \"" + key + '"', detail);
+  };
+  if (!json.is_object()) fail("", text("expected a JSON object, got ", json.type_name()));
   const std::vector<std::string> keys = {"grad_input", "grad_weight", "importance", "budget", "method", "budget_steps"};
   for (const auto& [key, value] : json.items()) {
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
-      fail(text(", key \"", key, "\": expected a known key, got an unknown one", suggestion(key, keys)));
+      fail_key(key, text("expected a known key, got an unknown one", suggestion(key, keys)));
     }
   }
   const auto field = [&](const std::string& key) -> const Json& {
-    if (!json.contains(key))
-      fail(text(", key \"", key, "\": expected it, got nothing; see greentrainer select --help"));
+    if (!json.contains(key)) fail_key(key, text("expected it, got nothing; see greentrainer select --help"));
     return json[key];
   };
   const auto numbers = [&](const std::string& key) {
     const Json& array = field(key);
-    if (!array.is_array()) fail(text(", key \"", key, "\": expected an array of numbers, got ", array.type_name()));
+    if (!array.is_array()) fail_key(key, text("expected an array of numbers, got ", array.type_name()));
     std::vector<double> values;
     for (std::size_t i = 0; i < array.size(); ++i) {
       if (!array[i].is_number())
-        fail(text(", key \"", key, "\", entry ", i, ": expected a number, got ", array[i].type_name()));
+        fail(text(", key \"", key, "\", entry ", i), text("expected a number, got ", array[i].type_name()));
       values.push_back(array[i].get<double>());
     }
     return values;
@@ -69,26 +73,25 @@ Problem read_problem(const std::string& path) {
   problem.chain.grad_input = numbers("grad_input");
   problem.chain.grad_weight = numbers("grad_weight");
   problem.chain.importance = numbers("importance");
-  if (!field("budget").is_number())
-    fail(text(", key \"budget\": expected a number, got ", field("budget").type_name()));
+  if (!field("budget").is_number()) fail_key("budget", text("expected a number, got ", field("budget").type_name()));
   problem.chain.budget = field("budget").get<double>();
   if (json.contains("method")) {
     const Json& method = json["method"];
     if (method != "exact" && method != "paper" && method != "ratio")
-      fail(text(", key \"method\": expected exact, paper or ratio, got ", method.dump()));
+      fail_key("method", text("expected exact, paper or ratio, got ", method.dump()));
     problem.method = method.get<std::string>();
   }
   if (json.contains("budget_steps")) {
     const Json& steps = json["budget_steps"];
     if (!steps.is_number_integer() || steps.get<double>() < 1 || steps.get<double>() > 1 << 20) {
-      fail(text(", key \"budget_steps\": expected a whole number from 1 to ", 1 << 20, ", got ", steps.dump()));
+      fail_key("budget_steps", text("expected a whole number from 1 to ", 1 << 20, ", got ", steps.dump()));
     }
     problem.budget_steps = steps.get<std::int64_t>();
   }
   try {
     validate(problem.chain);
   } catch (const ConfigError& error) {
-    fail(text(", ", error.message()));
+    fail(text(", ", error.subject()), std::string(error.detail()));
   }
   return problem;
 }

@@ -74,8 +74,9 @@ void declare_rows(Command& command, const std::string& name, RowRange& rows, con
 Extent max_tokens(const DataChoice& choice, const ModelFacts& facts) {
   if (choice.max_tokens == 0) return facts.max_positions;
   if (choice.max_tokens > facts.max_positions) {
-    throw ConfigError("load_data", text("--max-tokens: expected at most ", facts.max_positions,
-                                        ", the model's positions, got ", choice.max_tokens));
+    throw ConfigError(
+        "load_data", "--max-tokens",
+        text("expected at most ", facts.max_positions, ", the model's positions, got ", choice.max_tokens));
   }
   return choice.max_tokens;
 }
@@ -84,8 +85,9 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
                   const DataChoice& choice) {
   const Extent longest = max_tokens(choice, facts);
   if (choice.target_tokens > 0 && !facts.target_shift) {
-    throw ConfigError("load_data", text("--target-tokens: expected an encoder-decoder model, got model_type ",
-                                        facts.model_type, "; use --max-tokens"));
+    throw ConfigError(
+        "load_data", "--target-tokens",
+        text("expected an encoder-decoder model, got model_type ", facts.model_type, "; use --max-tokens"));
   }
   const DataOptions options = data_options(choice, facts);
   Dataset data = load_jsonl(path, tokenizer, options);
@@ -106,8 +108,9 @@ Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const 
                      const DataChoice& choice, Extent new_tokens) {
   const Extent longest = max_tokens(choice, facts);
   if (!facts.target_shift && new_tokens >= longest) {
-    throw ConfigError("load_prompts", text("--max-new-tokens: expected fewer than --max-tokens ", longest,
-                                           ", which prompts are in, too, got ", new_tokens));
+    throw ConfigError(
+        "load_prompts", "--max-new-tokens",
+        text("expected fewer than --max-tokens ", longest, ", which prompts are in, too, got ", new_tokens));
   }
   Prompts prompts = greentrainer::load_prompts(path, tokenizer, data_options(choice, facts), new_tokens);
   if (prompts.rows_truncated > 0) {

@@ -9,9 +9,9 @@ namespace greentrainer::program {
 /// Throws MissingDevice.
 template <class Run>
 int with_cuda(const BackendChoice&, Run&&) {
-  throw MissingDevice("greentrainer",
-                      "--backend: expected a backend that this program was built with (eigen), got cuda; build it "
-                      "where the CUDA Toolkit is");
+  throw MissingDevice(
+      "greentrainer", "--backend",
+      "expected a backend that this program was built with (eigen), got cuda; build it where the CUDA Toolkit is");
 }
 
 }  // namespace greentrainer::program

@@ -21,8 +21,8 @@ class BatchSampler {
   /// Throws DataError without examples, ConfigError for a batch size below 1.
   BatchSampler(std::size_t examples, Extent batch_size, std::uint64_t seed, bool shuffle)
       : examples_(static_cast<Extent>(examples)), batch_size_(batch_size), seed_(seed), shuffle_(shuffle) {
-    if (examples == 0) throw DataError("BatchSampler", "examples: expected at least one, got none");
-    if (batch_size < 1) throw ConfigError("BatchSampler", text("batch_size: expected at least 1, got ", batch_size));
+    if (examples == 0) throw DataError("BatchSampler", "examples", "expected at least one, got none");
+    if (batch_size < 1) throw ConfigError("BatchSampler", "batch_size", text("expected at least 1, got ", batch_size));
   }
 
   Extent steps_per_epoch() const { return (examples_ + batch_size_ - 1) / batch_size_; }

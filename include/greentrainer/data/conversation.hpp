@@ -34,7 +34,7 @@ struct Conversation {
 /// The messages of a row in ChatML. Throws DataError for messages that are none, and for roles that are not known.
 inline Conversation chatml_conversation(const Json& messages, const ChatMl& chat) {
   if (!messages.is_array() || messages.empty())
-    throw DataError("data", "field \"messages\": expected a list of messages, got something else");
+    throw DataError("data", "field \"messages\"", "expected a list of messages, got something else");
   Conversation result;
   std::size_t exchange = 0;
   std::string break_before;
@@ -49,11 +49,11 @@ inline Conversation chatml_conversation(const Json& messages, const ChatMl& chat
   };
   for (const Json& message : messages) {
     if (!message.is_object())
-      throw DataError("data",
-                      text("field \"messages\": expected objects with role and content, got ", message.type_name()));
+      throw DataError("data", "field \"messages\"",
+                      text("expected objects with role and content, got ", message.type_name()));
     const std::string& role = json_fields::text(message, "role");
     if (role != "system" && role != "user" && role != "assistant") {
-      throw DataError("data", text("field \"role\": expected system, user or assistant, got ", role.substr(0, 40)));
+      throw DataError("data", "field \"role\"", text("expected system, user or assistant, got ", role.substr(0, 40)));
     }
     if (&message == &messages.front() && role != "system" && chat.default_system) add("system", *chat.default_system);
     add(role, json_fields::text(message, "content"));

@@ -57,8 +57,9 @@ struct Dataset {
 inline void check_ids(const std::vector<Index>& ids, Extent vocabulary) {
   for (const Index id : ids) {
     if (id < 0 || (vocabulary > 0 && id >= vocabulary)) {
-      throw DataError("data", text("token id: expected 0 to ", vocabulary - 1, ", got ", id,
-                                   "; does the tokenizer belong to this model?"));
+      throw DataError(
+          "data", "token id",
+          text("expected 0 to ", vocabulary - 1, ", got ", id, "; does the tokenizer belong to this model?"));
     }
   }
 }

@@ -23,7 +23,7 @@ namespace encoded_row {
 inline std::vector<Index> integers(const Json& row, const char* key, std::int64_t least) {
   const auto found = row.find(key);
   if (found == row.end() || !found->is_array())
-    throw DataError("data", text("field \"", key, "\": expected a list of integers, got something else"));
+    throw DataError("data", text("field \"", key, "\""), "expected a list of integers, got something else");
   constexpr std::int64_t most = std::numeric_limits<Index>::max();
   std::vector<Index> values;
   for (const Json& item : *found) {
@@ -31,8 +31,8 @@ inline std::vector<Index> integers(const Json& row, const char* key, std::int64_
                       item.get<std::int64_t>() <= most &&
                       !(item.is_number_unsigned() && item.get<std::uint64_t>() > most);
     if (!fits)
-      throw DataError("data", text("field \"", key, "\": expected integers from ", least, " on, got ",
-                                   item.dump(-1, ' ', true).substr(0, 40)));
+      throw DataError("data", text("field \"", key, "\""),
+                      text("expected integers from ", least, " on, got ", item.dump(-1, ' ', true).substr(0, 40)));
     values.push_back(item.get<Index>());
   }
   return values;
@@ -47,7 +47,7 @@ inline bool has(const Json& row, const char* key) {
 inline std::pair<std::size_t, std::size_t> ones(const Json& row, const char* key, std::size_t size) {
   if (!has(row, key)) return {0, size};
   const auto fail = [&](const auto&... got) {
-    throw DataError("data", text("field \"", key, "\": expected ", got...));
+    throw DataError("data", text("field \"", key, "\""), text("expected ", got...));
   };
   const Json& mask = row.at(key);
   if (!mask.is_array() || mask.size() != size)
@@ -77,8 +77,8 @@ inline void check_padding(const std::vector<Index>& labels, std::pair<std::size_
                           const char* mask) {
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if ((i >= range.first && i < range.second) || labels[i] == ignore_label) continue;
-    throw DataError("data", text("field \"labels\": expected ", ignore_label, " where ", mask, " is 0, got ", labels[i],
-                                 " at place ", i));
+    throw DataError("data", "field \"labels\"",
+                    text("expected ", ignore_label, " where ", mask, " is 0, got ", labels[i], " at place ", i));
   }
 }
 
@@ -89,8 +89,9 @@ inline void check_positions(const Json& row, std::size_t size, std::pair<std::si
   if (positions.size() == size) keep_range(positions, range);
   for (std::size_t i = 0; i < positions.size(); ++i) {
     if (positions.size() == range.second - range.first && positions[i] == static_cast<Index>(i)) continue;
-    throw DataError("data", text("field \"position_ids\": expected 0, 1, 2, ... for the tokens of the row, got ",
-                                 positions[i], " at place ", i, "; other positions are not supported"));
+    throw DataError("data", "field \"position_ids\"",
+                    text("expected 0, 1, 2, ... for the tokens of the row, got ", positions[i], " at place ", i,
+                         "; other positions are not supported"));
   }
 }
 
@@ -100,9 +101,8 @@ inline void check_decoder_input(const Json& row, const std::vector<Index>& label
   std::vector<Index> expected = encoder_decoder_example({}, labels, shift).input_ids;
   expected.pop_back();
   if (integers(row, "decoder_input_ids", 0) != expected) {
-    throw DataError("data",
-                    "field \"decoder_input_ids\": expected the labels behind the id that decoding starts with, "
-                    "got others, which are not supported");
+    throw DataError("data", "field \"decoder_input_ids\"",
+                    "expected the labels behind the id that decoding starts with, got others, which are not supported");
   }
 }
 
@@ -110,7 +110,7 @@ inline std::optional<Example> of_decoder(const Json& row, const DataOptions& opt
   Example example{integers(row, "input_ids", 0), integers(row, "labels", ignore_label), {}};
   const std::size_t size = example.input_ids.size();
   if (size != example.labels.size())
-    throw DataError("data", text("labels: expected ", size, " as in input_ids, got ", example.labels.size()));
+    throw DataError("data", "labels", text("expected ", size, " as in input_ids, got ", example.labels.size()));
   const auto range = ones(row, "attention_mask", size);
   check_padding(example.labels, range, "attention_mask");
   check_positions(row, size, range);
@@ -134,8 +134,8 @@ inline std::optional<Example> of_encoder_decoder(const Json& row, const DataOpti
   const auto target = ones(row, "decoder_attention_mask", labels.size());
   check_padding(labels, target, "decoder_attention_mask");
   if (target.first > 0)
-    throw DataError("data",
-                    "field \"decoder_attention_mask\": expected zeros behind the target alone, got some in front");
+    throw DataError("data", "field \"decoder_attention_mask\"",
+                    "expected zeros behind the target alone, got some in front");
   while (!labels.empty() && labels.back() == ignore_label) labels.pop_back();
   return source_and_target::example(std::move(source), labels, options.max_tokens, *options.target, options.truncation,
                                     truncated);

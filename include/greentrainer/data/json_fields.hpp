@@ -25,21 +25,25 @@ J parse_row(std::string_view line) {
 /// without file and line: who reads the file adds those.
 namespace json_fields {
 
+/// Throws the DataError of a field.
+[[noreturn]] inline void refuse(const char* key, std::string_view expected, std::string_view got) {
+  throw DataError("data", greentrainer::text("field \"", key, "\""),
+                  greentrainer::text("expected ", expected, ", got ", got));
+}
+
 template <class J>
 const J& field(const J& row, const char* key, const char* expected) {
   if (!row.is_object())
-    throw DataError("data", greentrainer::text("row: expected a JSON object, got ", row.type_name()));
+    throw DataError("data", "row", greentrainer::text("expected a JSON object, got ", row.type_name()));
   const auto found = row.find(key);
-  if (found == row.end())
-    throw DataError("data", greentrainer::text("field \"", key, "\": expected ", expected, ", got nothing"));
+  if (found == row.end()) refuse(key, expected, "nothing");
   return *found;
 }
 
 template <class J>
 const std::string& text(const J& row, const char* key) {
   const J& found = field(row, key, "a text");
-  if (!found.is_string())
-    throw DataError("data", greentrainer::text("field \"", key, "\": expected a text, got ", found.type_name()));
+  if (!found.is_string()) refuse(key, "a text", found.type_name());
   return found.template get_ref<const std::string&>();
 }
 
@@ -48,13 +52,10 @@ template <class J>
 std::vector<std::string> texts(const J& row, const char* key) {
   const J& found = field(row, key, "a list of texts");
   if (!found.is_array() || found.empty())
-    throw DataError("data", greentrainer::text("field \"", key, "\": expected a list of texts, got ",
-                                               found.empty() ? "an empty one" : found.type_name()));
+    refuse(key, "a list of texts", found.empty() ? "an empty one" : found.type_name());
   std::vector<std::string> list;
   for (const J& item : found) {
-    if (!item.is_string())
-      throw DataError("data",
-                      greentrainer::text("field \"", key, "\": expected texts in the list, got ", item.type_name()));
+    if (!item.is_string()) refuse(key, "texts in the list", item.type_name());
     list.push_back(item.template get<std::string>());
   }
   return list;
@@ -64,13 +65,9 @@ std::vector<std::string> texts(const J& row, const char* key) {
 template <class J>
 const J& objects(const J& row, const char* key) {
   const J& found = field(row, key, "a list of objects");
-  if (!found.is_array())
-    throw DataError("data",
-                    greentrainer::text("field \"", key, "\": expected a list of objects, got ", found.type_name()));
+  if (!found.is_array()) refuse(key, "a list of objects", found.type_name());
   for (const J& item : found) {
-    if (!item.is_object())
-      throw DataError("data",
-                      greentrainer::text("field \"", key, "\": expected objects in the list, got ", item.type_name()));
+    if (!item.is_object()) refuse(key, "objects in the list", item.type_name());
   }
   return found;
 }

@@ -46,8 +46,8 @@ std::vector<DatasetRow> read_json_rows(const std::filesystem::path& path, std::i
     const JsonObjectLines lines(contents, array);
     for (const OrderedJson& object : array) {
       if (!object.is_object())
-        throw DataError("load_dataset",
-                        text(path.string(), ": expected a list of objects, got ", object.type_name(), " in it"));
+        throw DataError("load_dataset", path.string(),
+                        text("expected a list of objects, got ", object.type_name(), " in it"));
       with_line("load_dataset", path, lines.line_of(object), [&] { add(object, lines.line_of(object)); });
     }
     return rows;

@@ -26,8 +26,8 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
   }
   if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
   if (dataset.examples.empty()) {
-    throw DataError("load_jsonl",
-                    text(path.string(), ": expected at least one row with labelled tokens",
+    throw DataError("load_jsonl", path.string(),
+                    text("expected at least one row with labelled tokens",
                          options.max_tokens > 0 ? text(" that fit into ", options.max_tokens) : "", ", got none among ",
                          dataset.rows, " rows; allow more tokens, or look at the labels"));
   }

@@ -55,7 +55,7 @@ inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& 
   for (DatasetRow& row : read_rows(path, options.dataset, options.rows)) {
     with_line("load_prompts", path, row.line, [&] {
       PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
-      if (prompt.ids.empty()) throw DataError("data", "prompt: expected at least one token, got none");
+      if (prompt.ids.empty()) throw DataError("data", "prompt", "expected at least one token, got none");
       check_ids(prompt.ids, options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size());
       if (prompt.truncated && prompts.rows_truncated++ == 0) prompts.first_truncated_line = row.line;
       for (const std::string& key : row.unread) ++prompts.ignored_keys[key];

@@ -63,7 +63,7 @@ class PromptEncoder {
     for (std::size_t i = 0; i < joints.size(); ++i) {
       keep_in_prompt(shared, joints[i]);  // each is a start of the prompt alone, so the shortest is a start of all
       if (joints[i].answer.empty())
-        throw DataError("data", text("candidate \"", answers[i], "\": expected tokens, got none"));
+        throw DataError("data", text("candidate \"", answers[i], "\""), "expected tokens, got none");
       longest = std::max(longest, joints[i].answer.size());
       result.answers.push_back(std::move(joints[i].answer));
     }
@@ -71,8 +71,8 @@ class PromptEncoder {
     result.prompt = fit(std::move(joints.front().prompt), room_beside(reserved));
     const Extent needed = static_cast<Extent>(result.prompt.ids.size()) + reserved;
     if (result.prompt.ids.empty() || (!target_ && needed > max_tokens_)) {
-      throw DataError("data",
-                      text("candidates: expected a prompt and at most ", max_tokens_, " tokens with it, got ", needed));
+      throw DataError("data", "candidates",
+                      text("expected a prompt and at most ", max_tokens_, " tokens with it, got ", needed));
     }
     return result;
   }

@@ -35,7 +35,7 @@ class RowEncoder {
 
   /// Adds the row to the data set, or counts it as dropped. Throws DataError saying what is wrong with it.
   void add(const Json& row, Extent line, Dataset& dataset) const {
-    if (!row.is_object()) throw DataError("data", text("row: expected a JSON object, got ", row.type_name()));
+    if (!row.is_object()) throw DataError("data", "row", text("expected a JSON object, got ", row.type_name()));
     bool truncated = false;
     std::optional<Example> example = checked(example_of(row, truncated, dataset));
     dataset.add(std::move(example), line, truncated);
@@ -64,10 +64,11 @@ class RowEncoder {
 
   void require_tokenizer() const {
     if (tokenizer_ == nullptr)
-      throw DataError("data", "row: expected input_ids and labels, since the model folder has no tokenizer, got text");
+      throw DataError("data", "row",
+                      "expected input_ids and labels, since the model folder has no tokenizer, got text");
   }
   [[noreturn]] static void refuse_missing_source() {
-    throw DataError("data", "row: expected a prompt beside the completion for an encoder-decoder model, got none");
+    throw DataError("data", "row", "expected a prompt beside the completion for an encoder-decoder model, got none");
   }
 
   std::optional<Example> completion_example(const Json& row, bool& truncated) const {
@@ -98,9 +99,9 @@ class RowEncoder {
 
   std::optional<Example> chat_example(const Json& messages, bool& truncated, Dataset& dataset) const {
     if (!chat_) {
-      throw DataError("data",
-                      "messages: expected a model with the ChatML template (<|im_start|>), got another or none; give "
-                      "prompt and completion instead");
+      throw DataError("data", "messages",
+                      "expected a model with the ChatML template (<|im_start|>), got another or none; give prompt and "
+                      "completion instead");
     }
     require_tokenizer();
     if (options_.target) refuse_missing_source();

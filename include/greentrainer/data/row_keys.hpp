@@ -36,13 +36,12 @@ inline RowForm form_of(const Json& row) {
   note(has("messages"), RowForm::conversation, "messages");
   note(has("text"), RowForm::text, "text");
   if (forms.empty()) {
-    throw DataError(
-        "data",
-        "row: expected prompt and completion, text, messages, or input_ids and labels, got none of them; is "
-        "it a data set's own form (dataset)?");
+    throw DataError("data", "row",
+                    "expected prompt and completion, text, messages, or input_ids and labels, got none of them; is it "
+                    "a data set's own form (dataset)?");
   }
   if (forms.size() > 1)
-    throw DataError("data", text("row: expected one thing to train on, got ", names, "; remove all but one"));
+    throw DataError("data", "row", text("expected one thing to train on, got ", names, "; remove all but one"));
   return forms.front();
 }
 
@@ -111,10 +110,9 @@ inline void account_for(const Json& object, std::initializer_list<std::string_vi
     const bool decisive = is_in(decisive_keys), weight = is_in(weight_keys);
     if ((decisive && is_absent(value)) || (weight && is_usual_weight(value, place))) continue;
     if (decisive || weight) {
-      throw DataError("data",
-                      text("field \"", prefix, key, "\": expected none, since it changes what is trained and is ",
-                           "not supported, got ", value.dump(-1, ' ', true).substr(0, 40),
-                           "; remove it, or give input_ids and labels"));
+      throw DataError("data", text("field \"", prefix, key, "\""),
+                      text("expected none, since it changes what is trained and is ", "not supported, got ",
+                           value.dump(-1, ' ', true).substr(0, 40), "; remove it, or give input_ids and labels"));
     }
     ++ignored[prefix + key];
   }

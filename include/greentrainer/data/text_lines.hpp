@@ -36,9 +36,9 @@ decltype(auto) with_line(std::string_view where, const std::filesystem::path& pa
 /// Of a file without a row, or without one in the range.
 [[noreturn]] inline void throw_no_row(std::string_view where, const std::filesystem::path& path, const RowRange& rows) {
   const bool all = rows.first == 0 && rows.last == RowRange{}.last;
-  throw DataError(where, text(path.string(), ": expected at least one row",
-                              all ? "" : text(" from row ", rows.first, " on, counted from 0"),
-                              ", got none; is the file complete", all ? "?" : ", or are other rows meant?"));
+  throw DataError(where, path.string(),
+                  text("expected at least one row", all ? "" : text(" from row ", rows.first, " on, counted from 0"),
+                       ", got none; is the file complete", all ? "?" : ", or are other rows meant?"));
 }
 
 /// Calls read(line, number) for each line of the range that is not blank, numbered from 1, without its line end.

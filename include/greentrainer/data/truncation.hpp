@@ -24,13 +24,14 @@ inline Truncation parse_truncation(std::string_view name) {
   for (std::size_t i = 0; i < truncation_names.size(); ++i) {
     if (name == truncation_names[i]) return static_cast<Truncation>(i);
   }
-  throw UsageError("truncation", text("truncation: expected turns, end or refuse, got ", name));
+  throw UsageError("truncation", "truncation", text("expected turns, end or refuse, got ", name));
 }
 
 /// Of `what` a row has, where it may not be cut.
 [[noreturn]] inline void refuse_to_cut(std::string_view what, Extent most, Extent got) {
-  throw DataError("data", text(what, ": expected at most ", most, " tokens, got ", got,
-                               "; allow more (max_tokens), or let rows be cut (truncation)"));
+  throw DataError("data", what,
+                  text("expected at most ", most, " tokens, got ", got,
+                       "; allow more (max_tokens), or let rows be cut (truncation)"));
 }
 
 /// Takes off what an example has beyond `most` tokens, and says whether that was anything. Throws DataError where

@@ -123,7 +123,7 @@ class Generator {
 
   void check_prompt(const std::vector<Index>& prompt, std::size_t number) const {
     const std::string where = text("prompt ", number);
-    if (prompt.empty()) throw DataError("generate", where + ": expected at least one token, got none");
+    if (prompt.empty()) throw DataError("generate", where, "expected at least one token, got none");
     // An encoder-decoder's new tokens have positions of their own; the last new token is not read again.
     const Extent beside = facts_->target_shift ? 0 : options_.max_new_tokens - 1,
                  read = std::max(static_cast<Extent>(prompt.size()) + beside, options_.max_new_tokens);

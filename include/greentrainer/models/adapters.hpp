@@ -23,9 +23,8 @@ TensorGraph<P> graph_of(const Architecture& architecture, const GraphOptions& op
     return architecture.template graph<P>(options);
   } else {
     if (options.has_adapters() || options.dropout > 0) {
-      throw ConfigError("adapters",
-                        text(Architecture::model_type,
-                             ": expected an architecture whose graph() takes GraphOptions, got one that does not"));
+      throw ConfigError("adapters", Architecture::model_type,
+                        "expected an architecture whose graph() takes GraphOptions, got one that does not");
     }
     return architecture.template graph<P>();
   }
@@ -38,8 +37,9 @@ ModelFacts facts_of(const Architecture& architecture, const GraphOptions& option
   ModelFacts facts = facts_of(architecture);
   if (!options.has_adapters()) return facts;
   if (options.prefix_tokens >= facts.max_positions) {
-    throw ConfigError("adapters", text("prefix_tokens: expected fewer than the model's ", facts.max_positions,
-                                       " positions, got ", options.prefix_tokens));
+    throw ConfigError(
+        "adapters", "prefix_tokens",
+        text("expected fewer than the model's ", facts.max_positions, " positions, got ", options.prefix_tokens));
   }
   facts.max_positions -= options.prefix_tokens;
   facts.full_cost = full_fine_tuning_cost(graph_of<B>(architecture, {.dropout = options.dropout}), ExactCost<B>{});

@@ -33,8 +33,8 @@ struct ArchitectureList {
       -> decltype(visit(std::declval<First>())) {
     if (type == First::model_type) return visit(First::read(config));
     if constexpr (sizeof...(Rest) > 0) return try_next<Visit, Rest...>(config, type, visit);
-    throw ConfigError("config",
-                      text(config.source(), ", field \"model_type\": expected one of ", names(), ", got ", type));
+    throw ConfigError("config", text(config.source(), ", field \"model_type\""),
+                      text("expected one of ", names(), ", got ", type));
   }
 };
 

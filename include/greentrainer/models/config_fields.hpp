@@ -52,9 +52,8 @@ inline void finish_config(const ConfigReader& config) {
        "assistant_lookbehind", "target_lookbehind"});
   const auto unread = config.unread();
   if (!unread.empty()) {
-    throw ConfigError("config",
-                      text(config.source(), ", field \"", unread.front(),
-                           "\": expected a field whose meaning is known for this model_type, got an unknown one; ",
+    throw ConfigError("config", text(config.source(), ", field \"", unread.front(), "\""),
+                      text("expected a field whose meaning is known for this model_type, got an unknown one; ",
                            "it may change the mathematics, so it is not ignored: remove it if it does not"));
   }
 }
@@ -76,8 +75,8 @@ inline Activation activation_named(const ConfigReader& config, std::string_view 
   if (name == "gelu") return Activation::gelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   if (name == "silu" || name == "swish") return Activation::silu;
-  throw ConfigError("config", text(config.source(), ", field \"", field,
-                                   "\": expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
+  throw ConfigError("config", text(config.source(), ", field \"", field, "\""),
+                    text("expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
 }
 inline Activation activation_from(const ConfigReader& config, std::string_view field, const std::string& fallback) {
   return activation_named(config, field, config.get_or<std::string>(field, fallback));
@@ -87,7 +86,8 @@ inline Activation activation_from(const ConfigReader& config, std::string_view f
 inline double epsilon_from(const ConfigReader& config, std::string_view field, double fallback) {
   const double epsilon = config.get_or<double>(field, fallback);
   if (epsilon < 0 || epsilon > 1)
-    throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected 0 to 1, got ", epsilon));
+    throw ConfigError("config", text(config.source(), ", field \"", field, "\""),
+                      text("expected 0 to 1, got ", epsilon));
   return epsilon;
 }
 
@@ -111,8 +111,9 @@ inline std::optional<Extent> padding_row_from(const ConfigReader& config, Extent
 inline void require_width(const ConfigReader& config, std::string_view what, Extent heads, std::string_view size,
                           Extent head_size, Extent most) {
   if (heads > most / head_size) {
-    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected at most ", most,
-                                     " columns with ", size, " = ", head_size, ", got ", heads, " heads"));
+    throw ConfigError(
+        "config", text(config.source(), ", field \"", what, "\""),
+        text("expected at most ", most, " columns with ", size, " = ", head_size, ", got ", heads, " heads"));
   }
 }
 
@@ -120,8 +121,8 @@ inline void require_width(const ConfigReader& config, std::string_view what, Ext
 inline void require_divisible(const ConfigReader& config, std::string_view what, Extent width, std::string_view by,
                               Extent heads) {
   if (width % heads != 0) {
-    throw ConfigError("config", text(config.source(), ", field \"", what, "\": expected a multiple of ", by, " = ",
-                                     heads, ", got ", width));
+    throw ConfigError("config", text(config.source(), ", field \"", what, "\""),
+                      text("expected a multiple of ", by, " = ", heads, ", got ", width));
   }
 }
 

@@ -124,8 +124,8 @@ struct Llama {
         section->refuse(section->unread().front(), "scaled rotary frequencies are not supported");
     }
     if (theta <= 0)
-      throw ConfigError("config",
-                        text(config.source(), ", field \"rope_theta\": expected a positive number, got ", theta));
+      throw ConfigError("config", text(config.source(), ", field \"rope_theta\""),
+                        text("expected a positive number, got ", theta));
     return theta;
   }
 

@@ -51,13 +51,14 @@ Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& fact
 inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const Extent sources = facts.target_shift ? batch.decoder.sequences() : 0;
   if (batch.encoder.sequences() != sources) {
-    throw DataError("batch", text("sources: expected ", sources, " of ", batch.decoder.sequences(),
-                                  " sequences for model_type ", facts.model_type, ", got ", batch.encoder.sequences()));
+    throw DataError("batch", "sources",
+                    text("expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ",
+                         facts.model_type, ", got ", batch.encoder.sequences()));
   }
   const auto check_ids = [&](const std::vector<Index>& ids) {
     for (const Index id : ids) {
       if (id < 0 || id >= facts.vocabulary)
-        throw DataError("batch", text("token id: expected 0 to ", facts.vocabulary - 1, ", got ", id));
+        throw DataError("batch", "token id", text("expected 0 to ", facts.vocabulary - 1, ", got ", id));
     }
   };
   check_ids(batch.decoder.ids);

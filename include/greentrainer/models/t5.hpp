@@ -143,9 +143,9 @@ struct T5 {
     require_divisible(config, "relative_attention_num_buckets", relative.buckets,
                       "the two directions, and near and far in each", 4);
     if (relative.max_distance <= relative.buckets / 2) {
-      throw ConfigError("config", text(config.source(),
-                                       ", field \"relative_attention_max_distance\": expected more than half of the ",
-                                       relative.buckets, " buckets, got ", relative.max_distance));
+      throw ConfigError(
+          "config", text(config.source(), ", field \"relative_attention_max_distance\""),
+          text("expected more than half of the ", relative.buckets, " buckets, got ", relative.max_distance));
     }
   }
 
@@ -163,8 +163,8 @@ struct T5 {
   Index token_id(const ConfigReader& config, std::string_view field, Index fallback) const {
     const Extent id = config.get_or<Extent>(field, fallback);
     if (id < 0 || id >= vocab_size) {
-      throw ConfigError("config", text(config.source(), ", field \"", field, "\": expected a token id from 0 to ",
-                                       vocab_size - 1, ", got ", id));
+      throw ConfigError("config", text(config.source(), ", field \"", field, "\""),
+                        text("expected a token id from 0 to ", vocab_size - 1, ", got ", id));
     }
     return static_cast<Index>(id);
   }

@@ -30,8 +30,8 @@ std::vector<Index> eos_ids_of(const PretrainedModel<B>& model) {
         list ? config.get<std::vector<Index>>("eos_token_id") : std::vector{config.get<Index>("eos_token_id")};
     for (const Index id : ids) {
       if (id >= 0 && id < model.facts().vocabulary) continue;
-      throw ConfigError("config", text(file.string(), ", field \"eos_token_id\": expected ids from 0 to ",
-                                       model.facts().vocabulary - 1, ", got ", id));
+      throw ConfigError("config", text(file.string(), ", field \"eos_token_id\""),
+                        text("expected ids from 0 to ", model.facts().vocabulary - 1, ", got ", id));
     }
     return ids;
   }

@@ -14,8 +14,9 @@ namespace greentrainer {
 inline DataOptions data_options_for(const ModelFacts& facts, DataOptions options = {}, Extent max_target_tokens = 512) {
   options.vocabulary = facts.vocabulary;
   if (options.max_tokens > facts.max_positions) {
-    throw ConfigError("load_data", text("max_tokens: expected at most ", facts.max_positions,
-                                        ", the model's positions, got ", options.max_tokens));
+    throw ConfigError(
+        "load_data", "max_tokens",
+        text("expected at most ", facts.max_positions, ", the model's positions, got ", options.max_tokens));
   }
   if (options.max_tokens == 0) options.max_tokens = facts.max_positions;
   if (facts.target_shift) options.target = TargetOptions{.shift = *facts.target_shift, .max_tokens = max_target_tokens};

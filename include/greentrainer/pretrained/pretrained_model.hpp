@@ -42,9 +42,8 @@ class PretrainedModel : public Model<B> {
   /// Throws LoadError if the folder has no tokenizer.
   const Tokenizer& tokenizer() const {
     if (!tokenizer_) {
-      throw LoadError("tokenizer",
-                      text(folder().string(),
-                           ": expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got none of them; ",
+      throw LoadError("tokenizer", folder().string(),
+                      text("expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got none of them; ",
                            "data given as input_ids and labels needs no tokenizer"));
     }
     return *tokenizer_;

@@ -16,8 +16,7 @@ namespace greentrainer {
 namespace detail {
 
 inline void expect_finite(const std::string& tensor, double value) {
-  if (!std::isfinite(value))
-    throw NumericalError("save_adapter", text(tensor, ": expected finite weights, got ", value));
+  if (!std::isfinite(value)) throw NumericalError("save_adapter", tensor, text("expected finite weights, got ", value));
 }
 
 /// The layers that have LoRA's matrices: all of them by name, which peft then finds whatever its own rules are.
@@ -83,8 +82,9 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
   using T = typename B::Scalar;
   const GraphOptions& options = model.options();
   if (options.lora.has_value() == (options.prefix_tokens > 0)) {
-    throw ConfigError("save_adapter", text("adapters: expected LoRA or a prefix, got ",
-                                           options.lora ? "both" : "neither", "; peft has one in a folder"));
+    throw ConfigError(
+        "save_adapter", "adapters",
+        text("expected LoRA or a prefix, got ", options.lora ? "both" : "neither", "; peft has one in a folder"));
   }
   const bool encoder_decoder = model.facts().target_shift.has_value();
   OrderedJson config = {

@@ -109,8 +109,8 @@ void write_companions(const PretrainedModel<B>& model, const OutputFolder& outpu
   for (const std::string& name : companions) {
     std::error_code error;
     if (!std::filesystem::copy_file(model.folder() / name, output.path() / name, error)) {
-      throw SaveError("save_pretrained",
-                      text((output.path() / name).string(), ": expected to copy it, got ", error.message()));
+      throw SaveError("save_pretrained", (output.path() / name).string(),
+                      text("expected to copy it, got ", error.message()));
     }
   }
 }

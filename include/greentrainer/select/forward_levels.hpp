@@ -35,7 +35,7 @@ std::vector<ForwardLevel> forward_levels(const TensorGraph<P>& graph, const C& c
   for (const CutForecast& f : forecasts) {
     const std::int64_t with_cut = evaluate(pass_cost(graph, plan_above(graph, plan, f.cut), cost).forward, workload) +
                                   evaluate(pass_cost(graph, plan_below(graph, f.cut), cost).forward, f.computed);
-    if (f.cut.op < levels.back().first) throw ConfigError("forward_levels", "forecasts: expected ascending cuts");
+    if (f.cut.op < levels.back().first) throw ConfigError("forward_levels", "forecasts", "expected ascending cuts");
     if (with_cut < levels.back().cost) levels.push_back({f.cut.op, with_cut});
   }
   return levels;

@@ -60,8 +60,8 @@ class AddedTokenFinder {
   /// `content` as it stands in the texts that are searched. Throws LoadError naming `source` if it is too long.
   void add(std::string_view content, Index id, bool lstrip, bool rstrip, std::string_view source) {
     if (content.size() > max_added_token_bytes) {
-      throw LoadError("load_tokenizer", text(source, ", added token with id ", id, ": expected at most ",
-                                             max_added_token_bytes, " bytes, got ", content.size()));
+      throw LoadError("load_tokenizer", text(source, ", added token with id ", id),
+                      text("expected at most ", max_added_token_bytes, " bytes, got ", content.size()));
     }
     std::uint32_t node = 0;
     for (char c : content) node = children_.try_emplace(key_of(node, c), ++nodes_).first->second;

@@ -36,9 +36,8 @@ class Bpe final : public TokenModel {
       : vocabulary_(std::move(vocabulary)), options_(options) {
     const auto id_of = [&](const std::string& token, std::size_t rank) {
       if (const auto id = vocabulary_.id(token)) return *id;
-      throw LoadError("load_tokenizer",
-                      text(source, ", merge ", rank + 1, ": expected parts and whole in the vocabulary, got \"", token,
-                           "\", which is not"));
+      throw LoadError("load_tokenizer", text(source, ", merge ", rank + 1),
+                      text("expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
     };
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
@@ -49,8 +48,8 @@ class Bpe final : public TokenModel {
     if (options_.unk_token) {
       unk_ = vocabulary_.id(*options_.unk_token);
       if (!unk_)
-        throw LoadError("load_tokenizer", text(source, ": expected unk_token in the vocabulary, got \"",
-                                               *options_.unk_token, "\", which is not"));
+        throw LoadError("load_tokenizer", source,
+                        text("expected unk_token in the vocabulary, got \"", *options_.unk_token, "\", which is not"));
     }
     if (options_.byte_fallback) byte_fallback_ = ByteFallback(vocabulary_);
   }
@@ -189,9 +188,8 @@ inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source)
     const auto space = line.find(' ');
     if (space == 0 || space == std::string_view::npos || space + 1 == line.size() ||
         line.find(' ', space + 1) != std::string_view::npos) {
-      throw LoadError("load_tokenizer",
-                      text(source, ", line ", number, ": expected two tokens with a space between, got \"",
-                           line.substr(0, 80), '"'));
+      throw LoadError("load_tokenizer", text(source, ", line ", number),
+                      text("expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }

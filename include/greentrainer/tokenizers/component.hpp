@@ -29,9 +29,7 @@ class Component {
   const std::string& source() const { return source_; }
   std::string type() const { return text_of("type"); }
 
-  [[noreturn]] void fail(const std::string& what) const {
-    throw LoadError("load_tokenizer", text(source_, ": ", what));
-  }
+  [[noreturn]] void fail(const std::string& what) const { throw LoadError("load_tokenizer", source_, what); }
 
   /// For a type that is none of those known.
   [[noreturn]] void fail_unknown_type(std::string_view known) const {

@@ -329,8 +329,8 @@ inline std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::pa
   if (has("spiece.model")) return detail::load_t5_sentencepiece(folder, settings);
   if (has("vocab.json")) return detail::load_vocab_and_merges(folder, settings);
   throw LoadError(
-      "load_tokenizer",
-      text(folder.string(), ": expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got ",
+      "load_tokenizer", folder.string(),
+      text("expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got ",
            has("tokenizer.model") ? "tokenizer.model; " + detail::conversion_advice(folder) : "none of them"));
 }
 

@@ -211,7 +211,7 @@ inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
     component.allow({"precompiled_charsmap"});
     const auto source = component.source() + ".precompiled_charsmap";
     const auto bytes = decode_base64(component.text_of("precompiled_charsmap"));
-    if (!bytes) throw LoadError("load_tokenizer", text(source, ": expected base64, got something else"));
+    if (!bytes) throw LoadError("load_tokenizer", source, "expected base64, got something else");
     return std::make_unique<detail::PrecompiledNormalizer>(PrecompiledCharsmap(*bytes, source));
   }
   if (type == "Sequence") {

@@ -80,8 +80,8 @@ class PipelineTokenizer final : public Tokenizer {
  private:
   EncodedText encode_text(std::string_view input, bool traced) const override {
     if (const auto bad = find_invalid_utf8(input); bad != std::string_view::npos) {
-      throw DataError("encode",
-                      text("text of ", input.size(), " bytes: expected UTF-8, got something else at byte ", bad));
+      throw DataError("encode", text("text of ", input.size(), " bytes"),
+                      text("expected UTF-8, got something else at byte ", bad));
     }
     EncodedText result;
     TextBudget budget(input.size(), source_);

@@ -24,7 +24,7 @@ class PrecompiledCharsmap {
   /// that is reached from the root whose children or value lie outside. Lookups need no checks after that.
   PrecompiledCharsmap(std::string_view bytes, const std::string& source) {
     const auto fail = [&](const std::string& what) {
-      throw LoadError("load_tokenizer", text(source, ": ", what, "; is the file damaged?"));
+      throw LoadError("load_tokenizer", source, text(what, "; is the file damaged?"));
     };
     const std::size_t trie_bytes = bytes.size() < 4 ? 0 : little_endian_at(bytes, 0);
     if (trie_bytes == 0 || trie_bytes % 4 != 0 || trie_bytes > bytes.size() - 4) {

@@ -236,7 +236,7 @@ class Regex {
     return pattern_.substr(0, end) + "...";
   }
 
-  [[noreturn]] void fail(const std::string& what) const { throw LoadError("regex", text(source_, ": ", what)); }
+  [[noreturn]] void fail(const std::string& what) const { throw LoadError("regex", source_, what); }
 
   static std::string message_of(int error) {
     unsigned char buffer[256] = {};
@@ -245,8 +245,7 @@ class Regex {
   }
 
   [[noreturn]] void refuse(std::string_view construct) const {
-    fail(text("expected a regular expression without ", construct, ", which is not supported, got ",
-              shown_pattern()));
+    fail(text("expected a regular expression without ", construct, ", which is not supported, got ", shown_pattern()));
   }
 
   std::string translate() const {

@@ -96,8 +96,9 @@ inline SentencePieceModel read_sentencepiece_model(const std::filesystem::path& 
     if (message.number() == 3) detail::read_normalizer_spec(message.message("normalizer_spec"), model);
   }
   if (!unknown)
-    throw LoadError("load_tokenizer", text(path.string(), ": expected a piece of type 2 (unknown) among ",
-                                           model.pieces.size(), ", got none; is this a SentencePiece file?"));
+    throw LoadError("load_tokenizer", path.string(),
+                    text("expected a piece of type 2 (unknown) among ", model.pieces.size(),
+                         ", got none; is this a SentencePiece file?"));
   model.unk_id = *unknown;
   return model;
 }

@@ -229,8 +229,8 @@ class TokenizerSettings {
     const Json* value = find(json, key);
     if (value == nullptr) return "";
     if (!value->is_string())
-      throw LoadError("load_tokenizer",
-                      text(name_of_file(file), ", field \"", key, "\": expected a text, got ", value->type_name()));
+      throw LoadError("load_tokenizer", text(name_of_file(file), ", field \"", key, "\""),
+                      text("expected a text, got ", value->type_name()));
     return value->get<std::string>();
   }
 
@@ -240,8 +240,8 @@ class TokenizerSettings {
     if (value != nullptr && value->is_array() && !value->empty()) value = &value->front();  // Llama 3 lists several EOS
     if (value == nullptr || (value->is_number_integer() && !value->is_number_unsigned())) return std::nullopt;
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() > 0x7fffffffU) {
-      throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, "\": expected an id, got ",
-                                             value->dump(-1, ' ', true).substr(0, 40)));
+      throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, "\""),
+                      text("expected an id, got ", value->dump(-1, ' ', true).substr(0, 40)));
     }
     return static_cast<Index>(value->get<std::uint64_t>());
   }
@@ -254,9 +254,8 @@ class TokenizerSettings {
       if (value->is_string()) {
         chat_template_ = value->get<std::string>();
       } else if (!value->is_array()) {
-        throw LoadError("load_tokenizer",
-                        text(name_of_file("tokenizer_config.json"),
-                             ", field \"chat_template\": expected a text or a list, got ", value->type_name()));
+        throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"chat_template\""),
+                        text("expected a text or a list, got ", value->type_name()));
       } else {  // several: [{"name": ..., "template": ...}]
         for (const Json& entry : *value) {
           if (entry.is_object() && entry.value("name", Json()) == "default" &&

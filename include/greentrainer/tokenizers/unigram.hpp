@@ -44,8 +44,8 @@ class Unigram final : public TokenModel {
     // An unknown character costs more than any piece: the lowest score, less SentencePiece's penalty.
     unknown_score_ = (scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end())) - 10.0;
     if (options_.unk_id && (*options_.unk_id < 0 || *options_.unk_id >= vocabulary_.size())) {
-      throw LoadError("load_tokenizer",
-                      text(source, ", unk_id: expected an id below ", vocabulary_.size(), ", got ", *options_.unk_id));
+      throw LoadError("load_tokenizer", text(source, ", unk_id"),
+                      text("expected an id below ", vocabulary_.size(), ", got ", *options_.unk_id));
     }
     if (options_.byte_fallback) byte_fallback_ = ByteFallback(vocabulary_);
   }
@@ -79,7 +79,7 @@ class Unigram final : public TokenModel {
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       const auto& [content, score] = pieces[i];
       const auto fail = [&](const auto&... what) {
-        throw LoadError("load_tokenizer", text(source, ", piece ", i, ": ", what...));
+        throw LoadError("load_tokenizer", text(source, ", piece ", i), text(what...));
       };
       if (content.empty() || content.size() > longest_piece)
         fail("expected 1 to ", longest_piece, " bytes, got ", content.size());
@@ -116,9 +116,8 @@ class Unigram final : public TokenModel {
       budget.spend((1 + compared) * steps_per_byte_compared, part);
       if (!known) {
         if (!options_.unk_id) {
-          throw DataError(
-              "encode", text("\"", input.substr(begin, character),
-                             "\": expected a character of the vocabulary, since it has no unknown token, got another"));
+          throw DataError("encode", text("\"", input.substr(begin, character), "\""),
+                          "expected a character of the vocabulary, since it has no unknown token, got another");
         }
         offer(character, unknown_score_, *options_.unk_id);
       }

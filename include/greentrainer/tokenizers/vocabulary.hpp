@@ -33,7 +33,7 @@ class Vocabulary {
   /// beyond the number of tokens, an id twice, an empty token.
   Vocabulary(const Json& json, std::string_view source) {
     if (!json.is_object())
-      throw LoadError("load_tokenizer", text(source, ": expected an object from token to id, got ", json.type_name()));
+      throw LoadError("load_tokenizer", source, text("expected an object from token to id, got ", json.type_name()));
     ids_.reserve(json.size());
     for (const auto& [token, id] : json.items()) insert(token, checked_id(id, token, json.size(), source), source);
   }
@@ -62,21 +62,21 @@ class Vocabulary {
   static Index checked_id(const Json& id, std::string_view token, std::size_t count, std::string_view source) {
     const auto limit = std::min<std::uint64_t>(4 * std::uint64_t{count} + 65536, std::uint64_t{1} << 30);
     if (id.is_number_unsigned() && id.get<std::uint64_t>() < limit) return static_cast<Index>(id.get<std::uint64_t>());
-    throw LoadError("load_tokenizer", text(source, ", token \"", token, "\": expected an id from 0 to ", limit - 1,
-                                           ", got ", id.dump(-1, ' ', true).substr(0, 40)));
+    throw LoadError("load_tokenizer", text(source, ", token \"", token, "\""),
+                    text("expected an id from 0 to ", limit - 1, ", got ", id.dump(-1, ' ', true).substr(0, 40)));
   }
 
   void insert(std::string_view token, Index id, std::string_view source) {
     if (token.empty())
-      throw LoadError("load_tokenizer", text(source, ", id ", id, ": expected a token, got an empty text"));
+      throw LoadError("load_tokenizer", text(source, ", id ", id), "expected a token, got an empty text");
     const auto at = static_cast<std::size_t>(id);
     if (at >= tokens_.size()) tokens_.resize(at + 1);
     if (!tokens_[at].empty()) {
-      throw LoadError("load_tokenizer",
-                      text(source, ", id ", id, ": expected one token, got \"", tokens_[at], "\" and \"", token, '"'));
+      throw LoadError("load_tokenizer", text(source, ", id ", id),
+                      text("expected one token, got \"", tokens_[at], "\" and \"", token, '"'));
     }
     if (!ids_.emplace(token, id).second)
-      throw LoadError("load_tokenizer", text(source, ", token \"", token, "\": expected one id, got two"));
+      throw LoadError("load_tokenizer", text(source, ", token \"", token, "\""), "expected one id, got two");
     tokens_[at] = token;
   }
 

@@ -71,11 +71,11 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, const Ev
     if (options.on_pass) options.on_pass(result.examples.size());
   }
   if (result.tokens == 0 && stopped) return result;
-  if (result.tokens == 0) throw DataError("evaluate", "examples: expected at least one labelled token, got none");
+  if (result.tokens == 0) throw DataError("evaluate", "examples", "expected at least one labelled token, got none");
   result.loss = sum / static_cast<double>(result.tokens);
   if (!std::isfinite(result.loss))
-    throw NumericalError("evaluate",
-                         text("loss: expected a finite number, got ", result.loss, "; are the weights damaged?"));
+    throw NumericalError("evaluate", "loss",
+                         text("expected a finite number, got ", result.loss, "; are the weights damaged?"));
   return result;
 }
 

@@ -92,7 +92,7 @@ class Trainer {
   TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
     const auto start = Clock::now();
     check_options(options);
-    if (examples.empty()) throw DataError("fit", "examples: expected at least one, got none");
+    if (examples.empty()) throw DataError("fit", "examples", "expected at least one, got none");
     const TrainingBatches batches(examples, options);
     expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
@@ -149,9 +149,9 @@ class Trainer {
 
   void check_replacement(const char* what, bool given) const {
     if (!green_)
-      throw ConfigError(
-          "Trainer", text(what, ": expected a trainer that chooses by GreenOptions, got one with a fixed selection"));
-    if (!given) throw ConfigError("Trainer", text(what, ": expected something to use, got nothing"));
+      throw ConfigError("Trainer", what,
+                        "expected a trainer that chooses by GreenOptions, got one with a fixed selection");
+    if (!given) throw ConfigError("Trainer", what, "expected something to use, got nothing");
   }
 
   /// Throws ConfigError where no tensor fits into the budget of the first selection, before any time is spent.
@@ -276,7 +276,7 @@ class Trainer {
       record.labelled_tokens += batch.labelled();
     }
     if (record.labelled_tokens == 0)
-      throw DataError("fit", text("step ", step + 1, ": expected labelled tokens in the batch, got none"));
+      throw DataError("fit", text("step ", step + 1), "expected labelled tokens in the batch, got none");
     const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
     gradients_.zero();
     double loss_sum = 0;
@@ -292,8 +292,9 @@ class Trainer {
     }
     record.loss = loss_sum * scale;
     if (!std::isfinite(record.loss)) {
-      throw NumericalError("fit", text("step ", step + 1, ": expected a finite loss, got ", record.loss,
-                                       "; lower the learning rate or clip gradients"));
+      throw NumericalError(
+          "fit", text("step ", step + 1),
+          text("expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
     }
     const auto update_start = Clock::now();
     record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, batches.steps());

@@ -19,7 +19,7 @@ inline std::optional<std::vector<std::size_t>> piqa_labels_beside(const std::fil
   std::vector<std::size_t> labels;
   for_each_line("load_dataset", beside, read_data_file(beside), [&](std::string_view line, Extent) {
     if (line != "0" && line != "1")
-      throw DataError("data", text("label: expected 0 or 1, got ", std::string(line.substr(0, 40))));
+      throw DataError("data", "label", text("expected 0 or 1, got ", std::string(line.substr(0, 40))));
     labels.push_back(line == "1" ? 1 : 0);
   });
   return labels;
@@ -35,16 +35,16 @@ inline std::vector<DatasetRow> piqa(const std::filesystem::path& path) {
     const auto found = row.find("label");
     if (found != row.end()) {
       if (!found->is_number_integer() || (*found != 0 && *found != 1))
-        throw DataError("data",
-                        text("field \"label\": expected 0 or 1, got ", found->dump(-1, ' ', true).substr(0, 40)));
+        throw DataError("data", "field \"label\"",
+                        text("expected 0 or 1, got ", found->dump(-1, ' ', true).substr(0, 40)));
       return found->get<std::size_t>();
     }
     if (!looked_beside) labels = piqa_labels_beside(path);
     looked_beside = true;
     if (!labels || number >= labels->size()) {
-      throw DataError("data", text("field \"label\": expected 0 or 1, here or in ", path.stem().string(),
-                                   "-labels.lst beside the file, got ",
-                                   labels ? text("only ", labels->size(), " labels there") : "neither"));
+      throw DataError("data", "field \"label\"",
+                      text("expected 0 or 1, here or in ", path.stem().string(), "-labels.lst beside the file, got ",
+                           labels ? text("only ", labels->size(), " labels there") : "neither"));
     }
     return (*labels)[number];
   };

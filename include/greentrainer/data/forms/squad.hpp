@@ -35,9 +35,8 @@ inline std::vector<DatasetRow> squad(const std::filesystem::path& path) {
       if (seen.insert(text).second) answers.push_back(text);
     }
     if (answers.empty()) {
-      throw DataError(
-          "data",
-          "field \"answers\": expected at least one, got none; questions without an answer (SQuAD 2.0) are not read");
+      throw DataError("data", "field \"answers\"",
+                      "expected at least one, got none; questions without an answer (SQuAD 2.0) are not read");
     }
     const bool first_of_paragraph = !context;
     if (!context) context = "context:" + json_fields::text(paragraph, "context");
@@ -50,7 +49,7 @@ inline std::vector<DatasetRow> squad(const std::filesystem::path& path) {
     if (first_of_paragraph) note_unread(paragraph, {"context", "qas"}, rows.back());
   };
   if (!file.is_object())
-    throw DataError("load_dataset", text(path.string(), ": expected a JSON object, got ", file.type_name()));
+    throw DataError("load_dataset", path.string(), text("expected a JSON object, got ", file.type_name()));
   for (const OrderedJson& article : objects(file, "data")) {
     for (const OrderedJson& paragraph : objects(article, "paragraphs")) {
       std::optional<SharedText> context;

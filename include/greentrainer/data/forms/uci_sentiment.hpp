@@ -17,8 +17,8 @@ inline std::vector<DatasetRow> uci_sentiment(const std::filesystem::path& path) 
     const std::size_t tab = line.rfind('\t');
     const std::string_view label = tab == std::string_view::npos ? "" : line.substr(tab + 1);
     if (label != "0" && label != "1")
-      throw DataError("data",
-                      text("row: expected a sentence, a tab and 0 or 1, got ", std::string(line.substr(0, 40))));
+      throw DataError("data", "row",
+                      text("expected a sentence, a tab and 0 or 1, got ", std::string(line.substr(0, 40))));
     std::string_view sentence = line.substr(0, tab);
     sentence = sentence.substr(0, sentence.find_last_not_of(" \t") + 1);  // npos + 1 is 0
     rows.push_back(choice_row({{.text = "sentence:" + std::string(sentence)}}, "sentiment", {"negative", "positive"},

@@ -27,8 +27,8 @@ inline std::vector<std::string> webquestions_descriptions(std::string_view list)
     answers.push_back(std::move(answer));
   }
   if (answers.empty())
-    throw DataError("data", text("field \"targetValue\": expected (list (description ...)), got ",
-                                 std::string(list.substr(0, 40))));
+    throw DataError("data", "field \"targetValue\"",
+                    text("expected (list (description ...)), got ", std::string(list.substr(0, 40))));
   return answers;
 }
 
