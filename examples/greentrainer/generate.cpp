@@ -23,8 +23,8 @@ constexpr const char* examples =
     "Options are those of transformers' generate, and so is the text: the most probable token each time, the best of "
     "several beams, or tokens that "
     "are\n"
-    "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\", or a data "
-    "set's own form.";
+    "  drawn. Encoder-decoder models read the prompt as their source. Data: JSON lines with \"prompt\" or "
+    "\"messages\", or a data set's own form.";
 
 struct Options {
   std::string model, prompt, data, config;
@@ -95,7 +95,7 @@ Command make_generate_command() {
   command.text("model", options->model, "DIR",
                "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
-  command.text("data", options->data, "FILE", "Prompts, JSON lines");
+  command.text("data", options->data, "FILE", "Prompts or conversations, JSON lines");
   declare_rows(command, "rows", options->choice.rows,
                "Rows of --data to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_data(command, options->choice);

@@ -9,6 +9,7 @@
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/data/chat_template.hpp"
+#include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/data/json_fields.hpp"
 #include "greentrainer/data/text_stretches.hpp"
 #include "greentrainer/data/truncation.hpp"
@@ -18,6 +19,17 @@ namespace greentrainer {
 
 /// What stands behind every turn of ChatML.
 inline constexpr const char* chatml_end_of_turn = "<|im_end|>";
+
+/// The ChatML of a model's conversations. Throws DataError for a model with another chat template, or none.
+inline ChatMl chatml_of(const Tokenizer& tokenizer) {
+  std::optional<ChatMl> chat;
+  if (tokenizer.id("<|im_start|>"))
+    chat = tokenizer.chat_template().empty() ? ChatMl{} : parse_chatml(tokenizer.chat_template());
+  if (chat) return *chat;
+  throw DataError("data", "messages",
+                  "expected a model with the ChatML template (<|im_start|>), got another or none; give prompt and "
+                  "completion instead");
+}
 
 /// A conversation as text, and the turns that it is made of. Two stretches a turn: its header, and what is said with
 /// the end of the turn, which carries loss where the assistant says it. The line break behind a turn begins the next
@@ -60,6 +72,39 @@ inline Conversation chatml_conversation(const Json& messages, const ChatMl& chat
   }
   result.stretches.push_back({break_before, false});
   return result;
+}
+
+/// A conversation as a prompt for its last answer, or, where somebody else has the last word, for the answer to that.
+/// Where it is too long, exchanges go from the front; what the system says in front, and the last question, never.
+inline DatasetRow conversation_prompt(const Conversation& conversation) {
+  using Part = DatasetRow::Part;
+  const auto& turns = conversation.turns;
+  const bool answered = turns.back().answer;
+  DatasetRow row;
+  row.is_rendered = true;
+  if (answered) {
+    std::string answer = conversation.stretches[2 * turns.size() - 1].text;
+    answer.resize(answer.size() - std::string_view(chatml_end_of_turn).size());
+    row.references = {std::move(answer)};
+  }
+  std::string text;  // of the exchange that is put together
+  const auto finish = [&](std::size_t exchange) {
+    const bool stays = exchange == 0 || exchange == turns.back().exchange;
+    row.prompt.push_back({.text = std::exchange(text, ""), .cut = stays ? Part::Cut::never : Part::Cut::whole});
+  };
+  for (std::size_t turn = 0; turn < turns.size(); ++turn) {
+    std::string_view header = conversation.stretches[2 * turn].text;
+    if (turn > 0) {  // the line break in front of a header goes with the turn before
+      text += header.front();
+      header.remove_prefix(1);
+      if (turns[turn - 1].exchange != turns[turn].exchange) finish(turns[turn - 1].exchange);
+    }
+    text += header;
+    if (turn + 1 < turns.size() || !answered) text += conversation.stretches[2 * turn + 1].text;
+  }
+  if (!answered) text += conversation.stretches.back().text + "<|im_start|>assistant\n";
+  finish(turns.back().exchange);
+  return row;
 }
 
 /// A conversation as an example, cut to `max_tokens`. By turns: what stands behind the last answer goes first, since

@@ -36,9 +36,17 @@ struct DatasetRow {
   /// A part of the prompt. Where the prompt is too long, parts lose their ends from the first part on, so that what
   /// tells the model what to do stays.
   struct Part {
+    /// What goes of it where the prompt is too long.
+    enum class Cut {
+      tokens,  ///< as many of its tokens as must
+      whole,   ///< all of it: a question with its answer
+      never,
+    };
+
     SharedText text;
-    std::size_t kept = 0;    ///< bytes at the text's end that stay when it is cut
+    std::size_t kept = 0;    ///< bytes at the text's end that stay when tokens are cut
     bool separated = false;  ///< whether the model's EOS stands behind it
+    Cut cut = Cut::tokens;
   };
 
   Extent line = 0;                       ///< of the file, from 1
@@ -48,6 +56,7 @@ struct DatasetRow {
   std::vector<std::string> references;   ///< right answers, at least one; the first is trained on
   std::vector<std::string> candidates;   ///< task `choice`: the labels there are, the right one among them
   std::size_t answer = 0;                ///< task `choice`: which of them is right
+  bool is_rendered = false;              ///< by a chat template, which writes BOS where it belongs: none is added
   std::vector<std::string> unread = {};  ///< keys of the file's row that the form neither reads nor knows
 };
 

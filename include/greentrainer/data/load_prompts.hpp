@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/data/conversation.hpp"
 #include "greentrainer/data/dataset_forms.hpp"
 #include "greentrainer/data/row_encoder.hpp"
 #include "greentrainer/data/row_keys.hpp"
@@ -23,46 +24,52 @@ struct Prompts {
   IgnoredKeys ignored_keys;         ///< of rows: not read
 };
 
-/// The rows of a file as text: of JSON lines with `prompt` and, if it is known, `completion`, or, with `dataset`, of
-/// that data set. Throws as load_jsonl.
-inline std::vector<DatasetRow> read_rows(const std::filesystem::path& path, const std::string& dataset,
-                                         const RowRange& range = {}) {
-  if (!dataset.empty()) return read_dataset(path, dataset, range);
-  std::vector<DatasetRow> rows;
-  for_each_line("load_prompts", path, read_data_file(path), range, [&](std::string_view line, Extent number) {
-    const Json row = parse_row<Json>(line);
-    DatasetRow& added = rows.emplace_back(completion_row(json_fields::text(row, "prompt"), ""));
+/// A row of JSON lines as what a model is asked: `prompt` and, if it is known, `completion`, or `messages`. Throws
+/// DataError saying what is wrong with it.
+inline DatasetRow prompt_row(const Json& row, const Tokenizer& tokenizer, bool encoder_decoder) {
+  DatasetRow result;
+  IgnoredKeys ignored;
+  if (row.is_object() && row.contains("messages") && !row.at("messages").is_null()) {
+    row_keys::account_for_row(row, form_of(row), encoder_decoder, ignored);
+    if (encoder_decoder) throw DataError("data", "messages", "expected a prompt for an encoder-decoder model");
+    result = conversation_prompt(chatml_conversation(row.at("messages"), chatml_of(tokenizer)));
+  } else {
+    result = completion_row(json_fields::text(row, "prompt"), "");
     form_of(row);  // refuses one that gives something else as well
     if (row.contains("completion"))
-      added.references = {json_fields::text(row, "completion")};
+      result.references = {json_fields::text(row, "completion")};
     else
-      added.references.clear();
-    added.line = number;
-    IgnoredKeys ignored;
+      result.references.clear();
     row_keys::account_for(row, {"prompt", "completion"}, row_keys::Place::row, ignored);
-    for (const auto& [key, count] : ignored) added.unread.push_back(key);
-  });
-  return rows;
+  }
+  for (const auto& [key, count] : ignored) result.unread.push_back(key);
+  return result;
 }
 
-/// Reads prompts for generation: what training puts in front of answers. Each has at most `options.max_tokens` less
-/// `new_tokens` tokens, an encoder-decoder's max_tokens, and what is beyond goes as options.truncation says. Throws as
-/// load_jsonl, and DataError for a file without a row.
+/// Reads prompts for generation: what training puts in front of answers, of a conversation of its last one. Each has at
+/// most `options.max_tokens` less `new_tokens` tokens, an encoder-decoder's max_tokens, and what is beyond goes as
+/// options.truncation says. Throws as load_jsonl, and DataError for a file without a row.
 inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
                             Extent new_tokens) {
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.truncation, options.target);
   Prompts prompts;
-  for (DatasetRow& row : read_rows(path, options.dataset, options.rows)) {
-    with_line("load_prompts", path, row.line, [&] {
-      PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
-      if (prompt.ids.empty()) throw DataError("data", "prompt", "expected at least one token, got none");
-      check_ids(prompt.ids, options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size());
-      if (prompt.truncated && prompts.rows_truncated++ == 0) prompts.first_truncated_line = row.line;
-      for (const std::string& key : row.unread) ++prompts.ignored_keys[key];
-      prompts.ids.push_back(std::move(prompt.ids));
-    });
+  const auto add = [&](DatasetRow row, Extent line) {
+    PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
+    if (prompt.ids.empty()) throw DataError("data", "prompt", "expected at least one token, got none");
+    check_ids(prompt.ids, options.vocabulary > 0 ? options.vocabulary : tokenizer.vocab_size());
+    if (prompt.truncated && prompts.rows_truncated++ == 0) prompts.first_truncated_line = line;
+    for (const std::string& key : row.unread) ++prompts.ignored_keys[key];
+    prompts.ids.push_back(std::move(prompt.ids));
     prompts.references.push_back(std::move(row.references));
-    prompts.lines.push_back(row.line);
+    prompts.lines.push_back(line);
+  };
+  if (!options.dataset.empty()) {
+    for (DatasetRow& row : read_dataset(path, options.dataset, options.rows))
+      with_line("load_prompts", path, row.line, [&] { add(std::move(row), row.line); });
+  } else {
+    for_each_line("load_prompts", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
+      add(prompt_row(parse_row<Json>(line), tokenizer, options.target.has_value()), number);
+    });
   }
   if (prompts.ids.empty()) throw_no_row("load_prompts", path, options.rows);
   return prompts;

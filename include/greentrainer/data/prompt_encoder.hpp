@@ -22,7 +22,8 @@ namespace greentrainer {
 /// Token ids of prompts and answers. For a decoder-only model both are one text, tokenised as a whole and split where
 /// the prompt ends: a token over the border is the answer's, and the prompt's ids are those that it also has alone (as
 /// in TRL). BOS goes in front where the model's sequences have it, EOS behind the answer, each unless it is there. What
-/// is too long is cut as ids. An encoder-decoder's prompt and answer are two texts, each with EOS behind it.
+/// is too long is cut as ids, or in whole parts where a row says so. An encoder-decoder's prompt and answer are two
+/// texts, each with EOS behind it.
 class PromptEncoder {
  public:
   struct Prompt {
@@ -47,7 +48,7 @@ class PromptEncoder {
   /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not
   /// need. Throws DataError where it would have to be cut and may not.
   Prompt prompt(const DatasetRow& row, Extent reserved) const {
-    return fit(encode(text_of(row)).prompt, room_beside(reserved));
+    return fit(row, encode(text_of(row)).prompt, room_beside(reserved));
   }
 
   /// The answers alone carry loss, and none has an EOS added: they go on from the same ids, those that the prompt has
@@ -68,7 +69,7 @@ class PromptEncoder {
       result.answers.push_back(std::move(joints[i].answer));
     }
     const auto reserved = static_cast<Extent>(longest);
-    result.prompt = fit(std::move(joints.front().prompt), room_beside(reserved));
+    result.prompt = fit(row, std::move(joints.front().prompt), room_beside(reserved));
     const Extent needed = static_cast<Extent>(result.prompt.ids.size()) + reserved;
     if (result.prompt.ids.empty() || (!target_ && needed > max_tokens_)) {
       throw DataError("data", "candidates",
@@ -95,7 +96,7 @@ class PromptEncoder {
     const Extent limit = target_ ? target_->max_tokens : max_tokens_;
     if (length > limit && truncation_ == Truncation::refuse) refuse_to_cut("completion", limit, length);
     if (length > limit) return std::nullopt;
-    Prompt before = fit(std::move(joint.prompt), room_beside(length));
+    Prompt before = fit(row, std::move(joint.prompt), room_beside(length));
     if (!target_ && static_cast<Extent>(before.ids.size()) + length > max_tokens_) return std::nullopt;  // for BOS
     if (before.ids.empty() && joint.answer.empty()) return std::nullopt;
     truncated = before.truncated;
@@ -103,10 +104,13 @@ class PromptEncoder {
   }
 
  private:
+  /// When ids are cut: whole segments first, then tokens of a part's beginning, then those of what it keeps longest.
+  enum class Round { never, whole, beginning, kept };
+
   /// Ids that are cut together, or not at all.
   struct Segment {
     std::vector<Index> ids;
-    int cut_in_round = 0;  ///< 0: never
+    Round cut_in = Round::never;
   };
   struct Joint {
     std::vector<Segment> prompt;
@@ -132,19 +136,23 @@ class PromptEncoder {
   /// The prompt as stretches of text, and the round in which each is cut. EOS separates parts as the text that it is.
   struct PromptText {
     std::vector<TextStretch> stretches;
-    std::vector<int> rounds;
+    std::vector<Round> rounds;
   };
   PromptText text_of(const DatasetRow& row) const {
     PromptText result;
-    const auto add = [&](std::string_view text, int round) {
+    const auto add = [&](std::string_view text, Round round) {
       result.stretches.push_back({std::string(text), false});
       result.rounds.push_back(round);
     };
     for (const DatasetRow::Part& part : target_ && !row.source.empty() ? row.source : row.prompt) {
       const std::string_view text = part.text;
-      add(text.substr(0, text.size() - part.kept), 1);
-      add(text.substr(text.size() - part.kept), 2);
-      if (part.separated && tokenizer_->eos_id()) add(tokenizer_->token(*tokenizer_->eos_id()), 0);
+      if (part.cut == DatasetRow::Part::Cut::tokens) {
+        add(text.substr(0, text.size() - part.kept), Round::beginning);
+        add(text.substr(text.size() - part.kept), Round::kept);
+      } else {
+        add(text, part.cut == DatasetRow::Part::Cut::whole ? Round::whole : Round::never);
+      }
+      if (part.separated && tokenizer_->eos_id()) add(tokenizer_->token(*tokenizer_->eos_id()), Round::never);
     }
     return result;
   }
@@ -195,16 +203,17 @@ class PromptEncoder {
       ids.push_back(*tokenizer_->eos_id());
   }
 
-  Prompt fit(std::vector<Segment> segments, Extent room) const {
-    add_ends(segments);
+  Prompt fit(const DatasetRow& row, std::vector<Segment> segments, Extent room) const {
+    if (!row.is_rendered) add_ends(segments);
     Prompt prompt;
     Extent excess = static_cast<Extent>(size_of(segments)) - room;
     if (excess > 0 && truncation_ == Truncation::refuse) refuse_to_cut("prompt", room, room + excess);
     prompt.truncated = excess > 0;
-    for (const int round : {1, 2}) {
+    for (const Round round : {Round::whole, Round::beginning, Round::kept}) {
       for (Segment& segment : segments) {
-        if (segment.cut_in_round != round || excess <= 0) continue;
-        const Extent removed = std::min(excess, static_cast<Extent>(segment.ids.size()));
+        if (segment.cut_in != round || excess <= 0) continue;
+        const auto size = static_cast<Extent>(segment.ids.size());
+        const Extent removed = round == Round::whole ? size : std::min(excess, size);
         const auto begin = segment.ids.begin(), end = segment.ids.end();
         if (truncation_ == Truncation::turns && !target_)
           segment.ids.erase(begin, begin + removed);
@@ -212,6 +221,13 @@ class PromptEncoder {
           segment.ids.erase(end - removed, end);
         excess -= removed;
       }
+    }
+    const bool by_tokens =
+        std::any_of(segments.begin(), segments.end(), [](const Segment& s) { return s.cut_in >= Round::beginning; });
+    if (excess > 0 && !by_tokens && !segments.empty()) {
+      throw DataError("data", "prompt",
+                      text("expected at most ", room, " tokens of what is never cut, got ", room + excess,
+                           "; allow more (max_tokens)"));
     }
     prompt.ids = ids_of(segments);
     return prompt;

@@ -28,9 +28,6 @@ class RowEncoder {
     if (tokenizer_ == nullptr) return;
     if (options_.vocabulary == 0) options_.vocabulary = tokenizer_->vocab_size();
     prompts_.emplace(*tokenizer_, options_.max_tokens, options_.truncation, options_.target);
-    if (tokenizer_->id("<|im_start|>")) {
-      chat_ = tokenizer_->chat_template().empty() ? ChatMl{} : parse_chatml(tokenizer_->chat_template());
-    }
   }
 
   /// Adds the row to the data set, or counts it as dropped. Throws DataError saying what is wrong with it.
@@ -98,16 +95,12 @@ class RowEncoder {
   }
 
   std::optional<Example> chat_example(const Json& messages, bool& truncated, Dataset& dataset) const {
-    if (!chat_) {
-      throw DataError("data", "messages",
-                      "expected a model with the ChatML template (<|im_start|>), got another or none; give prompt and "
-                      "completion instead");
-    }
     require_tokenizer();
+    const ChatMl chat = chatml_of(*tokenizer_);
     if (options_.target) refuse_missing_source();
     std::optional<Example> example =
-        conversation_example(*tokenizer_, chatml_conversation(messages, *chat_), options_.max_tokens,
-                             options_.truncation, truncated, dataset.turns_dropped);
+        conversation_example(*tokenizer_, chatml_conversation(messages, chat), options_.max_tokens, options_.truncation,
+                             truncated, dataset.turns_dropped);
     const std::optional<Index> end = tokenizer_->id(chatml_end_of_turn);
     auto& ends = dataset.end_of_turn_ids;
     if (example && end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
@@ -125,7 +118,6 @@ class RowEncoder {
   const Tokenizer* tokenizer_;
   DataOptions options_;
   std::optional<PromptEncoder> prompts_;
-  std::optional<ChatMl> chat_;
 };
 
 }  // namespace greentrainer

@@ -6,12 +6,12 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_set>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/io/file.hpp"
 
 namespace greentrainer {
@@ -104,7 +104,7 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
 
  private:
   std::string_view source_;
-  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+  std::vector<StringSet> keys_;  // of the objects that are open
 };
 
 }  // namespace detail

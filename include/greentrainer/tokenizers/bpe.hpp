@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/piece_cache.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
+#include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {
 
@@ -90,14 +92,6 @@ class Bpe final : public TokenModel {
       return rank != other.rank ? rank > other.rank : left > other.left;
     }  // the heap's top is its largest
   };
-  struct KeyHash {  // ids are small and dense: spread them (the finaliser of SplitMix64)
-    std::size_t operator()(std::uint64_t key) const {
-      key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      key = (key ^ (key >> 27)) * 0x94d049bb133111ebULL;
-      return static_cast<std::size_t>(key ^ (key >> 31));
-    }
-  };
-
   static std::uint64_t key_of(Index left, Index right) {
     return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right);
   }
@@ -169,7 +163,7 @@ class Bpe final : public TokenModel {
 
   Vocabulary vocabulary_;
   Options options_;
-  std::unordered_map<std::uint64_t, Merge, KeyHash> merges_;
+  std::unordered_map<std::uint64_t, Merge, SecretHash> merges_;
   std::optional<Index> unk_;
   ByteFallback byte_fallback_;
   PieceCache cache_;

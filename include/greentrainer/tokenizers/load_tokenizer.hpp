@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/tokenizers/bpe.hpp"
 #include "greentrainer/tokenizers/pipeline_tokenizer.hpp"
 #include "greentrainer/tokenizers/post_processor.hpp"

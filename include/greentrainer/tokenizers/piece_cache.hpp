@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
-#include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/added_tokens.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"

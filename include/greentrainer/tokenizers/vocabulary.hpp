@@ -2,27 +2,18 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/io/json.hpp"
 
 namespace greentrainer {
-
-/// Lets unordered containers of std::string be searched by std::string_view.
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-};
-template <class Value>
-using StringMap = std::unordered_map<std::string, Value, StringHash, std::equal_to<>>;
 
 /// Tokens and their ids, one to one. Ids may leave gaps.
 class Vocabulary {

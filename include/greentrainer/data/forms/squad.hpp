@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "greentrainer/core/secret_hash.hpp"
 #include "greentrainer/data/json_fields.hpp"
 #include "greentrainer/data/json_rows.hpp"
 
@@ -29,7 +30,7 @@ inline std::vector<DatasetRow> squad(const std::filesystem::path& path) {
   const auto read_question = [&](const OrderedJson& question, const OrderedJson& paragraph,
                                  std::optional<SharedText>& context) {
     std::vector<std::string> answers;
-    std::unordered_set<std::string_view> seen;
+    std::unordered_set<std::string_view, SecretHash> seen;
     for (const OrderedJson& answer : json_fields::objects(question, "answers")) {
       const std::string& text = json_fields::text(answer, "text");
       if (seen.insert(text).second) answers.push_back(text);
