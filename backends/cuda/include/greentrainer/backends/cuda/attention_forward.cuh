@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
                                        query_tile);
 
   const T lowest = std::numeric_limits<T>::lowest();
-  const ScoreTerms<T> score(shape, block.head, by_diagonal);
+  const ScoreTerms<T> score(problem, block.head, by_diagonal);
   int seen[R];
   T largest[R], sum[R];  // the sum is of the lane's own columns
   typename Tile::Sums out;
@@ -57,13 +57,16 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
 
   const int last = first + Tile::rows < sequence.queries ? first + Tile::rows - 1 : sequence.queries - 1;
   const int keys_seen = first < sequence.queries ? sequence.seen(shape, last) : 0;
+  const bool dense = sequence.is_dense(shape, first, Tile::rows);
   for (int key = 0; key < keys_seen; key += Tile::cols) {
     __syncthreads();  // everyone is done with the tiles before
     Tile::template load_rows<Tile::cols>(key_rows, key, key_tile);
     Tile::template load_rows<Tile::cols>(value_rows, key, value_tile);
-    const int corner = key - (sequence.position + first) + Tile::cols - 1;
-    load_diagonals<Tile>(
-        problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal);
+    if (dense) {
+      const int corner = key - sequence.position(shape, first) + Tile::cols - 1;
+      load_diagonals<Tile>(
+          problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal);
+    }
     __syncthreads();
 
     typename Tile::Scores scores;
@@ -74,7 +77,9 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
-        scores[i][j] = position < seen[i] ? score(scores[i][j], position, Tile::diagonal(i, j)) : lowest;
+        scores[i][j] = position < seen[i]
+                           ? score(scores[i][j], sequence, first + Tile::row(i), position, Tile::diagonal(i, j), dense)
+                           : lowest;
         highest = scores[i][j] > highest ? scores[i][j] : highest;
       }
       highest = Tile::lanes_max(highest);

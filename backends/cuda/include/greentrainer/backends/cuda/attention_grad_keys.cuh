@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
         head_rows(queries, sequence.first_query, sequence.queries, head * shape.columns_a_head(), dim);
     const HeadRows<const T> grad_output_rows =
         head_rows(grad_output, sequence.first_query, sequence.queries, head * shape.head_dim, dim);
-    const ScoreTerms<T> score(shape, head, by_diagonal);
+    const ScoreTerms<T> score(problem, head, by_diagonal);
     for (int query = first_query; query < sequence.queries; query += Tile::cols) {
       __syncthreads();  // everyone is done with the tiles before
       Tile::template load_rows<Tile::cols>(query_rows, query, query_tile);
@@ -68,9 +68,12 @@ __global__ void __launch_bounds__(attention_threads, 2)
         log_sums[c] = there ? stats.data[row * stats.stride + head] : T(0);
         if (grad_keys.data != nullptr) lowered[c] = there ? along[row * shape.heads + head] : T(0);
       }
-      const int corner = first - (sequence.position + query) - (Tile::cols - 1);
-      load_diagonals<Tile>(
-          problem, head, [=](int diagonal) { return corner + diagonal; }, by_diagonal);
+      const bool dense = sequence.is_dense(shape, query, Tile::cols);
+      if (dense) {
+        const int corner = first - sequence.position(shape, query) - (Tile::cols - 1);
+        load_diagonals<Tile>(
+            problem, head, [=](int diagonal) { return corner + diagonal; }, by_diagonal);
+      }
       __syncthreads();
 
       typename Tile::Scores probabilities;
@@ -81,10 +84,10 @@ __global__ void __launch_bounds__(attention_threads, 2)
 #pragma unroll
         for (int i = 0; i < R; ++i) {
           const int position = first + Tile::row(i);
-          probabilities[i][j] =
-              position < seen
-                  ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sums[Tile::col(j)])
-                  : T(0);
+          probabilities[i][j] = position < seen ? std::exp(score(probabilities[i][j], sequence, query + Tile::col(j),
+                                                                 position, Tile::diagonal(i, j), dense) -
+                                                           log_sums[Tile::col(j)])
+                                                : T(0);
           Tile::store_score(weights, i, j, probabilities[i][j]);
         }
       }

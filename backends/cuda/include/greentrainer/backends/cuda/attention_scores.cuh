@@ -56,28 +56,49 @@ struct AttentionProblem {
       : shape(shape_), buckets(shape_.relative), bias(bias_) {}
 };
 
-/// One sequence of queries, and of the keys that they attend to.
+/// One sequence of queries, and of the keys that they attend to. Where the queries stand is read from the shape, a
+/// kernel's argument, when it is asked for: registers are scarce.
 struct AttendingSequence {
   Extent first_query = 0;
   Extent first_key = 0;
   int queries = 0;
   int keys = 0;
-  int position = 0;  ///< of the first query among the keys
+  int first_position = 0;  ///< of the first query among the keys, where queries follow each other
 
   __device__ AttendingSequence(const AttentionShape& shape, int s)
       : first_query(shape.queries.begins[s]),
         first_key(shape.keys.begins[s]),
         queries(shape.queries.ends[s] - shape.queries.begins[s]),
         keys(shape.keys.ends[s] - shape.keys.begins[s]),
-        position(static_cast<int>(shape.first_position(queries, keys))) {}
+        first_position(static_cast<int>(shape.first_position(queries, keys))) {}
 
+  /// Of a query that there is, among the keys.
+  __device__ int position(const AttentionShape& shape, int query) const {
+    return shape.positions == nullptr ? first_position + query : shape.positions[first_query + query];
+  }
   /// Keys that a query sees: the first so many. A query that does not exist sees none.
   __device__ int seen(const AttentionShape& shape, int query) const {
-    return query < queries ? static_cast<int>(shape.keys_seen(query, queries, keys)) : 0;
+    return query < queries ? static_cast<int>(shape.keys_seen(position(shape, query), keys)) : 0;
   }
   /// The first query that sees this key.
   __device__ int first_query_seeing(const AttentionShape& shape, int key) const {
-    return shape.causal && key > position ? key - position : 0;
+    if (!shape.causal) return 0;
+    if (shape.positions == nullptr) return key > first_position ? key - first_position : 0;
+    int begin = 0, end = queries;
+    while (begin < end) {
+      const int middle = (begin + end) / 2;
+      if (position(shape, middle) < key)
+        begin = middle + 1;
+      else
+        end = middle;
+    }
+    return begin;
+  }
+  /// Whether those of `count` queries from this one on that there are stand side by side among the keys.
+  __device__ bool is_dense(const AttentionShape& shape, int query, int count) const {
+    if (shape.positions == nullptr || query >= queries) return true;
+    const int last = queries - query < count ? queries - 1 : query + count - 1;
+    return position(shape, last) - position(shape, query) == last - query;
   }
 };
 
@@ -96,26 +117,35 @@ struct AttentionBlock {
   }
 };
 
-/// From a product of a query and a key to their score.
+/// From a product of a query and a key to their score, for one head.
 template <class T>
 struct ScoreTerms {
+  const AttentionProblem<T>& problem;
+  int head;
   T scale;
   T slope;               ///< ALiBi's
-  const T* by_diagonal;  ///< in shared memory: the relative bias of each diagonal of the tile, or null
+  const T* by_diagonal;  ///< in shared memory: the relative bias of each diagonal of a dense tile, or null
 
-  __device__ ScoreTerms(const AttentionShape& shape, int head, const T* by_diagonal_)
-      : scale(static_cast<T>(shape.scale)),
-        slope(shape.alibi ? static_cast<T>(alibi_slope(shape.heads, head)) : T(0)),
-        by_diagonal(shape.relative.buckets > 0 ? by_diagonal_ : nullptr) {}
+  __device__ ScoreTerms(const AttentionProblem<T>& problem_, int head_, const T* by_diagonal_)
+      : problem(problem_),
+        head(head_),
+        scale(static_cast<T>(problem.shape.scale)),
+        slope(problem.shape.alibi ? static_cast<T>(alibi_slope(problem.shape.heads, head)) : T(0)),
+        by_diagonal(problem.shape.relative.buckets > 0 ? by_diagonal_ : nullptr) {}
 
-  __device__ T operator()(T product, int key_position, int diagonal) const {
-    const T score = product * scale + slope * static_cast<T>(key_position);
-    return by_diagonal == nullptr ? score : score + by_diagonal[diagonal];
+  /// Of a query of the sequence and the key at `position`, on this diagonal of a tile.
+  __device__ T operator()(T product, const AttendingSequence& sequence, int query, int position, int diagonal,
+                          bool dense) const {
+    const T score = product * scale + slope * static_cast<T>(position);
+    if (by_diagonal == nullptr) return score;
+    if (dense) return score + by_diagonal[diagonal];
+    const int bucket = problem.buckets(position - sequence.position(problem.shape, query));
+    return score + problem.bias.data[bucket * problem.bias.stride + head];
   }
 };
 
-/// Fills in what one head's relative bias adds along each diagonal of a tile of scores, distance_of(diagonal) being
-/// from query to key, and, unless null, the bucket that it comes from.
+/// Fills in what one head's relative bias adds along each diagonal of a dense tile of scores, distance_of(diagonal)
+/// being from query to key, and, unless null, the bucket that it comes from.
 template <class Tile, class T, class DistanceOf>
 __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* by_diagonal,
                                int* bucket_of_diagonal = nullptr) {
