@@ -72,6 +72,10 @@ struct AttendingSequence {
         keys(shape.keys.ends[s] - shape.keys.begins[s]),
         first_position(static_cast<int>(shape.first_position(queries, keys))) {}
 
+  /// Of a query among the keys; of the last one for queries that there are not, if there is any.
+  __device__ int position_or_last(const AttentionShape& shape, int query) const {
+    return position(shape, query < queries ? query : queries - 1);
+  }
   /// Of a query that there is, among the keys.
   __device__ int position(const AttentionShape& shape, int query) const {
     return shape.positions == nullptr ? first_position + query : shape.positions[first_query + query];
@@ -94,12 +98,6 @@ struct AttendingSequence {
     }
     return begin;
   }
-  /// Whether those of `count` queries from this one on that there are stand side by side among the keys.
-  __device__ bool is_dense(const AttentionShape& shape, int query, int count) const {
-    if (shape.positions == nullptr || query >= queries) return true;
-    const int last = queries - query < count ? queries - 1 : query + count - 1;
-    return position(shape, last) - position(shape, query) == last - query;
-  }
 };
 
 /// Blocks of a launch: (tile, sequence, head), the head changing fastest, so that tiles with most work can start first.
@@ -117,35 +115,27 @@ struct AttentionBlock {
   }
 };
 
-/// From a product of a query and a key to their score, for one head.
+/// From a product of a query and a key to their score.
 template <class T>
 struct ScoreTerms {
-  const AttentionProblem<T>& problem;
-  int head;
   T scale;
-  T slope;               ///< ALiBi's
-  const T* by_diagonal;  ///< in shared memory: the relative bias of each diagonal of a dense tile, or null
+  T slope;      ///< ALiBi's
+  bool biased;  ///< there is a relative bias
 
-  __device__ ScoreTerms(const AttentionProblem<T>& problem_, int head_, const T* by_diagonal_)
-      : problem(problem_),
-        head(head_),
-        scale(static_cast<T>(problem.shape.scale)),
-        slope(problem.shape.alibi ? static_cast<T>(alibi_slope(problem.shape.heads, head)) : T(0)),
-        by_diagonal(problem.shape.relative.buckets > 0 ? by_diagonal_ : nullptr) {}
+  __device__ ScoreTerms(const AttentionShape& shape, int head)
+      : scale(static_cast<T>(shape.scale)),
+        slope(shape.alibi ? static_cast<T>(alibi_slope(shape.heads, head)) : T(0)),
+        biased(shape.relative.buckets > 0) {}
 
-  /// Of a query of the sequence and the key at `position`, on this diagonal of a tile.
-  __device__ T operator()(T product, const AttendingSequence& sequence, int query, int position, int diagonal,
-                          bool dense) const {
-    const T score = product * scale + slope * static_cast<T>(position);
-    if (by_diagonal == nullptr) return score;
-    if (dense) return score + by_diagonal[diagonal];
-    const int bucket = problem.buckets(position - sequence.position(problem.shape, query));
-    return score + problem.bias.data[bucket * problem.bias.stride + head];
+  /// `relative`: where the pair's relative bias is, read only if there is one.
+  __device__ T operator()(T product, int key_position, const T* relative) const {
+    const T score = product * scale + slope * static_cast<T>(key_position);
+    return biased ? score + *relative : score;
   }
 };
 
-/// Fills in what one head's relative bias adds along each diagonal of a dense tile of scores, distance_of(diagonal)
-/// being from query to key, and, unless null, the bucket that it comes from.
+/// Fills in what one head's relative bias adds along each diagonal of a tile of scores of queries that follow each
+/// other, distance_of(diagonal) being from query to key, and, unless null, the bucket that it comes from.
 template <class Tile, class T, class DistanceOf>
 __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* by_diagonal,
                                int* bucket_of_diagonal = nullptr) {
@@ -154,6 +144,21 @@ __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, Dis
     const int bucket = problem.buckets(distance_of(d));
     by_diagonal[d] = problem.bias.data[bucket * problem.bias.stride + head];
     if (bucket_of_diagonal != nullptr) bucket_of_diagonal[d] = bucket;
+  }
+}
+
+/// The same for a tile of scattered queries: what is added to each of its scores, distance_of(row, column) being from
+/// query to key. Every thread fills in those that are its own; where there is no query or no key, it may be anything.
+template <class Tile, class T, class DistanceOf>
+__device__ void load_relative(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* scores) {
+  if (problem.shape.relative.buckets == 0) return;
+#pragma unroll 1
+  for (int i = 0; i < Tile::thread_rows; ++i) {
+#pragma unroll 1
+    for (int j = 0; j < Tile::thread_cols; ++j) {
+      const int bucket = problem.buckets(distance_of(Tile::row(i), Tile::col(j)));
+      Tile::store_score(scores, i, j, problem.bias.data[bucket * problem.bias.stride + head]);
+    }
   }
 }
 
