@@ -18,6 +18,8 @@ struct AttentionSizes {
   Extent head_gap = 0;  ///< unused columns between heads
   bool alibi = false;
   RelativeBias relative = {};
+  /// Of the queries of all sequences among their keys; empty: they follow each other.
+  std::vector<Index> positions = {};
 
   Extent query_rows() const { return offsets_of(query_lengths).back(); }
   Extent key_rows() const {
@@ -27,10 +29,13 @@ struct AttentionSizes {
   Extent columns(Extent some_heads) const { return some_heads * (head_dim + head_gap) - head_gap; }
   Extent pairs() const {
     Extent pairs = 0;
+    std::size_t row = 0;
     for (std::size_t s = 0; s < query_lengths.size(); ++s) {
       const Index cached = std::max(0, key_lengths[s] - query_lengths[s]);
-      for (Index i = 0; i < query_lengths[s]; ++i)
-        pairs += causal ? std::min(cached + i + 1, key_lengths[s]) : key_lengths[s];
+      for (Index i = 0; i < query_lengths[s]; ++i, ++row) {
+        const Index position = positions.empty() ? cached + i : positions[row];
+        pairs += causal ? std::min(position + 1, key_lengths[s]) : key_lengths[s];
+      }
     }
     return pairs;
   }
@@ -41,11 +46,13 @@ struct AttentionSizes {
     for (std::size_t s = 0; s < query_lengths.size(); ++s) lengths += text(" ", query_lengths[s], "/", key_lengths[s]);
     return text(causal ? "causal " : "", heads, "/", kv_heads, " heads of ", head_dim, ", lengths", lengths,
                 key_room > 0 ? " with room" : "", head_gap > 0 ? ", heads apart" : "", alibi ? ", alibi" : "",
-                relative.buckets > 0 ? text(", ", relative.buckets, " buckets") : "");
+                relative.buckets > 0 ? text(", ", relative.buckets, " buckets") : "",
+                positions.empty() ? "" : ", scattered");
   }
-  /// Begins and ends of queries, then of keys: index arrays of a case.
+  /// Begins and ends of queries, then of keys, then positions: index arrays of a case.
   std::vector<std::vector<Index>> indices() const {
-    std::vector<std::vector<Index>> arrays(4);
+    std::vector<std::vector<Index>> arrays(5);
+    arrays[4] = positions;
     const auto place = [](const std::vector<Index>& lengths, Index room, std::vector<Index>& begins,
                           std::vector<Index>& ends) {
       for (Index begin = 0; const Index length : lengths) {
@@ -75,7 +82,8 @@ struct AttentionSizes {
             .alibi = alibi,
             .relative = relative,
             .queries = view(index(0), index(1), query_lengths),
-            .keys = view(index(2), index(3), key_lengths)};
+            .keys = view(index(2), index(3), key_lengths),
+            .positions = positions.empty() ? nullptr : index(4)};
   }
 };
 
@@ -162,6 +170,23 @@ inline auto attention_grad_case(const AttentionSizes& sizes, Wanted wanted) {
                          none(wanted.values, data.out(9)), none(wanted.bias, data.out(10)));
       },
       RunAttentionForward{sizes});
+}
+
+/// `count` of the numbers below `all`, ascending, the last among them.
+inline std::vector<Index> some_of(Index all, Index count, std::uint64_t seed) {
+  CounterRandom random(seed, "positions");
+  std::vector<Index> some;
+  for (Index i = 0; i < all; ++i) {
+    const auto left = static_cast<std::uint32_t>(all - i),
+               wanted = static_cast<std::uint32_t>(count) - static_cast<std::uint32_t>(some.size());
+    if (wanted > 0 && (i + 1 == all || (wanted > 1 && random.below(left - 1) < wanted - 1))) some.push_back(i);
+  }
+  return some;
+}
+inline std::vector<Index> joined(const std::vector<std::vector<Index>>& lists) {
+  std::vector<Index> all;
+  for (const auto& list : lists) all.insert(all.end(), list.begin(), list.end());
+  return all;
 }
 
 inline std::vector<AttentionSizes> attention_sizes() {
@@ -256,7 +281,48 @@ inline std::vector<AttentionSizes> attention_sizes() {
            .query_lengths = {9, 2},
            .key_lengths = {4, 6},
            .alibi = true,
-           .relative = backwards}};
+           .relative = backwards},
+          // Queries of some tokens: alone, side by side, apart, all, none of a sequence; more than a panel or tile has.
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = {1, 4, 0, 5, 3},
+           .key_lengths = {40, 30, 9, 5, 70},
+           .positions = {17, 3, 4, 5, 6, 0, 1, 2, 3, 4, 0, 44, 69}},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = {40, 1},
+           .key_lengths = {130, 1},
+           .head_gap = 16,
+           .alibi = true,
+           .positions = joined({some_of(130, 40, 1), {0}})},
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = true,
+           .query_lengths = {45, 30, 2, 1},
+           .key_lengths = {60, 33, 90, 8},
+           .key_room = 2,
+           .relative = backwards,
+           .positions = joined({some_of(60, 45, 2), some_of(33, 30, 3), {80, 81}, {7}})},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 64,
+           .causal = true,
+           .query_lengths = {150},
+           .key_lengths = {300},
+           .positions = some_of(300, 150, 4)},
+          {.heads = 2,
+           .kv_heads = 1,
+           .head_dim = 4,
+           .causal = false,
+           .query_lengths = {0, 3, 9},
+           .key_lengths = {4, 20, 9},
+           .relative = both_ways,
+           .positions = {2, 3, 19, 0, 1, 2, 3, 4, 5, 6, 7, 8}}};
 }
 
 template <class Visit>

@@ -34,11 +34,15 @@ TEST_CASE("a batch of sequences of 3 and 1 tokens with sources of 2 and 5") {
   CHECK(w[Measure::encoder_tokens] == 7);
   CHECK(w[Measure::encoder_pairs] == 2 * 2 + 5 * 5);  // a source's tokens see each other
   CHECK(w[Measure::cross_pairs] == 3 * 2 + 1 * 5);
+  CHECK(w[Measure::labelled_pairs] == 1 + 3);  // rows 0 and 2 of the first sequence
+  CHECK(w[Measure::labelled_cross_pairs] == 2 * 2);
 }
 
-TEST_CASE("a uniform workload is that of such a batch") {
+TEST_CASE("a uniform workload is that of a batch whose sequences end with their labelled tokens") {
   Batch batch{.decoder = packed({6, 6, 6}), .encoder = packed({4, 4, 4}), .label_rows = {}, .labels = {}};
-  for (Index row = 0; row < 15; ++row) batch.label_rows.push_back(row);
+  for (Index row = 0; row < 18; ++row) {
+    if (row % 6 > 0) batch.label_rows.push_back(row);
+  }
   batch.labels.assign(15, 0);
   CHECK(uniform_workload(3, 6, 5, 4) == workload_of(batch));
   batch.encoder = {};

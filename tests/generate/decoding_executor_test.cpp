@@ -138,10 +138,10 @@ TEST_CASE("prompts and steps cost what the cost model says") {
     };
     backend.reset();
     executor.start(prompts.tokens, prompts.sources, {.slots_a_prompt = 1, .steps = 8});
-    Workload workload =
-        workload_of(Batch{.decoder = prompts.tokens, .encoder = prompts.sources, .label_rows = {}, .labels = {}});
-    workload[Measure::labelled_tokens] = 3;
-    CHECK(backend.flops() == expected(workload));
+    CHECK(backend.flops() == expected(workload_of(Batch{.decoder = prompts.tokens,
+                                                        .encoder = prompts.sources,
+                                                        .label_rows = {3, 12, 13},  // the last of each prompt
+                                                        .labels = {}})));
 
     std::vector<Index> slots = {0, 1, 2};
     for (Extent t = 1; t <= 8; ++t) {
@@ -152,8 +152,9 @@ TEST_CASE("prompts and steps cost what the cost model says") {
         const auto length = [&](const PackedTokens& tokens) {
           return tokens.offsets[static_cast<std::size_t>(slot) + 1] - tokens.offsets[static_cast<std::size_t>(slot)];
         };
-        one[Measure::decoder_pairs] += length(prompts.tokens) + t;
-        if (!prompts.source_of.empty()) one[Measure::cross_pairs] += length(prompts.sources);
+        for (const Measure m : {Measure::decoder_pairs, Measure::labelled_pairs}) one[m] += length(prompts.tokens) + t;
+        if (prompts.source_of.empty()) continue;
+        for (const Measure m : {Measure::cross_pairs, Measure::labelled_cross_pairs}) one[m] += length(prompts.sources);
       }
       backend.reset();
       executor.step(slots, std::vector<Index>(slots.size(), 3));

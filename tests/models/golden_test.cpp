@@ -36,10 +36,13 @@ void check_ten_steps(B& backend, const GoldenModel& golden, const std::string& p
                                                     .shuffle = false,
                                                     .evaluate = Evaluations::none});
   REQUIRE(report.history.size() == 10);
+  // llama-padding-tied's tenth step of SGD magnifies the rounding of those before it about 18 times: its loss was
+  // 1.64544 in float, expected 1.64541, and within 1e-14 of that in double.
+  const double tolerance = sizeof(typename B::Scalar) == sizeof(double) ? 1e-5 : 3e-5;
   for (std::size_t s = 0; s < 10; ++s) {
     CAPTURE(s);
     CHECK(report.history[s].loss ==
-          doctest::Approx(golden.json["optimizers"][prefix]["losses"][s].get<double>()).epsilon(1e-5));
+          doctest::Approx(golden.json["optimizers"][prefix]["losses"][s].get<double>()).epsilon(tolerance));
   }
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const std::string& name = model.graph().parameter(id).name;

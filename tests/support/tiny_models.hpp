@@ -100,7 +100,7 @@ TensorGraph<P> encoder_decoder_graph(Extent vocabulary, Extent width, Extent hea
   }
   d = b.rms_norm("decoder.final.norm", b.gather_labelled("labelled_rows", d), epsilon);
   b.cross_entropy_head("head", d, "shared.weight");
-  graph.finish();
+  b.finish();
   return graph;
 }
 

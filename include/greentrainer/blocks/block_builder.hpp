@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "greentrainer/blocks/graph_options.hpp"
+#include "greentrainer/graph/pruned_rows.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/graph/tensor_graph.hpp"
 #include "greentrainer/ops/activation.hpp"
@@ -29,7 +30,7 @@ namespace greentrainer {
 /// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias".
 /// Parameters are declared on the graph beforehand, in checkpoint order, which need not be the order of the forward
 /// pass. What GraphOptions ask for is built in, with parameters that are declared on the way; finish() is to be called
-/// last.
+/// last, and leaves out the rows that nobody reads.
 template <class P>
 class BlockBuilder {
  public:
@@ -42,7 +43,8 @@ class BlockBuilder {
     if (options_.lora) target_met_.resize(options_.lora->targets.size(), false);
   }
 
-  /// Throws ConfigError for a LoRA target that no linear layer matches, and what TensorGraph::finish throws.
+  /// Checks the graph and prunes it (with_pruned_rows): its values get other numbers. Throws ConfigError for a LoRA
+  /// target that no linear layer matches, and what TensorGraph::finish throws.
   void finish() const {
     for (std::size_t t = 0; t < target_met_.size(); ++t) {
       if (target_met_[t]) continue;
@@ -51,6 +53,7 @@ class BlockBuilder {
                              ", which matches none; e.g. ", last_linear_));
     }
     graph_->finish();
+    *graph_ = with_pruned_rows(*graph_);
   }
 
   ValueId linear(const std::string& name, ValueId x, Extent out, bool bias) {
@@ -123,9 +126,13 @@ class BlockBuilder {
     const ValueShape shape = shape_of(qkv);
     const Extent heads = shape.cols / (3 * head_dim);
     if (options_.prefix_tokens == 0) {
-      return graph_->add(
-          FusedAttention{.rows = shape.rows, .heads = heads, .head_dim = head_dim, .scale = scale, .alibi = alibi},
-          name, {qkv})[0];
+      return graph_->add(FusedAttention{.query_rows = shape.rows,
+                                        .rows = shape.rows,
+                                        .heads = heads,
+                                        .head_dim = head_dim,
+                                        .scale = scale,
+                                        .alibi = alibi},
+                         name, {qkv})[0];
     }
     const auto split =
         graph_->add(SplitHeads{.rows = shape.rows, .heads = heads, .head_dim = head_dim}, name + ".split_heads", {qkv});

@@ -56,7 +56,21 @@ struct Batch {
   std::vector<Index> label_rows = {};  ///< rows of the decoder stream, ascending
   std::vector<Index> labels = {};      ///< one for each label row: already shifted
 
-  Extent labelled() const { return static_cast<Extent>(labels.size()); }
+  Extent labelled() const { return static_cast<Extent>(label_rows.size()); }
 };
+
+/// The tokens of the label rows, with the positions that they have in their sequences.
+inline PackedTokens labelled_tokens(const Batch& batch) {
+  PackedTokens labelled;
+  auto row = batch.label_rows.begin();
+  for (std::size_t s = 1; s < batch.decoder.offsets.size(); ++s) {
+    for (; row != batch.label_rows.end() && *row < batch.decoder.offsets[s]; ++row) {
+      labelled.ids.push_back(batch.decoder.ids[static_cast<std::size_t>(*row)]);
+      labelled.positions.push_back(batch.decoder.positions[static_cast<std::size_t>(*row)]);
+    }
+    labelled.offsets.push_back(static_cast<Index>(labelled.ids.size()));
+  }
+  return labelled;
+}
 
 }  // namespace greentrainer

@@ -24,11 +24,12 @@ struct SequenceView {
 };
 
 /// Shape of an attention. Sequence s of the queries attends to sequence s of the keys: all of it, or if `causal` up to
-/// the query's own position. Where there are more keys than queries, causal ones end together: the first keys are those
-/// of a cache. Queries (query rows, ...), keys and values (key rows, ...) have head h in head_dim columns from h *
-/// head_stride on; the output is dense, (query rows, heads * head_dim). Query head h reads key and value head h /
-/// (heads / kv_heads). The key at position j of its sequence scores scale * (query . key) + alibi_slope(heads, h) * j +
-/// bias[relative_bucket(j - the query's position)][h]; the last two terms only if asked for.
+/// the query's own position. Without `positions` queries follow each other; where there are more keys than queries,
+/// causal ones end together: the first keys are those of a cache. Queries (query rows, ...), keys and values (key rows,
+/// ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows, heads * head_dim).
+/// Query head h reads key and value head h / (heads / kv_heads). The key at position j of its sequence scores scale *
+/// (query . key) + alibi_slope(heads, h) * j + bias[relative_bucket(j - the query's position)][h]; the last two terms
+/// only if asked for.
 struct AttentionShape {
   Extent heads = 0;
   Extent kv_heads = 0;
@@ -40,16 +41,37 @@ struct AttentionShape {
   RelativeBias relative = {};  ///< its table, (buckets, heads), is an argument beside the shape
   SequenceView queries = {};
   SequenceView keys = {};
+  /// (query rows), in the backend's memory: where each query stands among its sequence's keys, ascending within a
+  /// sequence. For queries that are some of a sequence's tokens. Null: they follow each other.
+  const Index* positions = nullptr;
 
   constexpr Extent columns_a_head() const { return head_stride > 0 ? head_stride : head_dim; }
-  /// Position of a sequence's first query among its keys.
+  /// Position of a sequence's first query among its keys, where queries follow each other.
   constexpr Extent first_position(Extent query_count, Extent key_count) const {
     return causal && key_count > query_count ? key_count - query_count : 0;
   }
-  /// Keys that query `query` of a sequence sees: the first so many.
-  constexpr Extent keys_seen(Extent query, Extent query_count, Extent key_count) const {
-    const Extent seen = first_position(query_count, key_count) + query + 1;
-    return causal && seen < key_count ? seen : key_count;
+  /// Keys that a query at this position sees: the first so many.
+  constexpr Extent keys_seen(Extent position, Extent key_count) const {
+    return causal && position + 1 < key_count ? position + 1 : key_count;
+  }
+};
+
+/// The queries of one sequence by number, from 0, and where they stand among its keys.
+struct QueryPositions {
+  Extent first = 0;                  ///< of query 0, where they follow each other
+  const Index* scattered = nullptr;  ///< of each query, or null
+
+  /// `first_row`: of query 0. Reads nothing of the backend's memory.
+  static constexpr QueryPositions of(const AttentionShape& shape, Extent first_row, Extent query_count,
+                                     Extent key_count) {
+    return {shape.first_position(query_count, key_count),
+            shape.positions == nullptr ? nullptr : shape.positions + first_row};
+  }
+
+  constexpr Extent operator[](Extent query) const { return scattered == nullptr ? first + query : scattered[query]; }
+  /// Whether `count` queries from this one on, at least one, stand side by side.
+  constexpr bool follow_each_other(Extent query, Extent count) const {
+    return scattered == nullptr || scattered[query + count - 1] - scattered[query] == count - 1;
   }
 };
 

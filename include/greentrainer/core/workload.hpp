@@ -18,8 +18,10 @@ enum class Measure : std::size_t {
   decoder_pairs,    ///< causal (query, key) pairs: sum of L (L + 1) / 2 over the sequences
   encoder_sequences,
   encoder_tokens,
-  encoder_pairs,  ///< sum of squared source lengths
-  cross_pairs,    ///< sum of target length x source length
+  encoder_pairs,         ///< sum of squared source lengths
+  cross_pairs,           ///< sum of target length x source length
+  labelled_pairs,        ///< sum, over the labelled rows, of the keys that they see: their own and those before
+  labelled_cross_pairs,  ///< sum of labelled rows x source length
   count
 };
 
@@ -78,10 +80,15 @@ inline Workload workload_of(const Batch& batch) {
   w[Measure::encoder_tokens] = batch.encoder.tokens();
   const auto& d = batch.decoder.offsets;
   const auto& e = batch.encoder.offsets;
+  auto label_row = batch.label_rows.begin();
   for (std::size_t s = 0; s + 1 < d.size(); ++s) {
-    const Extent length = d[s + 1] - d[s];
+    const Extent length = d[s + 1] - d[s], source = s + 1 < e.size() ? e[s + 1] - e[s] : 0;
     w[Measure::decoder_pairs] += length * (length + 1) / 2;
-    if (s + 1 < e.size()) w[Measure::cross_pairs] += length * (e[s + 1] - e[s]);
+    w[Measure::cross_pairs] += length * source;
+    for (; label_row != batch.label_rows.end() && *label_row < d[s + 1]; ++label_row) {
+      w[Measure::labelled_pairs] += *label_row - d[s] + 1;
+      w[Measure::labelled_cross_pairs] += source;
+    }
   }
   for (std::size_t s = 0; s + 1 < e.size(); ++s) {
     const Extent length = e[s + 1] - e[s];
@@ -90,19 +97,23 @@ inline Workload workload_of(const Batch& batch) {
   return w;
 }
 
-/// The workload of a padded batch in which all sequences are equally long.
+/// The workload of a padded batch in which all sequences are equally long, and the last tokens of each are labelled: of
+/// as many labelled tokens, these see the most keys.
 inline Workload uniform_workload(Extent batch_size, Extent tokens, Extent labelled_tokens, Extent source_tokens = 0) {
+  const auto pairs_up_to = [](Extent position) { return position * (position + 1) / 2; };
   Workload w;
   w[Measure::steps] = 1;
   w[Measure::decoder_sequences] = batch_size;
   w[Measure::decoder_tokens] = batch_size * tokens;
   w[Measure::labelled_tokens] = batch_size * labelled_tokens;
-  w[Measure::decoder_pairs] = batch_size * (tokens * (tokens + 1) / 2);
+  w[Measure::decoder_pairs] = batch_size * pairs_up_to(tokens);
+  w[Measure::labelled_pairs] = batch_size * (pairs_up_to(tokens) - pairs_up_to(tokens - labelled_tokens));
   if (source_tokens > 0) {
     w[Measure::encoder_sequences] = batch_size;
     w[Measure::encoder_tokens] = batch_size * source_tokens;
     w[Measure::encoder_pairs] = batch_size * source_tokens * source_tokens;
     w[Measure::cross_pairs] = batch_size * tokens * source_tokens;
+    w[Measure::labelled_cross_pairs] = batch_size * labelled_tokens * source_tokens;
   }
   return w;
 }

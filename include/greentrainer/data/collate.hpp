@@ -59,13 +59,18 @@ inline Workload workload_of(const Example& example) {
   w[Measure::steps] = 1;
   w[Measure::decoder_sequences] = 1;
   w[Measure::decoder_tokens] = read;
-  w[Measure::labelled_tokens] = length - 1 - std::count(example.labels.begin() + 1, example.labels.end(), ignore_label);
+  for (Extent t = 0; t + 1 < length; ++t) {
+    if (example.labels[static_cast<std::size_t>(t) + 1] == ignore_label) continue;
+    w[Measure::labelled_tokens] += 1;
+    w[Measure::labelled_pairs] += t + 1;
+  }
   w[Measure::decoder_pairs] = read * (read + 1) / 2;
   if (source == 0) return w;
   w[Measure::encoder_sequences] = 1;
   w[Measure::encoder_tokens] = source;
   w[Measure::encoder_pairs] = source * source;
   w[Measure::cross_pairs] = read * source;
+  w[Measure::labelled_cross_pairs] = w[Measure::labelled_tokens] * source;
   return w;
 }
 

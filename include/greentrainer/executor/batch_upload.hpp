@@ -47,7 +47,9 @@ class BatchUpload {
       return Places{block_.place(t.ids), block_.place(positions_behind_prefix(t.positions, prefix)), offsets,
                     prefix == 0 ? offsets : block_.place(offsets_with_prefix(t.offsets, prefix))};
     };
-    const Places decoder = place(batch.decoder, prefix_), encoder = place(batch.encoder, 0);
+    const PackedTokens with_loss = labelled_tokens(batch);
+    const Places decoder = place(batch.decoder, prefix_), encoder = place(batch.encoder, 0),
+                 labelled = place(with_loss, prefix_);
     const std::size_t rows = block_.place(batch.label_rows), labels = block_.place(batch.labels);
     block_.upload();
     const auto tokens = [&](const PackedTokens& t, const Places& p, Extent prefix) {
@@ -60,11 +62,14 @@ class BatchUpload {
                           .offsets = t.offsets,
                           .prefix = prefix};
     };
-    return {.decoder = tokens(batch.decoder, decoder, prefix_),
-            .encoder = tokens(batch.encoder, encoder, 0),
-            .label_rows = block_[rows],
-            .labels = block_[labels],
-            .labelled = batch.labelled()};
+    DeviceBatch device{.decoder = tokens(batch.decoder, decoder, prefix_),
+                       .encoder = tokens(batch.encoder, encoder, 0),
+                       .labelled = tokens(with_loss, labelled, prefix_),
+                       .label_rows = block_[rows],
+                       .labels = block_[labels]};
+    device.labelled.keys = device.decoder.keys;
+    device.labelled.offsets = {};
+    return device;
   }
 
  private:

@@ -54,13 +54,14 @@ class DecodingExecutor : private PassMemory<B> {
     source_offsets_ = sources.offsets;
     longest_source_ = longest_sequence(sources);
 
-    Workload workload = workload_of(batch);
-    workload[Measure::labelled_tokens] = prompts.sequences();
     making_prompts_ = true;
 
     indices_.clear();
     const Place decoder = place(prompts.ids, positions_behind_prefix(prompts.positions, prefix_), prompts.offsets);
     const Place encoder = place(sources.ids, sources.positions, sources.offsets);
+    const PackedTokens last_tokens = labelled_tokens(batch);
+    const Place last =
+        place(last_tokens.ids, positions_behind_prefix(last_tokens.positions, prefix_), last_tokens.offsets);
     const std::size_t key_offsets = indices_.place(offsets_with_prefix(prompts.offsets, prefix_));
     const std::size_t last_rows = indices_.place(batch.label_rows);
     indices_.upload();
@@ -71,10 +72,11 @@ class DecodingExecutor : private PassMemory<B> {
     device.decoder.offsets = prompts.offsets;
     device.decoder.prefix = prefix_;
     device.encoder = packed_tokens(encoder, sources.sequences(), sources.tokens(), longest_source_);
+    device.labelled = packed_tokens(last, prompts.sequences(), prompts.sequences(), 1);
+    device.labelled.keys = device.decoder.keys;
     device.label_rows = indices_[last_rows];
-    device.labelled = prompts.sequences();
-    run(prompt_pass_, device, workload);
-    return logits_on_host(device.labelled);
+    run(prompt_pass_, device, workload_of(batch));
+    return logits_on_host(device.labelled.tokens);
   }
 
   /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back.
@@ -120,8 +122,8 @@ class DecodingExecutor : private PassMemory<B> {
                                 .count = rows,
                                 .max_length = longest_source_};
     device.encoder.keys = device.encoder.sequences;
-    device.label_rows = indices_[decoder.offsets];  // 0, 1, ...: the head runs on every row
-    device.labelled = rows;
+    device.labelled = device.decoder;
+    device.label_rows = indices_[decoder.offsets];  // 0, 1, ...: every row is read
     rows_of_slots_ = indices_[rows_of_slots];
     run(token_pass_, device, step_workload(rows));
     return logits_on_host(rows);
@@ -157,8 +159,8 @@ class DecodingExecutor : private PassMemory<B> {
     workload[Measure::steps] = 1;
     for (const Measure m : {Measure::decoder_sequences, Measure::decoder_tokens, Measure::labelled_tokens})
       workload[m] = rows;
-    workload[Measure::decoder_pairs] = rows * cache_.room();
-    workload[Measure::cross_pairs] = rows * longest_source_;
+    for (const Measure m : {Measure::decoder_pairs, Measure::labelled_pairs}) workload[m] = rows * cache_.room();
+    for (const Measure m : {Measure::cross_pairs, Measure::labelled_cross_pairs}) workload[m] = rows * longest_source_;
     return workload;
   }
 
@@ -184,7 +186,7 @@ class DecodingExecutor : private PassMemory<B> {
   }
 
   void run(const Schedule& schedule, const DeviceBatch& batch, const Workload& workload) {
-    executor_.run(schedule, batch, workload, {.logits = logits(batch.labelled), .memory = this});
+    executor_.run(schedule, batch, workload, {.logits = logits(batch.labelled.tokens), .memory = this});
   }
 
   Matrix<T> logits(Extent rows) {

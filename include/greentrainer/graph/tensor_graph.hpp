@@ -78,22 +78,27 @@ class TensorGraph {
   template <class Op>
   std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs,
                            std::vector<ParameterId> parameters = {}) {
-    auto erased = std::make_shared<ErasedOperator<Op, P>>(std::move(op));
-    check_shapes(*erased, name, inputs, parameters);
-    check_parts(*erased, name);
+    return append(std::make_shared<ErasedOperator<Op, P>>(std::move(op)), std::move(name), std::move(inputs),
+                  std::move(parameters));
+  }
+  /// The same for an operator of another graph.
+  std::vector<ValueId> append(std::shared_ptr<const AnyOperator<P>> op, std::string name, std::vector<ValueId> inputs,
+                              std::vector<ParameterId> parameters) {
+    check_shapes(*op, name, inputs, parameters);
+    check_parts(*op, name);
     const auto id = static_cast<OperatorId>(operators_.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) value_ref(inputs[i]).uses.emplace_back(id, static_cast<int>(i));
-    for (int p = 0; p < static_cast<int>(erased->parts().size()); ++p) {
-      const GradPart& part = erased->parts()[static_cast<std::size_t>(p)];
+    for (int p = 0; p < static_cast<int>(op->parts().size()); ++p) {
+      const GradPart& part = op->parts()[static_cast<std::size_t>(p)];
       if (part.kind != GradPart::Kind::parameter) continue;
       uses_[static_cast<std::size_t>(parameters[static_cast<std::size_t>(part.index)])].push_back({id, part.index, p});
     }
     std::vector<ValueId> outputs;
-    for (const ValueShape& shape : erased->output_shapes()) {
+    for (const ValueShape& shape : op->output_shapes()) {
       outputs.push_back(static_cast<ValueId>(values_.size()));
       values_.push_back({shape, id, {}});
     }
-    operators_.push_back({std::move(name), std::move(erased), std::move(inputs), outputs, std::move(parameters)});
+    operators_.push_back({std::move(name), std::move(op), std::move(inputs), outputs, std::move(parameters)});
     return outputs;
   }
 

@@ -28,6 +28,7 @@ constexpr Extent activation_grad_flops(Activation kind) {
 /// the others their input.
 struct Activate {
   static constexpr std::string_view kind = "activation";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input };
 
   Rows rows = Rows::decoder_tokens;
@@ -65,6 +66,7 @@ struct Activate {
 /// y = f(gate) * up, element by element (R, width): SwiGLU with SiLU, GEGLU with GELU.
 struct GatedActivation {
   static constexpr std::string_view kind = "gated_activation";
+  static constexpr bool row_by_row = true;
   enum Part { grad_gate, grad_up };
 
   Rows rows = Rows::decoder_tokens;

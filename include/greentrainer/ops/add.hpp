@@ -7,6 +7,7 @@ namespace greentrainer {
 /// y = a + b (R, width): the residual connection. Its gradient passes to both for free.
 struct Add {
   static constexpr std::string_view kind = "add";
+  static constexpr bool row_by_row = true;
 
   Rows rows = Rows::decoder_tokens;
   Extent width = 0;

@@ -7,7 +7,15 @@ namespace greentrainer {
 /// The measure that counts an attention's pairs of a query and a key it sees.
 constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
-  return key_rows == Rows::encoder_tokens ? Measure::cross_pairs : Measure::decoder_pairs;
+  const bool across = key_rows == Rows::encoder_tokens;
+  if (query_rows == Rows::labelled_tokens) return across ? Measure::labelled_cross_pairs : Measure::labelled_pairs;
+  return across ? Measure::cross_pairs : Measure::decoder_pairs;
+}
+
+/// AttentionShape::positions: of queries that are some of the tokens that they attend to.
+inline const Index* query_positions(const DeviceBatch& batch, Rows query_rows, Rows key_rows) {
+  const bool some = query_rows == Rows::labelled_tokens && key_rows == Rows::decoder_tokens;
+  return some ? batch.labelled.positions : nullptr;
 }
 
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each
@@ -53,6 +61,13 @@ struct Attention {
     if (has_table()) parts.push_back({.name = "grad_bias", .kind = parameter, .index = 0, .after = bit(grad_scores)});
     return parts;
   }
+  /// For queries of some tokens alone: keys and values are those of all.
+  Attention on_rows(Rows rows) const {
+    Attention other = *this;
+    other.query_rows = rows;
+    return other;
+  }
+  BitSet row_inputs() const { return bit(0); }
   /// Keys and values, where they are the queries' own tokens.
   BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
@@ -101,7 +116,8 @@ struct Attention {
             .alibi = alibi,
             .relative = relative,
             .queries = tokens_of(batch, query_rows).sequences,
-            .keys = tokens_of(batch, key_rows).keys};
+            .keys = tokens_of(batch, key_rows).keys,
+            .positions = query_positions(batch, query_rows, key_rows)};
   }
 };
 

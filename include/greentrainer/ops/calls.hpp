@@ -17,16 +17,17 @@ struct DeviceTokens {
   SequenceView
       keys;  ///< what attention to these tokens reads: `sequences`, or with rows of a prefix or a cache in front
   Extent tokens = 0;
-  std::span<const Index> offsets = {};  ///< of the sequences, on the host: for operators that treat whole ones
+  std::span<const Index> offsets = {};  ///< of the sequences, on the host: for operators that treat whole ones; those
+                                        ///< of the labelled tokens are not there
   Extent prefix = 0;                    ///< learned rows that stand in front of each sequence's keys and values
 };
 
 struct DeviceBatch {
   DeviceTokens decoder = {};
   DeviceTokens encoder = {};
-  const Index* label_rows = nullptr;
-  const Index* labels = nullptr;  ///< null: there is no loss, the head gives logits alone
-  Extent labelled = 0;
+  DeviceTokens labelled = {};         ///< those of the decoder's tokens whose outputs are read
+  const Index* label_rows = nullptr;  ///< where they stand among the decoder's
+  const Index* labels = nullptr;      ///< null: there is no loss, the head gives logits alone
 };
 
 /// What the masks of a training pass's dropouts follow from, beside the operator's name and the element.

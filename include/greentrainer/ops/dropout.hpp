@@ -7,10 +7,11 @@
 namespace greentrainer {
 
 /// y = x / (1 - probability) (R, width), without a random share of the elements: in training; otherwise y = x. Keeps
-/// nothing: the mask is a function of the pass's seed, `purpose` (the operator's name) and the element, and is drawn
-/// again for the gradient.
+/// nothing: the mask is a function of the pass's seed, `purpose` (the operator's name) and the element's place in x,
+/// and is drawn again for the gradient.
 struct Dropout {
   static constexpr std::string_view kind = "dropout";
+  static constexpr bool row_by_row = true;
   static constexpr bool is_random = true;
   enum Part { grad_input };
 

@@ -8,6 +8,7 @@ namespace greentrainer {
 /// for its weight and what lies below; its bias needs nothing.
 struct LayerNorm {
   static constexpr std::string_view kind = "layer_norm";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input, grad_weight, grad_bias };
 
   Rows rows = Rows::decoder_tokens;

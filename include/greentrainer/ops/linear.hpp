@@ -7,6 +7,7 @@ namespace greentrainer {
 /// y (R, out) = x (R, in) weight^T + bias, with weight (out, in) as PyTorch stores it. Frozen, it keeps nothing.
 struct Linear {
   static constexpr std::string_view kind = "linear";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input, grad_weight, grad_bias };
 
   Rows rows = Rows::decoder_tokens;

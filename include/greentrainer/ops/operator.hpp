@@ -30,7 +30,11 @@ constexpr Measure sequences_of(Rows rows) {
 }
 
 inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) {
-  return rows == Rows::encoder_tokens ? batch.encoder : batch.decoder;
+  switch (rows) {
+    case Rows::labelled_tokens: return batch.labelled;
+    case Rows::encoder_tokens: return batch.encoder;
+    default: return batch.decoder;
+  }
 }
 
 /// `amount` for every row.
@@ -93,6 +97,10 @@ class AnyOperator {
   /// The inputs of which it reads, for a row, those of earlier rows too: what a cache keeps while text is generated.
   /// All else is done row by row.
   virtual BitSet remembered_inputs() const = 0;
+  /// The same operator where only these of the decoder's rows are computed, or null where it needs all.
+  virtual std::shared_ptr<const AnyOperator<P>> on_rows(Rows rows) const = 0;
+  /// The inputs of which on_rows() reads just the rows that it computes. It reads the others as a whole.
+  virtual BitSet row_inputs() const = 0;
   /// Computes the loss: has no differentiable output, and its backward does the forward's work too. Either adds to
   /// LossTarget::loss_sum, fills row_losses and logits where they are asked for, and scales gradients by `scale`; where
   /// DeviceBatch::labels is null there is no loss.
@@ -107,7 +115,8 @@ class AnyOperator {
 };
 
 /// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`,
-/// `remembered_inputs`, `is_loss`, `is_random` and `workspace` may be left out.
+/// `remembered_inputs`, `is_loss`, `is_random` and `workspace` may be left out. An operator that works row by row says
+/// `row_by_row` and has a member `rows`; one that does so in part has `on_rows` and `row_inputs`.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
   // A member that may be left out would be passed over in silence if it were not const.
@@ -121,6 +130,13 @@ class ErasedOperator final : public AnyOperator<P> {
   static_assert(
       !requires(Op op) { op.remembered_inputs(); } || requires(const Op op) { op.remembered_inputs(); },
       "remembered_inputs() must be const");
+  static_assert(
+      !requires(Op op, Rows rows) { op.on_rows(rows); } ||
+          requires(const Op op, Rows rows) {
+            op.on_rows(rows);
+            op.row_inputs();
+          },
+      "on_rows(Rows) must be const, and row_inputs() beside it");
 
  public:
   explicit ErasedOperator(Op op) : op_(std::move(op)), parts_(op_.parts()) {}
@@ -140,6 +156,21 @@ class ErasedOperator final : public AnyOperator<P> {
   BitSet remembered_inputs() const override {
     if constexpr (requires { op_.remembered_inputs(); }) return op_.remembered_inputs();
     return 0;
+  }
+  std::shared_ptr<const AnyOperator<P>> on_rows([[maybe_unused]] Rows rows) const override {
+    if constexpr (requires { op_.on_rows(rows); }) {
+      return std::make_shared<ErasedOperator>(op_.on_rows(rows));
+    } else if constexpr (requires { Op::row_by_row; }) {
+      Op other = op_;
+      other.rows = rows;
+      return std::make_shared<ErasedOperator>(std::move(other));
+    } else {
+      return nullptr;
+    }
+  }
+  BitSet row_inputs() const override {
+    if constexpr (requires { op_.row_inputs(); }) return op_.row_inputs();
+    return ~BitSet{0};
   }
   bool is_loss() const override {
     if constexpr (requires { Op::is_loss; }) return Op::is_loss;

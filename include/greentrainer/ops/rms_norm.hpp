@@ -7,6 +7,7 @@ namespace greentrainer {
 /// y = x / sqrt(mean(x^2) + epsilon) * weight over each row (R, width). Keeps x and one statistic a row.
 struct RmsNorm {
   static constexpr std::string_view kind = "rms_norm";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input, grad_weight };
 
   Rows rows = Rows::decoder_tokens;

@@ -7,6 +7,7 @@ namespace greentrainer {
 /// Rotary position embedding of (R, heads * head_dim), in Hugging Face's half-split layout.
 struct Rotary {
   static constexpr std::string_view kind = "rotary";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input };
 
   Rows rows = Rows::decoder_tokens;
@@ -36,9 +37,7 @@ struct Rotary {
   }
 
  private:
-  const Index* positions(const DeviceBatch& batch) const {
-    return rows == Rows::encoder_tokens ? batch.encoder.positions : batch.decoder.positions;
-  }
+  const Index* positions(const DeviceBatch& batch) const { return tokens_of(batch, rows).positions; }
 };
 
 }  // namespace greentrainer

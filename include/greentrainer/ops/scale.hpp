@@ -7,6 +7,7 @@ namespace greentrainer {
 /// y = factor * x (R, width).
 struct Scale {
   static constexpr std::string_view kind = "scale";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input };
 
   Rows rows = Rows::decoder_tokens;

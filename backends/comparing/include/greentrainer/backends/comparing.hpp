@@ -138,6 +138,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
       view->begins = there(view->begins);
       view->ends = there(view->ends);
     }
+    shape.positions = there(shape.positions);
     return shape;
   }
   template <class Value>

@@ -96,18 +96,36 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
     }
   }
 
-  /// Pairs of a query and a key it sees. Lengths live in the backend's memory, so this asks for them: a decorator for
-  /// tests may wait.
+  /// Pairs of a query and a key it sees. Lengths and positions live in the backend's memory, so this asks for them: a
+  /// decorator for tests may wait.
   Extent visible_pairs(const AttentionShape& shape) {
     const std::vector<Extent> queries = lengths(shape.queries), keys = lengths(shape.keys);
+    const std::vector<Index> positions = scattered_positions(shape);
     Extent pairs = 0;
-    for (std::size_t s = 0; s < queries.size(); ++s) {
+    for (std::size_t s = 0, row = 0; s < queries.size(); ++s) {
       const Extent q = queries[s], k = keys[s], both = std::min(q, k);
+      if (!positions.empty()) {
+        for (const std::size_t end = row + static_cast<std::size_t>(q); row < end; ++row)
+          pairs += std::min<Extent>(positions[row] + 1, k);
+        continue;
+      }
       // Causal: 1 + 2 + ... over as many queries as there are keys. Queries beyond that see all keys; keys beyond that,
       // a cache's, are seen by all.
       pairs += !shape.causal ? q * k : both * (both + 1) / 2 + (q > k ? (q - k) * k : q * (k - q));
     }
     return pairs;
+  }
+  /// Of the queries of one sequence after the other, where they decide what is seen; else none.
+  std::vector<Index> scattered_positions(const AttentionShape& shape) {
+    if (shape.positions == nullptr || !shape.causal) return {};
+    std::vector<Index> all;
+    const std::vector<Index> begins = on_host(shape.queries.begins, shape.queries.count),
+                             ends = on_host(shape.queries.ends, shape.queries.count);
+    for (std::size_t s = 0; s < begins.size(); ++s) {
+      const std::vector<Index> some = on_host(shape.positions + begins[s], ends[s] - begins[s]);
+      all.insert(all.end(), some.begin(), some.end());
+    }
+    return all;
   }
   std::vector<Extent> lengths(const SequenceView& sequences) {
     const std::vector<Index> begins = on_host(sequences.begins, sequences.count),

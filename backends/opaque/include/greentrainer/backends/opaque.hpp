@@ -75,6 +75,7 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   static AttentionShape real(AttentionShape shape) {
     shape.queries = real(shape.queries);
     shape.keys = real(shape.keys);
+    shape.positions = real(shape.positions);
     return shape;
   }
   template <class Value>

@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
                                        query_tile);
 
   const T lowest = std::numeric_limits<T>::lowest();
-  const ScoreTerms<T> score(shape, block.head, by_diagonal);
+  const ScoreTerms<T> score(shape, block.head);
   int seen[R];
   T largest[R], sum[R];  // the sum is of the lane's own columns
   typename Tile::Sums out;
@@ -57,13 +57,20 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
 
   const int last = first + Tile::rows < sequence.queries ? first + Tile::rows - 1 : sequence.queries - 1;
   const int keys_seen = first < sequence.queries ? sequence.seen(shape, last) : 0;
+  const bool side_by_side = shape.positions == nullptr;
   for (int key = 0; key < keys_seen; key += Tile::cols) {
     __syncthreads();  // everyone is done with the tiles before
     Tile::template load_rows<Tile::cols>(key_rows, key, key_tile);
     Tile::template load_rows<Tile::cols>(value_rows, key, value_tile);
-    const int corner = key - (sequence.position + first) + Tile::cols - 1;
-    load_diagonals<Tile>(
-        problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal);
+    if (side_by_side) {
+      const int corner = key - sequence.position(shape, first) + Tile::cols - 1;
+      load_diagonals<Tile>(
+          problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal);
+    } else {
+      load_relative<Tile>(
+          problem, block.head,
+          [&](int row, int col) { return key + col - sequence.position_or_last(shape, first + row); }, numerators);
+    }
     __syncthreads();
 
     typename Tile::Scores scores;
@@ -74,7 +81,8 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
-        scores[i][j] = position < seen[i] ? score(scores[i][j], position, Tile::diagonal(i, j)) : lowest;
+        const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(numerators, i, j);
+        scores[i][j] = position < seen[i] ? score(scores[i][j], position, relative) : lowest;
         highest = scores[i][j] > highest ? scores[i][j] : highest;
       }
       highest = Tile::lanes_max(highest);

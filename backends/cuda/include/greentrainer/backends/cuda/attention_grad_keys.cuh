@@ -51,13 +51,14 @@ __global__ void __launch_bounds__(attention_threads, 2)
     for (int k = 0; k < Tile::depth; ++k) key_sums[i][k] = value_sums[i][k] = T(0);
   }
 
+  const bool side_by_side = shape.positions == nullptr;
   const int first_query = first < sequence.keys ? sequence.first_query_seeing(shape, first) : sequence.queries;
   for (int head = block.head * group; head < (block.head + 1) * group; ++head) {
     const HeadRows<const T> query_rows =
         head_rows(queries, sequence.first_query, sequence.queries, head * shape.columns_a_head(), dim);
     const HeadRows<const T> grad_output_rows =
         head_rows(grad_output, sequence.first_query, sequence.queries, head * shape.head_dim, dim);
-    const ScoreTerms<T> score(shape, head, by_diagonal);
+    const ScoreTerms<T> score(shape, head);
     for (int query = first_query; query < sequence.queries; query += Tile::cols) {
       __syncthreads();  // everyone is done with the tiles before
       Tile::template load_rows<Tile::cols>(query_rows, query, query_tile);
@@ -68,9 +69,15 @@ __global__ void __launch_bounds__(attention_threads, 2)
         log_sums[c] = there ? stats.data[row * stats.stride + head] : T(0);
         if (grad_keys.data != nullptr) lowered[c] = there ? along[row * shape.heads + head] : T(0);
       }
-      const int corner = first - (sequence.position + query) - (Tile::cols - 1);
-      load_diagonals<Tile>(
-          problem, head, [=](int diagonal) { return corner + diagonal; }, by_diagonal);
+      if (side_by_side) {
+        const int corner = first - sequence.position(shape, query) - (Tile::cols - 1);
+        load_diagonals<Tile>(
+            problem, head, [=](int diagonal) { return corner + diagonal; }, by_diagonal);
+      } else {
+        load_relative<Tile>(
+            problem, head,
+            [&](int row, int col) { return first + row - sequence.position_or_last(shape, query + col); }, weights);
+      }
       __syncthreads();
 
       typename Tile::Scores probabilities;
@@ -81,10 +88,10 @@ __global__ void __launch_bounds__(attention_threads, 2)
 #pragma unroll
         for (int i = 0; i < R; ++i) {
           const int position = first + Tile::row(i);
-          probabilities[i][j] =
-              position < seen
-                  ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sums[Tile::col(j)])
-                  : T(0);
+          const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(weights, i, j);
+          probabilities[i][j] = position < seen
+                                    ? std::exp(score(probabilities[i][j], position, relative) - log_sums[Tile::col(j)])
+                                    : T(0);
           Tile::store_score(weights, i, j, probabilities[i][j]);
         }
       }

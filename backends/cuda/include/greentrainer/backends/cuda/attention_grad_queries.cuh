@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
     for (int b = static_cast<int>(threadIdx.x); b < buckets; b += attention_threads) by_bucket[b] = T(0);
   }
 
-  const ScoreTerms<T> score(shape, block.head, by_diagonal);
+  const ScoreTerms<T> score(shape, block.head);
   int seen[R];
   T log_sum[R], lowered[R];
   typename Tile::Sums grad;
@@ -67,13 +67,20 @@ __global__ void __launch_bounds__(attention_threads, 2)
 
   const int last = first + Tile::rows < sequence.queries ? first + Tile::rows - 1 : sequence.queries - 1;
   const int keys_seen = first < sequence.queries ? sequence.seen(shape, last) : 0;
+  const bool side_by_side = shape.positions == nullptr;
   for (int key = 0; key < keys_seen; key += Tile::cols) {
     __syncthreads();  // everyone is done with the tiles before
     Tile::template load_rows<Tile::cols>(key_rows, key, key_tile);
     Tile::template load_rows<Tile::cols>(value_rows, key, value_tile);
-    const int corner = key - (sequence.position + first) + Tile::cols - 1;
-    load_diagonals<Tile>(
-        problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal, bucket_of_diagonal);
+    if (side_by_side) {
+      const int corner = key - sequence.position(shape, first) + Tile::cols - 1;
+      load_diagonals<Tile>(
+          problem, block.head, [=](int diagonal) { return corner - diagonal; }, by_diagonal, bucket_of_diagonal);
+    } else {
+      load_relative<Tile>(
+          problem, block.head,
+          [&](int row, int col) { return key + col - sequence.position_or_last(shape, first + row); }, grad_scores);
+    }
     __syncthreads();
 
     typename Tile::Scores probabilities, slopes;
@@ -84,9 +91,9 @@ __global__ void __launch_bounds__(attention_threads, 2)
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
-        const T probability = position < seen[i]
-                                  ? std::exp(score(probabilities[i][j], position, Tile::diagonal(i, j)) - log_sum[i])
-                                  : T(0);
+        const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(grad_scores, i, j);
+        const T probability =
+            position < seen[i] ? std::exp(score(probabilities[i][j], position, relative) - log_sum[i]) : T(0);
         Tile::store_score(grad_scores, i, j, probability * (slopes[i][j] - lowered[i]));
       }
     }
@@ -95,12 +102,23 @@ __global__ void __launch_bounds__(attention_threads, 2)
 
     if (bias_sums != nullptr) {
       __syncthreads();  // all rows of grad_scores are there
-      for (int d = static_cast<int>(threadIdx.x); d < Tile::diagonals; d += attention_threads)
-        diagonal_sums[d] = Tile::diagonal_sum(grad_scores, d);
+      if (side_by_side) {
+        for (int d = static_cast<int>(threadIdx.x); d < Tile::diagonals; d += attention_threads)
+          diagonal_sums[d] = Tile::diagonal_sum(grad_scores, d);
+      }
       __syncthreads();
       for (int b = static_cast<int>(threadIdx.x); b < buckets; b += attention_threads) {
-        for (int d = 0; d < Tile::diagonals; ++d) {
-          if (bucket_of_diagonal[d] == b) by_bucket[b] += diagonal_sums[d];
+        if (side_by_side) {
+          for (int d = 0; d < Tile::diagonals; ++d) {
+            if (bucket_of_diagonal[d] == b) by_bucket[b] += diagonal_sums[d];
+          }
+        } else {
+          for (int r = 0; first + r <= last && r < Tile::rows; ++r) {
+            const int distance = key - sequence.position(shape, first + r);
+            for (int c = 0; c < Tile::cols; ++c) {
+              if (problem.buckets(distance + c) == b) by_bucket[b] += grad_scores[r * Tile::score_stride + c];
+            }
+          }
         }
       }
     }

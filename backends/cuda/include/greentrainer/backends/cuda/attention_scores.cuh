@@ -56,28 +56,47 @@ struct AttentionProblem {
       : shape(shape_), buckets(shape_.relative), bias(bias_) {}
 };
 
-/// One sequence of queries, and of the keys that they attend to.
+/// One sequence of queries, and of the keys that they attend to. Where the queries stand is read from the shape, a
+/// kernel's argument, when it is asked for: registers are scarce.
 struct AttendingSequence {
   Extent first_query = 0;
   Extent first_key = 0;
   int queries = 0;
   int keys = 0;
-  int position = 0;  ///< of the first query among the keys
+  int first_position = 0;  ///< of the first query among the keys, where queries follow each other
 
   __device__ AttendingSequence(const AttentionShape& shape, int s)
       : first_query(shape.queries.begins[s]),
         first_key(shape.keys.begins[s]),
         queries(shape.queries.ends[s] - shape.queries.begins[s]),
         keys(shape.keys.ends[s] - shape.keys.begins[s]),
-        position(static_cast<int>(shape.first_position(queries, keys))) {}
+        first_position(static_cast<int>(shape.first_position(queries, keys))) {}
 
+  /// Of a query among the keys; of the last one for queries that there are not, if there is any.
+  __device__ int position_or_last(const AttentionShape& shape, int query) const {
+    return position(shape, query < queries ? query : queries - 1);
+  }
+  /// Of a query that there is, among the keys.
+  __device__ int position(const AttentionShape& shape, int query) const {
+    return shape.positions == nullptr ? first_position + query : shape.positions[first_query + query];
+  }
   /// Keys that a query sees: the first so many. A query that does not exist sees none.
   __device__ int seen(const AttentionShape& shape, int query) const {
-    return query < queries ? static_cast<int>(shape.keys_seen(query, queries, keys)) : 0;
+    return query < queries ? static_cast<int>(shape.keys_seen(position(shape, query), keys)) : 0;
   }
   /// The first query that sees this key.
   __device__ int first_query_seeing(const AttentionShape& shape, int key) const {
-    return shape.causal && key > position ? key - position : 0;
+    if (!shape.causal) return 0;
+    if (shape.positions == nullptr) return key > first_position ? key - first_position : 0;
+    int begin = 0, end = queries;
+    while (begin < end) {
+      const int middle = (begin + end) / 2;
+      if (position(shape, middle) < key)
+        begin = middle + 1;
+      else
+        end = middle;
+    }
+    return begin;
   }
 };
 
@@ -100,22 +119,23 @@ struct AttentionBlock {
 template <class T>
 struct ScoreTerms {
   T scale;
-  T slope;               ///< ALiBi's
-  const T* by_diagonal;  ///< in shared memory: the relative bias of each diagonal of the tile, or null
+  T slope;      ///< ALiBi's
+  bool biased;  ///< there is a relative bias
 
-  __device__ ScoreTerms(const AttentionShape& shape, int head, const T* by_diagonal_)
+  __device__ ScoreTerms(const AttentionShape& shape, int head)
       : scale(static_cast<T>(shape.scale)),
         slope(shape.alibi ? static_cast<T>(alibi_slope(shape.heads, head)) : T(0)),
-        by_diagonal(shape.relative.buckets > 0 ? by_diagonal_ : nullptr) {}
+        biased(shape.relative.buckets > 0) {}
 
-  __device__ T operator()(T product, int key_position, int diagonal) const {
+  /// `relative`: where the pair's relative bias is, read only if there is one.
+  __device__ T operator()(T product, int key_position, const T* relative) const {
     const T score = product * scale + slope * static_cast<T>(key_position);
-    return by_diagonal == nullptr ? score : score + by_diagonal[diagonal];
+    return biased ? score + *relative : score;
   }
 };
 
-/// Fills in what one head's relative bias adds along each diagonal of a tile of scores, distance_of(diagonal) being
-/// from query to key, and, unless null, the bucket that it comes from.
+/// Fills in what one head's relative bias adds along each diagonal of a tile of scores of queries that follow each
+/// other, distance_of(diagonal) being from query to key, and, unless null, the bucket that it comes from.
 template <class Tile, class T, class DistanceOf>
 __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* by_diagonal,
                                int* bucket_of_diagonal = nullptr) {
@@ -124,6 +144,21 @@ __device__ void load_diagonals(const AttentionProblem<T>& problem, int head, Dis
     const int bucket = problem.buckets(distance_of(d));
     by_diagonal[d] = problem.bias.data[bucket * problem.bias.stride + head];
     if (bucket_of_diagonal != nullptr) bucket_of_diagonal[d] = bucket;
+  }
+}
+
+/// The same for a tile of scattered queries: what is added to each of its scores, distance_of(row, column) being from
+/// query to key. Every thread fills in those that are its own; where there is no query or no key, it may be anything.
+template <class Tile, class T, class DistanceOf>
+__device__ void load_relative(const AttentionProblem<T>& problem, int head, DistanceOf distance_of, T* scores) {
+  if (problem.shape.relative.buckets == 0) return;
+#pragma unroll 1
+  for (int i = 0; i < Tile::thread_rows; ++i) {
+#pragma unroll 1
+    for (int j = 0; j < Tile::thread_cols; ++j) {
+      const int bucket = problem.buckets(distance_of(Tile::row(i), Tile::col(j)));
+      Tile::store_score(scores, i, j, problem.bias.data[bucket * problem.bias.stride + head]);
+    }
   }
 }
 

@@ -126,7 +126,9 @@ struct AttentionTile {
     }
   }
 
-  __device__ static void store_score(T* tile, int i, int j, T value) { tile[row(i) * score_stride + col(j)] = value; }
+  __device__ static void store_score(T* tile, int i, int j, T value) { *score_in(tile, i, j) = value; }
+  /// One of a thread's own scores in a tile in shared memory.
+  __device__ static T* score_in(T* tile, int i, int j) { return tile + row(i) * score_stride + col(j); }
 
   /// Sum along a diagonal of a tile of scores in shared memory, from its first row to its last.
   __device__ static T diagonal_sum(const T* tile, int diagonal) {

@@ -24,44 +24,46 @@ class AttentionKernels {
     const Distances distances(shape, panel_width);
     const ScoreBias<T> score_bias(shape, distances, bias, workers_.template shared<T>(shape.heads * distances.size()));
     const Extent blocks = ceil_div(std::max<Extent>(1, shape.queries.max_length), queries_a_task);
-    workers_.parallel_for(shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim, group](Extent task,
-                                                                                                          int worker) {
-      const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
-      const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
-      const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
-      if (begin >= end) return;
-      if (q.count == 1) {
-        const Matrix<T> scores{workers_.template scratch<T>(worker), group, shape.keys_seen(0, 1, k.count), max_keys};
-        return attend_once(shape, q.first, k, kv_head, queries, keys, values, score_bias, scores, output, stats);
-      }
-      const Extent visible = shape.keys_seen(end - 1, q.count, k.count);
-      const Extent dim = shape.head_dim, head_step = shape.columns_a_head();
-      T* packed_keys = workers_.template scratch<T>(worker);  // left operand (keys, dim)
-      T* packed_values = packed_keys + max_keys * dim;        // left operand (dim, keys)
-      T* scores = packed_values + packed_dim * max_keys;      // panel (keys, queries)
-      T* packed_queries = scores + max_keys * panel_width;    // right operand (dim, queries)
-      T* result = packed_queries + dim * panel_width;         // panel (dim, queries)
-      pack_left(at(keys, k.first, kv_head * head_step), keys.stride, 1, visible, dim, packed_keys);
-      pack_left(at(values, k.first, kv_head * head_step), 1, values.stride, dim, visible, packed_values);
-      for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-        for (Extent first = begin; first < end; first += panel_width) {
-          const QueryPanel panel(shape, first, panel_width, q, k);
-          const Extent row = q.first + first;
-          pack_right(at(queries, row, head * head_step), queries.stride, 1, panel.count, dim, packed_queries);
-          multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim,
-                                          packed_queries, scores, panel_width, Write::overwrite);
-          A log_sum;
-          const T scale = bias_scores(panel, scores, static_cast<T>(shape.scale), score_bias(head));
-          const A inverse = softmax_numerators(panel, scores, scale, log_sum);
-          // The panels of packed_values are `visible` deep; the product uses the first panel.keys of it.
-          multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible, scores,
-                                          result, panel_width, Write::overwrite);
-          for (Extent d = 0; d < dim; ++d) row_of(result, d) *= inverse;
-          store_transposed(result, dim, panel.count, output.data + row * output.stride + head * dim, output.stride);
-          for (Extent i = 0; i < panel.count; ++i) stats.data[(row + i) * stats.stride + head] = log_sum[i];
-        }
-      }
-    });
+    workers_.parallel_for(
+        shape.queries.count * shape.kv_heads * blocks, [&, max_keys, packed_dim, group](Extent task, int worker) {
+          const Extent s = task / (shape.kv_heads * blocks), kv_head = task / blocks % shape.kv_heads;
+          const HeadRows q = rows_of(shape.queries, s), k = rows_of(shape.keys, s);
+          const Extent begin = task % blocks * queries_a_task, end = std::min(q.count, begin + queries_a_task);
+          if (begin >= end) return;
+          const auto positions = QueryPositions::of(shape, q.first, q.count, k.count);
+          const Extent visible = shape.keys_seen(positions[end - 1], k.count);
+          if (q.count == 1) {
+            const Matrix<T> scores{workers_.template scratch<T>(worker), group, visible, max_keys};
+            return attend_once(shape, q.first, positions[0], k, kv_head, queries, keys, values, score_bias, scores,
+                               output, stats);
+          }
+          const Extent dim = shape.head_dim, head_step = shape.columns_a_head();
+          T* packed_keys = workers_.template scratch<T>(worker);  // left operand (keys, dim)
+          T* packed_values = packed_keys + max_keys * dim;        // left operand (dim, keys)
+          T* scores = packed_values + packed_dim * max_keys;      // panel (keys, queries)
+          T* packed_queries = scores + max_keys * panel_width;    // right operand (dim, queries)
+          T* result = packed_queries + dim * panel_width;         // panel (dim, queries)
+          pack_left(at(keys, k.first, kv_head * head_step), keys.stride, 1, visible, dim, packed_keys);
+          pack_left(at(values, k.first, kv_head * head_step), 1, values.stride, dim, visible, packed_values);
+          for (Extent head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+            for (Extent first = begin; first < end; first += panel_width) {
+              const QueryPanel panel(shape, first, panel_width, q, k);
+              const Extent row = q.first + first;
+              pack_right(at(queries, row, head * head_step), queries.stride, 1, panel.count, dim, packed_queries);
+              multiply_panel<T, Left::packed>(panel.keys, panel_width, dim, packed_keys, Tile<T>::rows * dim,
+                                              packed_queries, scores, panel_width, Write::overwrite);
+              A log_sum;
+              const T scale = bias_scores(panel, scores, static_cast<T>(shape.scale), score_bias(head));
+              const A inverse = softmax_numerators(panel, scores, scale, log_sum);
+              // The panels of packed_values are `visible` deep; the product uses the first panel.keys of it.
+              multiply_panel<T, Left::packed>(dim, panel_width, panel.keys, packed_values, Tile<T>::rows * visible,
+                                              scores, result, panel_width, Write::overwrite);
+              for (Extent d = 0; d < dim; ++d) row_of(result, d) *= inverse;
+              store_transposed(result, dim, panel.count, output.data + row * output.stride + head * dim, output.stride);
+              for (Extent i = 0; i < panel.count; ++i) stats.data[(row + i) * stats.stride + head] = log_sum[i];
+            }
+          }
+        });
   }
 
   /// A task is a sequence and a key-value head: gradients of keys and values add up over queries and the group's heads
@@ -134,7 +136,7 @@ class AttentionKernels {
           const A along = row_dots(panel, dy, grad_output.stride, at(output, row, head * dim), output.stride, dim);
           for (Extent j = 0; j < panel.keys; ++j) {
             const A slope = row_of(probabilities, j) * (row_of(grad_scores, j) - along);
-            if (grad_bias) across(distance_sums + distances.entry(panel.position, j)) += slope;
+            if (grad_bias) head_bias.add_by_distance(panel, j, slope, distance_sums);
             row_of(grad_scores, j) = slope * scale;
           }
           if (grad_keys) {
@@ -169,11 +171,11 @@ class AttentionKernels {
     return first;
   }
 
-  /// A sequence's only query, for the heads that read a key-value head: keys and values are read once, as they lie.
-  /// `scores` (heads, keys) is scratch.
-  static void attend_once(const AttentionShape& shape, Extent row, HeadRows k, Extent kv_head, Matrix<const T> queries,
-                          Matrix<const T> keys, Matrix<const T> values, const ScoreBias<T>& score_bias,
-                          Matrix<T> scores, Matrix<T> output, Matrix<T> stats) {
+  /// A sequence's only query, at this position, for the heads that read a key-value head: keys and values are read
+  /// once, as they lie. `scores` (heads, keys) is scratch.
+  static void attend_once(const AttentionShape& shape, Extent row, Extent position, HeadRows k, Extent kv_head,
+                          Matrix<const T> queries, Matrix<const T> keys, Matrix<const T> values,
+                          const ScoreBias<T>& score_bias, Matrix<T> scores, Matrix<T> output, Matrix<T> stats) {
     const Extent dim = shape.head_dim, head_step = shape.columns_a_head(), first_head = kv_head * scores.rows,
                  visible = scores.cols;
     const Matrix<const T> query{at(queries, row, first_head * head_step), scores.rows, dim, head_step};
@@ -185,7 +187,7 @@ class AttentionKernels {
       T scale = static_cast<T>(shape.scale), log_sum = 0;
       const HeadBias<T> bias = score_bias(first_head + h);
       if (bias.any()) {
-        bias.apply(shape.first_position(1, k.count), visible, line, scale);
+        bias.apply(position, visible, line, scale);
         scale = 1;
       }
       if (visible > 0) {

@@ -45,23 +45,31 @@ inline HeadRows rows_of(const SequenceView& sequences, Extent s) {
 struct QueryPanel {
   Extent first = 0;
   Extent count = 0;
-  Extent position = 0;  ///< of the first query among the keys
+  QueryPositions positions;  ///< of the sequence's queries
   Extent keys = 0;
   bool causal = true;
 
   QueryPanel(const AttentionShape& shape, Extent first_, Extent width, HeadRows queries, HeadRows all_keys)
       : first(first_),
         count(std::min(width, queries.count - first_)),
-        position(first_ + shape.first_position(queries.count, all_keys.count)),
-        keys(shape.keys_seen(first_ + count - 1, queries.count, all_keys.count)),
+        positions(QueryPositions::of(shape, queries.first, queries.count, all_keys.count)),
+        keys(shape.keys_seen(positions[first_ + count - 1], all_keys.count)),
         causal(shape.causal) {}
+
+  /// Of the i-th query of the panel, among the keys.
+  Extent position(Extent i) const { return positions[first + i]; }
+  /// Whether the queries stand side by side among the keys.
+  bool is_dense() const { return positions.follow_each_other(first, count); }
 
   /// Sets what a query does not see; only the last rows of a causal panel hold any.
   template <class T>
   void mask(T* panel, T value) const {
     if (!causal) return;
-    for (Extent key = position + 1; key < keys; ++key)
-      std::fill_n(panel + key * queries_a_panel<T>, std::min(count, key - position), value);
+    Extent blind = 0;  // queries that do not see the key: the first ones
+    for (Extent key = position(0) + 1; key < keys; ++key) {
+      while (blind < count && position(blind) < key) ++blind;
+      std::fill_n(panel + key * queries_a_panel<T>, blind, value);
+    }
   }
 };
 

@@ -14,8 +14,9 @@ class Distances {
   Distances(const AttentionShape& shape, Extent panel_width)
       : farthest_ahead_(std::max<Extent>(1, shape.keys.max_length)) {
     if (shape.relative.buckets == 0) return;
-    const Extent positions =
-        shape.causal ? std::max(shape.queries.max_length, shape.keys.max_length) : shape.queries.max_length;
+    const Extent positions = shape.causal || shape.positions != nullptr
+                                 ? std::max(shape.queries.max_length, shape.keys.max_length)
+                                 : shape.queries.max_length;
     // What fills up a panel is further away than any query.
     for (Extent e = 0; e < farthest_ahead_ + positions + panel_width; ++e) {
       buckets_.push_back(static_cast<Index>(relative_bucket(shape.relative, farthest_ahead_ - e)));
@@ -43,10 +44,24 @@ struct HeadBias {
 
   /// scores = scale * scores + bias.
   void apply(const QueryPanel& panel, T* scores, T scale) const {
+    const bool dense = panel.is_dense();
     for (Extent j = 0; j < panel.keys; ++j) {
       auto row = row_of(scores, j);
       row = row * scale + slope * static_cast<T>(j);
-      if (by_distance != nullptr) row += across(by_distance + distances.entry(panel.position, j));
+      if (by_distance == nullptr) continue;
+      if (dense) {
+        row += across(by_distance + distances.entry(panel.position(0), j));
+      } else {
+        for (Extent i = 0; i < panel.count; ++i) row[i] += by_distance[distances.entry(panel.position(i), j)];
+      }
+    }
+  }
+  /// sums, by distance, += the row of a panel that belongs to key j.
+  void add_by_distance(const QueryPanel& panel, Extent j, const Across<T>& row, T* sums) const {
+    if (panel.is_dense()) {
+      across(sums + distances.entry(panel.position(0), j)) += row;
+    } else {
+      for (Extent i = 0; i < panel.count; ++i) sums[distances.entry(panel.position(i), j)] += row[i];
     }
   }
   /// The same for one query at this position: scores of `keys` keys side by side.

@@ -28,14 +28,15 @@ void for_queries(const AttentionShape& shape, Visit visit) {
   for (Extent s = 0; s < shape.queries.count; ++s) {
     const Extent first = shape.queries.begins[s], queries = shape.queries.ends[s] - first;
     const Extent first_key = shape.keys.begins[s], keys = shape.keys.ends[s] - first_key;
+    const auto positions = QueryPositions::of(shape, first, queries, keys);
     for (Extent h = 0; h < shape.heads; ++h) {
       for (Extent q = 0; q < queries; ++q) {
         visit(QueryOfHead{.head = h,
                           .kv_head = h / (shape.heads / shape.kv_heads),
                           .row = first + q,
-                          .position = shape.first_position(queries, keys) + q,
+                          .position = positions[q],
                           .first_key = first_key,
-                          .seen = shape.keys_seen(q, queries, keys)});
+                          .seen = shape.keys_seen(positions[q], keys)});
       }
     }
   }
