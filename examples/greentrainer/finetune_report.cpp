@@ -1,5 +1,6 @@
 #include "finetune_report.hpp"
 
+#include <cmath>
 #include <iostream>
 #include <map>
 
@@ -20,8 +21,14 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step},     {"names", record.names}, {"importance", json_of(record.importance)},
-          {"budget", record.budget}, {"cost", record.cost},   {"cached_below", record.cached_below}};
+  return {{"step", record.step},
+          {"names", record.names},
+          {"importance", json_of(record.importance)},
+          {"budget", record.budget},
+          {"cost", record.cost},
+          {"optimal", record.optimal},
+          {"gap", std::isfinite(record.gap) ? OrderedJson(record.gap) : OrderedJson()},
+          {"cached_below", record.cached_below}};
 }
 
 }  // namespace

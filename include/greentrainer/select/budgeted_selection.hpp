@@ -26,7 +26,8 @@ struct BudgetedSelection {
   std::int64_t forward = 0;  ///< T_fp; less where the values at `cut` are cached
   std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - T_fp
   std::int64_t cost = 0;     ///< backward pass of the selection
-  bool optimal = false;      ///< proved by the selector
+  bool optimal = false;      ///< proved by the selector, at the costs as given
+  double gap = 0;            ///< no choice is worth more by a larger share; infinite where the selector knows nothing
   std::optional<Cut> cut;    ///< the best of those forecast: the cheapest one below which nothing is trained
 
   double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
@@ -96,6 +97,7 @@ BudgetedSelection select_within_ratio(
   result.selection = Selection(chosen.mask);
   result.cost = evaluate(backward_cost(graph, result.selection, cost), workload);
   result.optimal = chosen.optimal;
+  result.gap = gap_of(chosen);
   const ForwardLevel& level = levels[level_of(std::span(levels), first_trained(graph, result.selection))];
   result.forward = level.cost;
   result.budget = both_passes - level.cost;

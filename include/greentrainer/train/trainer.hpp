@@ -229,6 +229,7 @@ class Trainer {
       record.cost = chosen.cost;
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
+      record.gap = chosen.gap;
       for (std::size_t i = 0; i < importance.size(); ++i)
         record.importance[model_.graph().parameters()[i].name] = importance[i];
     } else {

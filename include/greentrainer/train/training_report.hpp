@@ -31,10 +31,11 @@ struct SelectionRecord {
   Extent step = 0;  ///< steps done before it
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;            ///< for the backward passes until the next selection; 0 for a fixed selection
-  Flops cost = 0;              ///< of these, likewise
-  std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
-  bool optimal = false;
+  Flops budget = 0;               ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops cost = 0;                 ///< of these, likewise
+  std::string unit = "FLOPs";     ///< of budget and cost: the cost model's
+  bool optimal = false;           ///< as in BudgetedSelection
+  double gap = 0;                 ///< likewise; 0 for a fixed selection
   std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
 };
 
