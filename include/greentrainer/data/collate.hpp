@@ -59,7 +59,9 @@ inline Workload workload_of(const Example& example) {
   w[Measure::steps] = 1;
   w[Measure::decoder_sequences] = 1;
   w[Measure::decoder_tokens] = read;
-  w[Measure::labelled_tokens] = length - 1 - std::count(example.labels.begin() + 1, example.labels.end(), ignore_label);
+  Index labelled = 0;  // as wide as labels are, so that compilers count several at once
+  for (std::size_t t = 1; t < example.labels.size(); ++t) labelled += example.labels[t] != ignore_label ? 1 : 0;
+  w[Measure::labelled_tokens] = labelled;
   w[Measure::decoder_pairs] = read * (read + 1) / 2;
   if (source == 0) return w;
   w[Measure::encoder_sequences] = 1;

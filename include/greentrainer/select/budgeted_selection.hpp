@@ -9,6 +9,7 @@
 #include "greentrainer/concepts/cost_model.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/cost/price_table.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/select/exact_selector.hpp"
 #include "greentrainer/select/forward_levels.hpp"
@@ -68,7 +69,8 @@ BudgetedSelection select_within_ratio(
                         text("expected one entry for each of ", parameters, " parameters, got ", count));
   };
   one_each("importance", importance.size());
-  SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
+  const PriceTable<P, C> prices(graph, cost);
+  SelectionProblem problem{gradient_dag_of(graph, prices, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
       throw NumericalError("importance", graph.parameters()[i].name,
@@ -77,11 +79,11 @@ BudgetedSelection select_within_ratio(
     problem.dag.items[i].importance = importance[i];
   }
 
-  const std::vector<ForwardLevel> levels = forward_levels(graph, cost, workload, forecasts);
+  const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, forecasts);
   add_forward_levels(graph, std::span(levels), problem.dag);
 
   BudgetedSelection result;
-  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
+  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, prices), workload);
   const auto both_passes =
       static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full)));
 
@@ -95,7 +97,7 @@ BudgetedSelection select_within_ratio(
   const SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
   result.selection = Selection(chosen.mask);
-  result.cost = evaluate(backward_cost(graph, result.selection, cost), workload);
+  result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;
   result.gap = gap_of(chosen);
   const ForwardLevel& level = levels[level_of(std::span(levels), first_trained(graph, result.selection))];
