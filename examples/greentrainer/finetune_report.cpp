@@ -50,6 +50,7 @@ void Metrics::step(const StepRecord& record) {
        {"seconds", record.seconds},
        {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
        {"flops", record.flops},
+       {"in_full", record.in_full},
        {"flops_spent", flops_}});
 }
 
