@@ -62,6 +62,7 @@ struct Options {
   std::vector<std::string> tensors;
   double rho = 0.5;
   Extent importance_batches = 1;
+  bool importance_step = false;
   Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
   double learning_rate = 2e-5;
   Extent warmup = 0;
@@ -115,7 +116,8 @@ void check(const Command& command, Options& options) {
                    options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name : {"rho", "importance", "importance-batches", "reselect-every", "selector", "dependencies"})
+    for (const char* name :
+         {"rho", "importance", "importance-batches", "importance-step", "reselect-every", "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
   }
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
@@ -189,6 +191,7 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
                        GreenOptions{.flops_ratio = options.rho,
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
+                                    .importance_step = options.importance_step,
                                     .reselect_every = parse_interval(options.reselect_every)},
                        optimizer);
     trainer.use_selector(selector_of(model.graph(), options));
@@ -244,9 +247,14 @@ int finetune(B& backend, const Options& options) {
   if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
     const auto metric = make_importance<B>(options.importance);
     const Extent elements = TransientGradients<B>::elements(graph) + metric->scratch_elements(graph);
-    say("memory while importances are evaluated: " +
-        memory_line(importance_memory(graph, select_none(graph), largest, element_size, state, elements,
-                                      metric->saves_weights())));
+    const auto memory = [&] {
+      if (options.importance_step)
+        return importance_step_memory(graph, select_none(graph), largest, element_size, state,
+                                      metric->scratch_elements(graph));
+      return importance_memory(graph, select_none(graph), largest, element_size, state, elements,
+                               metric->saves_weights());
+    };
+    say("memory while importances are evaluated: " + memory_line(memory()));
   }
 
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
@@ -358,6 +366,9 @@ Command make_finetune_command() {
                  "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options->importance_batches, 1,
                 "green: batches that importances are taken from (1)");
+  command.on("importance-step", options->importance_step,
+               "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
+               "the importance, and --rho pays for it");
   command.choice("selector", options->selector, {"exact", "ratio"},
                  "green: exact, or greedy by importance per FLOP (exact)");
   command.choice("dependencies", options->dependencies, {"graph", "chain", "none"},

@@ -1,5 +1,6 @@
 #include "finetune_report.hpp"
 
+#include <cmath>
 #include <iostream>
 #include <map>
 
@@ -20,8 +21,14 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step},     {"names", record.names}, {"importance", json_of(record.importance)},
-          {"budget", record.budget}, {"cost", record.cost},   {"cached_below", record.cached_below}};
+  return {{"step", record.step},
+          {"names", record.names},
+          {"importance", json_of(record.importance)},
+          {"budget", record.budget},
+          {"cost", record.cost},
+          {"optimal", record.optimal},
+          {"gap", std::isfinite(record.gap) ? OrderedJson(record.gap) : OrderedJson()},
+          {"cached_below", record.cached_below}};
 }
 
 }  // namespace
@@ -43,6 +50,7 @@ void Metrics::step(const StepRecord& record) {
        {"seconds", record.seconds},
        {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
        {"flops", record.flops},
+       {"in_full", record.in_full},
        {"flops_spent", flops_}});
 }
 

@@ -117,7 +117,8 @@ int run(const Options& options) {
     print_json({{"mask", mask},
                 {"importance", number(chosen.importance)},
                 {"cost", number(chosen.cost)},
-                {"optimal", chosen.optimal}});
+                {"optimal", chosen.optimal},
+                {"bound", std::isfinite(chosen.bound) ? number(chosen.bound) : OrderedJson()}});
     return 0;
   }
   std::vector<std::vector<std::string>> rows = {{"element", "grad_input", "grad_weight", "importance", "selected"}};
@@ -127,7 +128,9 @@ int run(const Options& options) {
   }
   print_table(rows);
   std::cout << "importance " << chosen.importance << ", cost " << chosen.cost << " of " << problem.chain.budget
-            << (chosen.optimal ? ", optimal" : "") << '\n';
+            << (chosen.optimal ? ", optimal" : "");
+  if (!chosen.optimal && std::isfinite(chosen.bound)) std::cout << ", at most " << chosen.bound << " by any choice";
+  std::cout << '\n';
   return 0;
 }
 

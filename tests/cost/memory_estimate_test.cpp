@@ -105,3 +105,29 @@ TEST_CASE("importance: one full backward pass, a copy of the weights, and no gra
     });
   }
 }
+
+TEST_CASE("a step that trains everything holds all gradients, and optimizer state of nothing it did not have before") {
+  for (const std::string name : {"llama-mha-untied", "opt-pre"}) {
+    with_model(name, [&](Counting& backend, Model<Counting>& model) {
+      CAPTURE(name);
+      const auto data = examples(model.facts().vocabulary, 4);
+      const Workload workload = workload_of(collate(data, std::vector<std::size_t>{0, 1, 2, 3}));
+      Trainer<Counting> trainer(model,
+                                GreenOptions{.flops_ratio = 0.7,
+                                             .importance = "first-order",
+                                             .importance_step = true,
+                                             .reselect_every = {5, Interval::Unit::steps}},
+                                AdamWOptions{.learning_rate = 1e-4});
+      model.executor().release_memory();
+      backend.reset();
+      trainer.fit(data, {.steps = 5, .batch_size = 4, .evaluate = Evaluations::none});
+      const auto metric = make_importance<Counting>("first-order");
+      const Bytes in_full = importance_step_memory(model.graph(), select_none(model.graph()), workload, sizeof(float),
+                                                   2 * sizeof(float), metric->scratch_elements(model.graph()))
+                                .total();
+      const Bytes training =
+          training_memory(model.graph(), trainer.selection(), workload, sizeof(float), 2 * sizeof(float)).total();
+      check_close(backend.memory().peak, std::max(in_full, training), beside(data, model.graph().parameters().size()));
+    });
+  }
+}

@@ -98,14 +98,14 @@ TEST_CASE("the comparison with exhaustive search notices planted faults") {
   CHECK(faults(600, [&](gt::SelectionProblem p) {
           const gt::GradientDag true_dag = p.dag;
           if (!p.dag.nodes.empty()) p.dag.nodes.back().needs.clear();
-          return gt::make_result(true_dag, exact.select(p).mask, true);
+          return gt::make_optimal_result(true_dag, exact.select(p).mask);
         }) > 5);
   // The deepest item pays for a gradient that nobody needs.
   CHECK(faults(600, [&](gt::SelectionProblem p) {
           const gt::GradientDag true_dag = p.dag;
           if (!p.dag.items.empty() && !p.dag.nodes.empty())
             p.dag.items.back().needs.push_back(static_cast<int>(p.dag.nodes.size()) - 1);
-          return gt::make_result(true_dag, exact.select(p).mask, true);
+          return gt::make_optimal_result(true_dag, exact.select(p).mask);
         }) > 5);
   // Shared nodes paid for by each item anew.
   CHECK(faults(600, [&](gt::SelectionProblem p) {
@@ -116,26 +116,49 @@ TEST_CASE("the comparison with exhaustive search notices planted faults") {
             p.dag.items[i].cost = gt::cost_of(true_dag, one);
           }
           for (auto& node : p.dag.nodes) node.cost = 0;
-          return gt::make_result(true_dag, exact.select(p).mask, true);
+          return gt::make_optimal_result(true_dag, exact.select(p).mask);
         }) > 30);
   // Greedy is not exact.
   CHECK(faults(600, [&](const gt::SelectionProblem& p) { return gt::ImportancePerFlopSelector{}.select(p); }) > 30);
 }
 
-TEST_CASE("with real costs a selection keeps the budget and is worth what a step less for each item would buy") {
+TEST_CASE("with real costs the selection is proved the best of all, whatever the budget steps") {
   std::mt19937 random(2);
   for (int k = 0; k < 4000; ++k) {
     const gt::SelectionProblem problem = roughened(random_problem(random, k % gtt::shapes), random);
     const gtt::ExhaustiveSelection all(problem.dag);
+    const gt::SelectionResult result = gt::ExactSelector{.budget_steps = gtt::pick(random, 5, 100)}.select(problem);
+    CAPTURE(k);
+    REQUIRE(gtt::fault(problem, all, result, true) == "");
+    REQUIRE(result.optimal);
+  }
+}
+
+TEST_CASE("a search that is cut off claims only what is true, and is worth what a step less for each item would buy") {
+  std::mt19937 random(2);
+  int proved = 0, open = 0, bounded = 0;
+  for (int k = 0; k < 8000; ++k) {
+    const bool rough = k % 3 != 0;
+    gt::SelectionProblem problem = random_problem(random, k % gtt::shapes);
+    if (rough) problem = roughened(problem, random);
+    const gtt::ExhaustiveSelection all(problem.dag);
     const int steps = gtt::pick(random, 5, 100);
-    const gt::SelectionResult result = gt::ExactSelector{.budget_steps = steps, .max_search_nodes = 0}.select(problem);
+    const gt::SelectionResult result =
+        gt::ExactSelector{.max_pairs = static_cast<std::size_t>(k % 2 == 0 ? 0 : gtt::pick(random, 1, 100)),
+                          .budget_steps = steps}
+            .select(problem);
     CAPTURE(k);
     CAPTURE(steps);
     REQUIRE(gtt::fault(problem, all, result, false) == "");
     REQUIRE(result.importance >= all.best(problem.budget, static_cast<double>(problem.budget) / steps) - 1e-9);
-    // With the search that finishes off small problems, nothing is lost at all.
-    REQUIRE(gtt::fault(problem, all, gt::ExactSelector{.budget_steps = steps}.select(problem), true) == "");
+    REQUIRE(std::isfinite(result.bound));
+    proved += result.optimal ? 1 : 0;
+    open += result.optimal ? 0 : 1;
+    bounded += !result.optimal && result.bound < result.importance * 1.1 ? 1 : 0;
   }
+  CHECK(proved > 1000);
+  CHECK(open > 1000);
+  CHECK(bounded > 100);
 }
 
 TEST_CASE("branch and bound, the way out for DAGs without stages, is exact or says that it is not") {
@@ -227,14 +250,36 @@ TEST_CASE("whole models: the budget is kept, nothing that fits is left out, and 
   }
 }
 
-TEST_CASE("more budget steps hardly change a whole model's selection: rounding is made good") {
-  gtt::RealDagBuilder builder(9);
-  gtt::add_decoder(builder, {}, 12, gtt::NormStyle::pre);
-  gt::SelectionProblem problem{builder.dag, gtt::total_cost(builder.dag) / 2};
-  const double coarse = gt::ExactSelector{.budget_steps = 1000}.select(problem).importance;
-  const double fine = gt::ExactSelector{.budget_steps = 200000}.select(problem).importance;
-  CHECK(coarse >= 0.995 * fine);
-  CHECK(fine >= coarse * (1 - 1e-12));
+TEST_CASE("selectors that claim to be optimal agree, and none is worth more than another's bound") {
+  std::vector<gt::SelectionProblem> problems;
+  for (const unsigned seed : {1U, 2U, 3U}) {
+    for (const int layers : {12, 32}) {
+      gtt::RealDagBuilder decoder(seed);
+      gtt::add_decoder(decoder, {.model = 64.0 * layers, .feed_forward = 256.0 * layers}, layers, gtt::NormStyle::pre);
+      problems.push_back({decoder.dag, gtt::total_cost(decoder.dag) / 2});
+    }
+    gtt::RealDagBuilder both(seed);
+    gtt::add_encoder_decoder(both, {.model = 512, .feed_forward = 1024}, 8, 8, gtt::NormStyle::pre, true);
+    problems.push_back({both.dag, gtt::total_cost(both.dag) / 4});
+  }
+  int disagreements = 0;  // of those that prove nothing
+  for (std::size_t p = 0; p < problems.size(); ++p) {
+    CAPTURE(p);
+    std::vector<gt::SelectionResult> results;
+    for (const std::size_t pairs : {std::size_t{0}, std::size_t{1000}, gt::ExactSelector{}.max_pairs}) {
+      for (const std::int64_t steps : {200, 10000, 100000})
+        results.push_back(gt::ExactSelector{.max_pairs = pairs, .budget_steps = steps}.select(problems[p]));
+    }
+    CHECK(results.back().optimal);
+    for (const auto& one : results) {
+      for (const auto& other : results) {
+        CHECK(one.bound >= other.importance * (1 - gt::importance_tolerance));
+        if (one.optimal && other.optimal) CHECK(one.importance == doctest::Approx(other.importance).epsilon(1e-12));
+        disagreements += one.importance > other.importance * (1 + 1e-9) ? 1 : 0;
+      }
+    }
+  }
+  CHECK(disagreements > 0);
 }
 
 TEST_CASE("edge cases of selection problems") {

@@ -80,7 +80,11 @@ inline std::string fault(const SelectionProblem& problem, const ExhaustiveSelect
   for (std::size_t i = 0; i < result.mask.size(); ++i) {
     if (result.mask[i] && problem.dag.items[i].importance <= 0) return "chose an item that is worth nothing";
   }
-  if (best_expected && chosen.importance < all.best(problem.budget) - 1e-9) return "not the best";
+  const double best = all.best(problem.budget);
+  if (result.bound < best - 1e-9) return "claims that nothing is worth what something is";
+  if (result.optimal && result.bound != result.importance) return "optimal, but bounded by something else";
+  if (result.optimal && chosen.importance < best - 1e-9) return "claims to be the best, which it is not";
+  if (best_expected && chosen.importance < best - 1e-9) return "not the best";
   return "";
 }
 

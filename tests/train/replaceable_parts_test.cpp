@@ -71,7 +71,7 @@ struct OneTensor {
       most = problem.dag.items[i].importance;
       best = one;
     }
-    return make_result(problem.dag, best, false);
+    return make_result(problem.dag, best);
   }
 };
 
@@ -138,12 +138,12 @@ TEST_CASE("what a replacement gives is checked, and what it overspends is said")
                        doctest::Contains("mask of the selector: expected one entry for each of "), ConfigError);
 
   trainer.use_selector(
-      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true), false); });
+      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true)); });
   std::string printed = text_of(trainer);
   CHECK(printed.find("after step 0 the selector spent ") != std::string::npos);
   CHECK(printed.find("loss") == std::string::npos);  // none was evaluated
   trainer.use_selector(
-      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, false), false); });
+      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, false)); });
   printed = text_of(trainer);
   CHECK(printed.find("selected tensors 0: nothing is trained") != std::string::npos);
   CHECK(printed.find("the selector spent") == std::string::npos);

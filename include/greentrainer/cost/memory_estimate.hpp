@@ -60,4 +60,15 @@ MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& s
   return estimate;
 }
 
+/// Peak of a step that trains everything and takes importances from its gradients: these are held together, optimizer
+/// state exists for `selection`, which was trained before, and `scratch_elements` are the metric's.
+template <class P>
+MemoryEstimate importance_step_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
+                                      Bytes element_size, Bytes optimizer_bytes_per_element, Extent scratch_elements) {
+  MemoryEstimate estimate =
+      importance_memory(graph, selection, workload, element_size, optimizer_bytes_per_element, scratch_elements, false);
+  estimate.gradients += estimate.weights;
+  return estimate;
+}
+
 }  // namespace greentrainer

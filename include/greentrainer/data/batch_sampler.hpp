@@ -29,10 +29,15 @@ class BatchSampler {
 
   /// Numbers of the examples of a step, counted from 0 over all epochs.
   std::vector<std::size_t> batch_indices(Extent step) const {
+    const std::span<const std::size_t> numbers = view_indices(step);
+    return {numbers.begin(), numbers.end()};
+  }
+  /// The same where they are kept: good until a step of another epoch is asked for.
+  std::span<const std::size_t> view_indices(Extent step) const {
     const std::vector<std::size_t>& order = order_of(step / steps_per_epoch());
     const Extent first = step % steps_per_epoch() * batch_size_;
     const Extent last = std::min(examples_, first + batch_size_);
-    return {order.begin() + first, order.begin() + last};
+    return std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
   }
 
  private:

@@ -59,11 +59,14 @@ inline Workload workload_of(const Example& example) {
   w[Measure::steps] = 1;
   w[Measure::decoder_sequences] = 1;
   w[Measure::decoder_tokens] = read;
-  for (Extent t = 0; t + 1 < length; ++t) {
-    if (example.labels[static_cast<std::size_t>(t) + 1] == ignore_label) continue;
-    w[Measure::labelled_tokens] += 1;
-    w[Measure::labelled_pairs] += t + 1;
+  Extent labelled = 0, pairs = 0;  // without branches, so that compilers do several at once
+  for (std::size_t t = 1; t < example.labels.size(); ++t) {
+    const Extent reads = example.labels[t] != ignore_label ? 1 : 0;
+    labelled += reads;
+    pairs += reads * static_cast<Extent>(t);
   }
+  w[Measure::labelled_tokens] = labelled;
+  w[Measure::labelled_pairs] = pairs;
   w[Measure::decoder_pairs] = read * (read + 1) / 2;
   if (source == 0) return w;
   w[Measure::encoder_sequences] = 1;

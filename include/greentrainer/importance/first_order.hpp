@@ -12,28 +12,29 @@ class FirstOrderImportance final : public Importance<B> {
   using T = typename B::Scalar;
 
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
-    ParameterSums<B> sums(c.backend, c.graph.parameters().size());
-    Tensor<B> updated(c.backend, 1, scratch_elements(c.graph));
+    Terms terms(c, scratch_elements(c.graph));
     const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
     for (const Batch& batch : c.batches) {
-      TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
-        const Tensor<B>& weights = c.parameters[id];
-        c.backend.copy(updated.data(), weights.data(), weights.bytes());
-        c.optimizer.candidate(id, Matrix<T>(updated.data(), weights.rows(), weights.cols()), gradient,
-                              c.optimizer.peak_learning_rate());
-        c.backend.update_dot(gradient.size(), gradient.data, updated.data(), weights.data(), sums.of(id));
-      });
+      TransientGradients<B> sink(c.backend, c.graph,
+                                 [&](ParameterId id, Matrix<T> gradient) { terms.add(id, gradient); });
       c.executor.run(schedule, batch,
                      {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
     }
-    std::vector<double> importance = sums.download();
-    for (double& value : importance) value = -value;
-    return importance;
+    return terms.importance();
+  }
+  bool needs_gradients_alone() const override { return true; }
+  std::vector<double> evaluate_gradients(ImportanceContext<B>& c, GradientStore<B>& gradients) const override {
+    Terms terms(c, scratch_elements(c.graph));
+    for (ParameterId id = 0; id < static_cast<ParameterId>(c.graph.parameters().size()); ++id)
+      terms.add(id, gradients[id].matrix());
+    return terms.importance();
+  }
+  Flops gradients_flops(const TensorGraph<B>& graph, const Optimizer<B>& optimizer) const override {
+    return parameter_elements(graph) * (optimizer.flops_per_element() + 3);
   }
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
-    return full_pass_flops(graph, workload) +
-           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+    return full_pass_flops(graph, workload) + workload[Measure::steps] * gradients_flops(graph, optimizer);
   }
   /// One tensor after its update.
   Extent scratch_elements(const TensorGraph<B>& graph) const override {
@@ -41,6 +42,34 @@ class FirstOrderImportance final : public Importance<B> {
     for (const Parameter& p : graph.parameters()) largest = std::max(largest, p.size());
     return largest;
   }
+
+ private:
+  /// Adds up what each tensor's gradient and update come to.
+  class Terms {
+   public:
+    Terms(ImportanceContext<B>& context, Extent scratch)
+        : context_(context),
+          sums_(context.backend, context.graph.parameters().size()),
+          updated_(context.backend, 1, scratch) {}
+
+    void add(ParameterId id, Matrix<T> gradient) {
+      const Tensor<B>& weights = context_.parameters[id];
+      context_.backend.copy(updated_.data(), weights.data(), weights.bytes());
+      context_.optimizer.candidate(id, Matrix<T>(updated_.data(), weights.rows(), weights.cols()), gradient,
+                                   context_.optimizer.peak_learning_rate());
+      context_.backend.update_dot(gradient.size(), gradient.data, updated_.data(), weights.data(), sums_.of(id));
+    }
+    std::vector<double> importance() const {
+      std::vector<double> importance = sums_.download();
+      for (double& value : importance) value = -value;
+      return importance;
+    }
+
+   private:
+    ImportanceContext<B>& context_;
+    ParameterSums<B> sums_;
+    Tensor<B> updated_;
+  };
 };
 
 }  // namespace greentrainer

@@ -24,7 +24,8 @@ struct ImportanceContext {
   ParameterStore<B>& parameters;
   Executor<B>& executor;
   Optimizer<B>& optimizer;
-  std::span<const Batch> batches = {};  ///< at least one; a metric over several adds up those of each
+  std::span<const Batch> batches = {};  ///< at least one, but for evaluate_gradients(); a metric over several adds up
+                                        ///< those of each
   std::uint64_t seed = 0;
   std::uint64_t step = 0;  ///< of training, for metrics that draw random numbers
 };
@@ -43,6 +44,17 @@ class Importance {
   virtual bool saves_weights() const { return false; }
   /// Elements it needs while it runs, beside that copy and transient gradients.
   virtual Extent scratch_elements(const TensorGraph<B>&) const { return 0; }
+
+  /// Whether gradients of everything at the present weights are all that it looks at, so that those of a training step
+  /// do. Then the two below are what they are for one batch with these gradients; else they throw ConfigError.
+  virtual bool needs_gradients_alone() const { return false; }
+  virtual std::vector<double> evaluate_gradients(ImportanceContext<B>&, GradientStore<B>&) const {
+    throw ConfigError("Importance", "evaluate_gradients", "expected a metric that needs gradients alone, got another");
+  }
+  /// FLOPs that evaluate_gradients() executes.
+  virtual Flops gradients_flops(const TensorGraph<B>&, const Optimizer<B>&) const {
+    throw ConfigError("Importance", "gradients_flops", "expected a metric that needs gradients alone, got another");
+  }
 };
 
 /// FLOPs of a forward pass and a full backward pass.

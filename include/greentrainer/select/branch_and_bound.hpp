@@ -33,6 +33,7 @@ class BranchAndBound {
   /// Looks for a selection worth more than `incumbent`; true if there is one, then chosen() is it.
   bool improve(double incumbent) {
     incumbent_ = incumbent;
+    open_ = 0;
     better_ = false;
     complete_ = true;
     search(problem_.budget);
@@ -43,6 +44,8 @@ class BranchAndBound {
   const std::vector<int>& chosen() const { return chosen_; }
   /// Whether improve() looked at everything, so that the better of its incumbent and its result is optimal.
   bool complete() const { return complete_; }
+  /// No selection is worth more than this or the better of incumbent and result, whichever is more.
+  double bound() const { return open_; }
 
  private:
   enum Status : char { undecided, in, out };
@@ -54,11 +57,6 @@ class BranchAndBound {
   bool promising(double bound) const { return bound > incumbent_ * (1 + importance_tolerance); }
 
   void search(std::int64_t room) {
-    if (nodes_left_ == 0) {
-      complete_ = false;
-      return;
-    }
-    --nodes_left_;
     // Importance within reach behind each undecided class: the shares of its cost, and which class to decide next.
     std::vector<double> behind(problem_.classes.size(), 0);
     int next = -1;
@@ -71,11 +69,15 @@ class BranchAndBound {
         if (next < 0 || behind[number] > behind[static_cast<std::size_t>(next)]) next = c;
       }
     }
-    if (!promising(bound(room, behind))) return;
-    if (next < 0) {
-      finish(room);
+    const double within_reach = bound(room, behind);
+    if (!promising(within_reach)) return;
+    if (nodes_left_ == 0 || (next < 0 && !finish(room))) {
+      complete_ = false;
+      open_ = std::max(open_, within_reach);
       return;
     }
+    --nodes_left_;
+    if (next < 0) return;
     const auto number = static_cast<std::size_t>(next);
     const auto& decided = problem_.classes[number];
     if (decided.cost <= room) {
@@ -117,7 +119,8 @@ class BranchAndBound {
     return value * (1 + 1e-9);  // costs are rounded to doubles here
   }
 
-  void finish(std::int64_t room) {
+  /// With all classes decided; whether all choices were looked at.
+  bool finish(std::int64_t room) {
     std::vector<ReducedProblem::Item> available;
     for (std::size_t g = 0; g < problem_.groups.size(); ++g) {
       if (blocked_[g] == 0)
@@ -136,7 +139,7 @@ class BranchAndBound {
       }
       better_ = true;
     }
-    if (!knapsack.complete()) complete_ = false;
+    return knapsack.complete();
   }
 
   const ReducedProblem& problem_;
@@ -146,6 +149,7 @@ class BranchAndBound {
   std::vector<Status> status_;      // of each class
   std::vector<int> blocked_;        // for each group, how many of its classes are out
   double incumbent_ = 0;
+  double open_ = 0;  // the most that may be worth what was not looked at
   std::vector<int> chosen_;
   bool better_ = false;
   bool complete_ = true;

@@ -9,6 +9,7 @@
 #include "greentrainer/concepts/cost_model.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/cost/price_table.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/select/exact_selector.hpp"
 #include "greentrainer/select/forward_levels.hpp"
@@ -23,21 +24,26 @@ using SelectFunction = std::function<SelectionResult(const SelectionProblem&)>;
 struct BudgetedSelection {
   Selection selection = {};
   std::int64_t full = 0;     ///< forward and backward of full fine-tuning (T_full)
+  std::int64_t in_full = 0;  ///< of that, what steps that train everything have spent before
   std::int64_t forward = 0;  ///< T_fp; less where the values at `cut` are cached
-  std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - T_fp
+  std::int64_t budget = 0;   ///< for the backward pass: ratio * T_full - in_full - T_fp
   std::int64_t cost = 0;     ///< backward pass of the selection
-  bool optimal = false;      ///< proved by the selector
+  bool optimal = false;      ///< proved by the selector, at the costs as given
+  double gap = 0;            ///< no choice is worth more by a larger share; infinite where the selector knows nothing
   std::optional<Cut> cut;    ///< the best of those forecast: the cheapest one below which nothing is trained
 
-  double ratio() const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
+  double ratio() const { return static_cast<double>(in_full + forward + cost) / static_cast<double>(full); }
 };
 
 /// A ratio that not even the cheapest parameter fits in.
 class InfeasibleRatio : public ConfigError {
  public:
-  InfeasibleRatio(double ratio, double smallest)
-      : ConfigError("select_within_ratio", "flops_ratio",
-                    text("expected at least ", smallest, ", the forward pass and the cheapest tensor, got ", ratio)),
+  InfeasibleRatio(double ratio, double smallest, bool with_steps_in_full = false)
+      : ConfigError(
+            "select_within_ratio", "flops_ratio",
+            text("expected at least ", smallest, with_steps_in_full ? ", the step that trains everything," : ",",
+                 with_steps_in_full ? " and for the others" : "", " the forward pass and the cheapest tensor, got ",
+                 ratio, with_steps_in_full ? "; select less often" : "")),
         smallest_(smallest) {}
 
   /// The smallest ratio that is feasible, rounded up to four digits.
@@ -53,11 +59,13 @@ class InfeasibleRatio : public ConfigError {
 /// an importance or a mask without one entry for each parameter; NumericalError for an
 /// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 /// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
+/// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
-    const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {}) {
+    const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {},
+    const Workload& in_full = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -67,7 +75,8 @@ BudgetedSelection select_within_ratio(
                         text("expected one entry for each of ", parameters, " parameters, got ", count));
   };
   one_each("importance", importance.size());
-  SelectionProblem problem{gradient_dag_of(graph, cost, workload), 0};
+  const PriceTable<P, C> prices(graph, cost);
+  SelectionProblem problem{gradient_dag_of(graph, prices, workload), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
       throw NumericalError("importance", graph.parameters()[i].name,
@@ -76,29 +85,32 @@ BudgetedSelection select_within_ratio(
     problem.dag.items[i].importance = importance[i];
   }
 
-  const std::vector<ForwardLevel> levels = forward_levels(graph, cost, workload, forecasts);
+  const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, forecasts);
   add_forward_levels(graph, std::span(levels), problem.dag);
 
   BudgetedSelection result;
-  result.full = evaluate(full ? *full : full_fine_tuning_cost(graph, cost), workload);
+  const LinearCost everything = full_fine_tuning_cost(graph, prices);
+  result.full = evaluate(full ? *full : everything, workload + in_full);
+  result.in_full = evaluate(everything, in_full);
   const auto both_passes =
       static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full)));
 
-  const std::int64_t cheapest = levels.back().cost + cheapest_item(problem.dag);
+  const std::int64_t cheapest = result.in_full + levels.back().cost + cheapest_item(problem.dag);
   if (both_passes < cheapest) {
     const double smallest = std::ceil(1e4 * static_cast<double>(cheapest) / static_cast<double>(result.full)) / 1e4;
-    throw InfeasibleRatio(ratio, smallest);
+    throw InfeasibleRatio(ratio, smallest, result.in_full > 0);
   }
 
-  problem.budget = both_passes - levels.back().cost;
+  problem.budget = both_passes - result.in_full - levels.back().cost;
   const SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
   result.selection = Selection(chosen.mask);
-  result.cost = evaluate(backward_cost(graph, result.selection, cost), workload);
+  result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;
+  result.gap = gap_of(chosen);
   const ForwardLevel& level = levels[level_of(std::span(levels), first_trained(graph, result.selection))];
   result.forward = level.cost;
-  result.budget = both_passes - level.cost;
+  result.budget = both_passes - result.in_full - level.cost;
   result.cut = cut_of(level, forecasts);
   return result;
 }

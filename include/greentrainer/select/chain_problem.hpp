@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -27,7 +29,8 @@ struct ChainSelection {
   std::vector<bool> mask = {};
   double importance = 0;
   double cost = 0;
-  bool optimal = false;
+  bool optimal = false;                                    ///< as in SelectionResult
+  double bound = std::numeric_limits<double>::infinity();  ///< as in SelectionResult
 };
 
 /// Throws ConfigError unless the three lists are of one length, costs and budget are finite and not negative, and
@@ -54,8 +57,9 @@ inline void validate(const ChainProblem& chain) {
   }
 }
 
-/// The chain's mask with what it is worth and costs. Throws ConfigError if the mask has another length. O(n).
-inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vector<bool> mask, bool optimal) {
+/// The chain's mask with what it is worth and costs, nothing proved. Throws ConfigError if the mask has another length.
+/// O(n).
+inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vector<bool> mask) {
   if (mask.size() != chain.grad_weight.size()) {
     throw ConfigError("chain_problem", "mask",
                       text("expected ", chain.grad_weight.size(), " entries, got ", mask.size()));
@@ -75,15 +79,17 @@ inline ChainSelection make_chain_selection(const ChainProblem& chain, std::vecto
   }
   selection.cost = static_cast<double>(cost);
   selection.mask = std::move(mask);
-  selection.optimal = optimal;
   return selection;
 }
 
+/// Which way costs are rounded to whole numbers: so that what fits into the rounded budget fits into the true one
+/// (costs up, the budget down), or the other way round.
+enum class ChainRounding { up, down };
+
 /// The chain as a gradient DAG: node k is grad_input of tensor k and needs node k - 1, item k needs node k - 1. Costs
-/// are scaled by a power of two to whole numbers, as fine as 62 bits allow, and rounded so that what fits into the
-/// scaled budget fits into the true one: costs up, the budget down. Whole numbers (and halves, quarters, ...) stay
-/// exact. Throws ConfigError as validate(). O(n).
-inline SelectionProblem to_selection_problem(const ChainProblem& chain) {
+/// are scaled by a power of two to whole numbers, as fine as 62 bits allow. Whole numbers (and halves, quarters, ...)
+/// stay exact, both ways. Throws ConfigError as validate(). O(n).
+inline SelectionProblem to_selection_problem(const ChainProblem& chain, ChainRounding rounding = ChainRounding::up) {
   validate(chain);
   double total = 0;
   for (std::size_t k = 0; k < chain.grad_weight.size(); ++k) total += chain.grad_weight[k] + chain.grad_input[k];
@@ -94,24 +100,39 @@ inline SelectionProblem to_selection_problem(const ChainProblem& chain) {
   int exponent = 0;
   std::frexp(std::fmax(total, budget), &exponent);  // both are below 2^exponent
   const int shift = 60 - exponent;
-  const auto up = [shift](double cost) { return static_cast<std::int64_t>(std::ceil(std::ldexp(cost, shift))); };
+  const auto whole = [shift](double value, bool up) {
+    const double scaled = std::ldexp(value, shift);
+    return static_cast<std::int64_t>(up ? std::ceil(scaled) : std::floor(scaled));
+  };
+  const bool up = rounding == ChainRounding::up;
 
   SelectionProblem problem;
-  problem.budget = static_cast<std::int64_t>(std::floor(std::ldexp(budget, shift)));
+  problem.budget = whole(budget, !up);
   for (std::size_t k = 0; k < chain.grad_weight.size(); ++k) {
     const std::vector<int> above = k == 0 ? std::vector<int>{} : std::vector<int>{static_cast<int>(k) - 1};
-    problem.dag.items.push_back({up(chain.grad_weight[k]), chain.importance[k], above});
-    problem.dag.nodes.push_back({up(chain.grad_input[k]), above});
+    problem.dag.items.push_back({whole(chain.grad_weight[k], up), chain.importance[k], above});
+    problem.dag.nodes.push_back({whole(chain.grad_input[k], up), above});
   }
   return problem;
 }
 
-/// A selector's choice on a chain, priced in the chain's own unit. Throws ConfigError as validate(). Cost: the
-/// selector's.
+/// A selector's choice on a chain, priced in the chain's own unit. What the selector proves of costs rounded up is
+/// proved of those that are given where it proves it of costs rounded down, too. Throws ConfigError as validate().
+/// Cost: the selector's, twice where costs were rounded.
 template <Selector S>
 ChainSelection select_on_chain(const S& selector, const ChainProblem& chain) {
-  SelectionResult result = selector.select(to_selection_problem(chain));
-  return make_chain_selection(chain, std::move(result.mask), result.optimal);
+  SelectionProblem problem = to_selection_problem(chain);
+  SelectionResult result = selector.select(problem);
+  ChainSelection selection = make_chain_selection(chain, std::move(result.mask));
+  if (std::isinf(result.bound)) return selection;
+  selection.bound = result.bound;
+  selection.optimal = result.optimal;
+  const SelectionProblem relaxed = to_selection_problem(chain, ChainRounding::down);
+  if (relaxed.dag == problem.dag) return selection;  // of whole costs, none lies between the budget and its floor
+  selection.bound = std::max(selection.importance, selector.select(relaxed).bound);
+  selection.optimal = result.optimal && selection.bound <= selection.importance * (1 + importance_tolerance);
+  if (selection.optimal) selection.bound = selection.importance;
+  return selection;
 }
 
 }  // namespace greentrainer

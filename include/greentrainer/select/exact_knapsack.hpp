@@ -10,9 +10,6 @@
 
 namespace greentrainer::select_detail {
 
-/// Sums of importances differ in their last digits with the order of summation; less than this share is no improvement.
-inline constexpr double importance_tolerance = 1e-12;
-
 /// 0/1 knapsack with exact costs, by branch and bound in the order of importance per cost (Horowitz and Sahni 1974).
 /// Instances as they come from real costs are solved in few steps; others are cut off.
 class ExactKnapsack {

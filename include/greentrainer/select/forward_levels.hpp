@@ -31,11 +31,16 @@ template <class P, CostModel<TensorGraph<P>> C>
 std::vector<ForwardLevel> forward_levels(const TensorGraph<P>& graph, const C& cost, const Workload& workload,
                                          std::span<const CutForecast> forecasts) {
   const PassPlan plan = evaluation_plan(graph);
-  std::vector<ForwardLevel> levels = {{0, evaluate(pass_cost(graph, plan, cost).forward, workload)}};
+  LinearCost above = pass_cost(graph, plan, cost).forward;
+  std::vector<ForwardLevel> levels = {{0, evaluate(above, workload)}};
+  auto step = plan.steps.begin();
+  OperatorId last = 0;
   for (const CutForecast& f : forecasts) {
-    const std::int64_t with_cut = evaluate(pass_cost(graph, plan_above(graph, plan, f.cut), cost).forward, workload) +
-                                  evaluate(pass_cost(graph, plan_below(graph, f.cut), cost).forward, f.computed);
-    if (f.cut.op < levels.back().first) throw ConfigError("forward_levels", "forecasts", "expected ascending cuts");
+    if (f.cut.op < last) throw ConfigError("forward_levels", "forecasts", "expected ascending cuts");
+    last = f.cut.op;
+    for (; step != plan.steps.end() && step->op < f.cut.op; ++step) above -= cost.forward(graph, step->op);
+    const std::int64_t with_cut =
+        evaluate(above, workload) + evaluate(pass_cost(graph, plan_below(graph, f.cut), cost).forward, f.computed);
     if (with_cut < levels.back().cost) levels.push_back({f.cut.op, with_cut});
   }
   return levels;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -129,13 +130,22 @@ inline double importance_of(const GradientDag& dag, const std::vector<bool>& mas
   return sum;
 }
 
-/// The result for `mask`: its importance and true cost, with `optimal` as given.
-inline SelectionResult make_result(const GradientDag& dag, std::vector<bool> mask, bool optimal) {
+/// The result for `mask`: its importance and true cost, and what is known of all others; not optimal.
+inline SelectionResult make_result(const GradientDag& dag, std::vector<bool> mask,
+                                   double bound = std::numeric_limits<double>::infinity()) {
   SelectionResult result;
   result.importance = importance_of(dag, mask);
   result.cost = cost_of(dag, mask);
   result.mask = std::move(mask);
-  result.optimal = optimal;
+  result.bound = std::max(bound, result.importance);
+  return result;
+}
+
+/// The result for a `mask` that is proved to be the best.
+inline SelectionResult make_optimal_result(const GradientDag& dag, std::vector<bool> mask) {
+  SelectionResult result = make_result(dag, std::move(mask), 0);
+  result.optimal = true;
+  result.bound = result.importance;
   return result;
 }
 

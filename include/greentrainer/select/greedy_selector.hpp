@@ -17,7 +17,7 @@ struct ImportancePerFlopSelector {
     const select_detail::ReducedProblem reduced = select_detail::reduce(problem);
     select_detail::PartialSelection selection(reduced);
     selection.fill_greedily();
-    return make_result(problem.dag, reduced.mask(selection.items()), false);
+    return make_result(problem.dag, reduced.mask(selection.items()));
   }
 };
 

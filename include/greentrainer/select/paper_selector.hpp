@@ -49,7 +49,7 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   }
   if (!(total > 0) || std::isinf(total)) {
     // Nothing to weigh: no scale exists, and the published code divides by zero.
-    return make_chain_selection(chain, std::vector<bool>(n, false), false);
+    return make_chain_selection(chain, std::vector<bool>(n, false));
   }
   constexpr std::int64_t most_states = std::int64_t{1} << 27;  // of 12 bytes each
   if (budget_steps > most_states / static_cast<std::int64_t>(n)) {
@@ -68,8 +68,8 @@ inline ChainSelection PaperSelector::select(const ChainProblem& chain) const {
   }
   const double share = std::fmin(chain.budget / total, 1.0);
   const double limit = scale == 1.0 ? std::fmin(chain.budget, total) : share * static_cast<double>(quantised_total);
-  return make_chain_selection(
-      chain, recursion(grad_input, grad_weight, chain.importance, static_cast<std::int64_t>(limit)), false);
+  return make_chain_selection(chain,
+                              recursion(grad_input, grad_weight, chain.importance, static_cast<std::int64_t>(limit)));
 }
 
 inline std::vector<bool> PaperSelector::recursion(const std::vector<std::int64_t>& grad_input,

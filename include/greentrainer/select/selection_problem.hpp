@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace greentrainer {
@@ -12,15 +13,21 @@ struct GradientDag {
   struct Node {
     std::int64_t cost = 0;        ///< the paper's t_dy, in the cost model's unit
     std::vector<int> needs = {};  ///< nodes that must be computed before; each has a smaller number
+
+    bool operator==(const Node&) const = default;
   };
   /// One parameter. Used in several places it is still one item: its cost is their sum, and it needs the nodes of all.
   struct Item {
     std::int64_t cost = 0;  ///< the paper's t_dw
     double importance = 0;  ///< the paper's I; what training this parameter is worth
     std::vector<int> needs = {};
+
+    bool operator==(const Item&) const = default;
   };
   std::vector<Node> nodes = {};
   std::vector<Item> items = {};
+
+  bool operator==(const GradientDag&) const = default;
 };
 
 /// Choose items of the greatest total importance such that the items and all nodes they need, directly or not, cost at
@@ -30,12 +37,23 @@ struct SelectionProblem {
   std::int64_t budget = 0;
 };
 
+/// Sums of importances differ in their last digits with the order of summation; less than this share is no improvement.
+inline constexpr double importance_tolerance = 1e-12;
+
 /// A choice and what is known about it.
 struct SelectionResult {
   std::vector<bool> mask = {};  ///< one entry an item
   double importance = 0;        ///< sum over the mask
   std::int64_t cost = 0;        ///< true cost of the mask, shared nodes counted once
-  bool optimal = false;         ///< proved to be the best at the resolution of the budget steps
+  bool optimal = false;         ///< proved: no choice is worth more at the costs as given (see importance_tolerance)
+  /// Proved likewise: no choice is worth more than this. Infinite where nothing is known.
+  double bound = std::numeric_limits<double>::infinity();
 };
+
+/// The share by which another choice may be worth more; 0 if it is optimal, infinite where nothing is known.
+inline double gap_of(const SelectionResult& result) {
+  if (result.optimal || result.bound <= result.importance) return 0;
+  return result.importance > 0 ? result.bound / result.importance - 1 : std::numeric_limits<double>::infinity();
+}
 
 }  // namespace greentrainer

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <unordered_set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -36,42 +36,52 @@ template <Backend B>
 std::vector<CutForecast> forecast_cache(const TensorGraph<B>& graph, const std::vector<Cut>& cuts,
                                         const PrefixCache<B>& cache, Bytes limit, const TrainingBatches& batches,
                                         Extent first, Extent end) {
+  struct Play {
+    const Cut* cut = nullptr;
+    Bytes bytes = 0;
+    std::vector<char> held;  // of the examples
+    Workload computed = {};
+  };
   // Cuts with rows of the same kinds and widths fill up alike.
   using Shape = std::vector<std::pair<Rows, Extent>>;
-  std::map<Shape, Workload> filled;
-  const auto play = [&](const Cut& cut, bool is_cached) {
-    std::unordered_set<std::size_t> held;
-    Bytes bytes = is_cached ? cache.bytes() : 0;
-    Workload computed;
-    for (Extent step = first; step < end; ++step) {
-      for (const auto& numbers : batches.of_step(step)) {
-        TrainingBatches::Numbers missing;
-        for (const std::size_t i : numbers) {
-          if (!held.contains(i) && !(is_cached && cache.holds(i))) missing.push_back(i);
-        }
-        computed += batches.workload_of_batch(missing);
-        for (const std::size_t i : missing) {
-          const Bytes needed = PrefixCache<B>::example_bytes(graph, cut, batches.workload(i));
-          if (held.contains(i) || bytes + needed > limit) continue;
-          bytes += needed;
-          held.insert(i);
-        }
-      }
-    }
-    return computed;
-  };
-  std::vector<CutForecast> forecasts;
+  std::map<Shape, std::size_t> play_of;
+  std::vector<Play> plays;
+  std::vector<std::size_t> played;  // for each cut
+  const std::size_t examples = batches.examples().size();
   for (const Cut& cut : cuts) {
     if (cache.cut() == cut) {
-      forecasts.push_back({cut, play(cut, true)});
+      played.push_back(plays.size());
+      plays.push_back({.cut = &cut, .bytes = cache.bytes(), .held = std::vector<char>(examples, 0)});
+      for (std::size_t i = 0; i < examples; ++i) plays.back().held[i] = cache.holds(i) ? 1 : 0;
       continue;
     }
     Shape shape;
     for (const ValueId v : cut.values) shape.emplace_back(graph.value(v).shape.rows, graph.value(v).shape.cols);
-    const auto found = filled.find(shape);
-    if (found == filled.end()) filled.emplace(shape, play(cut, false));
-    forecasts.push_back({cut, filled.at(shape)});
+    const auto [found, added] = play_of.try_emplace(std::move(shape), plays.size());
+    if (added) plays.push_back({.cut = &cut, .held = std::vector<char>(examples, 0)});
+    played.push_back(found->second);
   }
+
+  TrainingBatches::Numbers missing;
+  batches.for_each_batch(first, end, [&](std::span<const std::size_t> numbers) {
+    for (Play& play : plays) {
+      missing.clear();
+      for (const std::size_t i : numbers) {
+        if (play.held[i] == 0) missing.push_back(i);
+      }
+      const Extent passes = play.computed[Measure::steps] + (missing.empty() ? 0 : 1);
+      for (const std::size_t i : missing) {
+        play.computed += batches.workload(i);
+        const Bytes needed = PrefixCache<B>::example_bytes(graph, *play.cut, batches.workload(i));
+        if (play.held[i] != 0 || play.bytes + needed > limit) continue;
+        play.bytes += needed;
+        play.held[i] = 1;
+      }
+      play.computed[Measure::steps] = passes;
+    }
+  });
+  std::vector<CutForecast> forecasts;
+  for (std::size_t c = 0; c < cuts.size(); ++c) forecasts.push_back({cuts[c], plays[played[c]].computed});
   return forecasts;
 }
 

@@ -61,6 +61,11 @@ class Trainer {
   /// choose, or nothing is given.
   void use_importance(std::unique_ptr<Importance<B>> importance) {
     check_replacement("use_importance", importance != nullptr);
+    if (chooses_in_step() && !importance->needs_gradients_alone()) {
+      throw ConfigError(
+          "Trainer", "use_importance",
+          "expected a metric that needs gradients alone beside GreenOptions::importance_step, got another");
+    }
     importance_ = std::move(importance);
   }
   /// Replaces the exact selector.
@@ -81,8 +86,8 @@ class Trainer {
     cost_unit_ = C::unit();
     choose_ = [graph = &model_.graph(), cost = std::move(cost)](
                   const Workload& workload, const std::vector<double>& importance, double ratio,
-                  const SelectFunction& select, std::span<const CutForecast> forecasts) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts);
+                  const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full);
     };
   }
 
@@ -112,8 +117,9 @@ class Trainer {
         report_.stopped = true;
         break;
       }
-      if (step == next_selection(step, batches)) select(batches, options, step);
-      train_step(batches, options, step);
+      const bool choosing = step == next_selection(step, batches);
+      if (choosing) select(batches, options, step);
+      if (!choosing || !chooses_in_step()) train_step(batches, options, step);
     }
     report_.seconds.forward = profile_.total().forward;
     report_.seconds.backward = profile_.total().backward;
@@ -135,8 +141,9 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
-  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double,
-                                                         const SelectFunction&, std::span<const CutForecast>)>;
+  using ChooseFunction =
+      std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&,
+                                      std::span<const CutForecast>, const Workload&)>;
 
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -144,6 +151,7 @@ class Trainer {
       : model_(model.share()),
         optimizer_(std::move(optimizer)),
         pass_(model_),
+        with_state_(select_none(model.graph())),
         gradients_(model.backend()),
         norm_(model.backend(), 1, 1) {}
 
@@ -154,14 +162,20 @@ class Trainer {
     if (!given) throw ConfigError("Trainer", what, "expected something to use, got nothing");
   }
 
-  /// Throws ConfigError where no tensor fits into the budget of the first selection, before any time is spent.
+  /// Throws ConfigError where no tensor fits into the budget of the first selection, or of any if each has a step that
+  /// trains everything to pay for; before any time is spent.
   void check_budget(const TrainingBatches& batches, const FitOptions& options) const {
-    const Extent until = std::min(batches.steps(), next_selection(1, batches));
     const auto none = [](const SelectionProblem& problem) {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
-    choose_(batches.workload_of_steps(0, until), std::vector<double>(model_.graph().parameters().size(), 0.0),
-            green_->flops_ratio, none, forecasts(batches, options, 0, until));
+    const std::vector<double> worth_nothing(model_.graph().parameters().size(), 0.0);
+    for (Extent step = 0; step < batches.steps(); step = next_selection(step + 1, batches)) {
+      const Extent until = std::min(batches.steps(), next_selection(step + 1, batches));
+      const Extent first = chooses_in_step() ? step + 1 : step;
+      choose_(batches.workload_of_steps(first, until), worth_nothing, green_->flops_ratio, none,
+              forecasts(batches, options, first, until), batches.workload_of_steps(step, first));
+      if (!chooses_in_step()) break;
+    }
   }
 
   /// Runs what the caller gave. Its time counts as nothing else.
@@ -204,31 +218,34 @@ class Trainer {
     return (step + every - 1) / every * every;
   }
 
+  /// Whether the step at which tensors are chosen trains everything and its gradients say what to choose.
+  bool chooses_in_step() const { return green_ && green_->importance_step; }
+
+  /// Chooses what is trained from `step` on; or from the one after it, which then has been made.
   void select(const TrainingBatches& batches, const FitOptions& options, Extent step) {
-    SelectionRecord record{.step = step, .names = {}, .importance = {}};
+    const Extent first = chooses_in_step() ? step + 1 : step;
+    std::vector<double> importance;
+    if (chooses_in_step()) importance = train_in_full(batches, options, step);
+    SelectionRecord record{.step = first, .names = {}, .importance = {}};
     const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
-    const Workload coming = batches.workload_of_steps(step, until);
-    const std::vector<CutForecast> with_cache = forecasts(batches, options, step, until);
+    const auto start = Clock::now();
+    const Workload coming = batches.workload_of_steps(first, until);
+    const std::vector<CutForecast> with_cache = forecasts(batches, options, first, until);
+    report_.seconds.selection += since(start);
     std::optional<Cut> cut;
     if (green_) {
-      std::vector<Batch> first_batches;
-      for (Extent s = step; s < until; ++s) {
-        for (const auto& numbers : batches.of_step(s)) {
-          if (static_cast<Extent>(first_batches.size()) < green_->importance_batches)
-            first_batches.push_back(batches.make(numbers));
-        }
-        if (static_cast<Extent>(first_batches.size()) == green_->importance_batches) break;
-      }
-      const auto importance = evaluate_importance(first_batches, options, step);
-      const auto start = Clock::now();
-      const BudgetedSelection chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache);
-      report_.seconds.selection += since(start);
+      if (!chooses_in_step()) importance = evaluate_importance(batches, options, step, until);
+      const auto choosing = Clock::now();
+      const BudgetedSelection chosen =
+          choose_(coming, importance, green_->flops_ratio, select_, with_cache, batches.workload_of_steps(step, first));
+      report_.seconds.selection += since(choosing);
       selection_ = chosen.selection;
       cut = chosen.cut;
       record.budget = chosen.budget;
       record.cost = chosen.cost;
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
+      record.gap = chosen.gap;
       for (std::size_t i = 0; i < importance.size(); ++i)
         record.importance[model_.graph().parameters()[i].name] = importance[i];
     } else {
@@ -240,33 +257,58 @@ class Trainer {
     model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
     gradients_.select(model_.graph(), selection_);
     optimizer_->select(model_.graph(), selection_);
+    with_state_ = selection_;
     record.names = names_of(model_.graph(), selection_);
     if (options.on_selection) call_back([&] { options.on_selection(record); });
     report_.selections.push_back(std::move(record));
   }
 
-  std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
+  ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {
+    return {.backend = model_.backend(),
+            .graph = model_.graph(),
+            .parameters = model_.parameters(),
+            .executor = model_.executor(),
+            .optimizer = *optimizer_,
+            .batches = batches,
+            .seed = options.seed,
+            .step = static_cast<std::uint64_t>(step)};
+  }
+
+  /// On the first batches of the steps [step, until).
+  std::vector<double> evaluate_importance(const TrainingBatches& batches, const FitOptions& options, Extent step,
+                                          Extent until) {
     const auto start = Clock::now();
-    for (const Batch& batch : batches) {
-      check_batch(model_.facts(), batch);
-      report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_);
+    std::vector<Batch> made;
+    for (Extent s = step; s < until && static_cast<Extent>(made.size()) < green_->importance_batches; ++s) {
+      for (const auto& numbers : batches.of_step(s)) {
+        if (static_cast<Extent>(made.size()) == green_->importance_batches) break;
+        const Batch& batch = made.emplace_back(batches.make(numbers));
+        check_batch(model_.facts(), batch);
+        report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_);
+      }
     }
-    ImportanceContext<B> context{.backend = model_.backend(),
-                                 .graph = model_.graph(),
-                                 .parameters = model_.parameters(),
-                                 .executor = model_.executor(),
-                                 .optimizer = *optimizer_,
-                                 .batches = batches,
-                                 .seed = options.seed,
-                                 .step = static_cast<std::uint64_t>(step)};
+    auto context = importance_context(made, options, step);
     auto importance = importance_->evaluate(context);
     report_.seconds.importance += since(start);
     return importance;
   }
 
-  void train_step(const TrainingBatches& batches, const FitOptions& options, Extent step) {
+  /// One step of everything. Returns what its gradients say of importance, at the weights before it. Parameters that
+  /// were not trained until now make the first step of an optimizer without state, and keep none.
+  std::vector<double> train_in_full(const TrainingBatches& batches, const FitOptions& options, Extent step) {
+    selection_ = select_all(model_.graph());
+    pass_.select(selection_, std::nullopt, 0);  // what is cached lies above weights that now change
+    gradients_.select(model_.graph(), selection_);
+    std::vector<double> importance;
+    train_step(batches, options, step, &importance);
+    return importance;
+  }
+
+  /// `importance`: to be filled from the step's gradients, which are those of everything.
+  void train_step(const TrainingBatches& batches, const FitOptions& options, Extent step,
+                  std::vector<double>* importance = nullptr) {
     const auto start = Clock::now();
-    StepRecord record{.step = step + 1, .total_steps = batches.steps()};
+    StepRecord record{.step = step + 1, .total_steps = batches.steps(), .in_full = importance != nullptr};
     const std::vector<TrainingBatches::Numbers> numbers = batches.of_step(step);
     std::vector<Batch> made;
     for (const auto& of_batch : numbers) {
@@ -296,12 +338,23 @@ class Trainer {
           "fit", text("step ", step + 1),
           text("expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
     }
+    if (importance != nullptr) {
+      const auto measuring = Clock::now();
+      auto context = importance_context({}, options, step);
+      *importance = importance_->evaluate_gradients(context, gradients_);
+      report_.flops.importance += importance_->gradients_flops(model_.graph(), *optimizer_);
+      report_.seconds.importance += since(measuring);
+    }
     const auto update_start = Clock::now();
     record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, batches.steps());
     if (options.clip_norm > 0) record.gradient_norm = clip(options.clip_norm);
     for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
-      optimizer_->step(id, model_.parameters()[id], gradients_[id], record.learning_rate);
+      Tensor<B>& weights = model_.parameters()[id];
+      if (with_state_.contains(id))
+        optimizer_->step(id, weights, gradients_[id], record.learning_rate);
+      else
+        optimizer_->candidate(id, weights.matrix(), gradients_[id].matrix(), record.learning_rate);
       report_.flops.optimizer += model_.graph().parameter(id).size() * optimizer_->flops_per_element();
     }
     model_.backend().synchronize();
@@ -349,13 +402,15 @@ class Trainer {
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   ChooseFunction choose_ = [graph = &model_.graph(), facts = &model_.facts()](
                                const Workload& workload, const std::vector<double>& importance, double ratio,
-                               const SelectFunction& select, std::span<const CutForecast> forecasts) {
-    return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
-                               forecasts);
+                               const SelectFunction& select, std::span<const CutForecast> forecasts,
+                               const Workload& in_full) {
+    return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost, forecasts,
+                               in_full);
   };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;
   TrainingPass<B> pass_;
+  Selection with_state_;  ///< parameters that the optimizer has state of
   GradientStore<B> gradients_;
   Tensor<B, double> norm_;
   std::optional<LinearCost> full_;

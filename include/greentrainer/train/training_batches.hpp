@@ -26,7 +26,11 @@ class TrainingBatches {
     for (std::size_t i = 0; i < examples.size(); ++i) {
       check_example(examples[i], i);
       workloads_.push_back(workload_of(examples[i]));
+      epoch_ += workloads_.back();
     }
+    const Extent size = options.batch_size, in_step = size * options.gradient_accumulation;
+    const Extent last_step = static_cast<Extent>(examples.size()) - (steps_per_epoch() - 1) * in_step;
+    epoch_[Measure::steps] = (steps_per_epoch() - 1) * options.gradient_accumulation + (last_step + size - 1) / size;
   }
 
   Extent steps() const { return steps_; }
@@ -35,42 +39,51 @@ class TrainingBatches {
   /// Of a batch with this example alone.
   const Workload& workload(std::size_t example) const { return workloads_[example]; }
 
+  /// Calls visit(numbers of the examples) for each batch of the steps [first, end), in order.
+  template <class Visit>
+  void for_each_batch(Extent first, Extent end, Visit visit) const {
+    for (Extent step = first; step < end; ++step) {
+      const std::span<const std::size_t> all = sampler_.view_indices(step);
+      for (std::size_t at = 0; at < all.size(); at += batch_size_)
+        visit(all.subspan(at, std::min(batch_size_, all.size() - at)));
+    }
+  }
   /// The batches of one step, in order.
   std::vector<Numbers> of_step(Extent step) const {
-    const Numbers all = sampler_.batch_indices(step);
     std::vector<Numbers> batches;
-    for (auto first = all.begin(); first != all.end();) {
-      const auto count = std::min(static_cast<std::ptrdiff_t>(batch_size_), all.end() - first);
-      batches.emplace_back(first, first + count);
-      first += count;
-    }
+    for_each_batch(step, step + 1,
+                   [&](std::span<const std::size_t> numbers) { batches.emplace_back(numbers.begin(), numbers.end()); });
     return batches;
   }
 
   Batch make(const Numbers& numbers) const { return collate(examples_, numbers); }
 
-  /// Of one batch of these examples; nothing of none.
-  Workload workload_of_batch(const Numbers& numbers) const {
-    Workload sum;
-    for (const std::size_t i : numbers) sum += workloads_[i];
-    sum[Measure::steps] = numbers.empty() ? 0 : 1;
-    return sum;
-  }
-  /// Of all batches of the steps [first, end).
+  /// Of all batches of the steps [first, end). O(examples) for the epochs that are not whole.
   Workload workload_of_steps(Extent first, Extent end) const {
-    Workload sum;
-    for (Extent step = first; step < end; ++step) {
-      for (const Numbers& numbers : of_step(step)) sum += workload_of_batch(numbers);
-    }
-    return sum;
+    const Extent whole = (first + steps_per_epoch() - 1) / steps_per_epoch() * steps_per_epoch();
+    if (end - whole < steps_per_epoch()) return sum_of_steps(first, end);
+    const Extent epochs = (end - whole) / steps_per_epoch();
+    return sum_of_steps(first, whole) + epoch_ * epochs + sum_of_steps(whole + epochs * steps_per_epoch(), end);
   }
 
  private:
+  Workload sum_of_steps(Extent first, Extent end) const {
+    Workload sum;
+    Extent count = 0;
+    for_each_batch(first, end, [&](std::span<const std::size_t> numbers) {
+      for (const std::size_t i : numbers) sum += workloads_[i];
+      ++count;
+    });
+    sum[Measure::steps] = count;
+    return sum;
+  }
+
   std::span<const Example> examples_;
   std::size_t batch_size_;
   BatchSampler sampler_;
   Extent steps_;
   std::vector<Workload> workloads_;
+  Workload epoch_;  ///< of all batches of an epoch
 };
 
 }  // namespace greentrainer

@@ -33,6 +33,9 @@ struct GreenOptions {
       0.5;  ///< the paper's rho: (forward + backward) / full fine-tuning's, over the steps until the next selection
   std::string importance = "paper";  ///< see make_importance
   Extent importance_batches = 1;     ///< evaluated on the first ones of the coming steps
+  /// first-order alone: the step at which tensors are chosen trains everything, and its gradients are what importance
+  /// is taken from; priced inside flops_ratio, so that the steps until the next selection get the rest.
+  bool importance_step = false;
   Interval reselect_every = {};
 };
 
@@ -41,6 +44,10 @@ inline void check_options(const GreenOptions& o) {
   expect_option(o.flops_ratio > 0 && o.flops_ratio <= 1, "GreenOptions", "flops_ratio", "more than 0 and at most 1",
                 o.flops_ratio);
   expect_option(o.importance_batches >= 1, "GreenOptions", "importance_batches", "at least 1", o.importance_batches);
+  expect_option(!o.importance_step || o.importance == "first-order", "GreenOptions", "importance_step",
+                "importance first-order, which alone a training step's own gradients give", o.importance);
+  expect_option(!o.importance_step || o.importance_batches == 1, "GreenOptions", "importance_batches",
+                "1 beside importance_step, whose batches are those of the step", o.importance_batches);
   expect_option(o.reselect_every.every >= 1 && o.reselect_every.every <= most_steps, "GreenOptions", "reselect_every",
                 text("1 to ", most_steps), o.reselect_every.every);
 }

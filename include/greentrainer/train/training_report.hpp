@@ -24,17 +24,19 @@ struct StepRecord {
   double seconds = 0;    ///< of this step
   Flops flops = 0;       ///< forward and backward of this step
   Flops full_flops = 0;  ///< what full fine-tuning would have taken
+  bool in_full = false;  ///< trained everything, for the importance of its gradients (GreenOptions::importance_step)
 };
 
 /// One choice of the parameters to train.
 struct SelectionRecord {
-  Extent step = 0;  ///< steps done before it
+  Extent step = 0;  ///< steps done before it; with GreenOptions::importance_step the last of them trained everything
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;            ///< for the backward passes until the next selection; 0 for a fixed selection
-  Flops cost = 0;              ///< of these, likewise
-  std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
-  bool optimal = false;
+  Flops budget = 0;               ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops cost = 0;                 ///< of these, likewise
+  std::string unit = "FLOPs";     ///< of budget and cost: the cost model's
+  bool optimal = false;           ///< as in BudgetedSelection
+  double gap = 0;                 ///< likewise; 0 for a fixed selection
   std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
 };
 
