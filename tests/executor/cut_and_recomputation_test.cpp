@@ -113,8 +113,8 @@ TEST_CASE("planted faults in recomputation are seen") {
     const Selection all = select_all(fixture.graph());
     const std::vector<Cut> cuts = narrow_cuts(fixture.graph());
     REQUIRE(cuts.size() >= 2);
-    const PassPlan plan =
-        with_recomputation(fixture.graph(), training_plan(fixture.graph(), all), segments_between({cuts[cuts.size() / 2].op}));
+    const PassPlan plan = with_recomputation(fixture.graph(), training_plan(fixture.graph(), all),
+                                             segments_between({cuts[cuts.size() / 2].op}));
 
     SUBCASE("a value that is read and not computed again") {
       PassPlan planted = plan;
@@ -149,8 +149,9 @@ TEST_CASE("a plan that reads what nobody computed, and one that trains below its
   evaluation.steps.erase(evaluation.steps.begin());
   CHECK_THROWS_AS(make_lifetimes(graph, evaluation), ConfigError);
   CHECK_THROWS_AS(with_recomputation(graph, training, segments_between({5, 5})), ConfigError);
-  CHECK_THROWS_AS(with_recomputation(graph, training, segments_between({static_cast<OperatorId>(graph.operators().size())})),
-                  ConfigError);
+  CHECK_THROWS_AS(
+      with_recomputation(graph, training, segments_between({static_cast<OperatorId>(graph.operators().size())})),
+      ConfigError);
   CHECK_THROWS_AS(all.front().run(make_schedule(graph, plan_above(graph, evaluation_plan(graph), cuts.front())),
                                   select_none(graph)),
                   ConfigError);

@@ -180,7 +180,8 @@ class RecomputationSearch {
     return peak;
   }
 
-  /// The operators between two bounds as one dropped segment, unless that spares nothing.
+  /// The operators between two bounds as one dropped segment, unless it has no backward steps. One that spares nothing
+  /// may still let the rest be laid out better.
   template <class C>
   void add_dropped(std::size_t from, std::size_t to, const std::vector<Bytes>& plain, const C& cost) {
     const PassPlan plan = with_recomputation(*graph_, plan_, {{bounds_[from], bounds_[to]}});
@@ -191,7 +192,7 @@ class RecomputationSearch {
                       .spared = plain[turn] - dropped[turn],
                       .peak = peak_of(plan, dropped, from, to),
                       .cost = evaluate(pass_cost(*graph_, plan, cost).recomputed, workload_)};
-    if (piece.spared > 0) pieces_[from].push_back(piece);
+    if (plan.steps.size() > plan_.steps.size()) pieces_[from].push_back(piece);
   }
 
   /// The cheapest ways up from each bound, for all amounts that may have been spared below it.
