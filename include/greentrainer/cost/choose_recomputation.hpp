@@ -70,40 +70,31 @@ class RecomputationSearch {
   /// Deterministic.
   std::optional<Recomputation> choose(Bytes limit) const {
     if (plain_total_ <= limit) return Recomputation{.activations = plain_total_, .optimal = true};
-    const auto completions = completions_within(limit);
-    const auto bound = least(completions[0], 0);
-    std::optional<Recomputation> best;
-    // A layout may waste some bytes: then fewer are to live at once.
-    Bytes tried = limit;
-    for (int round = 0; bound && round < most_rounds; ++round) {
-      auto found = path(completions_within(tried));
-      if (!found) break;
-      if (found->activations <= limit) {
-        best = std::move(found);
-        break;
-      }
-      tried -= std::max<Bytes>(MemoryLayout::alignment, found->activations - limit);
-    }
-    if (!best) {
+    auto [found, complete] = find(limit);
+    if (!found && !complete) {
       Recomputation smallest = least_memory();
-      if (smallest.activations <= limit) best = std::move(smallest);
+      if (smallest.activations <= limit) found = std::move(smallest);
     }
-    bool complete = true;
-    if (bound && (!best || best->cost > *bound)) complete = enumerate_below(limit, completions, best);
-    if (best) best->optimal = is_chain_ && complete;
-    return best;
+    if (found) found->optimal = is_chain_ && complete;
+    return found;
   }
 
-  /// The segments with which the fewest bytes live at once.
+  /// The segments with which a pass takes the fewest bytes.
   Recomputation least_memory() const {
-    Bytes low = 0, high = plain_total_;  // (low, high]: `high` is enough
+    Bytes low = 0, high = plain_total_;  // (low, high]: `high` is enough for what lives at once
     while (high - low > MemoryLayout::alignment) {
       const Bytes middle = low + (high - low) / 2;
       (least(completions_within(middle)[0], 0) ? high : low) = middle;
     }
-    auto found = path(completions_within(high));
-    if (found && found->activations < plain_total_) return *found;
-    return {.activations = plain_total_, .optimal = is_chain_};
+    Recomputation best{.activations = plain_total_};
+    if (auto first = path(completions_within(high)); first && first->activations < best.activations)
+      best = std::move(*first);
+    for (int round = 0; round < most_rounds; ++round) {
+      auto better = find(best.activations - 1).first;
+      if (!better) break;
+      best = std::move(*better);
+    }
+    return best;
   }
 
   /// The pass with these segments dropped.
@@ -178,6 +169,26 @@ class RecomputationSearch {
       if (plan.steps[t].op >= bounds_[from] && plan.steps[t].op < bounds_[to]) peak = std::max(peak, live[t]);
     }
     return peak;
+  }
+
+  /// What fits into a limit, if anything was found, and whether it is the cheapest as far as bytes and costs add up.
+  std::pair<std::optional<Recomputation>, bool> find(Bytes limit) const {
+    const Completions completions = completions_within(limit);
+    const auto bound = least(completions[0], 0);
+    if (!bound) return {std::nullopt, true};
+    std::optional<Recomputation> best;
+    Bytes tried = limit;  // a layout may waste some bytes: then fewer are to live at once
+    for (int round = 0; round < most_rounds && !best; ++round) {
+      auto found = path(completions_within(tried));
+      if (!found) break;
+      if (found->activations <= limit)
+        best = std::move(found);
+      else
+        tried -= std::max<Bytes>(MemoryLayout::alignment, found->activations - limit);
+    }
+    if (best && best->cost == *bound) return {std::move(best), true};
+    const bool complete = enumerate_below(limit, completions, best);
+    return {std::move(best), complete};
   }
 
   /// The operators between two bounds as one dropped segment, unless it has no backward steps. One that spares nothing

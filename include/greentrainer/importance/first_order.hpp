@@ -14,7 +14,7 @@ class FirstOrderImportance final : public Importance<B> {
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
     ParameterSums<B> sums(c.backend, c.graph.parameters().size());
     Tensor<B> updated(c.backend, 1, scratch_elements(c.graph));
-    const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
+    const Schedule schedule = c.full_schedule();
     for (const Batch& batch : c.batches) {
       TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
         const Tensor<B>& weights = c.parameters[id];
@@ -35,6 +35,7 @@ class FirstOrderImportance final : public Importance<B> {
     return full_pass_flops(graph, workload) +
            workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
   }
+  int full_passes() const override { return 1; }
   /// One tensor after its update.
   Extent scratch_elements(const TensorGraph<B>& graph) const override {
     Extent largest = 0;

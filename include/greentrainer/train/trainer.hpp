@@ -18,6 +18,8 @@
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/limited_selection.hpp"
+#include "greentrainer/train/memory_limit.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "greentrainer/train/training_pass.hpp"
@@ -79,10 +81,13 @@ class Trainer {
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
-    choose_ = [graph = &model_.graph(), cost = std::move(cost)](
-                  const Workload& workload, const std::vector<double>& importance, double ratio,
-                  const SelectFunction& select, std::span<const CutForecast> forecasts) {
+    choose_ = [graph = &model_.graph(), cost](const Workload& workload, const std::vector<double>& importance,
+                                              double ratio, const SelectFunction& select,
+                                              std::span<const CutForecast> forecasts) {
       return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts);
+    };
+    recomputed_cost_ = [graph = &model_.graph(), cost](const PassPlan& plan) {
+      return pass_cost(*graph, plan, cost).recomputed;
     };
   }
 
@@ -101,6 +106,8 @@ class Trainer {
     if (green_) check_budget(batches, options);
     profile_.reset();
     const EvaluationSample sample(examples, options);
+    memory_.emplace(model_.graph(), optimizer_->state_bytes_per_element(), batches, sample.examples(), options);
+    if (options.memory_limit > 0) check_memory(batches, options);
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
     const auto wanted = [&options](Evaluations when) {
       return options.evaluate == when || options.evaluate == Evaluations::both;
@@ -164,6 +171,41 @@ class Trainer {
             green_->flops_ratio, none, forecasts(batches, options, 0, until));
   }
 
+  /// Throws InfeasibleMemory where the limit is less than some phase takes at least, before any time is spent.
+  void check_memory(const TrainingBatches& batches, const FitOptions& options) const {
+    const auto& graph = model_.graph();
+    Selection held = select_none(graph);
+    const Bytes training = fixed_ ? memory_->training(*fixed_, {}).memory.total() : least_training(held);
+    if (fixed_) held = *fixed_;
+    const bool again = next_selection(1, batches) < batches.steps();
+    const Bytes importance =
+        green_ ? memory_->importance(*importance_, again ? held : select_none(graph), {}).memory.total() : 0;
+    const Bytes evaluation =
+        options.evaluate == Evaluations::none
+            ? 0
+            : memory_->evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
+    const Bytes most = std::max({evaluation, importance, training});
+    if (most <= options.memory_limit) return;
+    throw InfeasibleMemory(options.memory_limit, most,
+                           most == evaluation   ? "an evaluation of one example at a time"
+                           : most == importance ? "the evaluation of importances"
+                           : fixed_             ? "training the selection"
+                                                : "training the smallest tensor");
+  }
+  /// Of the tensor whose training takes least, which is `selected`.
+  Bytes least_training(Selection& selected) const {
+    Bytes least = std::numeric_limits<Bytes>::max();
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
+      Selection one = select_none(model_.graph());
+      one.insert(id);
+      const Bytes taken = memory_->plain_training(one).total();
+      if (taken >= least) continue;
+      least = taken;
+      selected = std::move(one);
+    }
+    return least;
+  }
+
   /// Runs what the caller gave. Its time counts as nothing else.
   template <class Call>
   void call_back(const Call& call) {
@@ -175,7 +217,12 @@ class Trainer {
   double timed_evaluation(std::span<const Example> examples, const FitOptions& options, bool after) {
     const auto start = Clock::now();
     const double callbacks_before = report_.seconds.callbacks;
+    model_.executor().release_memory();
     EvaluateOptions how{.should_stop = options.should_stop};
+    const std::optional<Cut>& cut = pass_.cache().cut();
+    how.batch_size = std::max<Extent>(1, memory_->evaluation_batch(held(), cut));
+    report_.memory.evaluation =
+        std::max(report_.memory.evaluation, memory_->evaluation(how.batch_size, held(), cut).total());
     if (options.on_evaluation) {
       how.on_pass = [&](std::size_t done) {
         call_back([&] { options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
@@ -187,6 +234,9 @@ class Trainer {
     report_.seconds.evaluation += since(start) - (report_.seconds.callbacks - callbacks_before);
     return evaluation.loss;
   }
+
+  /// Whose gradients and optimizer state there are.
+  Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
   /// Empty where nothing is to be cached.
   std::vector<CutForecast> forecasts(const TrainingBatches& batches, const FitOptions& options, Extent first,
@@ -206,11 +256,14 @@ class Trainer {
 
   void select(const TrainingBatches& batches, const FitOptions& options, Extent step) {
     SelectionRecord record{.step = step, .names = {}, .importance = {}};
+    model_.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
     const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
     const Workload coming = batches.workload_of_steps(step, until);
     const std::vector<CutForecast> with_cache = forecasts(batches, options, step, until);
     std::optional<Cut> cut;
+    typename MemoryLimit<B>::Pass pass;
     if (green_) {
+      gradients_.select(model_.graph(), select_none(model_.graph()));
       std::vector<Batch> first_batches;
       for (Extent s = step; s < until; ++s) {
         for (const auto& numbers : batches.of_step(s)) {
@@ -221,12 +274,16 @@ class Trainer {
       }
       const auto importance = evaluate_importance(first_batches, options, step);
       const auto start = Clock::now();
-      const BudgetedSelection chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache);
+      LimitedSelection<B> limited =
+          choose_within_limits(coming, importance, with_cache, options, until < batches.steps());
       report_.seconds.selection += since(start);
+      const BudgetedSelection& chosen = limited.chosen;
       selection_ = chosen.selection;
       cut = chosen.cut;
+      pass = std::move(limited.pass);
       record.budget = chosen.budget;
       record.cost = chosen.cost;
+      record.recomputed = limited.recomputed;
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
       for (std::size_t i = 0; i < importance.size(); ++i)
@@ -234,10 +291,20 @@ class Trainer {
     } else {
       selection_ = *fixed_;
       cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
+      pass = memory_->training(selection_, cut);
+      if (!pass.fits && cut) {
+        cut.reset();  // the cache is what can be done without
+        pass = memory_->training(selection_, cut);
+      }
+      record.recomputed = evaluate(pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed, coming);
     }
-    pass_.select(selection_, cut, options.prefix_cache_limit);
+    pass_.select(selection_, cut, options.prefix_cache_limit, pass.segments, memory_->room());
     if (cut) record.cached_below = model_.graph().op(cut->op).name;
-    model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
+    for (const DroppedSegment& segment : pass.segments)
+      record.recomputed_from.push_back(model_.graph().op(segment.first).name);
+    record.memory = pass.memory;
+    report_.memory.training = std::max(report_.memory.training, pass.memory.total());
+    model_.executor().release_memory();  // importance may have needed more
     gradients_.select(model_.graph(), selection_);
     optimizer_->select(model_.graph(), selection_);
     record.names = names_of(model_.graph(), selection_);
@@ -245,11 +312,43 @@ class Trainer {
     report_.selections.push_back(std::move(record));
   }
 
+  /// The selection for the coming steps, and what its passes compute again.
+  LimitedSelection<B> choose_within_limits(const Workload& coming, const std::vector<double>& importance,
+                                           const std::vector<CutForecast>& with_cache, const FitOptions& options,
+                                           bool another_follows) const {
+    if (options.memory_limit == 0) {
+      LimitedSelection<B> free{.chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache),
+                               .pass = {}};
+      free.pass = memory_->training(free.chosen.selection, free.chosen.cut);
+      return free;
+    }
+    const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
+      return choose_(coming, worth, ratio, select_, cached ? std::span(with_cache) : std::span<const CutForecast>());
+    };
+    const auto price = [&](const typename MemoryLimit<B>::Pass& pass) {
+      return evaluate(recomputed_cost_(pass.plan), coming);
+    };
+    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
+    const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
+      const Bytes importances =
+          another_follows ? memory_->excess(memory_->importance(*importance_, selection, cut)) : 0;
+      return std::max(importances, evaluates ? memory_->excess(memory_->evaluation(1, selection, cut)) : 0);
+    };
+    return select_within_memory(model_.graph(), *memory_, importance, green_->flops_ratio, choose, price, excess);
+  }
+
   std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
     const auto start = Clock::now();
+    const auto pass = memory_->importance(*importance_, held(), pass_.cache().cut());
+    report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
+    Schedule full_pass;
+    if (importance_->full_passes() > 0) full_pass = make_schedule(model_.graph(), pass.plan);
+    full_pass.largest = memory_->room();
+    const LinearCost again = pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed;
     for (const Batch& batch : batches) {
       check_batch(model_.facts(), batch);
-      report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_);
+      report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_) +
+                                  importance_->full_passes() * evaluate(again, workload_of(batch));
     }
     ImportanceContext<B> context{.backend = model_.backend(),
                                  .graph = model_.graph(),
@@ -258,7 +357,8 @@ class Trainer {
                                  .optimizer = *optimizer_,
                                  .batches = batches,
                                  .seed = options.seed,
-                                 .step = static_cast<std::uint64_t>(step)};
+                                 .step = static_cast<std::uint64_t>(step),
+                                 .full_pass = importance_->full_passes() > 0 ? &full_pass : nullptr};
     auto importance = importance_->evaluate(context);
     report_.seconds.importance += since(start);
     return importance;
@@ -287,6 +387,7 @@ class Trainer {
                     {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
       loss_sum += ran.loss_sum;
       record.flops += ran.flops;
+      record.recomputed_flops += ran.recomputed;
       report_.flops.saved_by_cache += ran.saved;
       record.full_flops += evaluate(full_cost(), workload_of(made[b]));
     }
@@ -311,6 +412,7 @@ class Trainer {
     report_.tokens += record.tokens;
     report_.labelled_tokens += record.labelled_tokens;
     report_.flops.train += record.flops;
+    report_.flops.recomputed += record.recomputed_flops;
     report_.flops.full += record.full_flops;
     report_.history.push_back(record);
     if (options.on_step) call_back([&] { options.on_step(record); });
@@ -353,13 +455,17 @@ class Trainer {
     return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
                                forecasts);
   };
+  std::function<LinearCost(const PassPlan&)> recomputed_cost_ = [graph = &model_.graph()](const PassPlan& plan) {
+    return pass_cost(*graph, plan, ExactCost<B>{}).recomputed;
+  };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;
   TrainingPass<B> pass_;
   GradientStore<B> gradients_;
   Tensor<B, double> norm_;
   std::optional<LinearCost> full_;
-  PassProfile profile_;  ///< of training passes
+  std::optional<MemoryLimit<B>> memory_;  ///< of the fit that runs
+  PassProfile profile_;                   ///< of training passes
   TrainingReport report_;
 };
 
