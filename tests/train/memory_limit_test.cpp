@@ -1,7 +1,7 @@
 // A fit keeps its memory limit at every moment, by computing values again or choosing fewer tensors; what it learns is
 // the same to the bit where the selection is.
 
-#include "greentrainer/train/memory_limit.hpp"
+#include "greentrainer/cost/memory_limit.hpp"
 
 #include <doctest/doctest.h>
 

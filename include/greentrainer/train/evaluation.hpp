@@ -29,9 +29,7 @@ struct Evaluation {
 };
 
 struct EvaluateOptions {
-  static constexpr Extent usual_batch_size = 8;
-
-  Extent batch_size = usual_batch_size;                ///< examples in one pass
+  Extent batch_size = 8;                               ///< examples in one pass
   std::function<bool()> should_stop = {};              ///< asked before every pass
   std::function<void(std::size_t done)> on_pass = {};  ///< told after every pass how many examples are done
 };

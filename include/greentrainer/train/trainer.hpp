@@ -14,12 +14,10 @@
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
-#include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
-#include "greentrainer/train/limited_selection.hpp"
-#include "greentrainer/train/memory_limit.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "greentrainer/train/training_pass.hpp"
@@ -106,7 +104,7 @@ class Trainer {
     if (green_) check_budget(batches, options);
     profile_.reset();
     const EvaluationSample sample(examples, options);
-    memory_.emplace(model_.graph(), optimizer_->state_bytes_per_element(), batches, sample.examples(), options);
+    memory_.emplace(model_.graph(), demand_of(batches, sample.examples(), options));
     if (options.memory_limit > 0) check_memory(batches, options);
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
     const auto wanted = [&options](Evaluations when) {
@@ -171,6 +169,32 @@ class Trainer {
             green_->flops_ratio, none, forecasts(batches, options, 0, until));
   }
 
+  FitDemand demand_of(const TrainingBatches& batches, std::span<const Example> evaluated,
+                      const FitOptions& options) const {
+    FitDemand demand{.limit = options.memory_limit,
+                     .state_bytes_per_element = optimizer_->state_bytes_per_element(),
+                     .largest = batches.largest_batch(),
+                     .evaluation_batch = EvaluateOptions{}.batch_size};
+    if (options.evaluate != Evaluations::none) {
+      for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
+    }
+    Workload all;
+    for (std::size_t i = 0; i < batches.examples().size(); ++i) all += batches.workload(i);
+    demand.cached = [graph = &model_.graph(), all, largest = demand.largest,
+                     limit = options.prefix_cache_limit](const Cut& cut) {
+      return std::min(limit, PrefixCache<B>::example_bytes(*graph, cut, all)) +
+             PrefixCache<B>::example_bytes(*graph, cut, largest);
+    };
+    return demand;
+  }
+  ImportanceDemand importance_demand() const {
+    if (importance_->full_passes() == 0) return {};
+    return {.full_passes = importance_->full_passes(),
+            .gradient_elements =
+                TransientGradients<B>::elements(model_.graph()) + importance_->scratch_elements(model_.graph()),
+            .saves_weights = importance_->saves_weights()};
+  }
+
   /// Throws InfeasibleMemory where the limit is less than some phase takes at least, before any time is spent.
   void check_memory(const TrainingBatches& batches, const FitOptions& options) const {
     const auto& graph = model_.graph();
@@ -179,7 +203,7 @@ class Trainer {
     if (fixed_) held = *fixed_;
     const bool again = next_selection(1, batches) < batches.steps();
     const Bytes importance =
-        green_ ? memory_->importance(*importance_, again ? held : select_none(graph), {}).memory.total() : 0;
+        green_ ? memory_->importance(importance_demand(), again ? held : select_none(graph), {}).memory.total() : 0;
     const Bytes evaluation =
         options.evaluate == Evaluations::none
             ? 0
@@ -220,7 +244,7 @@ class Trainer {
     model_.executor().release_memory();
     EvaluateOptions how{.should_stop = options.should_stop};
     const std::optional<Cut>& cut = pass_.cache().cut();
-    how.batch_size = std::max<Extent>(1, memory_->evaluation_batch(held(), cut));
+    how.batch_size = memory_->evaluation_batch(held(), cut);
     report_.memory.evaluation =
         std::max(report_.memory.evaluation, memory_->evaluation(how.batch_size, held(), cut).total());
     if (options.on_evaluation) {
@@ -272,7 +296,7 @@ class Trainer {
         }
         if (static_cast<Extent>(first_batches.size()) == green_->importance_batches) break;
       }
-      const auto importance = evaluate_importance(first_batches, options, step);
+      const auto importance = evaluate_importance(first_batches, options, step, record.importance_memory);
       const auto start = Clock::now();
       LimitedSelection<B> limited =
           choose_within_limits(coming, importance, with_cache, options, until < batches.steps());
@@ -292,7 +316,7 @@ class Trainer {
       selection_ = *fixed_;
       cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
       pass = memory_->training(selection_, cut);
-      if (!pass.fits && cut) {
+      if (memory_->excess(pass) > 0 && cut) {
         cut.reset();  // the cache is what can be done without
         pass = memory_->training(selection_, cut);
       }
@@ -303,6 +327,7 @@ class Trainer {
     for (const DroppedSegment& segment : pass.segments)
       record.recomputed_from.push_back(model_.graph().op(segment.first).name);
     record.memory = pass.memory;
+    record.recomputation_optimal = pass.optimal;
     report_.memory.training = std::max(report_.memory.training, pass.memory.total());
     model_.executor().release_memory();  // importance may have needed more
     gradients_.select(model_.graph(), selection_);
@@ -331,16 +356,18 @@ class Trainer {
     const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
     const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
       const Bytes importances =
-          another_follows ? memory_->excess(memory_->importance(*importance_, selection, cut)) : 0;
+          another_follows ? memory_->excess(memory_->importance(importance_demand(), selection, cut)) : 0;
       return std::max(importances, evaluates ? memory_->excess(memory_->evaluation(1, selection, cut)) : 0);
     };
     return select_within_memory(model_.graph(), *memory_, importance, green_->flops_ratio, choose, price, excess);
   }
 
-  std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step) {
+  std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step,
+                                          MemoryEstimate& memory) {
     const auto start = Clock::now();
-    const auto pass = memory_->importance(*importance_, held(), pass_.cache().cut());
+    const auto pass = memory_->importance(importance_demand(), held(), pass_.cache().cut());
     report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
+    memory = pass.memory;
     Schedule full_pass;
     if (importance_->full_passes() > 0) full_pass = make_schedule(model_.graph(), pass.plan);
     full_pass.largest = memory_->room();

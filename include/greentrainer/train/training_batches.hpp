@@ -11,20 +11,6 @@
 
 namespace greentrainer {
 
-/// The workload that no batch of `count` of the examples exceeds in any measure.
-inline Workload largest_batch_of(std::vector<Workload> examples, std::size_t count) {
-  Workload largest;
-  const auto end = examples.begin() + static_cast<std::ptrdiff_t>(std::min(count, examples.size()));
-  for (std::size_t m = 0; m < measure_count; ++m) {
-    const auto measure = static_cast<Measure>(m);
-    std::partial_sort(examples.begin(), end, examples.end(),
-                      [&](const Workload& a, const Workload& b) { return a[measure] > b[measure]; });
-    for (auto one = examples.begin(); one != end; ++one) largest[measure] += (*one)[measure];
-  }
-  largest[Measure::steps] = 1;
-  return largest;
-}
-
 /// The batches of a run: which examples each holds, and what they come to without being made. A step has as many as
 /// gradients are accumulated over. The examples must outlive it.
 class TrainingBatches {

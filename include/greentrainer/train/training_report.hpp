@@ -39,7 +39,9 @@ struct SelectionRecord {
   std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
   bool optimal = false;
   Flops recomputed = 0;                           ///< until the next selection, in the same unit; on top of `cost`
+  bool recomputation_optimal = true;              ///< nothing else between the same cuts fits and costs less
   MemoryEstimate memory = {};                     ///< of training it, for the largest batch
+  MemoryEstimate importance_memory = {};          ///< of evaluating importances; nothing where that was not done
   std::vector<std::string> recomputed_from = {};  ///< the first operators of the segments that are computed again
   std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
 };

@@ -5,16 +5,16 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/cost/memory_limit.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
-#include "greentrainer/train/memory_limit.hpp"
 
 namespace greentrainer {
 
 /// A selection that keeps a FLOPs ratio and a memory limit, and what its passes compute again for the latter.
-template <Backend B>
+template <class P>
 struct LimitedSelection {
   BudgetedSelection chosen;
-  typename MemoryLimit<B>::Pass pass;
+  typename MemoryLimit<P>::Pass pass;
   std::int64_t recomputed = 0;  ///< until the next selection, in the cost model's unit; on top of `chosen.cost`
 };
 
@@ -50,8 +50,8 @@ class Candidates {
 
 /// Leaves out tensors so that gradients and optimizer state take `excess` bytes less: all that would take more than
 /// what then remains, or, where none of these is selected, those selected that are worth least for a byte.
-template <Backend B>
-void leave_out(Candidates& candidates, const MemoryLimit<B>& memory, const Selection& selection,
+template <class P>
+void leave_out(Candidates& candidates, const MemoryLimit<P>& memory, const Selection& selection,
                const std::vector<double>& importance, Bytes excess) {
   std::vector<std::pair<double, std::size_t>> selected;  // worth of a byte
   Bytes bytes = 0;
@@ -86,8 +86,8 @@ void leave_out(Candidates& candidates, const MemoryLimit<B>& memory, const Selec
 /// InfeasibleRatio. `price(pass)` says what a pass computes again until the next selection, in the unit of choose's
 /// costs. `excess(selection, cut)`: bytes by which other phases of the fit exceed the limit while the selection is
 /// held; 0 for none.
-template <Backend B, class Choose, class Price, class Excess>
-LimitedSelection<B> select_within_memory(const TensorGraph<B>& graph, const MemoryLimit<B>& memory,
+template <class P, class Choose, class Price, class Excess>
+LimitedSelection<P> select_within_memory(const TensorGraph<P>& graph, const MemoryLimit<P>& memory,
                                          const std::vector<double>& importance, double ratio, const Choose& choose,
                                          const Price& price, const Excess& excess) {
   constexpr int most_reserves = 6;
@@ -101,7 +101,7 @@ LimitedSelection<B> select_within_memory(const TensorGraph<B>& graph, const Memo
     for (std::size_t id = 0; id < worth.size(); ++id) {
       if (!candidates.contains(id)) worth[id] = 0;  // never chosen
     }
-    LimitedSelection<B> result;
+    LimitedSelection<P> result;
     BudgetedSelection& chosen = result.chosen;
     const double aside = static_cast<double>(reserve) / static_cast<double>(whole.full);
     bool feasible = aside < ratio;
@@ -140,7 +140,7 @@ LimitedSelection<B> select_within_memory(const TensorGraph<B>& graph, const Memo
     reserve = reserves = 0;
     if (!candidates.raise_bottom(first)) break;
   }
-  LimitedSelection<B> nothing{.chosen = whole, .pass = {}};
+  LimitedSelection<P> nothing{.chosen = whole, .pass = {}};
   nothing.chosen.selection = select_none(graph);
   nothing.chosen.cost = 0;
   nothing.chosen.cut.reset();
