@@ -1,5 +1,6 @@
 // What a pass spares by computing values again, and what that costs, by model shape: recomputation of every block, the
-// choice of segments at the same peak, and the choices under lower and lower limits. Exact, from each config.json alone.
+// choice of segments at the same peak, and the choices under lower and lower limits. Exact, from each config.json
+// alone.
 //   build/native/bin/recomputation CONFIG_FOLDER...
 // Full fine-tuning on batches of 4 x 512 tokens, all labelled; an encoder-decoder has as many target tokens.
 
@@ -66,8 +67,7 @@ void report(const std::string& name, const Architecture& architecture) {
     row(what, choice->activations, choice->cost, choice->optimal ? "yes" : "no");
   };
   const gt::PassPlan blocks = gt::with_recomputation(graph, plan, every_block(graph, architecture));
-  const gt::Bytes blocks_peak =
-      gt::make_memory_layout(gt::make_lifetimes(graph, blocks), workload, element_size).total;
+  const gt::Bytes blocks_peak = gt::make_memory_layout(gt::make_lifetimes(graph, blocks), workload, element_size).total;
   row("every block", blocks_peak, gt::evaluate(gt::pass_cost(graph, blocks, cost).recomputed, workload), "");
   chosen("chosen, at the peak of every block", blocks_peak);
   for (const double share : {0.75, 0.5, 0.3, 0.2})
@@ -84,8 +84,9 @@ int main(int argc, char** argv) {
     std::cerr << "usage: recomputation CONFIG_FOLDER...\n";
     return 2;
   }
-  std::printf("| model | cuts | recomputation | activations, MB | of those | of all memory | FLOPs more | optimal |\n"
-              "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  std::printf(
+      "| model | cuts | recomputation | activations, MB | of those | of all memory | FLOPs more | optimal |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
   gt::for_each_model({argv + 1, argv + argc},
                      [](const std::string& name, const auto& architecture) { report(name, architecture); });
   return 0;
