@@ -68,6 +68,8 @@ std::string memory_line(const MemoryEstimate& memory) {
                      ", optimizer " + bytes_text(memory.optimizer) + ", activations " + bytes_text(memory.activations) +
                      ", workspace " + bytes_text(memory.workspace);
   if (memory.copies > 0) line += ", saved weights " + bytes_text(memory.copies);
+  if (memory.cached > 0) line += ", cached values " + bytes_text(memory.cached);
+  line += ", batches and kernels " + bytes_text(memory.batch + memory.scratch);
   return line + ": " + bytes_text(memory.total());
 }
 

@@ -73,7 +73,7 @@ struct Options {
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
-  std::string prefix_cache = "off", prefix_cache_limit = "4GiB";
+  std::string prefix_cache = "off", prefix_cache_limit = "4GiB", memory_limit;
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -101,6 +101,11 @@ Evaluations evaluations_of(const std::string& name) {
   if (name == "none") return Evaluations::none;
   if (name == "before") return Evaluations::before;
   return name == "after" ? Evaluations::after : Evaluations::both;
+}
+
+/// In bytes; 0: none.
+Bytes memory_limit_of(const Options& options) {
+  return options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
 }
 
 void check(const Command& command, Options& options) {
@@ -134,6 +139,7 @@ void check(const Command& command, Options& options) {
   parse_interval(options.reselect_every);
   if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
   parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
+  memory_limit_of(options);
 }
 
 template <Backend B>
@@ -145,27 +151,6 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
   if (options.method == "lora" || options.method == "prefix") return select_adapters(graph);
   if (options.method == "layernorm") return select_norms(graph);
   return select_all(graph);
-}
-
-/// The workload of a batch of the longest examples, or of the longest sources with the longest targets: no batch needs
-/// more memory.
-Workload largest_workload(const std::vector<Example>& data, Extent batch_size) {
-  const std::size_t count = std::min(data.size(), static_cast<std::size_t>(batch_size));
-  const auto longest = [&](std::vector<Index> Example::*ids) {
-    std::vector<std::size_t> order(data.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return (data[a].*ids).size() > (data[b].*ids).size(); });
-    order.resize(count);
-    return order;
-  };
-  std::vector<Example> batch;
-  for (const std::size_t i : longest(&Example::input_ids)) batch.push_back(data[i]);
-  const std::vector<std::size_t> sources = longest(&Example::source_ids);
-  for (std::size_t i = 0; i < count; ++i) batch[i].source_ids = data[sources[i]].source_ids;
-  std::vector<std::size_t> all(count);
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  return workload_of(collate(batch, all));
 }
 
 /// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it
@@ -209,7 +194,7 @@ int finetune(B& backend, const Options& options) {
   const auto start = Clock::now();
   EnergyMeter energy;
   watch_for_interrupts();
-  Surroundings around;
+  Surroundings around{.memory_at_start = resident_memory()};
   expect_inputs_outside(options.output, {options.model, options.train, options.validation});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
@@ -237,26 +222,10 @@ int finetune(B& backend, const Options& options) {
 
   Trainer<B> trainer = make_trainer(model, options);
   const auto& graph = model.graph();
-  const Workload largest = largest_workload(train.examples, options.batch_size);
-  const auto element_size = static_cast<Bytes>(sizeof(typename B::Scalar));
-  const Bytes state = trainer.optimizer().state_bytes_per_element();
   say_if_not_native();
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", backend.name()));
-  if (options.method == "green" && (options.importance != "magnitude" && options.importance != "random")) {
-    const auto metric = make_importance<B>(options.importance);
-    const Extent elements = TransientGradients<B>::elements(graph) + metric->scratch_elements(graph);
-    const auto memory = [&] {
-      if (options.importance_step)
-        return importance_step_memory(graph, select_none(graph), largest, element_size, state,
-                                      metric->scratch_elements(graph));
-      return importance_memory(graph, select_none(graph), largest, element_size, state, elements,
-                               metric->saves_weights());
-    };
-    say("memory while importances are evaluated: " + memory_line(memory()));
-  }
-
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));
@@ -268,6 +237,7 @@ int finetune(B& backend, const Options& options) {
                  .clip_norm = options.clip_norm,
                  .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
                  .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
+                 .memory_limit = memory_limit_of(options),
                  .shuffle = !options.no_shuffle,
                  .seed = static_cast<std::uint64_t>(options.seed),
                  .validation = validation.examples,
@@ -290,13 +260,16 @@ int finetune(B& backend, const Options& options) {
   fit.on_selection = [&](const SelectionRecord& record) {
     metrics.selection(record);
     progress.clear();
-    Selection selection = select_none(graph);
-    for (const std::string& name : record.names) selection.insert(*graph.find(name));
     std::string line =
         text("step ", record.step, ": training ", record.names.size(), " of ", graph.parameters().size(), " tensors");
     if (record.budget > 0) {
       line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
+    }
+    if (record.recomputed > 0) {
+      line += "; " + with_prefix(static_cast<double>(record.recomputed), record.unit) + " are computed again in " +
+              text(record.recomputed_from.size()) + " segments to keep the memory limit" +
+              (record.recomputation_optimal ? "" : ", which is not proved to be the least");
     }
     if (!record.cached_below.empty()) {
       line += "; values below " + record.cached_below + " are cached, in up to " + options.prefix_cache_limit +
@@ -314,7 +287,9 @@ int finetune(B& backend, const Options& options) {
     if (!advice.empty()) say("note: " + advice);
     if (record.names.empty())
       say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
-    say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
+    if (record.importance_memory.total() > 0)
+      say("memory while importances were evaluated: " + memory_line(record.importance_memory));
+    say("memory of training: " + memory_line(record.memory));
   };
   fit.should_stop = interrupted;
   TrainingReport report = trainer.fit(train, fit);
@@ -404,6 +379,10 @@ Command make_finetune_command() {
       "that part again (off)");
   command.text("prefix-cache-limit", options->prefix_cache_limit, "BYTES",
                "Of that cache; examples that do not fit are computed each time (4GiB)");
+  command.text(
+      "memory-limit", options->memory_limit, "BYTES",
+      "Of weights, gradients, optimizer, activations and cached values at any moment: activations are computed "
+      "again, and fewer tensors chosen, where it takes that (none)");
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

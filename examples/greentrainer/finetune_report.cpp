@@ -28,7 +28,10 @@ OrderedJson json_of(const SelectionRecord& record) {
           {"cost", record.cost},
           {"optimal", record.optimal},
           {"gap", std::isfinite(record.gap) ? OrderedJson(record.gap) : OrderedJson()},
-          {"cached_below", record.cached_below}};
+          {"cached_below", record.cached_below},
+          {"recomputed", record.recomputed},
+          {"recomputed_from", record.recomputed_from},
+          {"memory_bytes", record.memory.total()}};
 }
 
 }  // namespace
@@ -40,7 +43,7 @@ void Metrics::selection(const SelectionRecord& record) {
 }
 
 void Metrics::step(const StepRecord& record) {
-  flops_ += record.flops;
+  flops_ += record.flops + record.recomputed_flops;
   add({{"event", "step"},
        {"step", record.step},
        {"loss", record.loss},
@@ -51,6 +54,7 @@ void Metrics::step(const StepRecord& record) {
        {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
        {"flops", record.flops},
        {"in_full", record.in_full},
+       {"recomputed_flops", record.recomputed_flops},
        {"flops_spent", flops_}});
 }
 
@@ -94,6 +98,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["turns_dropped"] = around.turns_dropped;
   json["ignored_keys"] = around.ignored_keys;
   json["flops"] = {{"train", report.flops.train},
+                   {"recomputed", report.flops.recomputed},
                    {"importance", report.flops.importance},
                    {"optimizer", report.flops.optimizer},
                    {"evaluation", report.flops.evaluation},
@@ -107,6 +112,11 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"forward", s.forward},        {"backward", s.backward},      {"optimizer", s.optimizer},
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["peak_memory_bytes"] = peak_memory();
+  json["memory_bytes"] = {{"importance", report.memory.importance},
+                          {"training", report.memory.training},
+                          {"evaluation", report.memory.evaluation},
+                          {"planned_peak", report.memory.peak()},
+                          {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   if (around.joules)
     json["energy_joules"] = *around.joules;
@@ -130,6 +140,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"steps", text(report.steps)},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},
+       {"computed again", flops(report.flops.recomputed)},
        {"spared by cached values", flops(report.flops.saved_by_cache)},
        {"full fine-tuning would be", flops(report.flops.full)},
        {"ratio", fixed(report.ratio(), 4)},
@@ -143,8 +154,9 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"  importance, selection", seconds(s.importance) + ", " + seconds(s.selection)},
        {"  load, evaluation, save",
         seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
-       {"peak memory",
-        bytes_text(peak_memory()) + (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
+       {"peak memory", bytes_text(peak_memory()) + ", " + bytes_text(peak_memory() - around.memory_at_start) +
+                           " above its start; planned " + bytes_text(report.memory.peak()) +
+                           (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
   std::cout << "written to " << output << " in " << around.saved_dtype << '\n';
 }

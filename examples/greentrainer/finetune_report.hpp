@@ -33,6 +33,7 @@ struct Surroundings {
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;
   std::optional<double> loss_after_unrounded;  ///< of the weights in memory, where saving changes them
   std::string saved_dtype;                     ///< element type of the output, or that there are several
+  Bytes memory_at_start = 0;                   ///< that the process had before the model was loaded
   std::optional<double> joules;
   std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
 };

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
 #include "../../benchmarks/machine_peak.hpp"
 #include "greentrainer/core/error.hpp"
@@ -43,6 +44,13 @@ Bytes peak_memory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<Bytes>(usage.ru_maxrss) * 1024;
+}
+
+Bytes resident_memory() {
+  std::ifstream in("/proc/self/statm");
+  Bytes all = 0, resident = 0;
+  if (!(in >> all >> resident)) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
 }
 
 double measured_peak(int threads) { return 1e9 * measure_peak_gflops(threads); }

@@ -15,6 +15,8 @@ std::string machine_name();
 
 /// The most memory that this process has had, as the system counts it.
 Bytes peak_memory();
+/// What it has now.
+Bytes resident_memory();
 
 /// FLOPs a second that `threads` threads can do in float, from a short measurement.
 double measured_peak(int threads);

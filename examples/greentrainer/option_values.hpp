@@ -10,7 +10,9 @@ namespace greentrainer::program {
 /// "2e" or "100s" for --reselect-every. Throws UsageError.
 Interval parse_interval(const std::string& value);
 
-/// "4GiB", "512MiB", "1000" for `flag`: bytes, with KiB, MiB, GiB or TiB for powers of 1024. Throws UsageError.
-Bytes parse_bytes(const std::string& flag, const std::string& value);
+/// "4GiB", "512MiB", "1000" for `flag` of a command: at least so many bytes, with KiB, MiB, GiB or TiB for powers of
+/// 1024. Throws UsageError.
+Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command = "finetune",
+                  Bytes least = 0);
 
 }  // namespace greentrainer::program

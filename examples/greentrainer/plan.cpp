@@ -10,6 +10,7 @@
 #include "console.hpp"
 #include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/tensor_info.hpp"
+#include "option_values.hpp"
 #include "plan_report.hpp"
 
 namespace greentrainer::program {
@@ -50,14 +51,15 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
       if (report.selection->mask()[i]) json["selection"].push_back(report.tensors[i].name);
     }
     json["selection_cost"] = report.selection_cost;
-    json["ratio"] = report.ratio(report.selection_cost);
+    json["ratio"] = report.ratio(report.selection_cost + report.recomputed);
   }
+  json["recomputed"] = report.recomputed;
+  json["recomputed_from"] = report.recomputed_from;
   json["memory_bytes"] = report.memory.total();
-  json["memory"] = {{"weights", report.memory.weights},
-                    {"gradients", report.memory.gradients},
-                    {"optimizer", report.memory.optimizer},
-                    {"activations", report.memory.activations},
-                    {"workspace", report.memory.workspace}};
+  json["memory"] = {{"weights", report.memory.weights},     {"gradients", report.memory.gradients},
+                    {"optimizer", report.memory.optimizer}, {"activations", report.memory.activations},
+                    {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
+                    {"scratch", report.memory.scratch}};
   json["memory_importance_bytes"] = report.memory_importance;
   return json;
 }
@@ -88,7 +90,16 @@ void print(const PlanReport& report, const PlanOptions& options) {
   if (report.selection) {
     rows.push_back({"tensors selected", text(report.selection->count(), " of ", report.tensors.size())});
     rows.push_back({"backward, selection", amount(report.selection_cost)});
-    rows.push_back({"ratio", fixed(report.ratio(report.selection_cost), 4)});
+    rows.push_back({"ratio", fixed(report.ratio(report.selection_cost + report.recomputed), 4)});
+  }
+  if (report.recomputed > 0) {
+    const std::int64_t trained = report.selection ? report.selection_cost : report.backward;
+    rows.push_back(
+        {"computed again",
+         text(amount(report.recomputed), ", ",
+              fixed(100.0 * static_cast<double>(report.recomputed) / static_cast<double>(report.forward + trained), 2),
+              "% more, in ", report.recomputed_from.size(), " segments",
+              report.recomputation_optimal ? "" : "; not proved to be the least")});
   }
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
@@ -108,6 +119,9 @@ void check(const Command& command, PlanOptions& options) {
               "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer "
               "plan --help");
   }
+  if (!options.memory_limit.empty()) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
+  if (options.cost_model == "paper")
+    command.refuse("memory-limit", "cost-model", "--cost-model paper");
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
       bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
@@ -146,6 +160,10 @@ Command make_plan_command() {
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
   command.choice("selector", options->selector, {"exact", "paper", "ratio"},
                  "How to choose (exact; paper with --cost-model paper)");
+  command.text(
+      "memory-limit", options->memory_limit, "BYTES",
+      "What a training step, and the evaluation of importances, may take: activations are computed again where "
+      "they do not fit (none)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

@@ -11,11 +11,12 @@
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
-#include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
+#include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "option_values.hpp"
 
 namespace greentrainer::program {
 
@@ -28,6 +29,7 @@ struct CostsOf {
     B::adjust_cost(kind, part, cost);
   }
   { return B::adjust_cost(kind, part, cost); }
+  static Bytes most_scratch_bytes() { return kernel_scratch_bytes<B>(); }
 };
 
 using PlanBackend = EigenBackend<float>;
@@ -131,21 +133,38 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
   return importance;
 }
 
-/// Chooses on the graph, at exact prices.
-void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
-                    const std::vector<double>& importance, const PlanOptions& options) {
-  SelectFunction select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
+SelectFunction selector_of(const PlanReport& report, const std::vector<double>& importance,
+                           const PlanOptions& options) {
   if (options.selector == "ratio")
-    select = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
+    return [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
   if (options.selector == "paper") {
-    select = [&](const SelectionProblem& problem) {
+    return [&](const SelectionProblem& problem) {
       const auto chosen = PaperSelector{}.select(chain_of(report, importance, static_cast<double>(problem.budget)));
       return SelectionResult{
           .mask = from_chain(chosen.mask).mask(), .importance = chosen.importance, .cost = 0, .optimal = false};
     };
   }
-  report.selection =
-      select_within_ratio(graph, ExactCost<Policy>{}, workload, importance, options.rho, select).selection;
+  return [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
+}
+
+/// Chooses on the graph, at exact prices, and within the memory limit.
+MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
+                                         const MemoryLimit<Policy>& memory, const ImportanceDemand& metric,
+                                         const std::vector<double>& importance, const PlanOptions& options) {
+  const ExactCost<Policy> cost;
+  const SelectFunction select = selector_of(report, importance, options);
+  const auto choose = [&](const std::vector<double>& worth, double ratio, bool) {
+    return select_within_ratio(graph, cost, workload, worth, ratio, select);
+  };
+  const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
+    return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
+  };
+  const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
+    return memory.excess(memory.importance(metric, selection, cut));
+  };
+  auto chosen = select_within_memory(graph, memory, importance, options.rho, choose, price, excess);
+  report.selection = chosen.chosen.selection;
+  return std::move(chosen.pass);
 }
 
 /// Chooses on the chain of the paper's prices; by the paper's recursion unless another selector is asked for.
@@ -231,23 +250,36 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
 
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
+  const Bytes limit = options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
+  const MemoryLimit<Policy> memory(
+      graph, {.limit = limit, .state_bytes_per_element = adamw_state, .largest = workload, .evaluated = {}});
+  const ImportanceDemand metric{
+      .full_passes = 2, .gradient_elements = TransientGradients<PlanBackend>::elements(graph), .saves_weights = true};
+  if (limit > 0 && options.rho > 0) {
+    const Bytes least = memory.importance(metric, select_none(graph), {}).memory.total();
+    if (least > limit) throw InfeasibleMemory(limit, least, "the evaluation of importances");
+  }
+  MemoryLimit<Policy>::Pass pass;
   if (options.rho > 0) {
     const auto importance = read_importance(options.importance, graph);
     if (published)
       select_on_published_chain(report, importance, options);
     else
-      select_exactly(report, graph, workload, importance, options);
+      pass = select_exactly(report, graph, workload, memory, metric, importance, options);
   }
+  const Selection trained = report.selection.value_or(select_all(graph));
+  if (pass.plan.steps.empty()) pass = memory.training(trained, {});
+  if (memory.excess(pass) > 0) throw InfeasibleMemory(limit, pass.memory.total(), "training");
   if (report.selection) {
     report.selection_cost = published
                                 ? published_cost(report, *report.selection)
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
-  const Selection trained = report.selection.value_or(select_all(graph));
-  report.memory = training_memory(graph, trained, workload, element_size, adamw_state);
-  report.memory_importance = importance_memory(graph, trained, workload, element_size, adamw_state,
-                                               TransientGradients<PlanBackend>::elements(graph), true)
-                                 .total();
+  report.recomputed = evaluate(pass_cost(graph, pass.plan, ExactCost<Policy>{}).recomputed, workload);
+  for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);
+  report.recomputation_optimal = pass.optimal;
+  report.memory = pass.memory;
+  report.memory_importance = memory.importance(metric, trained, {}).memory.total();
   return report;
 }
 

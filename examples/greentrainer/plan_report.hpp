@@ -14,7 +14,7 @@
 namespace greentrainer::program {
 
 struct PlanOptions {
-  std::string model, config, cost_model = "exact", importance, selector, backend = "eigen";
+  std::string model, config, cost_model = "exact", importance, selector, backend = "eigen", memory_limit;
   std::vector<std::string> tensors;
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
   double rho = 0;
@@ -54,6 +54,9 @@ struct PlanReport {
   std::int64_t cheapest = 0;  ///< backward pass of the cheapest tensor
   std::optional<Selection> selection;
   std::int64_t selection_cost = 0;
+  std::int64_t recomputed = 0;               ///< to keep the memory limit
+  std::vector<std::string> recomputed_from;  ///< the first operators of the segments that are computed again
+  bool recomputation_optimal = true;         ///< nothing else between the same cuts fits and costs less
   MemoryEstimate memory;
   Bytes memory_importance = 0;
 

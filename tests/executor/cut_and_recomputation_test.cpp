@@ -60,7 +60,7 @@ TEST_CASE("random selections and recomputations: gradients to the bit, FLOPs and
       CAPTURE(seed);
       const Selection selection = random_selection(fixture.graph(), seed);
       const PassPlan plan = with_recomputation(fixture.graph(), training_plan(fixture.graph(), selection),
-                                               random_cuts(fixture.graph(), seed));
+                                               segments_between(random_cuts(fixture.graph(), seed)));
       const Run run = fixture.run(make_schedule(fixture.graph(), plan), selection);
       REQUIRE(fixture.gradients_agree(run, selection));
       REQUIRE(fixture.flops_agree(run, plan));
@@ -95,7 +95,7 @@ TEST_CASE("random selections, cuts and recomputations above them: gradients to t
       REQUIRE_FALSE(cuts.empty());
       const Cut& cut = cuts[seed / 2 % cuts.size()];
       PassPlan plan = training_plan(graph, above);
-      if (seed % 2 == 1) plan = with_recomputation(graph, plan, random_cuts(graph, seed));
+      if (seed % 2 == 1) plan = with_recomputation(graph, plan, segments_between(random_cuts(graph, seed)));
       const bool random_below = std::any_of(graph.operators().begin(), graph.operators().begin() + cut.op,
                                             [](const auto& node) { return node.op->kind() == "dropout"; });
       const CutRun result = run_cut(fixture, plan, cut, above);
@@ -113,8 +113,8 @@ TEST_CASE("planted faults in recomputation are seen") {
     const Selection all = select_all(fixture.graph());
     const std::vector<Cut> cuts = narrow_cuts(fixture.graph());
     REQUIRE(cuts.size() >= 2);
-    const PassPlan plan =
-        with_recomputation(fixture.graph(), training_plan(fixture.graph(), all), {cuts[cuts.size() / 2].op});
+    const PassPlan plan = with_recomputation(fixture.graph(), training_plan(fixture.graph(), all),
+                                             segments_between({cuts[cuts.size() / 2].op}));
 
     SUBCASE("a value that is read and not computed again") {
       PassPlan planted = plan;
@@ -148,9 +148,10 @@ TEST_CASE("a plan that reads what nobody computed, and one that trains below its
   PassPlan evaluation = evaluation_plan(graph);
   evaluation.steps.erase(evaluation.steps.begin());
   CHECK_THROWS_AS(make_lifetimes(graph, evaluation), ConfigError);
-  CHECK_THROWS_AS(with_recomputation(graph, training, {5, 5}), ConfigError);
-  CHECK_THROWS_AS(with_recomputation(graph, training, {static_cast<OperatorId>(graph.operators().size())}),
-                  ConfigError);
+  CHECK_THROWS_AS(with_recomputation(graph, training, segments_between({5, 5})), ConfigError);
+  CHECK_THROWS_AS(
+      with_recomputation(graph, training, segments_between({static_cast<OperatorId>(graph.operators().size())})),
+      ConfigError);
   CHECK_THROWS_AS(all.front().run(make_schedule(graph, plan_above(graph, evaluation_plan(graph), cuts.front())),
                                   select_none(graph)),
                   ConfigError);

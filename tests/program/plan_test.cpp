@@ -41,7 +41,7 @@ TEST_CASE("tensors and operators add up to the backward pass") {
                                     sum(report["operators"], "grad_input"));
     CHECK(!report.contains("selection"));
     std::int64_t bytes = 0;
-    for (const char* purpose : {"weights", "gradients", "optimizer", "activations", "workspace"})
+    for (const char* purpose : {"weights", "gradients", "optimizer", "activations", "workspace", "batch", "scratch"})
       bytes += report["memory"].at(purpose).get<std::int64_t>();
     CHECK(report["memory_bytes"] == bytes);
     CHECK(report["memory"]["optimizer"] == 2 * report["memory"]["weights"].get<std::int64_t>());

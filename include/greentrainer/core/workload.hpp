@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <vector>
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/checked_integer.hpp"
@@ -95,6 +97,20 @@ inline Workload workload_of(const Batch& batch) {
     w[Measure::encoder_pairs] += length * length;
   }
   return w;
+}
+
+/// The workload that no batch of `count` of the examples exceeds in any measure.
+inline Workload largest_batch_of(std::vector<Workload> examples, std::size_t count) {
+  Workload largest;
+  const auto end = examples.begin() + static_cast<std::ptrdiff_t>(std::min(count, examples.size()));
+  for (std::size_t m = 0; m < measure_count; ++m) {
+    const auto measure = static_cast<Measure>(m);
+    std::partial_sort(examples.begin(), end, examples.end(),
+                      [&](const Workload& a, const Workload& b) { return a[measure] > b[measure]; });
+    for (auto one = examples.begin(); one != end; ++one) largest[measure] += (*one)[measure];
+  }
+  largest[Measure::steps] = 1;
+  return largest;
 }
 
 /// The workload of a padded batch in which all sequences are equally long, and the last tokens of each are labelled: of

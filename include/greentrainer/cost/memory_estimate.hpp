@@ -12,8 +12,13 @@ struct MemoryEstimate {
   Bytes activations = 0;  ///< values and their gradients, as the plan's lifetimes lay them out
   Bytes workspace = 0;    ///< scratch of the operator that needs most: a chunk of logits
   Bytes copies = 0;       ///< saved weights of the importance phase
+  Bytes cached = 0;       ///< values below a cut, kept for examples, and those of the batch that is read
+  Bytes batch = 0;        ///< ids, positions, offsets and labels
+  Bytes scratch = 0;      ///< that the backend's kernels keep for themselves
 
-  Bytes total() const { return weights + gradients + optimizer + activations + workspace + copies; }
+  Bytes total() const {
+    return weights + gradients + optimizer + activations + workspace + copies + cached + batch + scratch;
+  }
 };
 
 template <class P>
@@ -32,18 +37,48 @@ Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Byt
   return MemoryLayout::aligned(most * element_size);
 }
 
-/// Peak of training the selection on batches of this workload. `optimizer_bytes_per_element`: of state (AdamW: two
-/// elements).
+/// Bytes of a batch's index arrays; in front of each sequence of the decoder's keys, `prefix` rows are learned.
+inline Bytes batch_bytes(const Workload& workload, Extent prefix) {
+  const auto stream = [](Extent tokens, Extent sequences, bool keys_apart) {
+    return 2 * tokens + (keys_apart ? 2 : 1) * (sequences + 1);
+  };
+  return static_cast<Bytes>(sizeof(Index)) *
+         (stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+          stream(workload[Measure::labelled_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+          stream(workload[Measure::encoder_tokens], workload[Measure::encoder_sequences], false) +
+          2 * workload[Measure::labelled_tokens]);
+}
+
+/// The most that kernels of a backend keep for themselves, where it says so (B::most_scratch_bytes()).
+template <class B>
+Bytes kernel_scratch_bytes() {
+  if constexpr (requires { B::most_scratch_bytes(); })
+    return B::most_scratch_bytes();
+  else
+    return 0;
+}
+
+/// Peak of a pass that trains the selection on batches of this workload. `optimizer_bytes_per_element`: of state
+/// (AdamW: two elements).
 template <class P>
-MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
-                               Bytes element_size, Bytes optimizer_bytes_per_element) {
-  const auto lifetimes = make_lifetimes(graph, training_plan(graph, selection));
+MemoryEstimate pass_memory(const TensorGraph<P>& graph, const PassPlan& plan, const Selection& selection,
+                           const Workload& workload, Bytes element_size, Bytes optimizer_bytes_per_element) {
   const Bytes selected = parameter_bytes(graph, selection, element_size);
   return {.weights = parameter_bytes(graph, select_all(graph), element_size),
           .gradients = selected,
           .optimizer = selected / element_size * optimizer_bytes_per_element,
-          .activations = make_memory_layout(lifetimes, workload, element_size).total,
-          .workspace = workspace_bytes(graph, workload, element_size)};
+          .activations = make_memory_layout(make_lifetimes(graph, plan), workload, element_size).total,
+          .workspace = workspace_bytes(graph, workload, element_size),
+          .batch = batch_bytes(workload, graph.prefix_rows()),
+          .scratch = kernel_scratch_bytes<P>()};
+}
+
+/// The same without recomputation.
+template <class P>
+MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
+                               Bytes element_size, Bytes optimizer_bytes_per_element) {
+  return pass_memory(graph, training_plan(graph, selection), selection, workload, element_size,
+                     optimizer_bytes_per_element);
 }
 
 /// Peak of the importance phase, in which all candidates' gradients are formed but never held together: a full backward

@@ -21,12 +21,13 @@ class ActivationArena {
 
   explicit ActivationArena(B& backend) : backend_(&backend) {}
 
-  /// Places everything for one workload; what was there is lost.
-  void lay_out(const TensorGraph<B>& graph, const Lifetimes& lifetimes, const Workload& workload) {
+  /// Places everything for one workload where it lies for `laid_out_for`, which is no smaller; what was there is lost.
+  void lay_out(const TensorGraph<B>& graph, const Lifetimes& lifetimes, const Workload& workload,
+               const Workload& laid_out_for) {
     const Bytes element = static_cast<Bytes>(sizeof(T));
-    const MemoryLayout layout = make_memory_layout(lifetimes, workload, element);
+    const MemoryLayout layout = make_memory_layout(lifetimes, laid_out_for, element);
     Extent workspace = 0;
-    for (const auto& node : graph.operators()) workspace = std::max(workspace, node.op->workspace(workload));
+    for (const auto& node : graph.operators()) workspace = std::max(workspace, node.op->workspace(laid_out_for));
     const Extent needed = (layout.total + MemoryLayout::aligned(workspace * element)) / element;
     if (memory_.size() < needed) {
       memory_ = {};  // free before asking for more

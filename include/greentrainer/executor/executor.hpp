@@ -103,7 +103,7 @@ class Executor {
   /// What the memory is laid out for.
   struct Prepared {
     Lifetimes lifetimes;
-    Workload workload;
+    Workload workload, laid_out_for;
   };
 
   static void check(const PassPlan& plan, const RunOptions<B>& options) {
@@ -118,9 +118,11 @@ class Executor {
 
   /// Lays memory out, unless it is for the same lifetimes and workload: generation runs the same pass token by token.
   void prepare(const Schedule& schedule, const Workload& workload) {
-    if (!prepared_ || prepared_->workload != workload || prepared_->lifetimes != schedule.lifetimes) {
+    const Workload& laid_out_for = schedule.laid_out_for(workload);
+    if (!prepared_ || prepared_->workload != workload || prepared_->laid_out_for != laid_out_for ||
+        prepared_->lifetimes != schedule.lifetimes) {
       prepared_.reset();
-      arena_.lay_out(*graph_, schedule.lifetimes, workload);
+      arena_.lay_out(*graph_, schedule.lifetimes, workload, laid_out_for);
       const auto& storages = schedule.lifetimes.storages;
       const std::size_t times = schedule.plan.steps.size();
       born_.assign(times, {});
@@ -129,7 +131,7 @@ class Executor {
         born_[static_cast<std::size_t>(storages[s].born)].push_back(arena_.blocks()[s]);
         dying_[static_cast<std::size_t>(storages[s].dies)].push_back(arena_.blocks()[s]);
       }
-      prepared_ = Prepared{schedule.lifetimes, workload};
+      prepared_ = Prepared{schedule.lifetimes, workload, laid_out_for};
     }
     values_.assign(graph_->values().size(), {});
     next_placement_ = 0;

@@ -22,8 +22,10 @@ class IndexBlock {
     return at;
   }
   void upload() {
-    if (device_.size() < static_cast<Extent>(host_.size()))
+    if (device_.size() < static_cast<Extent>(host_.size())) {
+      device_ = {};  // free before asking for more
       device_ = Tensor<B, Index>(*backend_, 1, static_cast<Extent>(host_.size()));
+    }
     device_.upload(host_);
   }
   /// Valid until the next upload.

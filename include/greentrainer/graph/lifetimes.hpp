@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "greentrainer/core/workload.hpp"
@@ -246,12 +248,23 @@ Lifetimes make_lifetimes(const TensorGraph<P>& graph, const PassPlan& plan) {
 struct Schedule {
   PassPlan plan;
   Lifetimes lifetimes;
+  /// Memory is laid out for this workload, and all batches that are no larger in any measure use that layout: so none
+  /// of them needs more. Without it, or for a larger batch, it is laid out for the batch at hand.
+  std::optional<Workload> largest = {};
+
+  /// What to lay out memory for.
+  const Workload& laid_out_for(const Workload& batch) const {
+    if (!largest) return batch;
+    const bool fits =
+        std::equal(batch.values.begin(), batch.values.end(), largest->values.begin(), std::less_equal<>{});
+    return fits ? *largest : batch;
+  }
 };
 
 template <class P>
 Schedule make_schedule(const TensorGraph<P>& graph, PassPlan plan) {
   Lifetimes lifetimes = make_lifetimes(graph, plan);
-  return {std::move(plan), std::move(lifetimes)};
+  return {.plan = std::move(plan), .lifetimes = std::move(lifetimes)};
 }
 /// Of training the selection, or of an evaluation where it is empty.
 template <class P>

@@ -42,36 +42,49 @@ std::vector<PassPlan::Step> recompute_steps(const TensorGraph<P>& graph, const P
   return steps;
 }
 
-/// The same pass with less memory: of each segment of operators between two cuts only what crosses the upper cut, or is
-/// read from above it, is kept; what the segment's backward steps read besides is computed again right before the first
-/// of them. A cut c lies in front of operator c; operators from the last cut on keep what they read. Results are those
-/// of `plan` bit for bit: the same kernels read the same values. Throws ConfigError for cuts that do not ascend within
-/// the graph.
-template <class P>
-PassPlan with_recomputation(const TensorGraph<P>& graph, const PassPlan& plan, const std::vector<OperatorId>& cuts) {
+/// Operators [first, end) of which a pass keeps nothing but what is read from elsewhere.
+struct DroppedSegment {
+  OperatorId first = 0;
+  OperatorId end = 0;
+
+  friend bool operator==(const DroppedSegment&, const DroppedSegment&) = default;
+};
+
+/// Every segment between two cuts, and the one below the first: the operators from the last cut on keep what they read.
+inline std::vector<DroppedSegment> segments_between(const std::vector<OperatorId>& cuts) {
+  std::vector<DroppedSegment> segments;
   OperatorId below = 0;
-  for (const OperatorId cut : cuts) {
-    if (cut <= below || cut >= static_cast<OperatorId>(graph.operators().size())) {
-      throw ConfigError("with_recomputation", "cuts",
-                        text("expected ascending operators of the graph after the first, got ", cut));
+  for (const OperatorId cut : cuts) segments.push_back({std::exchange(below, cut), cut});
+  return segments;
+}
+
+/// The same pass with less memory: of the operators of a dropped segment only what is read from outside of it is kept;
+/// what the segment's backward steps read besides is computed again right before the first of them. Results are those
+/// of `plan` bit for bit: the same kernels read the same values. Throws ConfigError for segments that are empty, do not
+/// ascend without overlap, or hold the loss.
+template <class P>
+PassPlan with_recomputation(const TensorGraph<P>& graph, const PassPlan& plan,
+                            const std::vector<DroppedSegment>& segments) {
+  OperatorId below = 0;
+  for (const DroppedSegment& segment : segments) {
+    if (segment.first < below || segment.end <= segment.first ||
+        segment.end >= static_cast<OperatorId>(graph.operators().size())) {
+      throw ConfigError("with_recomputation", "segments",
+                        text("expected ascending segments of operators below the loss, got one from ", segment.first,
+                             " to ", segment.end));
     }
-    below = cut;
+    below = segment.end;
   }
-  const auto segment_of = [&](OperatorId id) {
-    return static_cast<std::size_t>(std::upper_bound(cuts.begin(), cuts.end(), id) - cuts.begin());
-  };
   PassPlan result = plan;
   result.steps.clear();
-  std::size_t ready = cuts.size();  // the lowest segment whose values are there
+  auto next = segments.rbegin();  // the highest segment that was not yet computed again
   for (const auto& step : plan.steps) {
-    if (step.is_backward()) {
-      const std::size_t segment = segment_of(step.op);
-      if (segment < ready) {
-        const OperatorId first = segment == 0 ? 0 : cuts[segment - 1];
-        const auto again = recompute_steps(graph, plan, first, cuts[segment]);
+    while (step.is_backward() && next != segments.rend() && step.op < next->end) {
+      if (step.op >= next->first) {
+        const auto again = recompute_steps(graph, plan, next->first, next->end);
         result.steps.insert(result.steps.end(), again.begin(), again.end());
-        ready = segment;
       }
+      ++next;
     }
     result.steps.push_back(step);
   }

@@ -13,7 +13,7 @@ class FirstOrderImportance final : public Importance<B> {
 
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
     Terms terms(c, scratch_elements(c.graph));
-    const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
+    const Schedule schedule = c.full_schedule();
     for (const Batch& batch : c.batches) {
       TransientGradients<B> sink(c.backend, c.graph,
                                  [&](ParameterId id, Matrix<T> gradient) { terms.add(id, gradient); });
@@ -36,6 +36,7 @@ class FirstOrderImportance final : public Importance<B> {
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
     return full_pass_flops(graph, workload) + workload[Measure::steps] * gradients_flops(graph, optimizer);
   }
+  int full_passes() const override { return 1; }
   /// One tensor after its update.
   Extent scratch_elements(const TensorGraph<B>& graph) const override {
     Extent largest = 0;

@@ -27,7 +27,11 @@ struct ImportanceContext {
   std::span<const Batch> batches = {};  ///< at least one, but for evaluate_gradients(); a metric over several adds up
                                         ///< those of each
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;  ///< of training, for metrics that draw random numbers
+  std::uint64_t step = 0;               ///< of training, for metrics that draw random numbers
+  const Schedule* full_pass = nullptr;  ///< one that trains everything; null: without recomputation
+
+  /// Of a pass that forms all gradients.
+  Schedule full_schedule() const { return full_pass != nullptr ? *full_pass : make_schedule(graph, select_all(graph)); }
 };
 
 /// Says what training each parameter is worth: the paper's I, one number a parameter, larger is better, negative is
@@ -40,6 +44,9 @@ class Importance {
   virtual std::vector<double> evaluate(ImportanceContext<B>& context) const = 0;
   /// FLOPs that `evaluate` executes for batches of this total workload (measure `steps` counts the batches).
   virtual Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const = 0;
+  /// How often it runs ImportanceContext::full_schedule for a batch. What such a pass computes again comes on top of
+  /// `flops`.
+  virtual int full_passes() const { return 0; }
   /// Whether it keeps a copy of the weights while it runs.
   virtual bool saves_weights() const { return false; }
   /// Elements it needs while it runs, beside that copy and transient gradients.

@@ -21,7 +21,7 @@ class LossIncreaseImportance final : public Importance<B> {
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
     ParameterSums<B> sums(c.backend, c.graph.parameters().size());
     SavedWeights saved(c.backend, c.parameters);
-    const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
+    const Schedule schedule = c.full_schedule();
     for (const Batch& batch : c.batches) {
       const double scale = 1.0 / static_cast<double>(batch.labelled());
       const auto pass = [&](auto consume) {
@@ -45,6 +45,7 @@ class LossIncreaseImportance final : public Importance<B> {
     return 2 * full_pass_flops(graph, workload) +
            workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
   }
+  int full_passes() const override { return 2; }
   bool saves_weights() const override { return true; }
 
  private:

@@ -23,6 +23,7 @@ class PerWeightImportance final : public Importance<B> {
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
     return metric_->flops(graph, workload, optimizer);
   }
+  int full_passes() const override { return metric_->full_passes(); }
   bool saves_weights() const override { return metric_->saves_weights(); }
   Extent scratch_elements(const TensorGraph<B>& graph) const override { return metric_->scratch_elements(graph); }
 

@@ -12,7 +12,7 @@ class GradientNormImportance final : public Importance<B> {
   using T = typename B::Scalar;
 
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
-    const Schedule schedule = make_schedule(c.graph, select_all(c.graph));
+    const Schedule schedule = c.full_schedule();
     std::vector<double> importance(c.graph.parameters().size(), 0.0);
     for (const Batch& batch : c.batches) {
       ParameterSums<B> squares(c.backend, importance.size());
@@ -29,6 +29,7 @@ class GradientNormImportance final : public Importance<B> {
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>&) const override {
     return full_pass_flops(graph, workload) + 2 * workload[Measure::steps] * parameter_elements(graph);
   }
+  int full_passes() const override { return 1; }
 };
 
 /// I_k = |w_k|: the Euclidean norm of the weights. No pass at all.

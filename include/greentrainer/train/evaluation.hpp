@@ -55,7 +55,10 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, const Ev
     std::iota(indices.begin(), indices.end(), first);
     const Batch batch = collate(examples, indices);
     check_batch(model.facts(), batch);
-    if (row_losses.size() < batch.labelled()) row_losses = Tensor<B>(model.backend(), 1, batch.labelled());
+    if (row_losses.size() < batch.labelled()) {
+      row_losses = {};  // free before asking for more
+      row_losses = Tensor<B>(model.backend(), 1, batch.labelled());
+    }
     sum += model.executor().run(schedule, batch, {.row_losses = row_losses.data()});
     result.flops += evaluate(cost, workload_of(batch));
     const std::vector<T> rows = row_losses.download();

@@ -81,8 +81,10 @@ class PrefixCache final : public PassMemory<B> {
     for (std::size_t i = 0; i < cut_->values.size(); ++i) {
       const ValueShape& shape = graph_->value(cut_->values[i]).shape;
       const std::vector<Extent> rows = row_offsets(batch, shape.rows);
-      if (staged_[i].tensor.size() < rows.back() * shape.cols)
+      if (staged_[i].tensor.size() < rows.back() * shape.cols) {
+        staged_[i].tensor = {};  // free before asking for more
         staged_[i].tensor = Tensor<B>(*backend_, 1, rows.back() * shape.cols);
+      }
       staged_[i].rows = rows;
       for (std::size_t s = 0; s < examples.size(); ++s) {
         const auto found = kept_.find(examples[s]);

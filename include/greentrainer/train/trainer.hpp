@@ -14,7 +14,7 @@
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
-#include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
@@ -84,10 +84,13 @@ class Trainer {
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
-    choose_ = [graph = &model_.graph(), cost = std::move(cost)](
-                  const Workload& workload, const std::vector<double>& importance, double ratio,
-                  const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full) {
+    choose_ = [graph = &model_.graph(), cost](const Workload& workload, const std::vector<double>& importance,
+                                              double ratio, const SelectFunction& select,
+                                              std::span<const CutForecast> forecasts, const Workload& in_full) {
       return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full);
+    };
+    recomputed_cost_ = [graph = &model_.graph(), cost](const PassPlan& plan) {
+      return pass_cost(*graph, plan, cost).recomputed;
     };
   }
 
@@ -106,6 +109,11 @@ class Trainer {
     if (green_) check_budget(batches, options);
     profile_.reset();
     const EvaluationSample sample(examples, options);
+    memory_.emplace(model_.graph(), demand_of(batches, sample.examples(), options));
+    expect_option(options.memory_limit == 0 || !chooses_in_step(), "fit", "memory_limit",
+                  "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
+                  options.memory_limit);
+    if (options.memory_limit > 0) check_memory(batches, options);
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
     const auto wanted = [&options](Evaluations when) {
       return options.evaluate == when || options.evaluate == Evaluations::both;
@@ -178,6 +186,67 @@ class Trainer {
     }
   }
 
+  FitDemand demand_of(const TrainingBatches& batches, std::span<const Example> evaluated,
+                      const FitOptions& options) const {
+    FitDemand demand{.limit = options.memory_limit,
+                     .state_bytes_per_element = optimizer_->state_bytes_per_element(),
+                     .largest = batches.largest_batch(),
+                     .evaluation_batch = EvaluateOptions{}.batch_size};
+    if (options.evaluate != Evaluations::none) {
+      for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
+    }
+    Workload all;
+    for (std::size_t i = 0; i < batches.examples().size(); ++i) all += batches.workload(i);
+    demand.cached = [graph = &model_.graph(), all, largest = demand.largest,
+                     limit = options.prefix_cache_limit](const Cut& cut) {
+      return std::min(limit, PrefixCache<B>::example_bytes(*graph, cut, all)) +
+             PrefixCache<B>::example_bytes(*graph, cut, largest);
+    };
+    return demand;
+  }
+  ImportanceDemand importance_demand() const {
+    if (importance_->full_passes() == 0) return {};
+    return {.full_passes = importance_->full_passes(),
+            .gradient_elements =
+                TransientGradients<B>::elements(model_.graph()) + importance_->scratch_elements(model_.graph()),
+            .saves_weights = importance_->saves_weights()};
+  }
+
+  /// Throws InfeasibleMemory where the limit is less than some phase takes at least, before any time is spent.
+  void check_memory(const TrainingBatches& batches, const FitOptions& options) const {
+    const auto& graph = model_.graph();
+    Selection held = select_none(graph);
+    const Bytes training = fixed_ ? memory_->training(*fixed_, {}).memory.total() : least_training(held);
+    if (fixed_) held = *fixed_;
+    const bool again = next_selection(1, batches) < batches.steps();
+    const Bytes importance =
+        green_ ? memory_->importance(importance_demand(), again ? held : select_none(graph), {}).memory.total() : 0;
+    const Bytes evaluation =
+        options.evaluate == Evaluations::none
+            ? 0
+            : memory_->evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
+    const Bytes most = std::max({evaluation, importance, training});
+    if (most <= options.memory_limit) return;
+    throw InfeasibleMemory(options.memory_limit, most,
+                           most == evaluation   ? "an evaluation of one example at a time"
+                           : most == importance ? "the evaluation of importances"
+                           : fixed_             ? "training the selection"
+                                                : "training the smallest tensor");
+  }
+  /// Of the tensor whose training takes least, which is `selected`.
+  Bytes least_training(Selection& selected) const {
+    Bytes least = std::numeric_limits<Bytes>::max();
+    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
+      Selection one = select_none(model_.graph());
+      one.insert(id);
+      const Bytes taken = memory_->plain_training(one).total();
+      if (taken >= least) continue;
+      least = taken;
+      selected = std::move(one);
+    }
+    return least;
+  }
+
   /// Runs what the caller gave. Its time counts as nothing else.
   template <class Call>
   void call_back(const Call& call) {
@@ -189,7 +258,12 @@ class Trainer {
   double timed_evaluation(std::span<const Example> examples, const FitOptions& options, bool after) {
     const auto start = Clock::now();
     const double callbacks_before = report_.seconds.callbacks;
+    model_.executor().release_memory();
     EvaluateOptions how{.should_stop = options.should_stop};
+    const std::optional<Cut>& cut = pass_.cache().cut();
+    how.batch_size = memory_->evaluation_batch(held(), cut);
+    report_.memory.evaluation =
+        std::max(report_.memory.evaluation, memory_->evaluation(how.batch_size, held(), cut).total());
     if (options.on_evaluation) {
       how.on_pass = [&](std::size_t done) {
         call_back([&] { options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
@@ -201,6 +275,9 @@ class Trainer {
     report_.seconds.evaluation += since(start) - (report_.seconds.callbacks - callbacks_before);
     return evaluation.loss;
   }
+
+  /// Whose gradients and optimizer state there are.
+  Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
   /// Empty where nothing is to be cached.
   std::vector<CutForecast> forecasts(const TrainingBatches& batches, const FitOptions& options, Extent first,
@@ -224,25 +301,33 @@ class Trainer {
   /// Chooses what is trained from `step` on; or from the one after it, which then has been made.
   void select(const TrainingBatches& batches, const FitOptions& options, Extent step) {
     const Extent first = chooses_in_step() ? step + 1 : step;
-    std::vector<double> importance;
-    if (chooses_in_step()) importance = train_in_full(batches, options, step);
     SelectionRecord record{.step = first, .names = {}, .importance = {}};
+    model_.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
+    std::vector<double> importance;
+    if (chooses_in_step()) importance = train_in_full(batches, options, step, record.importance_memory);
     const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
     const auto start = Clock::now();
     const Workload coming = batches.workload_of_steps(first, until);
     const std::vector<CutForecast> with_cache = forecasts(batches, options, first, until);
     report_.seconds.selection += since(start);
     std::optional<Cut> cut;
+    typename MemoryLimit<B>::Pass pass;
     if (green_) {
-      if (!chooses_in_step()) importance = evaluate_importance(batches, options, step, until);
+      gradients_.select(model_.graph(), select_none(model_.graph()));
+      if (!chooses_in_step())
+        importance = evaluate_importance(batches, options, step, until, record.importance_memory);
       const auto choosing = Clock::now();
-      const BudgetedSelection chosen =
-          choose_(coming, importance, green_->flops_ratio, select_, with_cache, batches.workload_of_steps(step, first));
+      LimitedSelection<B> limited =
+          choose_within_limits(coming, batches.workload_of_steps(step, first), importance, with_cache, options,
+                               until < batches.steps());
       report_.seconds.selection += since(choosing);
+      const BudgetedSelection& chosen = limited.chosen;
       selection_ = chosen.selection;
       cut = chosen.cut;
+      pass = std::move(limited.pass);
       record.budget = chosen.budget;
       record.cost = chosen.cost;
+      record.recomputed = limited.recomputed;
       record.unit = cost_unit_;
       record.optimal = chosen.optimal;
       record.gap = chosen.gap;
@@ -251,16 +336,55 @@ class Trainer {
     } else {
       selection_ = *fixed_;
       cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
+      pass = memory_->training(selection_, cut);
+      if (memory_->excess(pass) > 0 && cut) {
+        cut.reset();  // the cache is what can be done without
+        pass = memory_->training(selection_, cut);
+      }
+      record.recomputed = evaluate(pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed, coming);
     }
-    pass_.select(selection_, cut, options.prefix_cache_limit);
+    pass_.select(selection_, cut, options.prefix_cache_limit, pass.segments, memory_->room());
     if (cut) record.cached_below = model_.graph().op(cut->op).name;
-    model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
+    for (const DroppedSegment& segment : pass.segments)
+      record.recomputed_from.push_back(model_.graph().op(segment.first).name);
+    record.memory = pass.memory;
+    record.recomputation_optimal = pass.optimal;
+    report_.memory.training = std::max(report_.memory.training, pass.memory.total());
+    model_.executor().release_memory();  // importance may have needed more
     gradients_.select(model_.graph(), selection_);
     optimizer_->select(model_.graph(), selection_);
     with_state_ = selection_;
     record.names = names_of(model_.graph(), selection_);
     if (options.on_selection) call_back([&] { options.on_selection(record); });
     report_.selections.push_back(std::move(record));
+  }
+
+  /// The selection for the coming steps, and what its passes compute again. `in_full`: steps in front of them that
+  /// train everything.
+  LimitedSelection<B> choose_within_limits(const Workload& coming, const Workload& in_full,
+                                           const std::vector<double>& importance,
+                                           const std::vector<CutForecast>& with_cache, const FitOptions& options,
+                                           bool another_follows) const {
+    if (options.memory_limit == 0) {
+      LimitedSelection<B> free{
+          .chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache, in_full), .pass = {}};
+      free.pass = memory_->training(free.chosen.selection, free.chosen.cut);
+      return free;
+    }
+    const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
+      return choose_(coming, worth, ratio, select_, cached ? std::span(with_cache) : std::span<const CutForecast>(),
+                     in_full);
+    };
+    const auto price = [&](const typename MemoryLimit<B>::Pass& pass) {
+      return evaluate(recomputed_cost_(pass.plan), coming);
+    };
+    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
+    const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
+      const Bytes importances =
+          another_follows ? memory_->excess(memory_->importance(importance_demand(), selection, cut)) : 0;
+      return std::max(importances, evaluates ? memory_->excess(memory_->evaluation(1, selection, cut)) : 0);
+    };
+    return select_within_memory(model_.graph(), *memory_, importance, green_->flops_ratio, choose, price, excess);
   }
 
   ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {
@@ -276,18 +400,27 @@ class Trainer {
 
   /// On the first batches of the steps [step, until).
   std::vector<double> evaluate_importance(const TrainingBatches& batches, const FitOptions& options, Extent step,
-                                          Extent until) {
+                                          Extent until, MemoryEstimate& memory) {
     const auto start = Clock::now();
+    const auto pass = memory_->importance(importance_demand(), held(), pass_.cache().cut());
+    report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
+    memory = pass.memory;
+    Schedule full_pass;
+    if (importance_->full_passes() > 0) full_pass = make_schedule(model_.graph(), pass.plan);
+    full_pass.largest = memory_->room();
+    const LinearCost again = pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed;
     std::vector<Batch> made;
     for (Extent s = step; s < until && static_cast<Extent>(made.size()) < green_->importance_batches; ++s) {
       for (const auto& numbers : batches.of_step(s)) {
         if (static_cast<Extent>(made.size()) == green_->importance_batches) break;
         const Batch& batch = made.emplace_back(batches.make(numbers));
         check_batch(model_.facts(), batch);
-        report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_);
+        report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_) +
+                                    importance_->full_passes() * evaluate(again, workload_of(batch));
       }
     }
     auto context = importance_context(made, options, step);
+    if (importance_->full_passes() > 0) context.full_pass = &full_pass;
     auto importance = importance_->evaluate(context);
     report_.seconds.importance += since(start);
     return importance;
@@ -295,7 +428,10 @@ class Trainer {
 
   /// One step of everything. Returns what its gradients say of importance, at the weights before it. Parameters that
   /// were not trained until now make the first step of an optimizer without state, and keep none.
-  std::vector<double> train_in_full(const TrainingBatches& batches, const FitOptions& options, Extent step) {
+  std::vector<double> train_in_full(const TrainingBatches& batches, const FitOptions& options, Extent step,
+                                    MemoryEstimate& memory) {
+    memory = memory_->importance_step(importance_->scratch_elements(model_.graph()), held());
+    report_.memory.importance = std::max(report_.memory.importance, memory.total());
     selection_ = select_all(model_.graph());
     pass_.select(selection_, std::nullopt, 0);  // what is cached lies above weights that now change
     gradients_.select(model_.graph(), selection_);
@@ -329,6 +465,7 @@ class Trainer {
                     {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
       loss_sum += ran.loss_sum;
       record.flops += ran.flops;
+      record.recomputed_flops += ran.recomputed;
       report_.flops.saved_by_cache += ran.saved;
       record.full_flops += evaluate(full_cost(), workload_of(made[b]));
     }
@@ -364,6 +501,7 @@ class Trainer {
     report_.tokens += record.tokens;
     report_.labelled_tokens += record.labelled_tokens;
     report_.flops.train += record.flops;
+    report_.flops.recomputed += record.recomputed_flops;
     report_.flops.full += record.full_flops;
     report_.history.push_back(record);
     if (options.on_step) call_back([&] { options.on_step(record); });
@@ -407,6 +545,9 @@ class Trainer {
     return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost, forecasts,
                                in_full);
   };
+  std::function<LinearCost(const PassPlan&)> recomputed_cost_ = [graph = &model_.graph()](const PassPlan& plan) {
+    return pass_cost(*graph, plan, ExactCost<B>{}).recomputed;
+  };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
   Selection selection_;
   TrainingPass<B> pass_;
@@ -414,7 +555,8 @@ class Trainer {
   GradientStore<B> gradients_;
   Tensor<B, double> norm_;
   std::optional<LinearCost> full_;
-  PassProfile profile_;  ///< of training passes
+  std::optional<MemoryLimit<B>> memory_;  ///< of the fit that runs
+  PassProfile profile_;                   ///< of training passes
   TrainingReport report_;
 };
 

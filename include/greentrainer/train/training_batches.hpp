@@ -58,6 +58,8 @@ class TrainingBatches {
 
   Batch make(const Numbers& numbers) const { return collate(examples_, numbers); }
 
+  /// No batch is larger in any measure: for each, the examples that have the most of it together.
+  Workload largest_batch() const { return largest_batch_of(workloads_, batch_size_); }
   /// Of all batches of the steps [first, end). O(examples) for the epochs that are not whole.
   Workload workload_of_steps(Extent first, Extent end) const {
     const Extent whole = (first + steps_per_epoch() - 1) / steps_per_epoch() * steps_per_epoch();

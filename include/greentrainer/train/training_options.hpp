@@ -76,6 +76,10 @@ struct FitOptions {
   double clip_norm = 0;  ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
   PrefixCacheMode prefix_cache = PrefixCacheMode::off;
   Bytes prefix_cache_limit = Bytes{4} << 30;  ///< examples that do not fit are computed each time
+  /// Of all that a fit takes in the backend's memory at once, weights and cached values included; 0: none. Activations
+  /// are then computed again where they do not fit, and fewer tensors are chosen where their gradients and optimizer
+  /// state do not.
+  Bytes memory_limit = 0;
   bool shuffle = true;
   std::uint64_t seed = 0;
   std::span<const Example> validation = {};  ///< for the loss before and after; empty: the training examples
@@ -102,6 +106,7 @@ inline void check_options(const FitOptions& o) {
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
+  expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);
   expect_option(o.clip_norm >= 0, "fit", "clip_norm", "at least 0, which is off", o.clip_norm);
 }
 

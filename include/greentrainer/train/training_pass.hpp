@@ -7,6 +7,7 @@
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/data/collate.hpp"
+#include "greentrainer/graph/recomputation.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/train/prefix_cache.hpp"
 
@@ -20,8 +21,9 @@ class TrainingPass {
  public:
   struct Result {
     double loss_sum = 0;
-    Flops flops = 0;  ///< executed
-    Flops saved = 0;  ///< that a run without the cache executes besides
+    Flops flops = 0;       ///< executed, but for
+    Flops recomputed = 0;  ///< what was computed again
+    Flops saved = 0;       ///< that a run without the cache executes besides
   };
 
   /// The model must outlive it.
@@ -30,9 +32,11 @@ class TrainingPass {
 
   /// Trains the selection from now on, with a cache of at most `limit` bytes at the cut if there is one. Nothing at or
   /// below the cut may be selected (ConfigError). The cache keeps what it has if the cut stays the same: since nothing
-  /// below it was trained.
-  void select(const Selection& selection, const std::optional<Cut>& cut, Bytes limit) {
-    const PassPlan plan = training_plan(*graph_, selection);
+  /// below it was trained. Segments that are `dropped` are computed again. With a workload that no batch exceeds, no
+  /// batch takes more memory than it.
+  void select(const Selection& selection, const std::optional<Cut>& cut, Bytes limit,
+              const std::vector<DroppedSegment>& dropped = {}, const std::optional<Workload>& largest = {}) {
+    const PassPlan plan = with_recomputation(*graph_, training_plan(*graph_, selection), dropped);
     if (cut) {
       above_ = make_schedule(*graph_, plan_above(*graph_, plan, *cut));
       below_ = make_schedule(*graph_, plan_below(*graph_, *cut));
@@ -42,7 +46,10 @@ class TrainingPass {
       above_ = make_schedule(*graph_, plan);
       cache_.clear();
     }
-    above_cost_ = pass_cost(*graph_, above_.plan, ExactCost<B>{}).total();
+    above_.largest = below_.largest = largest;
+    const PassCost above = pass_cost(*graph_, above_.plan, ExactCost<B>{});
+    above_cost_ = above.forward + above.backward;
+    recomputed_cost_ = above.recomputed;
   }
   /// Forgets cached values: weights or examples are others.
   void forget() { cache_.clear(); }
@@ -53,7 +60,7 @@ class TrainingPass {
   Result run(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
              RunOptions<B> options) {
     const Workload workload = workload_of(batch);
-    Result result{.flops = evaluate(above_cost_, workload)};
+    Result result{.flops = evaluate(above_cost_, workload), .recomputed = evaluate(recomputed_cost_, workload)};
     if (cache_.cut()) {
       const Flops computed = run_below(batch, examples, numbers, options.profile);
       result.flops += computed;
@@ -86,7 +93,7 @@ class TrainingPass {
   const TensorGraph<B>* graph_;
   PrefixCache<B> cache_;
   Schedule above_, below_;
-  LinearCost above_cost_, below_cost_;
+  LinearCost above_cost_, recomputed_cost_, below_cost_;
 };
 
 }  // namespace greentrainer

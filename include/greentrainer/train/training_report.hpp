@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <iomanip>
 #include <map>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/cost/memory_estimate.hpp"
 
 namespace greentrainer {
 
@@ -21,9 +23,10 @@ struct StepRecord {
   double gradient_norm = 0;  ///< of the selected parameters, before clipping; 0 unless clipping is on
   Extent tokens = 0;
   Extent labelled_tokens = 0;
-  double seconds = 0;    ///< of this step
-  Flops flops = 0;       ///< forward and backward of this step
-  Flops full_flops = 0;  ///< what full fine-tuning would have taken
+  double seconds = 0;          ///< of this step
+  Flops flops = 0;             ///< forward and backward of this step
+  Flops recomputed_flops = 0;  ///< on top of these
+  Flops full_flops = 0;        ///< what full fine-tuning would have taken
   bool in_full = false;  ///< trained everything, for the importance of its gradients (GreenOptions::importance_step)
 };
 
@@ -32,11 +35,16 @@ struct SelectionRecord {
   Extent step = 0;  ///< steps done before it; with GreenOptions::importance_step the last of them trained everything
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;               ///< for the backward passes until the next selection; 0 for a fixed selection
-  Flops cost = 0;                 ///< of these, likewise
-  std::string unit = "FLOPs";     ///< of budget and cost: the cost model's
-  bool optimal = false;           ///< as in BudgetedSelection
-  double gap = 0;                 ///< likewise; 0 for a fixed selection
+  Flops budget = 0;            ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops cost = 0;              ///< of these, likewise
+  std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
+  bool optimal = false;        ///< as in BudgetedSelection
+  double gap = 0;              ///< likewise; 0 for a fixed selection
+  Flops recomputed = 0;                           ///< until the next selection, in the same unit; on top of `cost`
+  bool recomputation_optimal = true;              ///< nothing else between the same cuts fits and costs less
+  MemoryEstimate memory = {};                     ///< of training it, for the largest batch
+  MemoryEstimate importance_memory = {};          ///< of evaluating importances; nothing where that was not done
+  std::vector<std::string> recomputed_from = {};  ///< the first operators of the segments that are computed again
   std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
 };
 
@@ -53,6 +61,7 @@ struct TrainingReport {
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
+    Flops recomputed = 0;      ///< forward operators run again in training passes; not in `train`
     Flops saved_by_cache = 0;  ///< of forward passes that cached values made needless; not in `train`
   } flops;
   struct {
@@ -60,14 +69,21 @@ struct TrainingReport {
     double callbacks = 0;  ///< the caller's own, such as on_step
     double total = 0;      ///< without callbacks
   } seconds;
+  /// What phases take in the backend's memory at their worst moments, as planned; 0 for one that did not run.
+  struct {
+    Bytes importance = 0, training = 0, evaluation = 0;
+    Bytes peak() const { return std::max({importance, training, evaluation}); }
+  } memory;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
   bool stopped = false;  ///< asked to before all was done
 
-  /// Executed forward and backward FLOPs as a share of full fine-tuning's on the same batches.
-  double ratio() const { return share(flops.train); }
+  /// Executed forward, recomputed and backward FLOPs as a share of full fine-tuning's on the same batches.
+  double ratio() const { return share(flops.train + flops.recomputed); }
   /// The same with importance, optimizer and evaluation on top.
-  double ratio_all_in() const { return share(flops.train + flops.importance + flops.optimizer + flops.evaluation); }
+  double ratio_all_in() const {
+    return share(flops.train + flops.recomputed + flops.importance + flops.optimizer + flops.evaluation);
+  }
 
  private:
   double share(Flops spent) const {
@@ -89,7 +105,7 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
                        << (r.evaluated.held_out ? " validation" : " training") << " examples\n";
   }
   out << r.steps << " steps, " << r.tokens << " tokens\n"
-      << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train) / 1e9 << " G of "
+      << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train + r.flops.recomputed) / 1e9 << " G of "
       << static_cast<double>(r.flops.full) / 1e9 << " G for full fine-tuning: ratio " << std::setprecision(4)
       << r.ratio() << ", all in " << r.ratio_all_in() << '\n'
       << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward "

@@ -17,6 +17,11 @@ class ProductKernels {
  public:
   explicit ProductKernels(Workers& workers) : workers_(workers) {}
 
+  /// Of both packed operands, for products of any size: nearly all that the backend's kernels keep for themselves.
+  static constexpr Bytes most_scratch_bytes() {
+    return (height_limit + width_limit) * depth_limit * static_cast<Bytes>(sizeof(T));
+  }
+
   void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y,
               Write write) {
     const bool tx = transpose_x == Transpose::yes, tz = transpose_z == Transpose::yes;
