@@ -21,6 +21,7 @@
 #include "machine.hpp"
 #include "option_values.hpp"
 #include "output.hpp"
+#include "prefix_cache_choice.hpp"
 #include "progress.hpp"
 #include "saved_loss.hpp"
 #include "saving.hpp"
@@ -72,7 +73,7 @@ struct Options {
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
-  std::string prefix_cache = "off", prefix_cache_limit = "4GiB";
+  PrefixCacheChoice prefix_cache;
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -130,8 +131,7 @@ void check(const Command& command, Options& options) {
     options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
-  if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
-  parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
+  options.prefix_cache.check(command);
 }
 
 template <Backend B>
@@ -201,6 +201,25 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
   return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
 }
 
+/// Throws ConfigError where a cache on disk has no folder to lie in, before any time is spent.
+FitOptions fit_options(const Options& options) {
+  FitOptions fit{.epochs = options.epochs,
+                 .steps = options.steps,
+                 .batch_size = options.batch_size,
+                 .gradient_accumulation = options.gradient_accumulation,
+                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .clip_norm = options.clip_norm,
+                 .shuffle = !options.no_shuffle,
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .evaluate = evaluations_of(options.evaluate),
+                 .evaluation_examples = options.evaluation_examples};
+  auto output = std::filesystem::absolute(options.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();
+  options.prefix_cache.set(fit, output.parent_path().string());
+  if (fit.prefix_cache == PrefixCacheMode::disk) DiskPrefixStore{fit.prefix_cache_folder};
+  return fit;
+}
+
 template <Backend B>
 int finetune(B& backend, const Options& options) {
   const auto start = Clock::now();
@@ -210,6 +229,8 @@ int finetune(B& backend, const Options& options) {
   expect_inputs_outside(options.output, {options.model, options.train, options.validation});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+
+  FitOptions fit = fit_options(options);
 
   auto model =
       load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
@@ -252,19 +273,7 @@ int finetune(B& backend, const Options& options) {
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));
-  FitOptions fit{.epochs = options.epochs,
-                 .steps = options.steps,
-                 .batch_size = options.batch_size,
-                 .gradient_accumulation = options.gradient_accumulation,
-                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
-                 .clip_norm = options.clip_norm,
-                 .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
-                 .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
-                 .shuffle = !options.no_shuffle,
-                 .seed = static_cast<std::uint64_t>(options.seed),
-                 .validation = validation.examples,
-                 .evaluate = evaluations_of(options.evaluate),
-                 .evaluation_examples = options.evaluation_examples};
+  fit.validation = validation.examples;
   const EvaluationSample sample(train.examples, fit);
   if (fit.evaluate != Evaluations::none) {
     say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
@@ -291,14 +300,11 @@ int finetune(B& backend, const Options& options) {
               with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
     }
     if (!record.cached_below.empty()) {
-      line += "; values below " + record.cached_below + " are cached, in up to " + options.prefix_cache_limit +
-              " beside the memory of training";
+      line += "; values below " + record.cached_below + " are cached, in " + bytes_text(record.cached_bytes) +
+              (options.prefix_cache.mode == "disk" ? " on disk" : " beside the memory of training");
     }
     say(line);
-    if (options.prefix_cache != "off" && record.cached_below.empty()) {
-      say("note: nothing is cached until the next selection: a parameter at the bottom is trained, an operator below "
-          "draws random numbers, or the limit and the steps to come let no example be read twice");
-    }
+    if (!record.not_cached.empty()) say("note: nothing is cached until the next selection: " + record.not_cached);
     const auto negative = std::count_if(record.importance.begin(), record.importance.end(),
                                         [](const auto& one) { return one.second < 0; });
     const std::string advice = overshoot_advice(
@@ -307,6 +313,10 @@ int finetune(B& backend, const Options& options) {
     if (record.names.empty())
       say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
     say("memory of training: " + memory_line(training_memory(graph, selection, largest, element_size, state)));
+  };
+  fit.on_warning = [&](const std::string& warning) {
+    progress.clear();
+    say("warning: " + warning);
   };
   fit.should_stop = interrupted;
   TrainingReport report = trainer.fit(train, fit);
@@ -387,12 +397,8 @@ Command make_finetune_command() {
                 text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
                      " training examples)"),
                 most_steps);
-  command.choice(
-      "prefix-cache", options->prefix_cache, {"off", "memory"},
-      "Keep the values at the upper end of the frozen part of the model for each example, instead of running "
-      "that part again (off)");
-  command.text("prefix-cache-limit", options->prefix_cache_limit, "BYTES",
-               "Of that cache; examples that do not fit are computed each time (4GiB)");
+  options->prefix_cache.declare(command);
+  options->prefix_cache.declare_folder(command);
   command.whole("seed", options->seed, 0,
                 "Of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options->no_shuffle, "Take the examples in the file's order");

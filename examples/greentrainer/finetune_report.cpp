@@ -20,8 +20,14 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
 OrderedJson json_of(const SelectionRecord& record) {
-  return {{"step", record.step},     {"names", record.names}, {"importance", json_of(record.importance)},
-          {"budget", record.budget}, {"cost", record.cost},   {"cached_below", record.cached_below}};
+  return {{"step", record.step},
+          {"names", record.names},
+          {"importance", json_of(record.importance)},
+          {"budget", record.budget},
+          {"cost", record.cost},
+          {"cached_below", record.cached_below},
+          {"cached_bytes", record.cached_bytes},
+          {"not_cached", record.not_cached}};
 }
 
 }  // namespace
@@ -104,6 +110,8 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
     json["energy_joules"] = *around.joules;
   else
     json["energy_joules"] = "not measured";
+  json["cached_bytes"] = report.cached_bytes;
+  json["warnings"] = report.warnings;
   json["selections"] = OrderedJson::array();
   for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
   return json;
@@ -122,7 +130,8 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"steps", text(report.steps)},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},
-       {"spared by cached values", flops(report.flops.saved_by_cache)},
+       {"spared by cached values",
+        flops(report.flops.saved_by_cache) + ", with " + bytes_text(report.cached_bytes) + " of them"},
        {"full fine-tuning would be", flops(report.flops.full)},
        {"ratio", fixed(report.ratio(), 4)},
        {"importance", flops(report.flops.importance)},

@@ -29,7 +29,7 @@ Interval parse_interval(const std::string& value) {
   return {.every = every, .unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps};
 }
 
-Bytes parse_bytes(const std::string& flag, const std::string& value) {
+Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command) {
   constexpr std::array<const char*, 5> units = {"", "KiB", "MiB", "GiB", "TiB"};
   const auto [number, unit] = number_and_unit(value, -1);
   Bytes factor = 1;
@@ -37,7 +37,7 @@ Bytes parse_bytes(const std::string& flag, const std::string& value) {
     if (number >= 0 && unit == known && number <= std::numeric_limits<Bytes>::max() / factor) return number * factor;
     factor *= 1024;
   }
-  bad_usage("finetune", text(flag, ": expected a number of bytes such as 4GiB, 512MiB or 1000000, got ", value));
+  bad_usage(command, text(flag, ": expected a number of bytes such as 4GiB, 512MiB or 1000000, got ", value));
 }
 
 }  // namespace greentrainer::program

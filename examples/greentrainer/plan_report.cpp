@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
+#include <memory>
+#include <span>
 
 #include "console.hpp"
 #include "greentrainer/backends/eigen.hpp"
@@ -16,6 +19,9 @@
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/disk_prefix_store.hpp"
 
 namespace greentrainer::program {
 
@@ -131,9 +137,59 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
   return importance;
 }
 
+/// The examples of a run: those of the data file, or as many as the options say, each a sequence of the planned batch.
+TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, const PlanOptions& options) {
+  FitOptions fit{.epochs = options.epochs, .batch_size = options.batch_size};
+  std::vector<Workload> examples;
+  if (options.train.empty()) {
+    Workload one = batch;
+    for (std::int64_t& value : one.values) value /= options.batch_size;
+    one[Measure::steps] = 1;
+    examples.assign(static_cast<std::size_t>(options.examples), one);
+  } else {
+    const auto has = [&](const char* name) { return std::filesystem::exists(options.model + "/" + name); };
+    std::shared_ptr<const Tokenizer> tokenizer;
+    if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer = load_tokenizer(options.model);
+    for (const Example& example : load_data(options.train, tokenizer.get(), facts, options.data).examples)
+      examples.push_back(workload_of(example));
+  }
+  return {std::move(examples), fit};
+}
+
+PrefixRoom room_of(const PlanOptions& options) {
+  FitOptions fit;
+  options.cache.set(fit);
+  return {.element_size = size_of(fit.prefix_cache_type.value_or(DType::float32)),
+          .beside_each = fit.prefix_cache == PrefixCacheMode::disk ? DiskPrefixStore::header_bytes : 0,
+          .limit = fit.prefix_cache_limit};
+}
+
+/// How cached values would shorten the run; empty without a cache.
+std::vector<CutForecast> cache_forecasts(const Graph& graph, const TrainingBatches& batches,
+                                         const PlanOptions& options) {
+  if (options.cache.mode == "off") return {};
+  return forecast_cache(graph, cacheable_cuts(graph), room_of(options), batches, 0, batches.steps());
+}
+
+PlannedRun plan_run(const Graph& graph, const Selection& selection, const TrainingBatches& batches,
+                    const std::vector<CutForecast>& forecasts, const PlanOptions& options) {
+  const auto cut =
+      best_cut(graph, ExactCost<Policy>{}, batches.workload_of_steps(0, batches.steps()), forecasts, selection);
+  PlannedRun run;
+  run.examples = static_cast<Extent>(batches.count());
+  run.steps = batches.steps();
+  run.forecast = forecast_run(graph, selection, cut, room_of(options), batches);
+  if (cut)
+    run.cached_below = graph.op(cut->op).name;
+  else if (options.cache.mode != "off")
+    run.not_cached = why_not_cached(graph, selection, std::span(forecasts));
+  return run;
+}
+
 /// Chooses on the graph, at exact prices.
 void select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
-                    const std::vector<double>& importance, const PlanOptions& options) {
+                    const std::vector<double>& importance, const PlanOptions& options,
+                    std::span<const CutForecast> forecasts) {
   SelectFunction select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   if (options.selector == "ratio")
     select = [](const SelectionProblem& problem) { return ImportancePerFlopSelector{}.select(problem); };
@@ -145,7 +201,8 @@ void select_exactly(PlanReport& report, const Graph& graph, const Workload& work
     };
   }
   report.selection =
-      select_within_ratio(graph, ExactCost<Policy>{}, workload, importance, options.rho, select).selection;
+      select_within_ratio(graph, ExactCost<Policy>{}, workload, importance, options.rho, select, {}, forecasts)
+          .selection;
 }
 
 /// Chooses on the chain of the paper's prices; by the paper's recursion unless another selector is asked for.
@@ -230,13 +287,20 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   if (!published)
     report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
 
+  std::optional<TrainingBatches> batches;
+  std::vector<CutForecast> forecasts;
+  if (options.epochs > 0) {
+    batches = run_batches(facts_of(architecture), workload, options);
+    forecasts = cache_forecasts(graph, *batches, options);
+  }
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   if (options.rho > 0) {
     const auto importance = read_importance(options.importance, graph);
     if (published)
       select_on_published_chain(report, importance, options);
     else
-      select_exactly(report, graph, workload, importance, options);
+      select_exactly(report, graph, batches ? batches->workload_of_steps(0, batches->steps()) : workload, importance,
+                     options, forecasts);
   }
   if (report.selection) {
     report.selection_cost = published
@@ -244,6 +308,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
+  if (batches) report.run = plan_run(graph, trained, *batches, forecasts, options);
   report.memory = training_memory(graph, trained, workload, element_size, adamw_state);
   report.memory_importance = importance_memory(graph, trained, workload, element_size, adamw_state,
                                                TransientGradients<PlanBackend>::elements(graph), true)

@@ -16,6 +16,8 @@
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
+#include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/training_batches.hpp"
@@ -97,8 +99,8 @@ class Trainer {
     expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
-    pass_.forget();  // weights and examples may be others than those of an earlier fit
-    if (green_) check_budget(batches, options);
+    use_cache(batches, options);  // anew: weights and examples may be others than those of an earlier fit
+    if (green_) check_budget(batches);
     profile_.reset();
     const EvaluationSample sample(examples, options);
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
@@ -119,6 +121,7 @@ class Trainer {
     report_.seconds.backward = profile_.total().backward;
     if (wanted(Evaluations::after) && !report_.stopped)
       report_.loss_after = timed_evaluation(sample.examples(), options, true);
+    pass_.keep_prefixes(nullptr, {}, 0);
     report_.seconds.total = since(start) - report_.seconds.callbacks;
     return std::move(report_);
   }
@@ -155,13 +158,13 @@ class Trainer {
   }
 
   /// Throws ConfigError where no tensor fits into the budget of the first selection, before any time is spent.
-  void check_budget(const TrainingBatches& batches, const FitOptions& options) const {
+  void check_budget(const TrainingBatches& batches) const {
     const Extent until = std::min(batches.steps(), next_selection(1, batches));
     const auto none = [](const SelectionProblem& problem) {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
     choose_(batches.workload_of_steps(0, until), std::vector<double>(model_.graph().parameters().size(), 0.0),
-            green_->flops_ratio, none, forecasts(batches, options, 0, until));
+            green_->flops_ratio, none, forecasts(batches, 0, until));
   }
 
   /// Runs what the caller gave. Its time counts as nothing else.
@@ -188,12 +191,35 @@ class Trainer {
     return evaluation.loss;
   }
 
+  /// Throws ConfigError where the folder for a cache on disk cannot be used, or has not the room.
+  void use_cache(const TrainingBatches& batches, const FitOptions& options) {
+    std::unique_ptr<PrefixStore> store;
+    if (options.prefix_cache == PrefixCacheMode::memory) store = std::make_unique<MemoryPrefixStore>();
+    if (options.prefix_cache == PrefixCacheMode::disk) {
+      auto disk = std::make_unique<DiskPrefixStore>(options.prefix_cache_folder);
+      const PrefixRoom room =
+          PrefixCache<B>::room_of(options.prefix_cache_type, disk->beside_each(), options.prefix_cache_limit);
+      disk->reserve(most_cached_bytes(model_.graph(), room, batches));
+      store = std::move(disk);
+    }
+    pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
+  }
+  /// Says what the cache had to go without, and counts what it has.
+  void look_at_cache(const FitOptions& options) {
+    if (pass_.cache() == nullptr) return;
+    report_.cached_bytes = std::max(report_.cached_bytes, pass_.cache()->store().bytes());
+    for (std::string& warning : pass_.cache()->store().take_warnings()) {
+      if (options.on_warning) call_back([&] { options.on_warning(warning); });
+      report_.warnings.push_back(std::move(warning));
+    }
+  }
+
   /// Empty where nothing is to be cached.
-  std::vector<CutForecast> forecasts(const TrainingBatches& batches, const FitOptions& options, Extent first,
-                                     Extent end) const {
-    if (options.prefix_cache == PrefixCacheMode::off) return {};
-    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), pass_.cache(), options.prefix_cache_limit,
-                          batches, first, end);
+  std::vector<CutForecast> forecasts(const TrainingBatches& batches, Extent first, Extent end) const {
+    const PrefixCache<B>* cache = pass_.cache();
+    if (cache == nullptr) return {};
+    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), cache->room(), batches, first, end,
+                          cache->cut(), &cache->store());
   }
 
   /// The next step, not before `step`, at which tensors are chosen; a fixed selection is chosen once.
@@ -208,7 +234,7 @@ class Trainer {
     SelectionRecord record{.step = step, .names = {}, .importance = {}};
     const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
     const Workload coming = batches.workload_of_steps(step, until);
-    const std::vector<CutForecast> with_cache = forecasts(batches, options, step, until);
+    const std::vector<CutForecast> with_cache = forecasts(batches, step, until);
     std::optional<Cut> cut;
     if (green_) {
       std::vector<Batch> first_batches;
@@ -235,8 +261,13 @@ class Trainer {
       selection_ = *fixed_;
       cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
     }
-    pass_.select(selection_, cut, options.prefix_cache_limit);
-    if (cut) record.cached_below = model_.graph().op(cut->op).name;
+    pass_.select(selection_, cut);
+    if (cut) {
+      record.cached_below = model_.graph().op(cut->op).name;
+      for (const CutForecast& f : with_cache) record.cached_bytes += f.cut == *cut ? f.bytes : 0;
+    } else if (options.prefix_cache != PrefixCacheMode::off) {
+      record.not_cached = why_not_cached(model_.graph(), selection_, std::span(with_cache));
+    }
     model_.executor().release_memory();  // importance, or an earlier selection, may have needed more
     gradients_.select(model_.graph(), selection_);
     optimizer_->select(model_.graph(), selection_);
@@ -288,6 +319,7 @@ class Trainer {
       loss_sum += ran.loss_sum;
       record.flops += ran.flops;
       report_.flops.saved_by_cache += ran.saved;
+      look_at_cache(options);
       record.full_flops += evaluate(full_cost(), workload_of(made[b]));
     }
     record.loss = loss_sum * scale;

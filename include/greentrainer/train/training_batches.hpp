@@ -29,6 +29,15 @@ class TrainingBatches {
     }
   }
 
+  /// Of examples that are known by what they come to alone: batches are priced, and cannot be made.
+  TrainingBatches(std::vector<Workload> workloads, const FitOptions& options)
+      : batch_size_(static_cast<std::size_t>(options.batch_size)),
+        sampler_(workloads.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
+        steps_(options.steps > 0 ? options.steps : options.epochs * sampler_.steps_per_epoch()),
+        workloads_(std::move(workloads)) {}
+
+  /// Of examples.
+  std::size_t count() const { return workloads_.size(); }
   Extent steps() const { return steps_; }
   Extent steps_per_epoch() const { return sampler_.steps_per_epoch(); }
   std::span<const Example> examples() const { return examples_; }

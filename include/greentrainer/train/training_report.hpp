@@ -35,7 +35,9 @@ struct SelectionRecord {
   Flops cost = 0;              ///< of these, likewise
   std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
   bool optimal = false;
-  std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
+  std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without
+  std::string not_cached = {};    ///< why nothing is cached until the next selection; empty unless it was asked for
+  Bytes cached_bytes = 0;         ///< that cached values will take before the next selection
 };
 
 /// What a run did and what it took.
@@ -60,7 +62,9 @@ struct TrainingReport {
   } seconds;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
-  bool stopped = false;  ///< asked to before all was done
+  Bytes cached_bytes = 0;             ///< that cached values took at most
+  std::vector<std::string> warnings;  ///< what the run went on without
+  bool stopped = false;               ///< asked to before all was done
 
   /// Executed forward and backward FLOPs as a share of full fine-tuning's on the same batches.
   double ratio() const { return share(flops.train); }
@@ -98,6 +102,7 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
     if (r.selections.back().names.empty()) out << ": nothing is trained; no tensor that fits has a positive importance";
     out << '\n';
   }
+  for (const std::string& warning : r.warnings) out << "warning: " << warning << '\n';
   for (const SelectionRecord& s : r.selections) {
     if (s.cost > s.budget)
       out << "after step " << s.step << " the selector spent " << s.cost << " of a budget of " << s.budget << ' '
