@@ -280,6 +280,47 @@ TEST_CASE("planted faults in the cache are seen: weights below the cut that chan
   }
 }
 
+TEST_CASE("a planted stale entry after another selection gives another loss: nothing but clearing keeps it out") {
+  struct Forgetless final : PrefixStore {  // does not forget when the cut is another
+    explicit Forgetless(bool planted) : planted(planted) {}
+    bool planted;
+    MemoryPrefixStore inner;
+    Bytes beside_each() const override { return 0; }
+    Bytes bytes() const override { return inner.bytes(); }
+    bool holds(std::size_t example) const override { return inner.holds(example); }
+    void put(const PrefixKey& key, std::vector<std::byte> entry) override { inner.put(key, std::move(entry)); }
+    std::optional<std::span<const std::byte>> get(const PrefixKey& key, std::size_t size) override {
+      return inner.get(key, size);
+    }
+    void clear() override {
+      if (!planted) inner.clear();
+    }
+  };
+  B backend(1);
+  auto model = tiny_model(backend, "llama-gqa-tied");
+  const auto examples = examples_for(model, 4);
+  const std::vector<std::size_t> numbers = {0, 1, 2, 3};
+  const Selection selection = last_layer(model);
+  const std::vector<Cut> cuts = cacheable_cuts(model.graph());
+  REQUIRE(cuts.size() >= 2);
+  REQUIRE(cuts[1].op <= first_trained(model.graph(), selection));
+  GradientStore<B> gradients(backend);
+  gradients.select(model.graph(), selection);
+  gradients.zero();
+  for (const bool planted : {false, true}) {
+    TrainingPass<B> pass(model);
+    pass.keep_prefixes(std::make_unique<Forgetless>(planted), {}, room);
+    const auto loss = [&] {
+      return pass.run(collate(examples, numbers), examples, numbers, {.gradients = &gradients}).loss_sum;
+    };
+    pass.select(selection, cuts[0]);
+    const double first = loss();
+    CHECK(loss() == first);
+    pass.select(selection, cuts[1]);
+    CHECK((loss() == first) == !planted);
+  }
+}
+
 TEST_CASE("a planted entry of another example gives another loss: nothing but its key keeps it out") {
   B backend(1);
   auto model = tiny_model(backend, "llama-gqa-tied");
