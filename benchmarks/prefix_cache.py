@@ -10,7 +10,7 @@ Runs, the two of a pair one after the other, so that a noisy machine disturbs bo
 - --rho with a cache: what the budget then buys;
 - a selection every two epochs, with a cache and without: the cache fills anew;
 - full fine-tuning, and the top five blocks with a cache.
-Prints two Markdown tables. A run whose report lies in --out is not repeated. The program is build/native/bin/greentrainer
+Prints Markdown tables. A run whose report lies in --out is not repeated. The program is build/native/bin/greentrainer
 (scripts/build.sh makes it) or --program. Needs Python's standard library alone.
 """
 
@@ -62,7 +62,9 @@ class Runs:
                 report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
                 with open(os.path.join(tuned, "metrics.jsonl"), encoding="utf-8") as metrics:
                     steps = [json.loads(line) for line in metrics]
-                report["losses"] = [step["loss"] for step in steps if step["event"] == "step"]
+                steps = [step for step in steps if step["event"] == "step"]
+                report["losses"] = [step["loss"] for step in steps]
+                report["step_seconds"] = sum(step["seconds"] for step in steps)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(report, file)
         with open(path, encoding="utf-8") as file:
@@ -77,7 +79,8 @@ class Runs:
 
 
 def seconds(report):
-    return report["seconds"]["forward"] + report["seconds"]["backward"]
+    """Of the steps without the optimizer: passes, batches, and what is read from the cache and written to it."""
+    return report["step_seconds"] - report["seconds"]["optimizer"]
 
 
 def losses(report, other):
@@ -118,10 +121,11 @@ def main():
     full = runs.finetune("full", "--method", "full")
     top = runs.finetune("top-memory", "--method", f"last:{args.top}", "--prefix-cache", "memory")
 
-    head = ("| run | lowest block | TFLOPs | to the first row | seconds | to the first row | ratio | cached MiB | losses |\n"
+    head = ("| run | lowest block | TFLOPs | to the first | seconds | to the first | ratio | cached MiB | losses |\n"
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     print(f"{os.path.basename(args.model.rstrip('/'))}, {args.epochs} epochs of {args.rows} rows, rho {args.rho}. "
-          "FLOPs and seconds are those of forward and backward passes; ratio: of full fine-tuning's FLOPs.\n")
+          "FLOPs are those of forward and backward passes, seconds those of steps without the optimizer; ratio: of "
+          "full fine-tuning's FLOPs.\n")
     print(head)
     print(row("one selection, no cache", plain, plain))
     for label, report in [("- the same tensors, memory", memory), ("- the same tensors, disk", disk),

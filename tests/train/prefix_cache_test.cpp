@@ -1,10 +1,12 @@
 // A run with a cached prefix is the run without it, bit for bit, at the FLOPs that it reports.
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <span>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -141,6 +143,8 @@ TEST_CASE("examples beyond the limit are computed each time, with the same resul
   const Run part = run("llama-gqa-tied", last_layer, options);
   CHECK(part.weights == plain.weights);
   CHECK(part.counted == reported(part.report));
+  CHECK(part.report.cached_bytes <= 4000);
+  CHECK(part.report.cached_bytes > 2000);
   CHECK(part.report.flops.saved_by_cache > 0);
   CHECK(part.report.flops.saved_by_cache < whole.report.flops.saved_by_cache);
   options.prefix_cache_limit = 0;
@@ -178,6 +182,54 @@ TEST_CASE("a cache on disk that is cut short while the run goes on is named; los
   REQUIRE(warnings.size() == 1);
   CHECK(warnings == cut.report.warnings);
   CHECK(warnings.front().find(folder.path().string() + ", entry of example ") != std::string::npos);
+}
+
+TEST_CASE("a disk that fills up while the run goes on is named; what is there stays in use, and no result changes") {
+  TemporaryFolder folder;
+  FitOptions options{.epochs = 4, .batch_size = 2, .prefix_cache_folder = folder.path()};
+  const Run plain = run("opt-pre", last_layer, options);
+  options.prefix_cache = PrefixCacheMode::disk;
+  const Run whole = run("opt-pre", last_layer, options);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  options.on_selection = [&](const SelectionRecord&) {  // the room was promised; as a quota that is lowered meanwhile
+    const rlimit limit{4000, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  };
+  const Run full = run("opt-pre", last_layer, options);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(full.weights == plain.weights);
+  CHECK(full.report.loss_after == plain.report.loss_after);
+  CHECK(full.counted == reported(full.report));
+  CHECK(full.report.flops.saved_by_cache > 0);
+  CHECK(full.report.flops.saved_by_cache < whole.report.flops.saved_by_cache);
+  CHECK(full.report.cached_bytes <= 4000);
+  REQUIRE(full.report.warnings.size() == 1);
+  CHECK(full.report.warnings.front().find(folder.path().string() + ": expected to write on") != std::string::npos);
+}
+
+TEST_CASE("room that the disk does not have is refused before the first step, but not for a cache of no use") {
+  TemporaryFolder folder;
+  FitOptions options{
+      .epochs = 2, .batch_size = 2, .prefix_cache = PrefixCacheMode::disk, .prefix_cache_folder = folder.path()};
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit limit{1000, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const std::string refused = greentrainer::testing::error_of<ConfigError>([&] {
+    FitOptions no_step = options;
+    no_step.on_step = [](const StepRecord&) { FAIL("a step was taken"); };
+    run("opt-pre", last_layer, no_step);
+  });
+  const Run all = run("opt-pre", everything, options);
+  options.prefix_cache_limit = 900;
+  const Run within = run("opt-pre", last_layer, options);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(refused.find("prefix_cache_folder: " + folder.path().string() + ": expected room for") != std::string::npos);
+  CHECK(all.report.warnings.empty());
+  CHECK(within.report.warnings.empty());
 }
 
 TEST_CASE("a folder that cannot hold the cache is refused before the first step") {

@@ -119,16 +119,20 @@ std::vector<CutForecast> forecast_cache(const TensorGraph<P>& graph, const std::
   return forecasts;
 }
 
-/// The most bytes that values of all examples come to at any cut, within the limit: what a run may need room for. 0
-/// where no example is read twice.
+/// The most bytes that values of all examples come to at any cut up to operator `highest`, within the limit: what a run
+/// may need room for. 0 where no example is read twice.
 template <class P>
-Bytes most_cached_bytes(const TensorGraph<P>& graph, const PrefixRoom& room, const TrainingBatches& batches) {
+Bytes most_cached_bytes(const TensorGraph<P>& graph, const PrefixRoom& room, const TrainingBatches& batches,
+                        OperatorId highest) {
   if (batches.steps() <= batches.steps_per_epoch()) return 0;
   Workload all;
   for (std::size_t i = 0; i < batches.count(); ++i) all += batches.workload(i);
   Bytes most = 0;
-  for (const Cut& cut : cacheable_cuts(graph)) most = std::max(most, room.entry(graph, cut, all));
-  return std::min(most + static_cast<Bytes>(batches.count()) * room.beside_each, room.limit);
+  for (const Cut& cut : cacheable_cuts(graph)) {
+    if (cut.op > highest) break;
+    most = std::max(most, room.entry(graph, cut, all) + static_cast<Bytes>(batches.count()) * room.beside_each);
+  }
+  return std::min(most, room.limit);
 }
 
 }  // namespace greentrainer

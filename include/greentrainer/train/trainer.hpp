@@ -199,7 +199,9 @@ class Trainer {
       auto disk = std::make_unique<DiskPrefixStore>(options.prefix_cache_folder);
       const PrefixRoom room =
           PrefixCache<B>::room_of(options.prefix_cache_type, disk->beside_each(), options.prefix_cache_limit);
-      disk->reserve(most_cached_bytes(model_.graph(), room, batches));
+      const OperatorId highest =
+          fixed_ ? first_trained(model_.graph(), *fixed_) : static_cast<OperatorId>(model_.graph().operators().size());
+      disk->reserve(most_cached_bytes(model_.graph(), room, batches, highest));
       store = std::move(disk);
     }
     pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
