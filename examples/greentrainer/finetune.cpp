@@ -21,6 +21,7 @@
 #include "machine.hpp"
 #include "option_values.hpp"
 #include "output.hpp"
+#include "prefix_cache_choice.hpp"
 #include "progress.hpp"
 #include "saved_loss.hpp"
 #include "saving.hpp"
@@ -73,7 +74,8 @@ struct Options {
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
-  std::string prefix_cache = "off", prefix_cache_limit = "4GiB", memory_limit;
+  PrefixCacheChoice prefix_cache;
+  std::string memory_limit;
   Extent seed = 0;
   bool no_shuffle = false;
   BackendChoice backend;
@@ -137,8 +139,7 @@ void check(const Command& command, Options& options) {
     options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
-  if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
-  parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
+  options.prefix_cache.check(command);
   memory_limit_of(options);
 }
 
@@ -189,6 +190,25 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
   return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
 }
 
+/// Throws ConfigError where a cache on disk has no folder to lie in, before any time is spent.
+FitOptions fit_options(const Options& options) {
+  FitOptions fit{.epochs = options.epochs,
+                 .steps = options.steps,
+                 .batch_size = options.batch_size,
+                 .gradient_accumulation = options.gradient_accumulation,
+                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .clip_norm = options.clip_norm,
+                 .shuffle = !options.no_shuffle,
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .evaluate = evaluations_of(options.evaluate),
+                 .evaluation_examples = options.evaluation_examples};
+  auto output = std::filesystem::absolute(options.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();
+  options.prefix_cache.set(fit, output.parent_path().string());
+  if (fit.prefix_cache == PrefixCacheMode::disk) DiskPrefixStore{fit.prefix_cache_folder};
+  return fit;
+}
+
 template <Backend B>
 int finetune(B& backend, const Options& options) {
   const auto start = Clock::now();
@@ -198,6 +218,8 @@ int finetune(B& backend, const Options& options) {
   expect_inputs_outside(options.output, {options.model, options.train, options.validation});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+
+  FitOptions fit = fit_options(options);
 
   auto model =
       load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
@@ -229,20 +251,8 @@ int finetune(B& backend, const Options& options) {
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));
-  FitOptions fit{.epochs = options.epochs,
-                 .steps = options.steps,
-                 .batch_size = options.batch_size,
-                 .gradient_accumulation = options.gradient_accumulation,
-                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
-                 .clip_norm = options.clip_norm,
-                 .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
-                 .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
-                 .memory_limit = memory_limit_of(options),
-                 .shuffle = !options.no_shuffle,
-                 .seed = static_cast<std::uint64_t>(options.seed),
-                 .validation = validation.examples,
-                 .evaluate = evaluations_of(options.evaluate),
-                 .evaluation_examples = options.evaluation_examples};
+  fit.validation = validation.examples;
+  fit.memory_limit = memory_limit_of(options);
   const EvaluationSample sample(train.examples, fit);
   if (fit.evaluate != Evaluations::none) {
     say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
@@ -272,14 +282,11 @@ int finetune(B& backend, const Options& options) {
               (record.recomputation_optimal ? "" : ", which is not proved to be the least");
     }
     if (!record.cached_below.empty()) {
-      line += "; values below " + record.cached_below + " are cached, in up to " + options.prefix_cache_limit +
-              " beside the memory of training";
+      line += "; values below " + record.cached_below + " are cached, in " + bytes_text(record.cached_bytes) +
+              (options.prefix_cache.mode == "disk" ? " on disk" : " beside the memory of training");
     }
     say(line);
-    if (options.prefix_cache != "off" && record.cached_below.empty()) {
-      say("note: nothing is cached until the next selection: a parameter at the bottom is trained, an operator below "
-          "draws random numbers, or the limit and the steps to come let no example be read twice");
-    }
+    if (!record.not_cached.empty()) say("note: nothing is cached until the next selection: " + record.not_cached);
     const auto negative = std::count_if(record.importance.begin(), record.importance.end(),
                                         [](const auto& one) { return one.second < 0; });
     const std::string advice = overshoot_advice(
@@ -290,6 +297,10 @@ int finetune(B& backend, const Options& options) {
     if (record.importance_memory.total() > 0)
       say("memory while importances were evaluated: " + memory_line(record.importance_memory));
     say("memory of training: " + memory_line(record.memory));
+  };
+  fit.on_warning = [&](const std::string& warning) {
+    progress.clear();
+    say("warning: " + warning);
   };
   fit.should_stop = interrupted;
   TrainingReport report = trainer.fit(train, fit);
@@ -342,8 +353,8 @@ Command make_finetune_command() {
   command.whole("importance-batches", options->importance_batches, 1,
                 "green: batches that importances are taken from (1)");
   command.on("importance-step", options->importance_step,
-               "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
-               "the importance, and --rho pays for it");
+             "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
+             "the importance, and --rho pays for it");
   command.choice("selector", options->selector, {"exact", "ratio"},
                  "green: exact, or greedy by importance per FLOP (exact)");
   command.choice("dependencies", options->dependencies, {"graph", "chain", "none"},
@@ -373,12 +384,8 @@ Command make_finetune_command() {
                 text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
                      " training examples)"),
                 most_steps);
-  command.choice(
-      "prefix-cache", options->prefix_cache, {"off", "memory"},
-      "Keep the values at the upper end of the frozen part of the model for each example, instead of running "
-      "that part again (off)");
-  command.text("prefix-cache-limit", options->prefix_cache_limit, "BYTES",
-               "Of that cache; examples that do not fit are computed each time (4GiB)");
+  options->prefix_cache.declare(command);
+  options->prefix_cache.declare_folder(command);
   command.text(
       "memory-limit", options->memory_limit, "BYTES",
       "Of weights, gradients, optimizer, activations and cached values at any moment: activations are computed "

@@ -29,6 +29,8 @@ OrderedJson json_of(const SelectionRecord& record) {
           {"optimal", record.optimal},
           {"gap", std::isfinite(record.gap) ? OrderedJson(record.gap) : OrderedJson()},
           {"cached_below", record.cached_below},
+          {"cached_bytes", record.cached_bytes},
+          {"not_cached", record.not_cached},
           {"recomputed", record.recomputed},
           {"recomputed_from", record.recomputed_from},
           {"memory_bytes", record.memory.total()}};
@@ -122,6 +124,8 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
     json["energy_joules"] = *around.joules;
   else
     json["energy_joules"] = "not measured";
+  json["cached_bytes"] = report.cached_bytes;
+  json["warnings"] = report.warnings;
   json["selections"] = OrderedJson::array();
   for (const auto& record : report.selections) json["selections"].push_back(json_of(record));
   return json;
@@ -141,7 +145,8 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},
        {"computed again", flops(report.flops.recomputed)},
-       {"spared by cached values", flops(report.flops.saved_by_cache)},
+       {"spared by cached values",
+        flops(report.flops.saved_by_cache) + ", with " + bytes_text(report.cached_bytes) + " of them"},
        {"full fine-tuning would be", flops(report.flops.full)},
        {"ratio", fixed(report.ratio(), 4)},
        {"importance", flops(report.flops.importance)},

@@ -22,14 +22,59 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --batch-size 4 --tokens 256 --labelled-tokens 32\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*,*.bias'\n"
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
+    "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --epochs 5 --examples 1000 --prefix-cache memory\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
-    "Reads config.json alone. The file of --importance is {\"tensor name\": importance, ...}; tensors that it leaves "
+    "Reads config.json alone, with --train the data and the tokenizer, too. The file of --importance is {\"tensor "
+    "name\": importance, ...}; tensors that it leaves "
     "out have importance 0,\n"
     "and metrics.jsonl of a fine-tuning run has such objects. --rho bounds (forward + backward of the selection) / "
     "(forward + full backward).\n"
+    "With --epochs the run is priced as well: FLOPs of each epoch with one selection for all, which is what a fixed "
+    "choice trains, and green between\n"
+    "two selections. --rho then bounds the run; with --prefix-cache it reaches deeper, since later epochs run the "
+    "frozen part no more.\n"
     "Costs: exact are FLOPs (a multiply-add is 2) as the backend executes them, for packed sequences and causal "
     "attention; paper are\n"
     "multiply-adds by the rules published with GreenTrainer, for padded sequences with every token labelled.";
+
+OrderedJson json_of(const PlannedRun& run) {
+  return {{"examples", run.examples},
+          {"steps", run.steps},
+          {"epochs", run.forecast.epochs},
+          {"total", run.forecast.total()},
+          {"full", run.forecast.full},
+          {"ratio", run.forecast.ratio()},
+          {"saved_by_cache", run.forecast.saved},
+          {"cached_below", run.cached_below},
+          {"cached_bytes", run.forecast.cached_bytes},
+          {"not_cached", run.not_cached}};
+}
+
+/// For people: epochs that cost the same in one row.
+void print(const PlannedRun& run) {
+  const auto amount = [](Flops flops) { return with_prefix(static_cast<double>(flops), "FLOPs"); };
+  const std::vector<Flops>& epochs = run.forecast.epochs;
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t first = 0; first < epochs.size();) {
+    std::size_t end = first + 1;
+    while (end < epochs.size() && epochs[end] == epochs[first]) ++end;
+    rows.push_back({end == first + 1 ? text("epoch ", end) : text("epochs ", first + 1, " to ", end, ", each"),
+                    amount(epochs[first])});
+    first = end;
+  }
+  rows.push_back({"all epochs", amount(run.forecast.total())});
+  rows.push_back({"full fine-tuning", amount(run.forecast.full)});
+  rows.push_back({"ratio", fixed(run.forecast.ratio(), 4)});
+  if (!run.cached_below.empty()) {
+    rows.push_back({"spared by cached values", amount(run.forecast.saved)});
+    rows.push_back(
+        {"cached", text("the values below ", run.cached_below, ", in ", bytes_text(run.forecast.cached_bytes))});
+  }
+  std::cout << "\nrun of " << epochs.size() << " epochs of " << run.examples << " examples, " << run.steps
+            << " steps, with one selection:\n";
+  print_table(rows);
+  if (!run.not_cached.empty()) std::cout << "nothing is cached: " << run.not_cached << '\n';
+}
 
 OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
   OrderedJson json = {{"cost_model", options.cost_model},
@@ -55,6 +100,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
   }
   json["recomputed"] = report.recomputed;
   json["recomputed_from"] = report.recomputed_from;
+  if (report.run) json["run"] = json_of(*report.run);
   json["memory_bytes"] = report.memory.total();
   json["memory"] = {{"weights", report.memory.weights},     {"gradients", report.memory.gradients},
                     {"optimizer", report.memory.optimizer}, {"activations", report.memory.activations},
@@ -86,7 +132,8 @@ void print(const PlanReport& report, const PlanOptions& options) {
   rows = {{"forward", amount(report.forward)},
           {"backward, full", amount(report.backward)},
           {"total, full", amount(report.total())}};
-  rows.push_back({"smallest feasible --rho", fixed(std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4, 4)});
+  rows.push_back({report.run ? "smallest feasible --rho, without a cache" : "smallest feasible --rho",
+                  fixed(std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4, 4)});
   if (report.selection) {
     rows.push_back({"tensors selected", text(report.selection->count(), " of ", report.tensors.size())});
     rows.push_back({"backward, selection", amount(report.selection_cost)});
@@ -104,6 +151,24 @@ void print(const PlanReport& report, const PlanOptions& options) {
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
+  if (report.run) print(*report.run);
+}
+
+/// What belongs to a run of several epochs.
+void check_run(const Command& command, PlanOptions& options) {
+  options.cache.check(command);
+  const auto needs = [&](const char* name, const char* other, bool given) {
+    if (command.given(name) && !given)
+      bad_usage("plan", text("--", name, ": expected --", other, " beside it, got none"));
+  };
+  const bool has_examples = command.given("examples") || command.given("train");
+  needs("epochs", "examples or --train", has_examples);
+  for (const char* name : {"examples", "train", "prefix-cache"}) needs(name, "epochs", command.given("epochs"));
+  for (const char* name : {"train-rows", "max-tokens", "truncation", "dataset"})
+    needs(name, "train", command.given("train"));
+  if (command.either("train", "examples") == "examples") options.train.clear();
+  if (options.cost_model == "paper") command.refuse("epochs", "cost-model", "--cost-model paper");
+  if (!options.train.empty() && command.given("target-tokens")) options.data.target_tokens = options.target_tokens;
 }
 
 void check(const Command& command, PlanOptions& options) {
@@ -120,8 +185,8 @@ void check(const Command& command, PlanOptions& options) {
               "plan --help");
   }
   if (!options.memory_limit.empty()) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
-  if (options.cost_model == "paper")
-    command.refuse("memory-limit", "cost-model", "--cost-model paper");
+  if (options.cost_model == "paper") command.refuse("memory-limit", "cost-model", "--cost-model paper");
+  check_run(command, options);
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
       bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
@@ -164,6 +229,12 @@ Command make_plan_command() {
       "memory-limit", options->memory_limit, "BYTES",
       "What a training step, and the evaluation of importances, may take: activations are computed again where "
       "they do not fit (none)");
+  command.whole("epochs", options->epochs, 1, "Price so many passes over the data with one selection, too", 1000000);
+  command.whole("examples", options->examples, 1, "Examples of an epoch, each a sequence as above", 10000000);
+  command.text("train", options->train, "FILE", "Instead of --examples: training data, whose lengths are taken");
+  declare_rows(command, "train-rows", options->data.rows, "Rows of --train to use (all)");
+  declare_data(command, options->data);
+  options->cache.declare(command);
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

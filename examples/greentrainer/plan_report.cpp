@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
+#include <memory>
+#include <span>
 
 #include "console.hpp"
 #include "greentrainer/backends/eigen.hpp"
@@ -16,6 +19,9 @@
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/disk_prefix_store.hpp"
 #include "option_values.hpp"
 
 namespace greentrainer::program {
@@ -133,6 +139,68 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
   return importance;
 }
 
+/// The examples of a run: those of the data file, or as many as the options say, each a sequence of the planned batch.
+TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, const PlanOptions& options) {
+  FitOptions fit{.epochs = options.epochs, .batch_size = options.batch_size};
+  std::vector<Workload> examples;
+  if (options.train.empty()) {
+    Workload one = batch;
+    for (std::int64_t& value : one.values) value /= options.batch_size;
+    one[Measure::steps] = 1;
+    examples.assign(static_cast<std::size_t>(options.examples), one);
+  } else {
+    const auto has = [&](const char* name) { return std::filesystem::exists(options.model + "/" + name); };
+    std::shared_ptr<const Tokenizer> tokenizer;
+    if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer = load_tokenizer(options.model);
+    for (const Example& example : load_data(options.train, tokenizer.get(), facts, options.data).examples)
+      examples.push_back(workload_of(example));
+  }
+  return {std::move(examples), fit};
+}
+
+PrefixRoom room_of(const PlanOptions& options) {
+  FitOptions fit;
+  options.cache.set(fit);
+  return {.element_size = size_of(fit.prefix_cache_type.value_or(DType::float32)),
+          .beside_each = fit.prefix_cache == PrefixCacheMode::disk ? DiskPrefixStore::header_bytes : 0,
+          .limit = fit.prefix_cache_limit};
+}
+
+/// How cached values would shorten the run; empty without a cache.
+std::vector<CutForecast> cache_forecasts(const Graph& graph, const TrainingBatches& batches,
+                                         const PlanOptions& options) {
+  if (options.cache.mode == "off") return {};
+  return forecast_cache(graph, cacheable_cuts(graph), room_of(options), batches, 0, batches.steps());
+}
+
+/// What a cache takes in memory at a cut, as a Trainer counts it.
+std::function<Bytes(const Cut&)> cached_bytes(const Graph& graph, const TrainingBatches& batches,
+                                              const PlanOptions& options) {
+  if (options.cache.mode == "off") return {};
+  PrefixRoom kept = room_of(options);
+  if (options.cache.mode == "disk") kept.limit = 0;
+  Workload all;
+  for (std::size_t i = 0; i < batches.count(); ++i) all += batches.workload(i);
+  return [&graph, all, largest = batches.largest_batch(), kept](const Cut& cut) {
+    return std::min(kept.limit, kept.entry(graph, cut, all)) +
+           PrefixRoom{.element_size = element_size}.entry(graph, cut, largest);
+  };
+}
+
+PlannedRun plan_run(const Graph& graph, const Selection& selection, const TrainingBatches& batches,
+                    const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
+                    const std::vector<CutForecast>& forecasts, const PlanOptions& options) {
+  PlannedRun run;
+  run.examples = static_cast<Extent>(batches.count());
+  run.steps = batches.steps();
+  run.forecast = forecast_run(graph, selection, cut, room_of(options), batches, segments);
+  if (cut)
+    run.cached_below = graph.op(cut->op).name;
+  else if (options.cache.mode != "off")
+    run.not_cached = why_not_cached(graph, selection, std::span(forecasts));
+  return run;
+}
+
 SelectFunction selector_of(const PlanReport& report, const std::vector<double>& importance,
                            const PlanOptions& options) {
   if (options.selector == "ratio")
@@ -150,11 +218,13 @@ SelectFunction selector_of(const PlanReport& report, const std::vector<double>& 
 /// Chooses on the graph, at exact prices, and within the memory limit.
 MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
                                          const MemoryLimit<Policy>& memory, const ImportanceDemand& metric,
-                                         const std::vector<double>& importance, const PlanOptions& options) {
+                                         const std::vector<double>& importance, const PlanOptions& options,
+                                         std::span<const CutForecast> forecasts, std::optional<Cut>& cut) {
   const ExactCost<Policy> cost;
   const SelectFunction select = selector_of(report, importance, options);
-  const auto choose = [&](const std::vector<double>& worth, double ratio, bool) {
-    return select_within_ratio(graph, cost, workload, worth, ratio, select);
+  const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
+    return select_within_ratio(graph, cost, workload, worth, ratio, select, {},
+                               cached ? forecasts : std::span<const CutForecast>());
   };
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
     return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
@@ -164,6 +234,7 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
   };
   auto chosen = select_within_memory(graph, memory, importance, options.rho, choose, price, excess);
   report.selection = chosen.chosen.selection;
+  cut = chosen.chosen.cut;
   return std::move(chosen.pass);
 }
 
@@ -249,32 +320,50 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   if (!published)
     report.batch += text(", ", workload[Measure::labelled_tokens] / options.batch_size, " of them labelled");
 
+  std::optional<TrainingBatches> batches;
+  std::vector<CutForecast> forecasts;
+  if (options.epochs > 0) {
+    batches = run_batches(facts_of(architecture), workload, options);
+    forecasts = cache_forecasts(graph, *batches, options);
+  }
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   const Bytes limit = options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
-  const MemoryLimit<Policy> memory(
-      graph, {.limit = limit, .state_bytes_per_element = adamw_state, .largest = workload, .evaluated = {}});
+  FitDemand demand{.limit = limit, .state_bytes_per_element = adamw_state, .largest = workload, .evaluated = {}};
+  Workload coming = workload;
+  if (batches) {
+    demand.largest = batches->largest_batch();
+    demand.cached = cached_bytes(graph, *batches, options);
+    coming = batches->workload_of_steps(0, batches->steps());
+  }
+  const MemoryLimit<Policy> memory(graph, std::move(demand));
   const ImportanceDemand metric{
       .full_passes = 2, .gradient_elements = TransientGradients<PlanBackend>::elements(graph), .saves_weights = true};
   if (limit > 0 && options.rho > 0) {
     const Bytes least = memory.importance(metric, select_none(graph), {}).memory.total();
     if (least > limit) throw InfeasibleMemory(limit, least, "the evaluation of importances");
   }
+  std::optional<Cut> cut;
   MemoryLimit<Policy>::Pass pass;
   if (options.rho > 0) {
     const auto importance = read_importance(options.importance, graph);
     if (published)
       select_on_published_chain(report, importance, options);
     else
-      pass = select_exactly(report, graph, workload, memory, metric, importance, options);
+      pass = select_exactly(report, graph, coming, memory, metric, importance, options, forecasts, cut);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
-  if (pass.plan.steps.empty()) pass = memory.training(trained, {});
+  if (pass.plan.steps.empty()) {
+    cut = best_cut(graph, ExactCost<Policy>{}, coming, forecasts, trained);
+    pass = memory.training(trained, cut);
+    if (memory.excess(pass) > 0 && cut) pass = memory.training(trained, cut = std::nullopt);
+  }
   if (memory.excess(pass) > 0) throw InfeasibleMemory(limit, pass.memory.total(), "training");
   if (report.selection) {
     report.selection_cost = published
                                 ? published_cost(report, *report.selection)
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
+  if (batches) report.run = plan_run(graph, trained, *batches, cut, pass.segments, forecasts, options);
   report.recomputed = evaluate(pass_cost(graph, pass.plan, ExactCost<Policy>{}).recomputed, workload);
   for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);
   report.recomputation_optimal = pass.optimal;

@@ -10,6 +10,9 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/train/run_forecast.hpp"
+#include "prefix_cache_choice.hpp"
+#include "training_data.hpp"
 
 namespace greentrainer::program {
 
@@ -18,6 +21,10 @@ struct PlanOptions {
   std::vector<std::string> tensors;
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
   double rho = 0;
+  Extent epochs = 0, examples = 0;  ///< of a run; 0: a batch is planned
+  std::string train;                ///< data whose lengths are taken, instead of `examples` of `tokens`
+  DataChoice data;
+  PrefixCacheChoice cache;
   bool json = false;
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
@@ -43,6 +50,14 @@ struct OperatorCost {
   std::int64_t grad_input = 0;
 };
 
+/// What the epochs come to, with one selection for all of them.
+struct PlannedRun {
+  Extent examples = 0, steps = 0;
+  RunForecast forecast;
+  std::string cached_below;  ///< the first operator above the cut; empty without one
+  std::string not_cached;    ///< why there is none, where it was asked for
+};
+
 /// All that is printed. Tensors and operators add up to `backward`.
 struct PlanReport {
   std::string unit;
@@ -57,6 +72,7 @@ struct PlanReport {
   std::int64_t recomputed = 0;               ///< to keep the memory limit
   std::vector<std::string> recomputed_from;  ///< the first operators of the segments that are computed again
   bool recomputation_optimal = true;         ///< nothing else between the same cuts fits and costs less
+  std::optional<PlannedRun> run;
   MemoryEstimate memory;
   Bytes memory_importance = 0;
 

@@ -15,4 +15,5 @@
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/pretrained/weights_as_saved.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
+#include "greentrainer/train/run_forecast.hpp"
 #include "greentrainer/train/trainer.hpp"

@@ -104,6 +104,79 @@ TEST_CASE("an exact selection keeps the ratio, and never chooses what is worth n
   }
 }
 
+TEST_CASE("the FLOPs planned for a run's epochs are those that finetune spends, with a cache and without") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"llama-gqa-tied", "t5-tied-relu"}) {
+    CAPTURE(name);
+    const std::string data = folder.write(name + ".jsonl", golden_rows(name)).string();
+    const std::string tensors = name == "t5-tied-relu" ? "decoder.block.1.*" : "*.layers.1.*";
+    for (const std::vector<std::string>& cache :
+         std::vector<std::vector<std::string>>{{},
+                                               {"--prefix-cache", "memory"},
+                                               {"--prefix-cache", "disk", "--prefix-cache-type", "bfloat16"},
+                                               {"--prefix-cache", "disk", "--prefix-cache-limit", "2500"}}) {
+      std::vector<std::string> options = {"--model", golden_model(name), "--train", data,           "--epochs",
+                                          "3",       "--tensors",        tensors,   "--batch-size", "2"};
+      options.insert(options.end(), cache.begin(), cache.end());
+      const auto run = plan(options)["run"];
+      options.insert(options.begin(), {"finetune", "--json", "--method", "listed", "--evaluate", "none", "--overwrite",
+                                       "--output", (folder / "tuned").string()});
+      const auto outcome = run_program(options);
+      CAPTURE(outcome.err);
+      REQUIRE(outcome.status == 0);
+      const auto report = outcome.json();
+      CHECK(run["total"] == report["flops"]["train"]);
+      CHECK(run["full"] == report["flops"]["full"]);
+      CHECK(run["ratio"] == report["ratio"]);
+      CHECK(run["saved_by_cache"] == report["flops"]["saved_by_cache"]);
+      CHECK(run["cached_bytes"] == report["cached_bytes"]);
+      CHECK(run["cached_below"] == report["selections"][0]["cached_below"]);
+      CHECK(run["steps"] == report["steps"]);
+      REQUIRE(run["epochs"].size() == 3);
+      CHECK((run["epochs"][1] < run["epochs"][0]) == !cache.empty());
+    }
+  }
+}
+
+TEST_CASE("with a cache a budget buys more depth from the second epoch on, and plan says what keeps one away") {
+  const TemporaryFolder folder;
+  Json importance = Json::object();
+  const std::string model = golden_model("opt-pre");
+  const auto tensors = plan({"--model", model})["tensors"];
+  for (const auto& tensor : tensors) importance[tensor["name"].get<std::string>()] = 1;
+  const auto file = folder.write("importance.json", importance.dump()).string();
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--model", model, "--batch-size", "4", "--tokens", "12", "--labelled-tokens", "5"});
+    return plan(std::move(more));
+  };
+  const auto without = run({"--rho", "0.5", "--importance", file, "--epochs", "5", "--examples", "20"});
+  const auto with =
+      run({"--rho", "0.5", "--importance", file, "--epochs", "5", "--examples", "20", "--prefix-cache", "memory"});
+  for (const auto& report : {without, with}) CHECK(report["run"]["ratio"].get<double>() <= 0.5);
+  CHECK(with["run"]["cached_bytes"] == 20 * 12 * 32 * 4);
+  CHECK(with["run"]["epochs"][1] == with["run"]["epochs"][4]);
+  CHECK(with["run"]["epochs"][1].get<Flops>() < with["run"]["epochs"][0].get<Flops>());
+  CHECK(with["selection_cost"].get<Flops>() > without["selection_cost"].get<Flops>());
+  CHECK(with["selection"].size() > without["selection"].size());
+
+  const auto full = run({"--epochs", "2", "--examples", "8", "--prefix-cache", "memory"});
+  CHECK(has(full["run"]["not_cached"].get<std::string>(), "embed_tokens.weight is trained"));
+  CHECK(full["run"]["ratio"] == 1.0);
+  CHECK(full["run"]["epochs"][0] == 2 * full["total"].get<Flops>());
+
+  const auto refused = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"plan", "--model", model});
+    const auto outcome = run_program(std::move(options));
+    CHECK(outcome.status == 2);
+    return outcome.err;
+  };
+  CHECK(has(refused({"--epochs", "2"}), "--epochs: expected --examples or --train beside it"));
+  CHECK(has(refused({"--examples", "2"}), "--examples: expected --epochs beside it"));
+  CHECK(has(refused({"--prefix-cache", "memory"}), "--prefix-cache: expected --epochs beside it"));
+  CHECK(has(refused({"--dataset", "scitldr"}), "--dataset: expected --train beside it"));
+  CHECK(has(refused({"--epochs", "2", "--examples", "2", "--cost-model", "paper"}), "--cost-model paper"));
+}
+
 TEST_CASE("an encoder-decoder is priced by source and target") {
   const auto cost = [](const char* tokens, const char* target) {
     const auto report = plan({"--model", golden_model("t5-untied-gated"), "--batch-size", "2", "--tokens", tokens,

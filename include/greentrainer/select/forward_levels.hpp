@@ -17,6 +17,7 @@ namespace greentrainer {
 struct CutForecast {
   Cut cut;
   Workload computed;  ///< of the sequences whose values are not there yet: for them the part below runs
+  Bytes bytes = 0;    ///< that the cache then has
 };
 
 /// The cost of the coming forward passes by how deep a selection reaches: that of selections whose parameters are all

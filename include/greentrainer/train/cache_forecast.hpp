@@ -2,16 +2,29 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/cost/exact_cost.hpp"
+#include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/graph/cut.hpp"
 #include "greentrainer/select/forward_levels.hpp"
 #include "greentrainer/train/prefix_cache.hpp"
 #include "greentrainer/train/training_batches.hpp"
 
 namespace greentrainer {
+
+/// Whether computing the values at a cut takes more than copying them: not where nothing but lookups, additions and
+/// norms lie below, of which the dearest takes 8 FLOPs for an element; a product takes at least twice its width.
+template <class P>
+bool is_worth_caching(const TensorGraph<P>& graph, const Cut& cut) {
+  constexpr Flops least = 16;  // for an element
+  const Workload token = uniform_workload(1, 1, 1, 1);
+  const Flops below = evaluate(pass_cost(graph, plan_below(graph, cut), ExactCost<P>{}).total(), token);
+  return below >= least * PrefixRoom{.element_size = 1}.entry(graph, cut, token);
+}
 
 /// The cuts whose values can be cached, ascending: they follow from the example alone. An operator that draws random
 /// numbers ends them, since its outputs change from pass to pass; so do values with learned rows in front of each
@@ -24,65 +37,112 @@ std::vector<Cut> cacheable_cuts(const TensorGraph<P>& graph) {
       std::find_if(operators.begin(), operators.end(), [](const auto& node) { return node.op->is_random(); });
   const auto first_random = static_cast<OperatorId>(random - operators.begin());
   std::erase_if(cuts, [&](const Cut& cut) {
-    return cut.op > first_random || std::any_of(cut.values.begin(), cut.values.end(),
-                                                [&](ValueId v) { return graph.value(v).shape.prefix > 0; });
+    return cut.op > first_random ||
+           std::any_of(cut.values.begin(), cut.values.end(),
+                       [&](ValueId v) { return graph.value(v).shape.prefix > 0; }) ||
+           !is_worth_caching(graph, cut);
   });
   return cuts;
 }
 
-/// What the part of the model below each cut will be run for in the steps [first, end), if its values are cached within
-/// `limit` bytes from now on: by playing the steps through, to the example.
-template <Backend B>
-std::vector<CutForecast> forecast_cache(const TensorGraph<B>& graph, const std::vector<Cut>& cuts,
-                                        const PrefixCache<B>& cache, Bytes limit, const TrainingBatches& batches,
-                                        Extent first, Extent end) {
-  struct Play {
-    const Cut* cut = nullptr;
-    Bytes bytes = 0;
-    std::vector<char> held;  // of the examples
-    Workload computed = {};
-  };
+/// A cache that is played through steps to come, at one cut: which examples it will have when.
+template <class P>
+class CacheFill {
+ public:
+  /// `held`: tells of examples that are there already, in so many bytes.
+  CacheFill(const TensorGraph<P>& graph, const Cut& cut, const PrefixRoom& room, const TrainingBatches& batches,
+            const PrefixStore* held = nullptr)
+      : graph_(&graph),
+        cut_(&cut),
+        room_(room),
+        batches_(&batches),
+        bytes_(held == nullptr ? 0 : held->bytes()),
+        has_(batches.count(), 0) {
+    for (std::size_t i = 0; held != nullptr && i < has_.size(); ++i) has_[i] = held->holds(i) ? 1 : 0;
+  }
+
+  /// Reads a batch: the part below the cut runs for what is not there.
+  void read(std::span<const std::size_t> numbers) {
+    missing_.clear();
+    for (const std::size_t i : numbers) {
+      if (has_[i] == 0) missing_.push_back(i);
+    }
+    const Extent passes = computed_[Measure::steps] + (missing_.empty() ? 0 : 1);
+    for (const std::size_t i : missing_) {
+      computed_ += batches_->workload(i);
+      if (has_[i] != 0) continue;  // twice in the batch
+      const Bytes entry = room_.entry(*graph_, *cut_, batches_->workload(i));
+      if (bytes_ + entry > room_.limit) continue;
+      bytes_ += entry;
+      has_[i] = 1;
+    }
+    computed_[Measure::steps] = passes;
+  }
+
+  /// What the part below the cut has run for.
+  const Workload& computed() const { return computed_; }
+  Bytes bytes() const { return bytes_; }
+
+ private:
+  const TensorGraph<P>* graph_;
+  const Cut* cut_;
+  PrefixRoom room_;
+  const TrainingBatches* batches_;
+  Workload computed_;
+  Bytes bytes_ = 0;
+  std::vector<char> has_;  // of the examples
+  TrainingBatches::Numbers missing_;
+};
+
+/// What the part of the model below each cut will be run for in the steps [first, end), if its values are cached in
+/// this room from now on: by playing the steps through, to the example. `held` has entries of the cut `held_cut`.
+template <class P>
+std::vector<CutForecast> forecast_cache(const TensorGraph<P>& graph, const std::vector<Cut>& cuts,
+                                        const PrefixRoom& room, const TrainingBatches& batches, Extent first,
+                                        Extent end, const std::optional<Cut>& held_cut = {},
+                                        const PrefixStore* held = nullptr) {
   // Cuts with rows of the same kinds and widths fill up alike.
   using Shape = std::vector<std::pair<Rows, Extent>>;
-  std::map<Shape, std::size_t> play_of;
-  std::vector<Play> plays;
-  std::vector<std::size_t> played;  // for each cut
-  const std::size_t examples = batches.examples().size();
+  std::map<Shape, std::size_t> fill_of;
+  std::vector<CacheFill<P>> fills;
+  std::vector<std::size_t> filled;  // for each cut
   for (const Cut& cut : cuts) {
-    if (cache.cut() == cut) {
-      played.push_back(plays.size());
-      plays.push_back({.cut = &cut, .bytes = cache.bytes(), .held = std::vector<char>(examples, 0)});
-      for (std::size_t i = 0; i < examples; ++i) plays.back().held[i] = cache.holds(i) ? 1 : 0;
+    if (held_cut == cut) {
+      filled.push_back(fills.size());
+      fills.emplace_back(graph, cut, room, batches, held);
       continue;
     }
     Shape shape;
     for (const ValueId v : cut.values) shape.emplace_back(graph.value(v).shape.rows, graph.value(v).shape.cols);
-    const auto [found, added] = play_of.try_emplace(std::move(shape), plays.size());
-    if (added) plays.push_back({.cut = &cut, .held = std::vector<char>(examples, 0)});
-    played.push_back(found->second);
+    const auto [found, added] = fill_of.try_emplace(std::move(shape), fills.size());
+    if (added) fills.emplace_back(graph, cut, room, batches);
+    filled.push_back(found->second);
   }
-
-  TrainingBatches::Numbers missing;
   batches.for_each_batch(first, end, [&](std::span<const std::size_t> numbers) {
-    for (Play& play : plays) {
-      missing.clear();
-      for (const std::size_t i : numbers) {
-        if (play.held[i] == 0) missing.push_back(i);
-      }
-      const Extent passes = play.computed[Measure::steps] + (missing.empty() ? 0 : 1);
-      for (const std::size_t i : missing) {
-        play.computed += batches.workload(i);
-        const Bytes needed = PrefixCache<B>::example_bytes(graph, *play.cut, batches.workload(i));
-        if (play.held[i] != 0 || play.bytes + needed > limit) continue;
-        play.bytes += needed;
-        play.held[i] = 1;
-      }
-      play.computed[Measure::steps] = passes;
-    }
+    for (CacheFill<P>& fill : fills) fill.read(numbers);
   });
   std::vector<CutForecast> forecasts;
-  for (std::size_t c = 0; c < cuts.size(); ++c) forecasts.push_back({cuts[c], plays[played[c]].computed});
+  for (std::size_t c = 0; c < cuts.size(); ++c) {
+    const CacheFill<P>& fill = fills[filled[c]];
+    forecasts.push_back({.cut = cuts[c], .computed = fill.computed(), .bytes = fill.bytes()});
+  }
   return forecasts;
+}
+
+/// The most bytes that values of all examples come to at any cut up to operator `highest`, within the limit: what a run
+/// may need room for. 0 where no example is read twice.
+template <class P>
+Bytes most_cached_bytes(const TensorGraph<P>& graph, const PrefixRoom& room, const TrainingBatches& batches,
+                        OperatorId highest) {
+  if (batches.steps() <= batches.steps_per_epoch()) return 0;
+  Workload all;
+  for (std::size_t i = 0; i < batches.count(); ++i) all += batches.workload(i);
+  Bytes most = 0;
+  for (const Cut& cut : cacheable_cuts(graph)) {
+    if (cut.op > highest) break;
+    most = std::max(most, room.entry(graph, cut, all) + static_cast<Bytes>(batches.count()) * room.beside_each);
+  }
+  return std::min(most, room.limit);
 }
 
 }  // namespace greentrainer

@@ -16,6 +16,8 @@
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
+#include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/training_batches.hpp"
@@ -105,8 +107,8 @@ class Trainer {
     expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
-    pass_.forget();  // weights and examples may be others than those of an earlier fit
-    if (green_) check_budget(batches, options);
+    use_cache(batches, options);  // anew: weights and examples may be others than those of an earlier fit
+    if (green_) check_budget(batches);
     profile_.reset();
     const EvaluationSample sample(examples, options);
     memory_.emplace(model_.graph(), demand_of(batches, sample.examples(), options));
@@ -133,6 +135,7 @@ class Trainer {
     report_.seconds.backward = profile_.total().backward;
     if (wanted(Evaluations::after) && !report_.stopped)
       report_.loss_after = timed_evaluation(sample.examples(), options, true);
+    pass_.keep_prefixes(nullptr, {}, 0);
     report_.seconds.total = since(start) - report_.seconds.callbacks;
     return std::move(report_);
   }
@@ -172,7 +175,7 @@ class Trainer {
 
   /// Throws ConfigError where no tensor fits into the budget of the first selection, or of any if each has a step that
   /// trains everything to pay for; before any time is spent.
-  void check_budget(const TrainingBatches& batches, const FitOptions& options) const {
+  void check_budget(const TrainingBatches& batches) const {
     const auto none = [](const SelectionProblem& problem) {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
@@ -181,7 +184,7 @@ class Trainer {
       const Extent until = std::min(batches.steps(), next_selection(step + 1, batches));
       const Extent first = chooses_in_step() ? step + 1 : step;
       choose_(batches.workload_of_steps(first, until), worth_nothing, green_->flops_ratio, none,
-              forecasts(batches, options, first, until), batches.workload_of_steps(step, first));
+              forecasts(batches, first, until), batches.workload_of_steps(step, first));
       if (!chooses_in_step()) break;
     }
   }
@@ -195,12 +198,15 @@ class Trainer {
     if (options.evaluate != Evaluations::none) {
       for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
     }
+    const PrefixCache<B>* cache = pass_.cache();
+    if (cache == nullptr) return demand;
     Workload all;
-    for (std::size_t i = 0; i < batches.examples().size(); ++i) all += batches.workload(i);
-    demand.cached = [graph = &model_.graph(), all, largest = demand.largest,
-                     limit = options.prefix_cache_limit](const Cut& cut) {
-      return std::min(limit, PrefixCache<B>::example_bytes(*graph, cut, all)) +
-             PrefixCache<B>::example_bytes(*graph, cut, largest);
+    for (std::size_t i = 0; i < batches.count(); ++i) all += batches.workload(i);
+    const PrefixRoom staged{.element_size = static_cast<Bytes>(sizeof(T))};
+    PrefixRoom kept = cache->room();
+    if (options.prefix_cache == PrefixCacheMode::disk) kept.limit = 0;
+    demand.cached = [graph = &model_.graph(), all, largest = demand.largest, kept, staged](const Cut& cut) {
+      return std::min(kept.limit, kept.entry(*graph, cut, all)) + staged.entry(*graph, cut, largest);
     };
     return demand;
   }
@@ -279,12 +285,37 @@ class Trainer {
   /// Whose gradients and optimizer state there are.
   Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
+  /// Throws ConfigError where the folder for a cache on disk cannot be used, or has not the room.
+  void use_cache(const TrainingBatches& batches, const FitOptions& options) {
+    std::unique_ptr<PrefixStore> store;
+    if (options.prefix_cache == PrefixCacheMode::memory) store = std::make_unique<MemoryPrefixStore>();
+    if (options.prefix_cache == PrefixCacheMode::disk) {
+      auto disk = std::make_unique<DiskPrefixStore>(options.prefix_cache_folder);
+      const PrefixRoom room =
+          PrefixCache<B>::room_of(options.prefix_cache_type, disk->beside_each(), options.prefix_cache_limit);
+      const OperatorId highest =
+          fixed_ ? first_trained(model_.graph(), *fixed_) : static_cast<OperatorId>(model_.graph().operators().size());
+      disk->reserve(most_cached_bytes(model_.graph(), room, batches, highest));
+      store = std::move(disk);
+    }
+    pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
+  }
+  /// Says what the cache had to go without, and counts what it has.
+  void look_at_cache(const FitOptions& options) {
+    if (pass_.cache() == nullptr) return;
+    report_.cached_bytes = std::max(report_.cached_bytes, pass_.cache()->store().bytes());
+    for (std::string& warning : pass_.cache()->store().take_warnings()) {
+      if (options.on_warning) call_back([&] { options.on_warning(warning); });
+      report_.warnings.push_back(std::move(warning));
+    }
+  }
+
   /// Empty where nothing is to be cached.
-  std::vector<CutForecast> forecasts(const TrainingBatches& batches, const FitOptions& options, Extent first,
-                                     Extent end) const {
-    if (options.prefix_cache == PrefixCacheMode::off) return {};
-    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), pass_.cache(), options.prefix_cache_limit,
-                          batches, first, end);
+  std::vector<CutForecast> forecasts(const TrainingBatches& batches, Extent first, Extent end) const {
+    const PrefixCache<B>* cache = pass_.cache();
+    if (cache == nullptr) return {};
+    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), cache->room(), batches, first, end,
+                          cache->cut(), &cache->store());
   }
 
   /// The next step, not before `step`, at which tensors are chosen; a fixed selection is chosen once.
@@ -308,18 +339,16 @@ class Trainer {
     const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
     const auto start = Clock::now();
     const Workload coming = batches.workload_of_steps(first, until);
-    const std::vector<CutForecast> with_cache = forecasts(batches, options, first, until);
+    const std::vector<CutForecast> with_cache = forecasts(batches, first, until);
     report_.seconds.selection += since(start);
     std::optional<Cut> cut;
     typename MemoryLimit<B>::Pass pass;
     if (green_) {
       gradients_.select(model_.graph(), select_none(model_.graph()));
-      if (!chooses_in_step())
-        importance = evaluate_importance(batches, options, step, until, record.importance_memory);
+      if (!chooses_in_step()) importance = evaluate_importance(batches, options, step, until, record.importance_memory);
       const auto choosing = Clock::now();
-      LimitedSelection<B> limited =
-          choose_within_limits(coming, batches.workload_of_steps(step, first), importance, with_cache, options,
-                               until < batches.steps());
+      LimitedSelection<B> limited = choose_within_limits(coming, batches.workload_of_steps(step, first), importance,
+                                                         with_cache, options, until < batches.steps());
       report_.seconds.selection += since(choosing);
       const BudgetedSelection& chosen = limited.chosen;
       selection_ = chosen.selection;
@@ -343,8 +372,13 @@ class Trainer {
       }
       record.recomputed = evaluate(pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed, coming);
     }
-    pass_.select(selection_, cut, options.prefix_cache_limit, pass.segments, memory_->room());
-    if (cut) record.cached_below = model_.graph().op(cut->op).name;
+    pass_.select(selection_, cut, pass.segments, memory_->room());
+    if (cut) {
+      record.cached_below = model_.graph().op(cut->op).name;
+      for (const CutForecast& f : with_cache) record.cached_bytes += f.cut == *cut ? f.bytes : 0;
+    } else if (options.prefix_cache != PrefixCacheMode::off) {
+      record.not_cached = why_not_cached(model_.graph(), selection_, std::span(with_cache));
+    }
     for (const DroppedSegment& segment : pass.segments)
       record.recomputed_from.push_back(model_.graph().op(segment.first).name);
     record.memory = pass.memory;
@@ -366,8 +400,8 @@ class Trainer {
                                            const std::vector<CutForecast>& with_cache, const FitOptions& options,
                                            bool another_follows) const {
     if (options.memory_limit == 0) {
-      LimitedSelection<B> free{
-          .chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache, in_full), .pass = {}};
+      LimitedSelection<B> free{.chosen = choose_(coming, importance, green_->flops_ratio, select_, with_cache, in_full),
+                               .pass = {}};
       free.pass = memory_->training(free.chosen.selection, free.chosen.cut);
       return free;
     }
@@ -433,7 +467,7 @@ class Trainer {
     memory = memory_->importance_step(importance_->scratch_elements(model_.graph()), held());
     report_.memory.importance = std::max(report_.memory.importance, memory.total());
     selection_ = select_all(model_.graph());
-    pass_.select(selection_, std::nullopt, 0);  // what is cached lies above weights that now change
+    pass_.select(selection_, std::nullopt);  // what is cached lies above weights that now change
     gradients_.select(model_.graph(), selection_);
     std::vector<double> importance;
     train_step(batches, options, step, &importance);
@@ -467,6 +501,7 @@ class Trainer {
       record.flops += ran.flops;
       record.recomputed_flops += ran.recomputed;
       report_.flops.saved_by_cache += ran.saved;
+      look_at_cache(options);
       record.full_flops += evaluate(full_cost(), workload_of(made[b]));
     }
     record.loss = loss_sum * scale;

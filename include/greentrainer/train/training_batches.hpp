@@ -26,13 +26,21 @@ class TrainingBatches {
     for (std::size_t i = 0; i < examples.size(); ++i) {
       check_example(examples[i], i);
       workloads_.push_back(workload_of(examples[i]));
-      epoch_ += workloads_.back();
     }
-    const Extent size = options.batch_size, in_step = size * options.gradient_accumulation;
-    const Extent last_step = static_cast<Extent>(examples.size()) - (steps_per_epoch() - 1) * in_step;
-    epoch_[Measure::steps] = (steps_per_epoch() - 1) * options.gradient_accumulation + (last_step + size - 1) / size;
+    add_up_epoch(options);
   }
 
+  /// Of examples that are known by what they come to alone: batches are priced, and cannot be made.
+  TrainingBatches(std::vector<Workload> workloads, const FitOptions& options)
+      : batch_size_(static_cast<std::size_t>(options.batch_size)),
+        sampler_(workloads.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
+        steps_(options.steps > 0 ? options.steps : options.epochs * sampler_.steps_per_epoch()),
+        workloads_(std::move(workloads)) {
+    add_up_epoch(options);
+  }
+
+  /// Of examples.
+  std::size_t count() const { return workloads_.size(); }
   Extent steps() const { return steps_; }
   Extent steps_per_epoch() const { return sampler_.steps_per_epoch(); }
   std::span<const Example> examples() const { return examples_; }
@@ -69,6 +77,13 @@ class TrainingBatches {
   }
 
  private:
+  void add_up_epoch(const FitOptions& options) {
+    for (const Workload& workload : workloads_) epoch_ += workload;
+    const Extent size = options.batch_size, in_step = size * options.gradient_accumulation;
+    const Extent last_step = static_cast<Extent>(count()) - (steps_per_epoch() - 1) * in_step;
+    epoch_[Measure::steps] = (steps_per_epoch() - 1) * options.gradient_accumulation + (last_step + size - 1) / size;
+  }
+
   Workload sum_of_steps(Extent first, Extent end) const {
     Workload sum;
     Extent count = 0;

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/dtype.hpp"
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
 #include "greentrainer/train/training_report.hpp"
@@ -63,8 +66,8 @@ struct EvaluationProgress {
 };
 
 /// Where values at the upper end of the frozen part of the model are kept while their examples are seen again, instead
-/// of running that part anew.
-enum class PrefixCacheMode { off, memory };
+/// of running that part anew: in the host's memory, or in a file without a name in a folder.
+enum class PrefixCacheMode { off, memory, disk };
 
 /// How long and on what.
 struct FitOptions {
@@ -75,7 +78,9 @@ struct FitOptions {
   LearningRateSchedule schedule = {};
   double clip_norm = 0;  ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
   PrefixCacheMode prefix_cache = PrefixCacheMode::off;
-  Bytes prefix_cache_limit = Bytes{4} << 30;  ///< examples that do not fit are computed each time
+  Bytes prefix_cache_limit = Bytes{4} << 30;       ///< examples that do not fit are computed each time
+  std::optional<DType> prefix_cache_type = {};     ///< float32 or bfloat16; empty: as the backend computes
+  std::filesystem::path prefix_cache_folder = {};  ///< on disk: must be there, and nothing is left in it
   /// Of all that a fit takes in the backend's memory at once, weights and cached values included; 0: none. Activations
   /// are then computed again where they do not fit, and fewer tensors are chosen where their gradients and optimizer
   /// state do not.
@@ -91,6 +96,8 @@ struct FitOptions {
   std::function<void(const StepRecord&)> on_step = {};
   std::function<void(const SelectionRecord&)> on_selection = {};
   std::function<void(const EvaluationProgress&)> on_evaluation = {};  ///< after each of its passes
+  /// What a run goes on without, such as a cache that the disk has no room for; it is in the report, too.
+  std::function<void(const std::string&)> on_warning = {};
   std::function<bool()> should_stop = {};  ///< asked before every step and every pass of an evaluation
 };
 
@@ -107,6 +114,11 @@ inline void check_options(const FitOptions& o) {
   within("evaluation_examples", o.evaluation_examples, 0);
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);
+  expect_option(!o.prefix_cache_type || o.prefix_cache_type == DType::float32 || o.prefix_cache_type == DType::bfloat16,
+                "fit", "prefix_cache_type", "float32, bfloat16 or nothing",
+                name_of(o.prefix_cache_type.value_or(DType::float32)));
+  expect_option(o.prefix_cache != PrefixCacheMode::disk || !o.prefix_cache_folder.empty(), "fit", "prefix_cache_folder",
+                "a folder beside a cache on disk", "none");
   expect_option(o.clip_norm >= 0, "fit", "clip_norm", "at least 0, which is off", o.clip_norm);
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/cost/exact_cost.hpp"
@@ -28,23 +30,31 @@ class TrainingPass {
 
   /// The model must outlive it.
   explicit TrainingPass(Model<B>& model)
-      : executor_(&model.executor()), graph_(&model.graph()), cache_(model.backend(), model.graph()) {}
+      : backend_(&model.backend()), executor_(&model.executor()), graph_(&model.graph()) {}
 
-  /// Trains the selection from now on, with a cache of at most `limit` bytes at the cut if there is one. Nothing at or
-  /// below the cut may be selected (ConfigError). The cache keeps what it has if the cut stays the same: since nothing
-  /// below it was trained. Segments that are `dropped` are computed again. With a workload that no batch exceeds, no
-  /// batch takes more memory than it.
-  void select(const Selection& selection, const std::optional<Cut>& cut, Bytes limit,
+  /// Keeps values at cuts from now on: in this store, converted to this element type (empty: as computed), of at most
+  /// `limit` bytes. Without a store nothing is kept, and `select` takes no cut.
+  void keep_prefixes(std::unique_ptr<PrefixStore> store, std::optional<DType> type, Bytes limit) {
+    cache_.reset();
+    if (store) cache_.emplace(*backend_, *graph_, std::move(store), type, limit);
+  }
+
+  /// Trains the selection from now on, with cached values at the cut if there is one. Nothing at or below the cut may
+  /// be selected, and there must be a store (ConfigError). The cache keeps what it has if the cut stays the same: since
+  /// nothing below it was trained. Segments that are `dropped` are computed again. With a workload that no batch
+  /// exceeds, no batch takes more memory than it.
+  void select(const Selection& selection, const std::optional<Cut>& cut,
               const std::vector<DroppedSegment>& dropped = {}, const std::optional<Workload>& largest = {}) {
+    if (cut && !cache_) throw ConfigError("TrainingPass", "cut", "expected a store for its values, got none");
     const PassPlan plan = with_recomputation(*graph_, training_plan(*graph_, selection), dropped);
     if (cut) {
       above_ = make_schedule(*graph_, plan_above(*graph_, plan, *cut));
       below_ = make_schedule(*graph_, plan_below(*graph_, *cut));
       below_cost_ = pass_cost(*graph_, below_.plan, ExactCost<B>{}).total();
-      cache_.use(*cut, limit);
+      cache_->use(*cut);
     } else {
       above_ = make_schedule(*graph_, plan);
-      cache_.clear();
+      if (cache_) cache_->clear();
     }
     above_.largest = below_.largest = largest;
     const PassCost above = pass_cost(*graph_, above_.plan, ExactCost<B>{});
@@ -52,20 +62,24 @@ class TrainingPass {
     recomputed_cost_ = above.recomputed;
   }
   /// Forgets cached values: weights or examples are others.
-  void forget() { cache_.clear(); }
+  void forget() {
+    if (cache_) cache_->clear();
+  }
 
-  const PrefixCache<B>& cache() const { return cache_; }
+  /// Null without a store.
+  PrefixCache<B>* cache() { return cache_ ? &*cache_ : nullptr; }
+  const PrefixCache<B>* cache() const { return cache_ ? &*cache_ : nullptr; }
 
   /// Runs a batch, which is made of these of the examples.
   Result run(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
              RunOptions<B> options) {
     const Workload workload = workload_of(batch);
     Result result{.flops = evaluate(above_cost_, workload), .recomputed = evaluate(recomputed_cost_, workload)};
-    if (cache_.cut()) {
+    if (cache_ && cache_->cut()) {
       const Flops computed = run_below(batch, examples, numbers, options.profile);
       result.flops += computed;
       result.saved = evaluate(below_cost_, workload) - computed;
-      options.memory = &cache_;
+      options.memory = &*cache_;
     }
     result.loss_sum = executor_->run(above_, batch, options);
     return result;
@@ -75,23 +89,19 @@ class TrainingPass {
   /// For the sequences whose values are not cached; returns its FLOPs.
   Flops run_below(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
                   PassProfile* profile) {
-    std::vector<std::size_t> sequences, missing;
-    for (std::size_t s = 0; s < numbers.size(); ++s) {
-      if (cache_.holds(numbers[s])) continue;
-      sequences.push_back(s);
-      missing.push_back(numbers[s]);
-    }
-    cache_.begin(batch, numbers, std::move(sequences));
+    std::vector<std::size_t> missing;
+    for (const std::size_t s : cache_->begin(batch, numbers)) missing.push_back(numbers[s]);
     if (missing.empty()) return 0;
     const Batch part = collate(examples, missing);
-    executor_->run(below_, part, {.memory = &cache_, .profile = profile});
-    cache_.commit();
+    executor_->run(below_, part, {.memory = &*cache_, .profile = profile});
+    cache_->commit();
     return evaluate(below_cost_, workload_of(part));
   }
 
+  B* backend_;
   Executor<B>* executor_;
   const TensorGraph<B>* graph_;
-  PrefixCache<B> cache_;
+  std::optional<PrefixCache<B>> cache_;
   Schedule above_, below_;
   LinearCost above_cost_, recomputed_cost_, below_cost_;
 };

@@ -35,17 +35,19 @@ struct SelectionRecord {
   Extent step = 0;  ///< steps done before it; with GreenOptions::importance_step the last of them trained everything
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;            ///< for the backward passes until the next selection; 0 for a fixed selection
-  Flops cost = 0;              ///< of these, likewise
-  std::string unit = "FLOPs";  ///< of budget and cost: the cost model's
-  bool optimal = false;        ///< as in BudgetedSelection
-  double gap = 0;              ///< likewise; 0 for a fixed selection
-  Flops recomputed = 0;                           ///< until the next selection, in the same unit; on top of `cost`
-  bool recomputation_optimal = true;              ///< nothing else between the same cuts fits and costs less
-  MemoryEstimate memory = {};                     ///< of training it, for the largest batch
-  MemoryEstimate importance_memory = {};          ///< of evaluating importances; nothing where that was not done
+  Flops budget = 0;                       ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops cost = 0;                         ///< of these, likewise
+  std::string unit = "FLOPs";             ///< of budget and cost: the cost model's
+  bool optimal = false;                   ///< as in BudgetedSelection
+  double gap = 0;                         ///< likewise; 0 for a fixed selection
+  Flops recomputed = 0;                   ///< until the next selection, in the same unit; on top of `cost`
+  bool recomputation_optimal = true;      ///< nothing else between the same cuts fits and costs less
+  MemoryEstimate memory = {};             ///< of training it, for the largest batch
+  MemoryEstimate importance_memory = {};  ///< of evaluating importances; nothing where that was not done
   std::vector<std::string> recomputed_from = {};  ///< the first operators of the segments that are computed again
-  std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without a cache
+  std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without
+  std::string not_cached = {};    ///< why nothing is cached until the next selection; empty unless it was asked for
+  Bytes cached_bytes = 0;         ///< that cached values will take before the next selection
 };
 
 /// What a run did and what it took.
@@ -76,7 +78,9 @@ struct TrainingReport {
   } memory;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
-  bool stopped = false;  ///< asked to before all was done
+  Bytes cached_bytes = 0;             ///< that cached values took at most
+  std::vector<std::string> warnings;  ///< what the run went on without
+  bool stopped = false;               ///< asked to before all was done
 
   /// Executed forward, recomputed and backward FLOPs as a share of full fine-tuning's on the same batches.
   double ratio() const { return share(flops.train + flops.recomputed); }
@@ -116,6 +120,7 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
     if (r.selections.back().names.empty()) out << ": nothing is trained; no tensor that fits has a positive importance";
     out << '\n';
   }
+  for (const std::string& warning : r.warnings) out << "warning: " << warning << '\n';
   for (const SelectionRecord& s : r.selections) {
     if (s.cost > s.budget)
       out << "after step " << s.step << " the selector spent " << s.cost << " of a budget of " << s.budget << ' '
