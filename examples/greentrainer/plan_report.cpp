@@ -229,8 +229,8 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
     return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
   };
-  const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
-    return memory.excess(memory.importance(metric, selection, cut));
+  const auto excess = [&](const Selection& selection, const std::optional<Cut>& at) {
+    return memory.excess(memory.importance(metric, selection, at));
   };
   auto chosen = select_within_memory(graph, memory, importance, options.rho, choose, price, excess);
   report.selection = chosen.chosen.selection;

@@ -6,6 +6,7 @@
 
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/graph/recomputation.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
 
 namespace greentrainer {

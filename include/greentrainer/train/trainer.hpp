@@ -266,7 +266,7 @@ class Trainer {
     const double callbacks_before = report_.seconds.callbacks;
     model_.executor().release_memory();
     EvaluateOptions how{.should_stop = options.should_stop};
-    const std::optional<Cut>& cut = pass_.cache().cut();
+    const std::optional<Cut> cut = cached_cut();
     how.batch_size = memory_->evaluation_batch(held(), cut);
     report_.memory.evaluation =
         std::max(report_.memory.evaluation, memory_->evaluation(how.batch_size, held(), cut).total());
@@ -282,6 +282,7 @@ class Trainer {
     return evaluation.loss;
   }
 
+  std::optional<Cut> cached_cut() const { return pass_.cache() == nullptr ? std::nullopt : pass_.cache()->cut(); }
   /// Whose gradients and optimizer state there are.
   Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
@@ -436,7 +437,7 @@ class Trainer {
   std::vector<double> evaluate_importance(const TrainingBatches& batches, const FitOptions& options, Extent step,
                                           Extent until, MemoryEstimate& memory) {
     const auto start = Clock::now();
-    const auto pass = memory_->importance(importance_demand(), held(), pass_.cache().cut());
+    const auto pass = memory_->importance(importance_demand(), held(), cached_cut());
     report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
     memory = pass.memory;
     Schedule full_pass;
