@@ -8,8 +8,10 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "finetune_report.hpp"
 #include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/tensor_info.hpp"
+#include "option_values.hpp"
 #include "plan_report.hpp"
 
 namespace greentrainer::program {
@@ -21,6 +23,7 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --batch-size 4 --tokens 256 --labelled-tokens 32\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*,*.bias'\n"
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
+    "  greentrainer plan --model opt-125m --steps 100 --budget 0.5x\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
     "Reads config.json alone. The file of --importance is {\"tensor name\": importance, ...}; tensors that it leaves "
     "out have importance 0,\n"
@@ -52,6 +55,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
     json["selection_cost"] = report.selection_cost;
     json["ratio"] = report.ratio(report.selection_cost);
   }
+  if (report.run) json["budget"] = json_of(*report.run);
   json["memory_bytes"] = report.memory.total();
   json["memory"] = {{"weights", report.memory.weights},
                     {"gradients", report.memory.gradients},
@@ -93,6 +97,7 @@ void print(const PlanReport& report, const PlanOptions& options) {
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
+  if (report.run) std::cout << plan_line(*report.run) << " with AdamW, without choosing\n";
 }
 
 void check(const Command& command, PlanOptions& options) {
@@ -107,6 +112,13 @@ void check(const Command& command, PlanOptions& options) {
     bad_usage("plan",
               "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer "
               "plan --help");
+  }
+  if (options.budget.empty()) {
+    for (const char* name : {"steps", "budget-cuts"}) command.refuse(name, "budget", "a plan without --budget");
+  } else {
+    parse_budget("plan", options.budget, options.budget_cuts);
+    command.require("steps");
+    if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");
   }
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
@@ -146,6 +158,11 @@ Command make_plan_command() {
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
   command.choice("selector", options->selector, {"exact", "paper", "ratio"},
                  "How to choose (exact; paper with --cost-model paper)");
+  command.text("budget", options->budget, "40TFLOP|0.5x",
+               "Plan a run of --steps within it, as finetune does: FLOPs, or a share of full fine-tuning");
+  command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget is for", most_steps);
+  command.choice("budget-cuts", options->budget_cuts, {"batch", "steps"},
+                 "What there is less of: examples in a batch, or steps (batch)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

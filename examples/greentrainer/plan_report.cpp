@@ -11,11 +11,14 @@
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
+#include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "greentrainer/train/plan_run.hpp"
+#include "option_values.hpp"
 
 namespace greentrainer::program {
 
@@ -208,6 +211,24 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
   }
 }
 
+/// A run of equal batches within a budget, with AdamW. What choosing costs is not in it.
+template <class Architecture>
+RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const PlanOptions& options) {
+  const ExactCost<Policy> cost;
+  const LinearCost passes = pass_cost(graph, training_plan(graph, trained), cost).total();
+  const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
+    PlanOptions of_size = options;
+    of_size.batch_size = batch_size;
+    const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(of_size))) +
+                                update_flops(graph, updated, adamw_flops_per_element, false);
+    return (CheckedInteger(steps) * step).value();
+  };
+  const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
+                         .flops = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
+  const Flops full = flops(full_fine_tuning_cost(graph, cost), select_all(graph), options.batch_size, options.steps);
+  return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
+}
+
 template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
   const Graph graph = architecture.template graph<Policy>();
@@ -244,6 +265,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
+  if (!options.budget.empty()) report.run = plan_within_budget<Architecture>(graph, trained, options);
   report.memory = training_memory(graph, trained, workload, element_size, adamw_state);
   report.memory_importance = importance_memory(graph, trained, workload, element_size, adamw_state,
                                                TransientGradients<PlanBackend>::elements(graph), true)

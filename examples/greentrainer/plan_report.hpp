@@ -10,6 +10,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/train/run_budget.hpp"
 
 namespace greentrainer::program {
 
@@ -18,6 +19,8 @@ struct PlanOptions {
   std::vector<std::string> tensors;
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
   double rho = 0;
+  Extent steps = 0;  ///< of a run with a budget
+  std::string budget, budget_cuts = "batch";
   bool json = false;
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
@@ -56,6 +59,7 @@ struct PlanReport {
   std::int64_t selection_cost = 0;
   MemoryEstimate memory;
   Bytes memory_importance = 0;
+  std::optional<RunPlan> run;  ///< of `steps` steps within the budget
 
   std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }
