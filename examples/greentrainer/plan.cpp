@@ -55,7 +55,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
     json["selection_cost"] = report.selection_cost;
     json["ratio"] = report.ratio(report.selection_cost);
   }
-  if (report.run) json["budget"] = json_of(*report.run);
+  if (report.run) json["budget"] = program::json_of(*report.run);
   json["memory_bytes"] = report.memory.total();
   json["memory"] = {{"weights", report.memory.weights},
                     {"gradients", report.memory.gradients},
