@@ -1,5 +1,6 @@
 // greentrainer finetune --budget: said before the start, kept to the FLOP, and repeatable by hand.
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,9 @@ struct Run {
     return all;
   }
   Outcome run(const std::string& name, std::vector<std::string> more) const {
-    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data, "--epochs",
-                               "2", "--learning-rate", "0.003", "--output", (folder / name).string()});
+    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data,
+                               "--learning-rate", "0.003", "--output", (folder / name).string()});
+    if (std::find(more.begin(), more.end(), "--steps") == more.end()) more.insert(more.end(), {"--epochs", "2"});
     return run_program(more);
   }
   Json report(const std::string& name, std::vector<std::string> more) const {

@@ -78,7 +78,7 @@ TEST_CASE("experiment runs every method with every seed, and its report is what 
 
 TEST_CASE("controls of every budget are one line, and the report says in words how methods compare with them") {
   const Experiment experiment(
-      "budget = \"0.6x\"\ncontrols = [\"full-fewer-steps\", \"lora-smaller-batches\", "
+      "budget = \"0.9x\"\ncontrols = [\"full-fewer-steps\", \"lora-smaller-batches\", "
       "\"random-same-depth\"]\ncontrol-lora-learning-rate = 4e-3\n");
   const Outcome outcome = experiment.run({"--json"});
   REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
@@ -88,8 +88,8 @@ TEST_CASE("controls of every budget are one line, and the report says in words h
     names.push_back(row["method"]);
     if (row["is_control"] == true) controls.push_back(row["method"]);
   }
-  CHECK(controls == std::vector<std::string>{"Green, random at the same depth", "full, fewer steps, 0.6x",
-                                             "LoRA, smaller batches, 0.6x"});
+  CHECK(controls == std::vector<std::string>{"Green, random at the same depth", "full, fewer steps, 0.9x",
+                                             "LoRA, smaller batches, 0.9x"});
   CHECK(names.size() == 6);
   Flops full = 0;
   for (const Json& cell : report["cells"]) {
@@ -102,7 +102,7 @@ TEST_CASE("controls of every budget are one line, and the report says in words h
       full = spent;
     } else {
       CHECK(cell["finetune"]["budget"]["spent"] == spent);
-      CHECK(static_cast<double>(spent) <= 0.6 * static_cast<double>(full));
+      CHECK(static_cast<double>(spent) <= 0.9 * static_cast<double>(full));
     }
   }
   const auto commands_of = [&](const std::string& method) {
@@ -112,11 +112,11 @@ TEST_CASE("controls of every budget are one line, and the report says in words h
     return std::string();
   };
   CHECK(commands_of("Green, random at the same depth").find("--selector random-at-depth") != std::string::npos);
-  const std::string lora = commands_of("LoRA, smaller batches, 0.6x");
+  const std::string lora = commands_of("LoRA, smaller batches, 0.9x");
   for (const char* part :
-       {"--lora-targets all-linear", "--budget 0.6x", "--budget-cuts batch", "--learning-rate 0.004"})
+       {"--lora-targets all-linear", "--budget 0.9x", "--budget-cuts batch", "--learning-rate 0.004"})
     CHECK(lora.find(part) != std::string::npos);
-  CHECK(commands_of("full, fewer steps, 0.6x").find("--learning-rate 0.001") != std::string::npos);  // [finetune]'s
+  CHECK(commands_of("full, fewer steps, 0.9x").find("--learning-rate 0.001") != std::string::npos);  // [finetune]'s
 
   REQUIRE(report["frontiers"].size() == 1);  // the score is the loss
   CHECK(report["frontiers"][0]["methods"].size() > 0);
