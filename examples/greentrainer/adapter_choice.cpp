@@ -9,7 +9,8 @@ void AdapterChoice::declare(Command& command) {
   command.number("lora-dropout", lora_dropout, 0, false, "LoRA: share of its input that is dropped in training (0.1)",
                  0.999);
   command.list("lora-targets", lora_targets, "GLOB,...",
-               "LoRA: linear layers by name, glob or end of name (query and value projections)");
+               "LoRA: linear layers by name, glob or end of name; all-linear: all but the output head (query and value "
+               "projections)");
   command.whole("prefix-tokens", prefix_tokens, 1,
                 "prefix: learned keys and values of so many tokens, in every layer (20)", 1 << 16);
   command.text("adapter-output", output, "merged|peft",

@@ -100,9 +100,9 @@ PlotSeries loss_curve(const OrderedJson& report, std::size_t place) {
   return series;
 }
 
-/// The compared score of every method against one of its costs.
-Plot score_against(const OrderedJson& report, const char* field, double unit, const std::string& label) {
-  const auto score = report.at("score").get<std::string>();
+/// A score of every method against one of its costs.
+Plot score_against(const OrderedJson& report, const std::string& score, const char* field, double unit,
+                   const std::string& label) {
   Plot plot{.title = score + " against " + label,
             .x_label = label,
             .y_label = score,
@@ -110,7 +110,7 @@ Plot score_against(const OrderedJson& report, const char* field, double unit, co
             .series = {}};
   for (std::size_t i = 0; i < report.at("methods").size(); ++i) {
     const auto& row = report.at("methods")[i];
-    if (row.at("seeds").get<int>() == 0) continue;
+    if (row.at("seeds").get<int>() == 0 || !row.at("scores").contains(score)) continue;
     const auto& value = row.at("scores").at(score);
     const double x = row.contains(field) ? row.at(field).at("mean").get<double>() / unit : 0;
     plot.series.push_back(
@@ -118,6 +118,17 @@ Plot score_against(const OrderedJson& report, const char* field, double unit, co
          {{x, value.at("mean").get<double>(), value.at("spread").is_null() ? 0 : value.at("spread").get<double>()}},
          i});
   }
+  return plot;
+}
+
+/// A score against all FLOPs of training, with the line of the frontier.
+Plot frontier_plot(const OrderedJson& report, const OrderedJson& frontier) {
+  const auto score = frontier.at("score").get<std::string>();
+  Plot plot = score_against(report, score, "all_flops", 1e12, "TFLOPs");
+  PlotSeries line{.name = "frontier", .points = {}, .colour = report.at("methods").size(), .joined = true};
+  for (const ComparedMethod& m : frontier_of(report, score, frontier.at("lower_is_better").get<bool>()).line())
+    line.points.push_back({.x = m.cost / 1e12, .y = m.score});
+  if (line.points.size() > 1) plot.series.push_back(std::move(line));
   return plot;
 }
 
@@ -210,7 +221,11 @@ std::string experiment_markdown(const OrderedJson& report) {
     for (std::size_t c = 1; c < table[0].size(); ++c) out += " ---: |";
     out += "\n";
   }
-  out += text("\n", legend, "\n\n## What stands out\n\n");
+  out += text("\n", legend, "\n\n## Frontier\n\n");
+  for (const auto& frontier : report.at("frontiers")) {
+    for (const auto& line : frontier.at("words")) out += "- " + line.get<std::string>() + "\n";
+  }
+  out += "\n## What stands out\n\n";
   for (const auto& line : report.at("diagnoses")) out += "- " + line.get<std::string>() + "\n";
   if (report.at("diagnoses").empty()) out += nothing_stands_out(report) + "\n";
   out += "\n## Commands\n\n";
@@ -243,7 +258,13 @@ std::string experiment_page(const OrderedJson& report) {
     out += "</tr>\n";
     head = false;
   }
-  out += "</table></div>\n" + paragraph(legend) + "<h2>What stands out</h2>\n<ul>\n";
+  out += "</table></div>\n" + paragraph(legend) + "<h2>Frontier</h2>\n<ul>\n";
+  for (const auto& frontier : report.at("frontiers")) {
+    for (const auto& line : frontier.at("words")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
+  }
+  out += "</ul>\n";
+  for (const auto& frontier : report.at("frontiers")) out += frontier_plot(report, frontier).svg() + "\n";
+  out += "<h2>What stands out</h2>\n<ul>\n";
   for (const auto& line : report.at("diagnoses")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
   if (report.at("diagnoses").empty()) out += "<li>" + escape_markup(nothing_stands_out(report)) + "</li>\n";
   out += "</ul>\n<h2>Curves</h2>\n";
@@ -255,8 +276,7 @@ std::string experiment_page(const OrderedJson& report) {
   }
   losses.width = 620;
   if (!losses.series.empty()) out += losses.svg() + "\n";
-  out += score_against(report, "all_flops", 1e12, "TFLOPs").svg() + "\n" +
-         score_against(report, "train_seconds", 1, "seconds").svg() + "\n";
+  out += score_against(report, report.at("score").get<std::string>(), "train_seconds", 1, "seconds").svg() + "\n";
 
   std::string maps;
   for (const auto& cell : report.at("cells")) {

@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "config_file.hpp"
+#include "experiment_controls.hpp"
 #include "toml_parser.hpp"
 
 namespace greentrainer::program {
@@ -151,13 +152,32 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
   return method;
 }
 
+/// The tables [[method]], with the file's budget for all that train but the reference, and the controls.
+std::vector<MethodTable> method_tables(const toml::table& file, const toml::table& common, const std::string& path,
+                                       const std::string& reference) {
+  std::string budget;
+  read_key(file, path, "budget", budget);
+  std::vector<MethodTable> tables;
+  const toml::array* methods = file["method"].as_array();
+  for (std::size_t i = 0; methods != nullptr && i < methods->size(); ++i) {
+    const toml::table* table = (*methods)[i].as_table();
+    if (table == nullptr) bad_usage("experiment", text(path, ": expected tables [[method]], got something else"));
+    tables.push_back({.own = *table, .common = common});
+    const bool trains = (*table)["method"].value<std::string>() != "none";
+    if (!budget.empty() && trains && (*table)["name"].value<std::string>() != reference)
+      tables.back().own.insert("budget", budget);  // unless it has its own
+  }
+  add_controls(file, path, reference, tables);
+  return tables;
+}
+
 }  // namespace
 
 ExperimentPlan read_experiment(const std::string& path) {
   const toml::table file = read_toml("experiment", path);
   check_keys(file, path,
              {"name", "note", "output", "score", "lower-is-better", "reference", "keep-models", "seeds", "finetune",
-              "evaluate", "method"});
+              "evaluate", "method", "budget", "controls", "control-learning-rate", "control-lora-learning-rate"});
   ExperimentPlan plan;
   read_key(file, path, "name", plan.name);
   read_key(file, path, "note", plan.note);
@@ -190,11 +210,10 @@ ExperimentPlan read_experiment(const std::string& path) {
   check_options(evaluate, path + ", [evaluate]");
   check_file(path + ", [evaluate], key \"data\"", evaluate_table["data"].value_or(std::string()));
 
-  const toml::array* methods = file["method"].as_array();
-  for (std::size_t i = 0; methods != nullptr && i < methods->size(); ++i) {
-    const toml::table* table = (*methods)[i].as_table();
-    if (table == nullptr) bad_usage("experiment", text(path, ": expected tables [[method]], got something else"));
-    plan.methods.push_back(read_method(*table, finetune_table, path, i + 1));
+  const std::vector<MethodTable> methods = method_tables(file, finetune_table, path, plan.reference);
+  for (std::size_t i = 0; i < methods.size(); ++i) {
+    plan.methods.push_back(read_method(methods[i].own, methods[i].common, path, i + 1));
+    plan.methods.back().is_control = methods[i].is_control;
     for (std::size_t j = 0; j < i; ++j) {
       if (plan.methods[j].name == plan.methods[i].name)
         bad_usage("experiment",

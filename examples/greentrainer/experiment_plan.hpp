@@ -13,6 +13,7 @@ struct ExperimentMethod {
   std::vector<std::string>
       finetune;    ///< arguments, such as {"--method", "green", "--rho", "0.5"}, those of [finetune] among them
   double rho = 0;  ///< of method green; 0: no budget was promised
+  bool is_control = false;
 };
 
 /// What an experiment file asks for: methods x seeds on one data set.

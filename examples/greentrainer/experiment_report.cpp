@@ -79,8 +79,10 @@ OrderedJson summary(const ExperimentMethod& method, const OrderedJson& cells) {
     collect_costs(cell.at("finetune"), costs);
     collect_choices(cell.at("finetune"), costs);
   }
-  OrderedJson row = {
-      {"method", method.name}, {"seeds", seeds}, {"rho", method.rho > 0 ? OrderedJson(method.rho) : OrderedJson()}};
+  OrderedJson row = {{"method", method.name},
+                     {"seeds", seeds},
+                     {"rho", method.rho > 0 ? OrderedJson(method.rho) : OrderedJson()},
+                     {"is_control", method.is_control}};
   row["scores"] = OrderedJson::object();
   for (const auto& [name, values] : scores) row["scores"][name] = mean_and_spread(values);
   for (const auto& [name, values] : costs) row[name] = mean_and_spread(values);
@@ -120,7 +122,39 @@ std::optional<std::string> lost_score(const OrderedJson& report, const OrderedJs
           : "");
 }
 
+OrderedJson frontiers(const OrderedJson& report) {
+  OrderedJson all = OrderedJson::array();
+  const auto add = [&](const std::string& score, bool lower_is_better) {
+    const Frontier frontier = frontier_of(report, score, lower_is_better);
+    OrderedJson names = OrderedJson::array();
+    for (const ComparedMethod& m : frontier.line()) names.push_back(m.name);
+    all.push_back({{"score", score},
+                   {"lower_is_better", lower_is_better},
+                   {"methods", names},
+                   {"words", frontier.words(score, 1e12, "TFLOPs")}});
+  };
+  const auto score = report.at("score").get<std::string>();
+  add(score, report.at("lower_is_better").get<bool>());
+  if (score != "loss") add("loss", true);
+  return all;
+}
+
 }  // namespace
+
+Frontier frontier_of(const OrderedJson& report, const std::string& score, bool lower_is_better) {
+  std::vector<ComparedMethod> methods;
+  for (const auto& row : report.at("methods")) {
+    if (!row.contains("all_flops") || !row.at("scores").contains(score)) continue;
+    const auto& value = row.at("scores").at(score);
+    methods.push_back(
+        {.name = row.at("method").get<std::string>(),
+         .cost = row.at("all_flops").at("mean").get<double>(),
+         .score = value.at("mean").get<double>(),
+         .spread = value.at("spread").is_null() ? std::nullopt : std::optional(value.at("spread").get<double>()),
+         .is_control = row.at("is_control").get<bool>()});
+  }
+  return Frontier(std::move(methods), lower_is_better);
+}
 
 std::vector<std::string> diagnose(const OrderedJson& report) {
   std::vector<std::string> found;
@@ -173,6 +207,7 @@ OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells) {
     throw ConfigError("experiment", "key \"score\"",
                       text("expected a field of evaluate's report, got ", plan.score, suggestion(plan.score, names)));
   }
+  report["frontiers"] = frontiers(report);
   report["diagnoses"] = diagnose(report);
   report["cells"] = std::move(cells);
   return report;

@@ -17,6 +17,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
+#include "greentrainer/select/random_at_depth.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "machine.hpp"
 #include "option_values.hpp"
@@ -41,12 +42,17 @@ constexpr const char* examples =
     "'*.layers.11.*,*.bias'\n"
     "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --learning-rate 2e-4 "
     "--adapter-output peft\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --lora-targets "
+    "all-linear "
+    "--budget 0.5x\n"
     "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
     "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every "
     "--reselect-every), full,\n"
     "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), "
     "listed (--tensors),\n"
-    "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own).\n"
+    "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own),\n"
+    "  auto (what scored best for half of full fine-tuning's FLOPs so far: lora with --lora-targets all-linear and "
+    "--learning-rate 1e-3; give --budget 0.5x).\n"
     "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} "
     "or {\"input_ids\", "
     "\"labels\"};\n"
@@ -62,6 +68,7 @@ struct Options {
   std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
   std::vector<std::string> tensors;
   double rho = 0.5;
+  std::string budget, budget_cuts = "batch";
   Extent importance_batches = 1;
   bool importance_step = false;
   Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
@@ -81,6 +88,7 @@ struct Options {
   BackendChoice backend;
   std::string save_dtype;
   bool overwrite = false, json = false;
+  bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };
 
 using Clock = std::chrono::steady_clock;
@@ -110,17 +118,28 @@ Bytes memory_limit_of(const Options& options) {
   return options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
 }
 
+/// Sets what method auto leaves open.
+void resolve_auto(const Command& command, Options& options) {
+  if (options.method != "auto") return;
+  options.is_auto = true;
+  options.method = "lora";
+  if (!command.given("lora-targets")) options.adapters.lora_targets = {std::string(all_linear)};
+  if (!command.given("learning-rate")) options.learning_rate = 1e-3;
+}
+
 void check(const Command& command, Options& options) {
+  resolve_auto(command, options);
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
   const std::vector<std::string> methods = {"green",     "full",   "top2", "last:K", "bitfit",
-                                            "layernorm", "listed", "lora", "prefix"};
+                                            "layernorm", "listed", "lora", "prefix", "auto"};
   const bool known =
       std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
   if (!known && !last_layers(options.method)) {
-    bad_usage("finetune",
-              text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix, got ",
-                   options.method, suggestion(options.method, methods)));
+    bad_usage(
+        "finetune",
+        text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto, got ",
+             options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
     for (const char* name :
@@ -141,6 +160,10 @@ void check(const Command& command, Options& options) {
   parse_interval(options.reselect_every);
   options.prefix_cache.check(command);
   memory_limit_of(options);
+  if (options.budget.empty())
+    command.refuse("budget-cuts", "budget", "training without --budget");
+  else
+    parse_budget("finetune", options.budget, options.budget_cuts);
 }
 
 template <Backend B>
@@ -158,9 +181,11 @@ Selection fixed_selection(const Model<B>& model, const Options& options) {
 /// believes.
 template <Backend B>
 SelectFunction selector_of(const TensorGraph<B>& graph, const Options& options) {
-  return [&graph, dependencies = options.dependencies,
-          greedy = options.selector == "ratio"](const SelectionProblem& problem) {
+  return [&graph, dependencies = options.dependencies, greedy = options.selector == "ratio",
+          draws = options.selector == "random-at-depth",
+          random = RandomAtDepthSelector(static_cast<std::uint64_t>(options.seed))](const SelectionProblem& problem) {
     const auto select = [&](const SelectionProblem& p) {
+      if (draws) return random.select(p);
       return greedy ? ImportancePerFlopSelector{}.select(p) : ExactSelector{}.select(p);
     };
     if (dependencies == "chain") return select(with_chain_dependencies(graph, problem));
@@ -192,16 +217,18 @@ Trainer<B> make_trainer(PretrainedModel<B>& model, const Options& options) {
 
 /// Throws ConfigError where a cache on disk has no folder to lie in, before any time is spent.
 FitOptions fit_options(const Options& options) {
-  FitOptions fit{.epochs = options.epochs,
-                 .steps = options.steps,
-                 .batch_size = options.batch_size,
-                 .gradient_accumulation = options.gradient_accumulation,
-                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
-                 .clip_norm = options.clip_norm,
-                 .shuffle = !options.no_shuffle,
-                 .seed = static_cast<std::uint64_t>(options.seed),
-                 .evaluate = evaluations_of(options.evaluate),
-                 .evaluation_examples = options.evaluation_examples};
+  FitOptions fit{
+      .epochs = options.epochs,
+      .steps = options.steps,
+      .batch_size = options.batch_size,
+      .gradient_accumulation = options.gradient_accumulation,
+      .budget = options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts),
+      .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+      .clip_norm = options.clip_norm,
+      .shuffle = !options.no_shuffle,
+      .seed = static_cast<std::uint64_t>(options.seed),
+      .evaluate = evaluations_of(options.evaluate),
+      .evaluation_examples = options.evaluation_examples};
   auto output = std::filesystem::absolute(options.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   options.prefix_cache.set(fit, output.parent_path().string());
@@ -244,7 +271,14 @@ int finetune(B& backend, const Options& options) {
 
   Trainer<B> trainer = make_trainer(model, options);
   const auto& graph = model.graph();
+  around.method = options.method;
+  around.is_auto = options.is_auto;
   say_if_not_native();
+  if (options.is_auto) {
+    std::string targets;
+    for (const std::string& target : options.adapters.lora_targets) targets += (targets.empty() ? "" : ",") + target;
+    say(text("method auto: --method lora --lora-targets ", targets, " --learning-rate ", options.learning_rate));
+  }
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", backend.name()));
@@ -253,6 +287,7 @@ int finetune(B& backend, const Options& options) {
   Progress progress(peak_of(backend));
   fit.validation = validation.examples;
   fit.memory_limit = memory_limit_of(options);
+  if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   const EvaluationSample sample(train.examples, fit);
   if (fit.evaluate != Evaluations::none) {
     say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
@@ -344,9 +379,16 @@ Command make_finetune_command() {
                "Data for the loss before and after (some of the training data)");
   command.text("output", options->output, "DIR", "Folder to write the trained model to");
   command.text("method", options->method, "NAME",
-               "green, full, top2, last:K, bitfit, layernorm, listed, lora or prefix (green)");
+               "green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto (green)");
   command.number("rho", options->rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)",
                  1);
+  command.text("budget", options->budget, "40TFLOP|0.5x",
+               "What the whole run may spend, evaluation apart: FLOPs, or a share of full fine-tuning of the run as "
+               "asked for (any)");
+  command.choice(
+      "budget-cuts", options->budget_cuts, {"batch", "steps"},
+      "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "
+      "(batch)");
   command.list("tensors", options->tensors, "GLOB,...", "listed: names or globs of the tensors to train");
   command.choice("importance", options->importance, {importance_names.begin(), importance_names.end()},
                  "green: what a tensor is worth (paper)");
@@ -355,8 +397,10 @@ Command make_finetune_command() {
   command.on("importance-step", options->importance_step,
              "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
              "the importance, and --rho pays for it");
-  command.choice("selector", options->selector, {"exact", "ratio"},
-                 "green: exact, or greedy by importance per FLOP (exact)");
+  command.choice(
+      "selector", options->selector, {"exact", "ratio", "random-at-depth"},
+      "green: exact; greedy by importance per FLOP; or random tensors as deep as the exact choice reaches, a "
+      "control (exact)");
   command.choice("dependencies", options->dependencies, {"graph", "chain", "none"},
                  "green: what selection knows of the gradients that tensors need; less than the graph overspends, for "
                  "ablations (graph)");

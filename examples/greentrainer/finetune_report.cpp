@@ -76,6 +76,19 @@ std::string rounding_warning(const TrainingReport& report, double unrounded, con
               fixed(*report.loss_after, 4), " as saved; --save-dtype float32 keeps it");
 }
 
+std::string plan_line(const RunPlan& plan) {
+  const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
+  return text("budget ", flops(plan.budget), ", ",
+              fixed(static_cast<double>(plan.budget) / static_cast<double>(plan.full), 3),
+              " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ",
+              plan.exact ? "which take " : "which take at most ", flops(plan.planned));
+}
+
+OrderedJson json_of(const RunPlan& plan) {
+  return {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
+          {"planned", plan.planned}, {"exact", plan.exact}, {"full", plan.full}};
+}
+
 std::string overshoot_advice(double negative) {
   if (negative <= 0.25) return "";
   return text(fixed(100 * negative, 1),
@@ -92,6 +105,8 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["evaluated"] = {{"data", report.evaluated.held_out ? "validation" : "training"},
                        {"examples", report.loss_before || report.loss_after ? report.evaluated.examples : 0},
                        {"of", report.evaluated.of}};
+  json["method"] = around.method;
+  json["is_auto"] = around.is_auto;
   json["steps"] = report.steps;
   json["tokens"] = report.tokens;
   json["labelled_tokens"] = report.labelled_tokens;
@@ -106,6 +121,12 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                    {"evaluation", report.flops.evaluation},
                    {"saved_by_cache", report.flops.saved_by_cache},
                    {"full", report.flops.full}};
+  json["budget"] = nullptr;
+  if (const RunPlan& plan = report.plan; plan.budget > 0) {
+    json["budget"] = json_of(plan);
+    json["budget"]["spent"] = report.spent();
+    json["budget"]["ended"] = report.budget_reached ? "budget" : "steps";
+  }
   json["saved_dtype"] = around.saved_dtype;
   json["ratio"] = report.ratio();
   json["ratio_all_in"] = report.ratio_all_in();
@@ -163,6 +184,14 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
                            " above its start; planned " + bytes_text(report.memory.peak()) +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  if (const RunPlan& plan = report.plan; plan.budget > 0) {
+    print_table({{"budget", flops(plan.budget)},
+                 {text("  planned for ", plan.steps, " steps, batch size ", plan.batch_size),
+                  (plan.exact ? "" : "at most ") + flops(plan.planned)},
+                 {report.budget_reached ? text("  spent; step ", report.steps + 1, " would have exceeded it")
+                                        : std::string("  spent; all planned steps were taken"),
+                  flops(report.spent())}});
+  }
   std::cout << "written to " << output << " in " << around.saved_dtype << '\n';
 }
 

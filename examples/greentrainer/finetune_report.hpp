@@ -28,6 +28,8 @@ class Metrics {
 
 /// What is reported beside the training report.
 struct Surroundings {
+  std::string method;    ///< that was used
+  bool is_auto = false;  ///< and that the program chose
   std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;
   IgnoredKeys ignored_keys;
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;
@@ -37,6 +39,10 @@ struct Surroundings {
   std::optional<double> joules;
   std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
 };
+
+/// What a run with a budget will be, before it starts: for people, and as an object.
+std::string plan_line(const RunPlan& plan);
+OrderedJson json_of(const RunPlan& plan);
 
 /// What to say where this share of the tensors has a negative importance; empty where it is usual.
 std::string overshoot_advice(double negative);

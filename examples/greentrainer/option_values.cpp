@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -27,6 +28,42 @@ Interval parse_interval(const std::string& value) {
               text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
   }
   return {.every = every, .unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps};
+}
+
+RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts) {
+  constexpr const char* expected = "expected FLOPs such as 40TFLOP, or a share of full fine-tuning such as 0.5x, got ";
+  RunBudget budget{.cuts = cuts == "steps" ? BudgetCuts::steps : BudgetCuts::batch};
+  long double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  std::string unit(end, value.data() + value.size());
+  constexpr std::array<std::pair<const char*, const char*>, 8> others = {{{"s", "time"},
+                                                                          {"min", "time"},
+                                                                          {"h", "time"},
+                                                                          {"J", "energy"},
+                                                                          {"kJ", "energy"},
+                                                                          {"MJ", "energy"},
+                                                                          {"Wh", "energy"},
+                                                                          {"kWh", "energy"}}};
+  for (const auto& [other, of] : others) {
+    if (error == std::errc{} && unit == other)
+      bad_usage(where, text("--budget: ", expected, value, "; a budget of ", of, " is not supported yet"));
+  }
+  const bool is_positive = error == std::errc{} && std::isfinite(number) && number > 0;
+  if (is_positive && unit == "x" && number <= 1e6L) {
+    budget.share_of_full = static_cast<double>(number);
+    return budget;
+  }
+  if (unit.ends_with("s")) unit.pop_back();
+  long double factor = 1;
+  for (const char* prefix : {"", "k", "M", "G", "T", "P", "E"}) {
+    const long double flops = std::round(number * factor);
+    if (is_positive && unit == std::string(prefix) + "FLOP" && flops >= 1 && flops <= 9e18L) {
+      budget.flops = static_cast<Flops>(flops);
+      return budget;
+    }
+    factor *= 1000;
+  }
+  bad_usage(where, text("--budget: ", expected, value));
 }
 
 Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command, Bytes least) {

@@ -8,6 +8,7 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "finetune_report.hpp"
 #include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 #include "option_values.hpp"
@@ -23,6 +24,7 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*,*.bias'\n"
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --epochs 5 --examples 1000 --prefix-cache memory\n"
+    "  greentrainer plan --model opt-125m --steps 100 --budget 0.5x\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
     "Reads config.json alone, with --train the data and the tokenizer, too. The file of --importance is {\"tensor "
     "name\": importance, ...}; tensors that it leaves "
@@ -101,6 +103,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
   json["recomputed"] = report.recomputed;
   json["recomputed_from"] = report.recomputed_from;
   if (report.run) json["run"] = json_of(*report.run);
+  if (report.within_budget) json["budget"] = program::json_of(*report.within_budget);
   json["memory_bytes"] = report.memory.total();
   json["memory"] = {{"weights", report.memory.weights},     {"gradients", report.memory.gradients},
                     {"optimizer", report.memory.optimizer}, {"activations", report.memory.activations},
@@ -151,6 +154,7 @@ void print(const PlanReport& report, const PlanOptions& options) {
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
+  if (report.within_budget) std::cout << plan_line(*report.within_budget) << " with AdamW, without choosing\n";
   if (report.run) print(*report.run);
 }
 
@@ -187,6 +191,14 @@ void check(const Command& command, PlanOptions& options) {
   if (!options.memory_limit.empty()) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
   if (options.cost_model == "paper") command.refuse("memory-limit", "cost-model", "--cost-model paper");
   check_run(command, options);
+  if (options.budget.empty()) {
+    for (const char* name : {"steps", "budget-cuts"}) command.refuse(name, "budget", "a plan without --budget");
+  } else {
+    parse_budget("plan", options.budget, options.budget_cuts);
+    command.require("steps");
+    for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "budget", "a plan with --budget");
+    if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");
+  }
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
       bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
@@ -235,6 +247,11 @@ Command make_plan_command() {
   declare_rows(command, "train-rows", options->data.rows, "Rows of --train to use (all)");
   declare_data(command, options->data);
   options->cache.declare(command);
+  command.text("budget", options->budget, "40TFLOP|0.5x",
+               "Plan a run of --steps within it, as finetune does: FLOPs, or a share of full fine-tuning");
+  command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget is for", most_steps);
+  command.choice("budget-cuts", options->budget_cuts, {"batch", "steps"},
+                 "What there is less of: examples in a batch, or steps (batch)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

@@ -14,6 +14,7 @@
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
+#include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
@@ -22,6 +23,7 @@
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
+#include "greentrainer/train/plan_run.hpp"
 #include "option_values.hpp"
 
 namespace greentrainer::program {
@@ -187,9 +189,9 @@ std::function<Bytes(const Cut&)> cached_bytes(const Graph& graph, const Training
   };
 }
 
-PlannedRun plan_run(const Graph& graph, const Selection& selection, const TrainingBatches& batches,
-                    const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
-                    const std::vector<CutForecast>& forecasts, const PlanOptions& options) {
+PlannedRun planned_run(const Graph& graph, const Selection& selection, const TrainingBatches& batches,
+                       const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
+                       const std::vector<CutForecast>& forecasts, const PlanOptions& options) {
   PlannedRun run;
   run.examples = static_cast<Extent>(batches.count());
   run.steps = batches.steps();
@@ -298,6 +300,24 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
   }
 }
 
+/// A run of equal batches within a budget, with AdamW. What choosing costs is not in it.
+template <class Architecture>
+RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const PlanOptions& options) {
+  const ExactCost<Policy> cost;
+  const LinearCost passes = pass_cost(graph, training_plan(graph, trained), cost).total();
+  const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
+    PlanOptions of_size = options;
+    of_size.batch_size = batch_size;
+    const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(of_size))) +
+                                update_flops(graph, updated, adamw_flops_per_element, false);
+    return (CheckedInteger(steps) * step).value();
+  };
+  const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
+                         .flops = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
+  const Flops full = flops(full_fine_tuning_cost(graph, cost), select_all(graph), options.batch_size, options.steps);
+  return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
+}
+
 template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
   const Graph graph = architecture.template graph<Policy>();
@@ -363,7 +383,8 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
                                 ? published_cost(report, *report.selection)
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
-  if (batches) report.run = plan_run(graph, trained, *batches, cut, pass.segments, forecasts, options);
+  if (!options.budget.empty()) report.within_budget = plan_within_budget<Architecture>(graph, trained, options);
+  if (batches) report.run = planned_run(graph, trained, *batches, cut, pass.segments, forecasts, options);
   report.recomputed = evaluate(pass_cost(graph, pass.plan, ExactCost<Policy>{}).recomputed, workload);
   for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);
   report.recomputation_optimal = pass.optimal;

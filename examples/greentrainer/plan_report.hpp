@@ -10,6 +10,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/run_forecast.hpp"
 #include "prefix_cache_choice.hpp"
 #include "training_data.hpp"
@@ -25,6 +26,8 @@ struct PlanOptions {
   std::string train;                ///< data whose lengths are taken, instead of `examples` of `tokens`
   DataChoice data;
   PrefixCacheChoice cache;
+  Extent steps = 0;  ///< of a run with a budget
+  std::string budget, budget_cuts = "batch";
   bool json = false;
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
@@ -75,6 +78,7 @@ struct PlanReport {
   std::optional<PlannedRun> run;
   MemoryEstimate memory;
   Bytes memory_importance = 0;
+  std::optional<RunPlan> within_budget;  ///< of `steps` steps
 
   std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }

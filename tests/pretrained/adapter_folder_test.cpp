@@ -156,6 +156,24 @@ TEST_CASE(
   has(refused({.dropout = -0.1}), {"dropout", "got -0.1"});
 }
 
+TEST_CASE("all-linear stands for as many layers as in peft: every linear one but the output head") {
+  B backend(1);
+  for (const auto& [name, layers] :
+       {std::pair("opt-post", 14), std::pair("opt-pre", 12), std::pair("bloom", 8), std::pair("llama-gqa-tied", 14),
+        std::pair("llama-mha-untied", 14), std::pair("t5-tied-relu", 42), std::pair("t5-untied-gated", 47)}) {
+    CAPTURE(name);
+    const auto model = load_pretrained(testing::source_folder() / "tests/golden/models" / name, backend,
+                                       {.lora = LoraOptions{.rank = 2, .targets = {"all-linear"}}});
+    CHECK(select_adapters(model.graph()).count() == static_cast<std::size_t>(2 * layers));
+    testing::TemporaryFolder scratch;
+    save_adapter(model, scratch / "adapter");
+    const Json config = read_json_file(scratch / "adapter" / "adapter_config.json");
+    CHECK(config["target_modules"].size() == static_cast<std::size_t>(layers));
+    for (const Json& layer : config["target_modules"])
+      CHECK(layer.get<std::string>().find("head") == std::string::npos);
+  }
+}
+
 TEST_CASE("fields that change nothing once an adapter is trained are accepted, and RS-LoRA's scale is followed") {
   B backend(1);
   const auto loss_with = [&](const std::string& field, const Json& value) {

@@ -76,6 +76,82 @@ TEST_CASE("experiment runs every method with every seed, and its report is what 
   CHECK(table.find("--learning-rate 0.002 ") != std::string::npos);  // as one would write it
 }
 
+TEST_CASE("controls of every budget are one line, and the report says in words how methods compare with them") {
+  const Experiment experiment(
+      "budget = \"0.9x\"\ncontrols = [\"full-fewer-steps\", \"lora-smaller-batches\", "
+      "\"random-same-depth\"]\ncontrol-lora-learning-rate = 4e-3\n");
+  const Outcome outcome = experiment.run({"--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json report = outcome.json();
+  std::vector<std::string> names, controls;
+  for (const Json& row : report["methods"]) {
+    names.push_back(row["method"]);
+    if (row["is_control"] == true) controls.push_back(row["method"]);
+  }
+  CHECK(controls == std::vector<std::string>{"Green, random at the same depth", "full, fewer steps, 0.9x",
+                                             "LoRA, smaller batches, 0.9x"});
+  CHECK(names.size() == 6);
+  Flops full = 0;
+  for (const Json& cell : report["cells"]) {
+    if (!cell.contains("finetune")) continue;
+    const Json& flops = cell["finetune"]["flops"];
+    const Flops spent =
+        flops["train"].get<Flops>() + flops["importance"].get<Flops>() + flops["optimizer"].get<Flops>();
+    if (cell["method"] == "full") {  // the reference has no budget
+      CHECK(cell["finetune"]["budget"].is_null());
+      full = spent;
+    } else {
+      CHECK(cell["finetune"]["budget"]["spent"] == spent);
+      CHECK(static_cast<double>(spent) <= 0.9 * static_cast<double>(full));
+    }
+  }
+  const auto commands_of = [&](const std::string& method) {
+    for (const Json& cell : report["cells"]) {
+      if (cell["method"] == method) return cell["commands"][0].get<std::string>();
+    }
+    return std::string();
+  };
+  CHECK(commands_of("Green, random at the same depth").find("--selector random-at-depth") != std::string::npos);
+  const std::string lora = commands_of("LoRA, smaller batches, 0.9x");
+  for (const char* part :
+       {"--lora-targets all-linear", "--budget 0.9x", "--budget-cuts batch", "--learning-rate 0.004"})
+    CHECK(lora.find(part) != std::string::npos);
+  CHECK(commands_of("full, fewer steps, 0.9x").find("--learning-rate 0.001") != std::string::npos);  // [finetune]'s
+
+  REQUIRE(report["frontiers"].size() == 1);  // the score is the loss
+  CHECK(report["frontiers"][0]["methods"].size() > 0);
+  const std::string words = report["frontiers"][0]["words"].dump();
+  CHECK(words.find("No method has a better loss for as few FLOPs") != std::string::npos);
+  CHECK((words.find("Green is beaten by the control ") != words.npos ||
+         words.find("Green beats the controls ") != words.npos));
+  const std::string page = contents(experiment.folder / "results/report.html");
+  CHECK(page.find("loss against TFLOPs") != std::string::npos);
+  CHECK(page.find(">frontier<") != std::string::npos);
+  CHECK(page.find("stroke-dasharray") != std::string::npos);
+  CHECK(contents(experiment.folder / "results/report.md").find("## Frontier\n\n- No method has a better") !=
+        std::string::npos);
+}
+
+TEST_CASE("controls that cannot be made are refused before anything runs") {
+  const auto error = [](const std::string& more, const std::string& rho = "0.6") {
+    const Experiment experiment;
+    experiment.write(more, rho);
+    const Outcome outcome = experiment.run();
+    CHECK(outcome.status == 2);
+    CHECK_FALSE(std::filesystem::exists(experiment.folder / "results"));
+    return outcome.err;
+  };
+  CHECK(error("budget = \"0.5x\"\ncontrols = [\"full-fewer-step\"]\n").find("did you mean full-fewer-steps?") !=
+        std::string::npos);
+  CHECK(error("controls = [\"full-fewer-steps\"]\n").find("expected a budget of a method beside full") !=
+        std::string::npos);
+  CHECK(error("controls = \"full-fewer-steps\"\nbudget = \"0.5x\"\n").find("expected an array of names") !=
+        std::string::npos);
+  CHECK(error("budget = \"20min\"\n").find("[[method]] Green, --budget: expected FLOPs") != std::string::npos);
+  CHECK(error("budget = \"0.5x\"\ncontrols = [\"lora-fewer-steps\"]\ncontrol-lora-learning-rate = \"high\"\n")
+            .find("key \"control-lora-learning-rate\": expected a number") != std::string::npos);
+}
+
 TEST_CASE("a learning rate at which importances mean little is diagnosed") {
   const Experiment experiment;
   experiment.write("", "0.6\nlearning-rate = 0.3");

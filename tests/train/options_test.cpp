@@ -119,6 +119,10 @@ TEST_CASE("a trainer and a run refuse what cannot be honoured, by field, and cha
       {"clip_norm", "-1", fit({.clip_norm = -1})},
       {"clip_norm", "nan", fit({.clip_norm = not_a_number})},
       {"evaluation_examples", "-1", fit({.evaluation_examples = -1})},
+      {"budget", "-1", fit({.budget = {.flops = -1}})},
+      {"budget", "-0.5", fit({.budget = {.share_of_full = -0.5}})},
+      {"budget", "nan", fit({.budget = {.share_of_full = not_a_number}})},
+      {"budget", "both", fit({.budget = {.flops = 1, .share_of_full = 0.5}})},
   });
   CHECK(weights_of(model) == before);
 }

@@ -173,7 +173,7 @@ class BlockBuilder {
     bool target = false;
     for (std::size_t t = 0; t < target_met_.size(); ++t) {
       const std::string& pattern = options_.lora->targets[t];
-      if (!matches_glob(pattern, name) && !matches_glob("*." + pattern, name)) continue;
+      if (pattern != all_linear && !matches_glob(pattern, name) && !matches_glob("*." + pattern, name)) continue;
       target_met_[t] = target = true;
     }
     return target;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
@@ -10,14 +11,17 @@
 
 namespace greentrainer {
 
+/// LoRA's target that stands for every linear layer but the output head, as in the library peft.
+inline constexpr std::string_view all_linear = "all-linear";
+
 /// Low-rank matrices A (rank, in) and B (out, rank) beside linear layers (LoRA, arXiv 2106.09685): y = W x + b + scale
 /// * B (A dropout(x)).
 struct LoraOptions {
   Extent rank = 8;
   double alpha = 32;
   double dropout = 0;  ///< of what A reads, in training
-  std::vector<std::string> targets =
-      {};  ///< linear layers by name or glob, or by the end of the name ("q_proj"); none: the architecture's usual ones
+  std::vector<std::string> targets = {};  ///< linear layers by name or glob, or by the end of the name ("q_proj"), or
+                                          ///< all_linear; none: the architecture's usual ones
 
   double scale() const { return alpha / static_cast<double>(rank); }
 };

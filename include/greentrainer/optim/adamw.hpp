@@ -5,6 +5,9 @@
 
 namespace greentrainer {
 
+/// FLOPs of one update, an element.
+inline constexpr Flops adamw_flops_per_element = 14;
+
 /// Options of torch.optim.AdamW, with its defaults.
 struct AdamWOptions {
   double learning_rate = 1e-3;
@@ -64,7 +67,7 @@ class AdamW final : public Optimizer<B> {
   }
 
   double peak_learning_rate() const override { return options_.learning_rate; }
-  Flops flops_per_element() const override { return 14; }
+  Flops flops_per_element() const override { return adamw_flops_per_element; }
   Bytes state_bytes_per_element() const override { return 2 * static_cast<Bytes>(sizeof(T)); }
   Bytes state_bytes() const override {
     Bytes total = 0;

@@ -20,6 +20,7 @@ struct PlotSeries {
   std::string name = {};
   std::vector<PlotPoint> points = {};
   std::size_t colour = 0;  ///< of series_colour: the same in all plots of a page
+  bool joined = false;     ///< in a plot of points: a dashed line through them instead
 };
 
 /// Lines through the points of each series, or the points alone, as an SVG element that needs nothing else: axes with
@@ -132,15 +133,16 @@ struct Plot {
         out += "<path stroke=\"" + colour + "\" d=\"M" + x + "," + coordinate(place_y(p.y - p.spread)) + " V" +
                coordinate(place_y(p.y + p.spread)) + "\"/>";
       }
-      if (kind == Kind::points || s.points.size() == 1) {
+      if ((kind == Kind::points && !s.joined) || s.points.size() == 1) {
         out += "<circle r=\"4\" fill=\"" + colour + "\" cx=\"" + x + "\" cy=\"" + coordinate(place_y(p.y)) +
                "\"><title>" + escape_markup(s.name) + ": " + short_number(p.x, 4) + ", " + short_number(p.y, 4) +
                "</title></circle>";
       }
     }
-    if (kind == Kind::lines && s.points.size() > 1) {
-      out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + colour + "\" points=\"" + line + "\"><title>" +
-             escape_markup(s.name) + "</title></polyline>";
+    if ((kind == Kind::lines || s.joined) && s.points.size() > 1) {
+      out += std::string("<polyline fill=\"none\"") + (s.joined ? " stroke-dasharray=\"4 3\"" : "") +
+             " stroke-width=\"1.6\" stroke=\"" + colour + "\" points=\"" + line + "\"><title>" + escape_markup(s.name) +
+             "</title></polyline>";
     }
     return out;
   }

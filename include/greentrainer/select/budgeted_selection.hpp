@@ -35,6 +35,11 @@ struct BudgetedSelection {
   double ratio() const { return static_cast<double>(in_full + forward + cost) / static_cast<double>(full); }
 };
 
+/// What a share of a cost comes to, rounded down.
+inline std::int64_t within_ratio(double ratio, std::int64_t full) {
+  return static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(full)));
+}
+
 /// A ratio that not even the cheapest parameter fits in.
 class InfeasibleRatio : public ConfigError {
  public:
@@ -92,8 +97,7 @@ BudgetedSelection select_within_ratio(
   const LinearCost everything = full_fine_tuning_cost(graph, prices);
   result.full = evaluate(full ? *full : everything, workload + in_full);
   result.in_full = evaluate(everything, in_full);
-  const auto both_passes =
-      static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(result.full)));
+  const std::int64_t both_passes = within_ratio(ratio, result.full);
 
   const std::int64_t cheapest = result.in_full + levels.back().cost + cheapest_item(problem.dag);
   if (both_passes < cheapest) {

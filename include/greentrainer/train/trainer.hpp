@@ -20,6 +20,7 @@
 #include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/plan_run.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "greentrainer/train/training_pass.hpp"
@@ -86,6 +87,7 @@ class Trainer {
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
     cost_unit_ = C::unit();
+    budgets_are_flops_ = false;
     choose_ = [graph = &model_.graph(), cost](const Workload& workload, const std::vector<double>& importance,
                                               double ratio, const SelectFunction& select,
                                               std::span<const CutForecast> forecasts, const Workload& in_full) {
@@ -96,22 +98,64 @@ class Trainer {
     };
   }
 
-  /// Trains. Throws DataError for examples the model cannot read, ConfigError for options out of range and a budget
-  /// that cannot be met, as far as the first selection goes before any pass, and NumericalError when the loss is no
-  /// longer a number; weights are then as the last step left them.
-  TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
-    const auto start = Clock::now();
+  /// What fit does with these examples and options: how many steps it takes, on batches of how many examples, for how
+  /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
+  RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) {
     check_options(options);
     if (examples.empty()) throw DataError("fit", "examples", "expected at least one, got none");
+    FitOptions of_size = options;
+    std::optional<TrainingBatches> batches;
+    const auto use = [&](Extent size) {  // as many passes over the data at every size
+      if (batches && of_size.batch_size == size) return;
+      of_size.batch_size = size;
+      of_size.steps = options.steps * options.batch_size / size;
+      batches.emplace(examples, of_size);
+    };
+    const RunPrices prices{.steps =
+                               [&](Extent size) {
+                                 use(size);
+                                 return batches->steps();
+                               },
+                           .flops =
+                               [&](Extent size, Extent steps) {
+                                 use(size);
+                                 return green_ ? most_flops(*batches, options, steps)
+                                               : fixed_flops(*batches, options, steps);
+                               }};
+    use(options.batch_size);
+    RunPlan plan = greentrainer::plan_run(options.budget, options.batch_size, full_flops(*batches, options), prices);
+    plan.exact = !green_;
+    return plan;
+  }
+
+  /// Trains. Throws DataError for examples the model cannot read, ConfigError for options out of range and a budget
+  /// that cannot be met, as far as the first selection goes before any pass, and NumericalError when the loss is no
+  /// longer a number; weights are then as the last step left them. A run with a budget is the one that plan_run says;
+  /// what would exceed the budget all the same, since tensors are chosen on the way, is not done.
+  TrainingReport fit(std::span<const Example> examples, const FitOptions& given) {
+    const auto start = Clock::now();
+    check_options(given);
+    if (examples.empty()) throw DataError("fit", "examples", "expected at least one, got none");
+    FitOptions options = given;
+    RunPlan plan;
+    if (given.budget.is_set()) {
+      plan = plan_run(examples, given);
+      options.steps = plan.steps;
+      options.batch_size = plan.batch_size;
+    }
     const TrainingBatches batches(examples, options);
     expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
+    report_.plan = plan;
     use_cache(batches, options);  // anew: weights and examples may be others than those of an earlier fit
     if (green_) check_budget(batches);
     profile_.reset();
     const EvaluationSample sample(examples, options);
     memory_.emplace(model_.graph(), demand_of(batches, sample.examples(), options));
+    expect_option(!given.budget.is_set() || (options.memory_limit == 0 && !chooses_in_step()), "fit", "budget",
+                  "none beside memory_limit or GreenOptions::importance_step, whose FLOPs no run is planned with yet",
+                  "both");
     expect_option(options.memory_limit == 0 || !chooses_in_step(), "fit", "memory_limit",
                   "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
                   options.memory_limit);
@@ -128,8 +172,13 @@ class Trainer {
         break;
       }
       const bool choosing = step == next_selection(step, batches);
+      report_.budget_reached = choosing && !affords(choosing_flops(batches, step, end_of_round(batches, step)));
+      if (report_.budget_reached) break;
       if (choosing) select(batches, options, step);
-      if (!choosing || !chooses_in_step()) train_step(batches, options, step);
+      if (choosing && chooses_in_step()) continue;  // which was this step
+      report_.budget_reached = !affords(step_flops(batches, options, step));
+      if (report_.budget_reached) break;
+      train_step(batches, options, step);
     }
     report_.seconds.forward = profile_.total().forward;
     report_.seconds.backward = profile_.total().backward;
@@ -301,6 +350,13 @@ class Trainer {
     }
     pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
   }
+  /// That a cache will have; none without one.
+  static std::optional<PrefixRoom> cache_room(const FitOptions& options) {
+    if (options.prefix_cache == PrefixCacheMode::off) return std::nullopt;
+    const bool on_disk = options.prefix_cache == PrefixCacheMode::disk;
+    return PrefixCache<B>::room_of(options.prefix_cache_type, on_disk ? DiskPrefixStore::header_bytes : 0,
+                                   options.prefix_cache_limit);
+  }
   /// Says what the cache had to go without, and counts what it has.
   void look_at_cache(const FitOptions& options) {
     if (pass_.cache() == nullptr) return;
@@ -312,6 +368,12 @@ class Trainer {
   }
 
   /// Empty where nothing is to be cached.
+  std::vector<CutForecast> forecasts_at(const std::optional<PrefixRoom>& room, const TrainingBatches& batches,
+                                        Extent first, Extent end) const {
+    if (!room) return {};
+    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), *room, batches, first, end);
+  }
+  /// The same where a cache has entries already.
   std::vector<CutForecast> forecasts(const TrainingBatches& batches, Extent first, Extent end) const {
     const PrefixCache<B>* cache = pass_.cache();
     if (cache == nullptr) return {};
@@ -330,6 +392,76 @@ class Trainer {
   /// Whether the step at which tensors are chosen trains everything and its gradients say what to choose.
   bool chooses_in_step() const { return green_ && green_->importance_step; }
 
+  /// The step at which tensors are chosen next, or the end of the run.
+  Extent end_of_round(const TrainingBatches& batches, Extent step) const {
+    return green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
+  }
+  /// The first batches of the steps [first, end), which importances are taken from.
+  std::vector<TrainingBatches::Numbers> chosen_by(const TrainingBatches& batches, Extent first, Extent end) const {
+    std::vector<TrainingBatches::Numbers> all;
+    for (Extent step = first; step < end; ++step) {
+      for (auto& numbers : batches.of_step(step)) {
+        if (static_cast<Extent>(all.size()) == green_->importance_batches) return all;
+        all.push_back(std::move(numbers));
+      }
+    }
+    return all;
+  }
+
+  /// FLOPs of choosing tensors for the steps [first, end).
+  Flops choosing_flops(const TrainingBatches& batches, Extent first, Extent end) const {
+    if (!green_) return 0;
+    Workload workload;
+    for (const auto& numbers : chosen_by(batches, first, end)) workload += batches.workload_of_batch(numbers);
+    return importance_->flops(model_.graph(), workload, *optimizer_);
+  }
+  Flops updates_of(const Selection& selection, const FitOptions& options) const {
+    return update_flops(model_.graph(), selection, optimizer_->flops_per_element(), options.clip_norm > 0);
+  }
+  /// FLOPs of a step that trains the present selection.
+  Flops step_flops(const TrainingBatches& batches, const FitOptions& options, Extent step) const {
+    CheckedInteger total = updates_of(selection_, options);
+    for (const auto& numbers : batches.of_step(step)) total += pass_.flops_of(batches, numbers);
+    return total.value();
+  }
+  bool affords(Flops coming) const {
+    return report_.plan.budget == 0 || coming <= report_.plan.budget - report_.spent();
+  }
+  /// FLOPs of full fine-tuning on these batches, updates included: of the model without what was added to it.
+  Flops full_flops(const TrainingBatches& batches, const FitOptions& options) {
+    const Selection own = select_where(model_.graph(), [](const Parameter& p) { return !p.is_adapter(); });
+    CheckedInteger total = CheckedInteger(batches.steps()) * updates_of(own, options);
+    total += evaluate(full_cost(), batches.workload_of_steps(0, batches.steps()));
+    return total.value();
+  }
+  /// FLOPs of the first so many steps of a run that trains the fixed selection.
+  Flops fixed_flops(const TrainingBatches& batches, const FitOptions& options, Extent steps) const {
+    const Workload workload = batches.workload_of_steps(0, steps);
+    const std::vector<CutForecast> with_cache = forecasts_at(cache_room(options), batches, 0, steps);
+    const auto cut = best_cut(model_.graph(), ExactCost<B>{}, workload, with_cache, *fixed_);
+    const auto costs = pass_.costs_of(*fixed_, cut);
+    CheckedInteger total = CheckedInteger(steps) * updates_of(*fixed_, options);
+    total += evaluate(costs.above, workload);
+    for (const CutForecast& f : with_cache) {
+      if (cut && f.cut == *cut) total += evaluate(costs.below, f.computed);
+    }
+    return total.value();
+  }
+  /// The same where tensors are chosen: at most so many, if the selector keeps to its budget. Updates are priced as if
+  /// all tensors were chosen.
+  Flops most_flops(const TrainingBatches& batches, const FitOptions& options, Extent steps) {
+    const auto& graph = model_.graph();
+    CheckedInteger total = CheckedInteger(steps) * updates_of(select_all(graph), options);
+    for (Extent first = 0, end = 0; first < steps; first = end) {
+      end = std::min(steps, next_selection(first + 1, batches));
+      const Workload workload = batches.workload_of_steps(first, end);
+      total += choosing_flops(batches, first, end);
+      total += budgets_are_flops_ ? within_ratio(green_->flops_ratio, evaluate(full_cost(), workload))
+                                  : full_pass_flops(graph, workload);
+    }
+    return total.value();
+  }
+
   /// Chooses what is trained from `step` on; or from the one after it, which then has been made.
   void select(const TrainingBatches& batches, const FitOptions& options, Extent step) {
     const Extent first = chooses_in_step() ? step + 1 : step;
@@ -337,7 +469,7 @@ class Trainer {
     model_.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
     std::vector<double> importance;
     if (chooses_in_step()) importance = train_in_full(batches, options, step, record.importance_memory);
-    const Extent until = green_ ? std::min(batches.steps(), next_selection(step + 1, batches)) : batches.steps();
+    const Extent until = end_of_round(batches, step);
     const auto start = Clock::now();
     const Workload coming = batches.workload_of_steps(first, until);
     const std::vector<CutForecast> with_cache = forecasts(batches, first, until);
@@ -444,15 +576,12 @@ class Trainer {
     if (importance_->full_passes() > 0) full_pass = make_schedule(model_.graph(), pass.plan);
     full_pass.largest = memory_->room();
     const LinearCost again = pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed;
+    report_.flops.importance += choosing_flops(batches, step, until);
     std::vector<Batch> made;
-    for (Extent s = step; s < until && static_cast<Extent>(made.size()) < green_->importance_batches; ++s) {
-      for (const auto& numbers : batches.of_step(s)) {
-        if (static_cast<Extent>(made.size()) == green_->importance_batches) break;
-        const Batch& batch = made.emplace_back(batches.make(numbers));
-        check_batch(model_.facts(), batch);
-        report_.flops.importance += importance_->flops(model_.graph(), workload_of(batch), *optimizer_) +
-                                    importance_->full_passes() * evaluate(again, workload_of(batch));
-      }
+    for (const auto& numbers : chosen_by(batches, step, until)) {
+      const Batch& batch = made.emplace_back(batches.make(numbers));
+      check_batch(model_.facts(), batch);
+      report_.flops.importance += importance_->full_passes() * evaluate(again, workload_of(batch));
     }
     auto context = importance_context(made, options, step);
     if (importance_->full_passes() > 0) context.full_pass = &full_pass;
@@ -528,8 +657,8 @@ class Trainer {
         optimizer_->step(id, weights, gradients_[id], record.learning_rate);
       else
         optimizer_->candidate(id, weights.matrix(), gradients_[id].matrix(), record.learning_rate);
-      report_.flops.optimizer += model_.graph().parameter(id).size() * optimizer_->flops_per_element();
     }
+    report_.flops.optimizer += updates_of(selection_, options);
     model_.backend().synchronize();
     report_.seconds.optimizer += since(update_start);
     record.seconds = since(start);
@@ -543,21 +672,19 @@ class Trainer {
     if (options.on_step) call_back([&] { options.on_step(record); });
   }
 
-  /// Scales the gradients so that their common norm is at most `limit`; returns the norm before.
+  /// Scales the gradients so that their common norm is at most `limit`; returns the norm before. As in PyTorch they are
+  /// multiplied whether or not it is needed, so that the FLOPs are known beforehand.
   double clip(double limit) {
     norm_.zero();
     for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
       model_.backend().sum_of_squares(gradients_[id].size(), gradients_[id].data(), norm_.data());
-      report_.flops.optimizer += 2 * gradients_[id].size();
     }
     const double norm = std::sqrt(norm_.download().front());
-    const double factor = limit / (norm + 1e-6);  // as PyTorch does
-    if (factor >= 1) return norm;
+    const double factor = std::min(1.0, limit / (norm + 1e-6));
     for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
       if (!selection_.contains(id)) continue;
       model_.backend().scale(gradients_[id].size(), gradients_[id].data(), factor);
-      report_.flops.optimizer += gradients_[id].size();
     }
     return norm;
   }
@@ -585,6 +712,7 @@ class Trainer {
     return pass_cost(*graph, plan, ExactCost<B>{}).recomputed;
   };
   std::string cost_unit_ = std::string(ExactCost<B>::unit());
+  bool budgets_are_flops_ = true;  ///< those of selections
   Selection selection_;
   TrainingPass<B> pass_;
   Selection with_state_;  ///< parameters that the optimizer has state of

@@ -66,6 +66,13 @@ class TrainingBatches {
 
   Batch make(const Numbers& numbers) const { return collate(examples_, numbers); }
 
+  /// Of one batch of these examples; nothing of none.
+  Workload workload_of_batch(std::span<const std::size_t> numbers) const {
+    Workload sum;
+    for (const std::size_t i : numbers) sum += workloads_[i];
+    sum[Measure::steps] = numbers.empty() ? 0 : 1;
+    return sum;
+  }
   /// No batch is larger in any measure: for each, the examples that have the most of it together.
   Workload largest_batch() const { return largest_batch_of(workloads_, batch_size_); }
   /// Of all batches of the steps [first, end). O(examples) for the epochs that are not whole.

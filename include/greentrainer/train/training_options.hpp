@@ -12,6 +12,7 @@
 #include "greentrainer/core/dtype.hpp"
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
+#include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/training_report.hpp"
 
 namespace greentrainer {
@@ -75,6 +76,7 @@ struct FitOptions {
   Extent steps = 0;                  ///< if positive, instead of epochs
   Extent batch_size = 4;             ///< examples in one pass
   Extent gradient_accumulation = 1;  ///< passes in one step
+  RunBudget budget = {};             ///< may make batches smaller, or steps fewer
   LearningRateSchedule schedule = {};
   double clip_norm = 0;  ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
   PrefixCacheMode prefix_cache = PrefixCacheMode::off;
@@ -112,6 +114,7 @@ inline void check_options(const FitOptions& o) {
   within("gradient_accumulation", o.gradient_accumulation, 1);
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
+  check_options(o.budget);
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);
   expect_option(!o.prefix_cache_type || o.prefix_cache_type == DType::float32 || o.prefix_cache_type == DType::bfloat16,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +14,7 @@
 #include "greentrainer/graph/recomputation.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/train/prefix_cache.hpp"
+#include "greentrainer/train/training_batches.hpp"
 
 namespace greentrainer {
 
@@ -26,6 +29,13 @@ class TrainingPass {
     Flops flops = 0;       ///< executed, but for
     Flops recomputed = 0;  ///< what was computed again
     Flops saved = 0;       ///< that a run without the cache executes besides
+  };
+
+  /// FLOPs of the passes of a batch.
+  struct Costs {
+    LinearCost above = {};       ///< of the cut, for all sequences
+    LinearCost recomputed = {};  ///< on top of these
+    LinearCost below = {};       ///< for those that are not cached; nothing without a cut
   };
 
   /// The model must outlive it.
@@ -46,20 +56,23 @@ class TrainingPass {
   void select(const Selection& selection, const std::optional<Cut>& cut,
               const std::vector<DroppedSegment>& dropped = {}, const std::optional<Workload>& largest = {}) {
     if (cut && !cache_) throw ConfigError("TrainingPass", "cut", "expected a store for its values, got none");
-    const PassPlan plan = with_recomputation(*graph_, training_plan(*graph_, selection), dropped);
+    above_ = make_schedule(*graph_, plan_of(selection, cut, dropped));
     if (cut) {
-      above_ = make_schedule(*graph_, plan_above(*graph_, plan, *cut));
       below_ = make_schedule(*graph_, plan_below(*graph_, *cut));
-      below_cost_ = pass_cost(*graph_, below_.plan, ExactCost<B>{}).total();
       cache_->use(*cut);
-    } else {
-      above_ = make_schedule(*graph_, plan);
-      if (cache_) cache_->clear();
+    } else if (cache_) {
+      cache_->clear();
     }
     above_.largest = below_.largest = largest;
-    const PassCost above = pass_cost(*graph_, above_.plan, ExactCost<B>{});
-    above_cost_ = above.forward + above.backward;
-    recomputed_cost_ = above.recomputed;
+    costs_ = costs_of(selection, cut, dropped);
+  }
+  /// Of the passes that `select` would prepare.
+  Costs costs_of(const Selection& selection, const std::optional<Cut>& cut,
+                 const std::vector<DroppedSegment>& dropped = {}) const {
+    const PassCost above = pass_cost(*graph_, plan_of(selection, cut, dropped), ExactCost<B>{});
+    Costs costs{.above = above.forward + above.backward, .recomputed = above.recomputed};
+    if (cut) costs.below = pass_cost(*graph_, plan_below(*graph_, *cut), ExactCost<B>{}).total();
+    return costs;
   }
   /// Forgets cached values: weights or examples are others.
   void forget() {
@@ -70,15 +83,25 @@ class TrainingPass {
   PrefixCache<B>* cache() { return cache_ ? &*cache_ : nullptr; }
   const PrefixCache<B>* cache() const { return cache_ ? &*cache_ : nullptr; }
 
+  /// FLOPs that `run` would execute now for a batch of these examples.
+  Flops flops_of(const TrainingBatches& batches, const TrainingBatches::Numbers& numbers) const {
+    const Flops above = evaluate(costs_.above + costs_.recomputed, batches.workload_of_batch(numbers));
+    if (!cache_ || !cache_->cut()) return above;
+    TrainingBatches::Numbers missing;
+    std::copy_if(numbers.begin(), numbers.end(), std::back_inserter(missing),
+                 [this](std::size_t i) { return !cache_->store().holds(i); });
+    return above + evaluate(costs_.below, batches.workload_of_batch(missing));
+  }
+
   /// Runs a batch, which is made of these of the examples.
   Result run(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
              RunOptions<B> options) {
     const Workload workload = workload_of(batch);
-    Result result{.flops = evaluate(above_cost_, workload), .recomputed = evaluate(recomputed_cost_, workload)};
+    Result result{.flops = evaluate(costs_.above, workload), .recomputed = evaluate(costs_.recomputed, workload)};
     if (cache_ && cache_->cut()) {
       const Flops computed = run_below(batch, examples, numbers, options.profile);
       result.flops += computed;
-      result.saved = evaluate(below_cost_, workload) - computed;
+      result.saved = evaluate(costs_.below, workload) - computed;
       options.memory = &*cache_;
     }
     result.loss_sum = executor_->run(above_, batch, options);
@@ -86,6 +109,12 @@ class TrainingPass {
   }
 
  private:
+  PassPlan plan_of(const Selection& selection, const std::optional<Cut>& cut,
+                   const std::vector<DroppedSegment>& dropped) const {
+    PassPlan plan = with_recomputation(*graph_, training_plan(*graph_, selection), dropped);
+    return cut ? plan_above(*graph_, std::move(plan), *cut) : plan;
+  }
+
   /// For the sequences whose values are not cached; returns its FLOPs.
   Flops run_below(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
                   PassProfile* profile) {
@@ -95,7 +124,7 @@ class TrainingPass {
     const Batch part = collate(examples, missing);
     executor_->run(below_, part, {.memory = &*cache_, .profile = profile});
     cache_->commit();
-    return evaluate(below_cost_, workload_of(part));
+    return evaluate(costs_.below, workload_of(part));
   }
 
   B* backend_;
@@ -103,7 +132,7 @@ class TrainingPass {
   const TensorGraph<B>* graph_;
   std::optional<PrefixCache<B>> cache_;
   Schedule above_, below_;
-  LinearCost above_cost_, recomputed_cost_, below_cost_;
+  Costs costs_;
 };
 
 }  // namespace greentrainer

@@ -11,6 +11,7 @@
 
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
+#include "greentrainer/train/run_budget.hpp"
 
 namespace greentrainer {
 
@@ -81,13 +82,17 @@ struct TrainingReport {
   Bytes cached_bytes = 0;             ///< that cached values took at most
   std::vector<std::string> warnings;  ///< what the run went on without
   bool stopped = false;               ///< asked to before all was done
+  RunPlan plan;                       ///< of a run with a budget
+  /// What came next would have exceeded the budget: fewer steps were taken than planned.
+  bool budget_reached = false;
+
+  /// All FLOPs but those of evaluation.
+  Flops spent() const { return flops.train + flops.recomputed + flops.importance + flops.optimizer; }
 
   /// Executed forward, recomputed and backward FLOPs as a share of full fine-tuning's on the same batches.
   double ratio() const { return share(flops.train + flops.recomputed); }
   /// The same with importance, optimizer and evaluation on top.
-  double ratio_all_in() const {
-    return share(flops.train + flops.recomputed + flops.importance + flops.optimizer + flops.evaluation);
-  }
+  double ratio_all_in() const { return share(spent() + flops.evaluation); }
 
  private:
   double share(Flops spent) const {
@@ -115,6 +120,12 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
       << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward "
       << r.seconds.backward << ", optimizer " << r.seconds.optimizer << ", importance " << r.seconds.importance
       << ", selection " << r.seconds.selection << ", evaluation " << r.seconds.evaluation << '\n';
+  if (r.plan.budget > 0) {
+    out << std::setprecision(1) << "budget " << static_cast<double>(r.plan.budget) / 1e9 << " G: planned "
+        << (r.plan.exact ? "" : "at most ") << static_cast<double>(r.plan.planned) / 1e9 << " G in " << r.plan.steps
+        << " steps of batch size " << r.plan.batch_size << ", spent " << static_cast<double>(r.spent()) / 1e9 << " G"
+        << (r.budget_reached ? "; the next step would have exceeded it" : "") << '\n';
+  }
   if (!r.selections.empty()) {
     out << "selected tensors " << r.selections.back().names.size();
     if (r.selections.back().names.empty()) out << ": nothing is trained; no tensor that fits has a positive importance";

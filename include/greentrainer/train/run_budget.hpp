@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cmath>
+
+#include "greentrainer/core/expect_option.hpp"
+#include "greentrainer/core/types.hpp"
+
+namespace greentrainer {
+
+/// What a run that its budget does not pay for has less of.
+enum class BudgetCuts {
+  batch,  ///< examples in a batch; the number of steps stays as near to that asked for as whole batch sizes allow
+  steps   ///< steps; the batch size stays
+};
+
+/// What a run may spend on all but evaluation: forward and backward passes, importances, updates. At most one of the
+/// two limits.
+struct RunBudget {
+  Flops flops = 0;           ///< 0: any number
+  double share_of_full = 0;  ///< of full fine-tuning of the run as it is asked for, with its updates; 0: any
+  BudgetCuts cuts = BudgetCuts::batch;
+
+  bool is_set() const { return flops != 0 || share_of_full != 0; }
+};
+
+/// Throws ConfigError for a budget that is out of range, and for two at once.
+inline void check_options(const RunBudget& o) {
+  expect_option(o.flops >= 0, "fit", "budget", "a positive number of FLOPs, or 0 for any number", o.flops);
+  expect_option(std::isfinite(o.share_of_full) && o.share_of_full >= 0, "fit", "budget",
+                "a positive share of full fine-tuning, or 0 for any", o.share_of_full);
+  expect_option(o.flops == 0 || o.share_of_full == 0, "fit", "budget", "FLOPs or a share of full fine-tuning", "both");
+}
+
+/// What a run will be, as decided before it starts.
+struct RunPlan {
+  Extent steps = 0;       ///< the schedule of the learning rate ends with the last of them
+  Extent batch_size = 0;  ///< examples in a pass
+  Flops planned = 0;      ///< that these steps take, evaluation apart
+  bool exact = true;      ///< whether they take exactly so many, since what they train is known; else at most
+  Flops budget = 0;       ///< in FLOPs; 0: none
+  Flops full = 0;         ///< of full fine-tuning of the run as it was asked for, with its updates
+};
+
+/// A budget that does not pay for a single step.
+class InfeasibleBudget : public ConfigError {
+ public:
+  InfeasibleBudget(Flops budget, Flops smallest, Extent batch_size, Flops full)
+      : ConfigError(
+            "fit", "budget",
+            text("expected at least ", smallest, " FLOPs, ",
+                 std::ceil(1e6 * static_cast<double>(smallest) / static_cast<double>(full)) / 1e6,
+                 " of full fine-tuning, which the first step on a batch of ", batch_size, " takes, got ", budget)),
+        smallest_(smallest) {}
+
+  /// The smallest budget that is feasible.
+  Flops smallest() const { return smallest_; }
+
+ private:
+  Flops smallest_;
+};
+
+}  // namespace greentrainer
