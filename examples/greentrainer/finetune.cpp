@@ -241,7 +241,8 @@ int finetune(B& backend, const Options& options) {
   const auto start = Clock::now();
   EnergyMeter energy;
   watch_for_interrupts();
-  Surroundings around{.memory_at_start = resident_memory()};
+  Surroundings around;
+  around.memory_at_start = resident_memory();
   expect_inputs_outside(options.output, {options.model, options.train, options.validation});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
