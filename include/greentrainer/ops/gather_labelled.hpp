@@ -5,7 +5,7 @@
 namespace greentrainer {
 
 /// Picks the rows that carry loss out of the decoder's tokens (tokens, width) -> (labelled, width), so that the output
-/// head runs on them alone.
+/// head, and all in front of it that reads no other rows (with_pruned_rows), runs on them alone.
 struct GatherLabelled {
   static constexpr std::string_view kind = "gather_labelled";
   enum Part { grad_input };
