@@ -137,7 +137,7 @@ void check(const Command& command, Options& options) {
   parse_interval(options.reselect_every);
   if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
   parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
-  memory_limit_of(options);
+  if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
 }
 
 template <Backend B>
@@ -191,7 +191,8 @@ int finetune(B& backend, const Options& options) {
   const auto start = Clock::now();
   EnergyMeter energy;
   watch_for_interrupts();
-  Surroundings around{.memory_at_start = resident_memory()};
+  Surroundings around;
+  around.memory_at_start = resident_memory();
   expect_inputs_outside(options.output, {options.model, options.train, options.validation});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
