@@ -257,7 +257,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
       .full_passes = 2, .gradient_elements = TransientGradients<PlanBackend>::elements(graph), .saves_weights = true};
   if (limit > 0 && options.rho > 0) {
     const Bytes least = memory.importance(metric, select_none(graph), {}).memory.total();
-    if (least > limit) throw InfeasibleMemory(limit, least, "the evaluation of importances");
+    if (least > limit) throw InfeasibleMemory("plan", limit, least, "the evaluation of importances");
   }
   MemoryLimit<Policy>::Pass pass;
   if (options.rho > 0) {
@@ -269,7 +269,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   }
   const Selection trained = report.selection.value_or(select_all(graph));
   if (pass.plan.steps.empty()) pass = memory.training(trained, {});
-  if (memory.excess(pass) > 0) throw InfeasibleMemory(limit, pass.memory.total(), "training");
+  if (memory.excess(pass) > 0) throw InfeasibleMemory("plan", limit, pass.memory.total(), "training");
   if (report.selection) {
     report.selection_cost = published
                                 ? published_cost(report, *report.selection)

@@ -67,7 +67,6 @@ TEST_CASE("finetune keeps a memory limit with the same result, and plan says wha
   CHECK(plain["selections"][0]["recomputed_from"].empty());
   const auto refused = run_program(run.arguments({"--method", "full", "--memory-limit", "1000"}));
   CHECK(refused.status == 1);
-  CHECK(refused.error_lines() == 1);
   const std::string begin = "--memory-limit: expected at least ";
   const auto at = refused.err.find(begin);
   REQUIRE(at != std::string::npos);
