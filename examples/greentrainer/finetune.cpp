@@ -159,7 +159,7 @@ void check(const Command& command, Options& options) {
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
   options.prefix_cache.check(command);
-  memory_limit_of(options);
+  if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
   if (options.budget.empty())
     command.refuse("budget-cuts", "budget", "training without --budget");
   else

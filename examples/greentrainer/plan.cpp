@@ -188,7 +188,7 @@ void check(const Command& command, PlanOptions& options) {
               "--importance: expected a file with the tensors' importances beside --rho, got none; see greentrainer "
               "plan --help");
   }
-  if (!options.memory_limit.empty()) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
+  if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
   if (options.cost_model == "paper") command.refuse("memory-limit", "cost-model", "--cost-model paper");
   check_run(command, options);
   if (options.budget.empty()) {

@@ -360,7 +360,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
       .full_passes = 2, .gradient_elements = TransientGradients<PlanBackend>::elements(graph), .saves_weights = true};
   if (limit > 0 && options.rho > 0) {
     const Bytes least = memory.importance(metric, select_none(graph), {}).memory.total();
-    if (least > limit) throw InfeasibleMemory(limit, least, "the evaluation of importances");
+    if (least > limit) throw InfeasibleMemory("plan", limit, least, "the evaluation of importances");
   }
   std::optional<Cut> cut;
   MemoryLimit<Policy>::Pass pass;
@@ -377,7 +377,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     pass = memory.training(trained, cut);
     if (memory.excess(pass) > 0 && cut) pass = memory.training(trained, cut = std::nullopt);
   }
-  if (memory.excess(pass) > 0) throw InfeasibleMemory(limit, pass.memory.total(), "training");
+  if (memory.excess(pass) > 0) throw InfeasibleMemory("plan", limit, pass.memory.total(), "training");
   if (report.selection) {
     report.selection_cost = published
                                 ? published_cost(report, *report.selection)

@@ -97,6 +97,36 @@ TEST_CASE("a cache that spares nothing, and one that cannot be, say why") {
           "--prefix-cache-folder: " + (run.folder / "absent").string() + ": expected a folder that files can be made"));
 }
 
+TEST_CASE("finetune keeps a memory limit with the same result, and plan says what it takes") {
+  const Run run;
+  const auto with = [&](const std::string& limit, const std::string& folder) {
+    return run.report(
+        {"--method", "full", "--epochs", "3", "--memory-limit", limit, "--output", (run.folder / folder).string()});
+  };
+  const auto plain = with("1GiB", "plain");
+  CHECK(plain["flops"]["recomputed"] == 0);
+  CHECK(plain["selections"][0]["recomputed_from"].empty());
+  const auto refused = run_program(run.arguments({"--method", "full", "--memory-limit", "1000"}));
+  CHECK(refused.status == 1);
+  const std::string begin = "--memory-limit: expected at least ";
+  const auto at = refused.err.find(begin);
+  REQUIRE(at != std::string::npos);
+  const std::string least = refused.err.substr(at + begin.size(), refused.err.find(" bytes", at) - at - begin.size());
+  const auto limited = with(least, "limited");
+  CHECK(limited["loss_after"] == plain["loss_after"]);
+  CHECK(limited["flops"]["train"] == plain["flops"]["train"]);
+  CHECK(limited["flops"]["recomputed"].get<Flops>() > 0);
+  CHECK(limited["ratio"].get<double>() > 1);
+  CHECK(limited["memory_bytes"]["planned_peak"].get<Bytes>() <= std::stoll(least));
+  CHECK(limited["memory_bytes"]["planned_peak"] < plain["memory_bytes"]["planned_peak"]);
+  for (const char* bad : {"0", "-1", "much", "2 GB", "", "1.5GiB", "99999999999999999999"}) {
+    CAPTURE(bad);
+    const auto outcome = run_program(run.arguments({"--memory-limit", bad}));
+    CHECK(outcome.status == 2);
+    CHECK(outcome.err.find("--memory-limit: expected a number of bytes") != std::string::npos);
+  }
+}
+
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   const Run run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});

@@ -288,3 +288,35 @@ TEST_CASE("what cannot be planned is an error in one line, notes or not") {
   CHECK(has(error({}, (folder / "giant").string()),
             "num_attention_heads\": expected at most 1048576 columns with head_dim = 1048576"));
 }
+
+TEST_CASE("a memory limit is kept by computing again, and one that cannot be is refused with the smallest that can") {
+  for (const auto& name : golden_names()) {
+    CAPTURE(name);
+    const std::vector<std::string> shape = {"--model", golden_model(name), "--batch-size", "4", "--tokens", "32"};
+    const auto with = [&](const std::string& limit) {
+      auto arguments = shape;
+      arguments.insert(arguments.end(), {"--memory-limit", limit});
+      return arguments;
+    };
+    const auto plain = plan(shape);
+    CHECK(plain["recomputed"] == 0);
+    auto too_little = with("1000");
+    too_little.insert(too_little.begin(), "plan");
+    const auto refused = run_program(too_little);
+    CHECK(refused.status == 1);
+    const std::string begin = "--memory-limit: expected at least ";
+    const auto at = refused.err.find(begin);
+    REQUIRE(at != std::string::npos);
+    const std::string least = refused.err.substr(at + begin.size(), refused.err.find(" bytes", at) - at - begin.size());
+    const auto limited = plan(with(least));
+    CHECK(limited["memory_bytes"].get<Bytes>() <= std::stoll(least));
+    CHECK(limited["memory_bytes"].get<Bytes>() < plain["memory_bytes"].get<Bytes>());
+    CHECK(limited["recomputed"].get<Flops>() > 0);
+    CHECK_FALSE(limited["recomputed_from"].empty());
+    CHECK(plan(with(std::to_string(plain["memory_bytes"].get<Bytes>())))["recomputed"] == 0);
+  }
+  const auto published =
+      run_program({"plan", "--model", golden_model("opt-pre"), "--cost-model", "paper", "--memory-limit", "1GiB"});
+  CHECK(published.status == 2);
+  CHECK(published.err.find("--memory-limit") != std::string::npos);
+}

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,9 +17,11 @@ namespace greentrainer {
 /// A memory limit that not even the least that a fit can take keeps.
 class InfeasibleMemory : public ConfigError {
  public:
-  InfeasibleMemory(Bytes limit, Bytes smallest, const std::string& what)
-      : ConfigError("fit", "memory_limit",
-                    text("expected at least ", smallest, " bytes, which ", what, " takes at least, got ", limit)),
+  /// `what` takes at least `smallest` bytes.
+  InfeasibleMemory(std::string_view where, Bytes limit, Bytes smallest, const std::string& what)
+      : ConfigError(where, "memory_limit",
+                    text("expected at least ", smallest, " bytes, the least that ", what, " takes, got ", limit,
+                         "; use smaller batches or shorter sequences")),
         smallest_(smallest) {}
 
   /// The smallest limit that is feasible.

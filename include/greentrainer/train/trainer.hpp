@@ -282,7 +282,7 @@ class Trainer {
             : memory_->evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
     const Bytes most = std::max({evaluation, importance, training});
     if (most <= options.memory_limit) return;
-    throw InfeasibleMemory(options.memory_limit, most,
+    throw InfeasibleMemory("fit", options.memory_limit, most,
                            most == evaluation   ? "an evaluation of one example at a time"
                            : most == importance ? "the evaluation of importances"
                            : fixed_             ? "training the selection"
