@@ -127,6 +127,24 @@ TEST_CASE("finetune keeps a memory limit with the same result, and plan says wha
   }
 }
 
+TEST_CASE("the step at which tensors are chosen can train everything, within the ratio") {
+  const Run run;
+  const auto report = run.report(
+      {"--rho", "0.7", "--epochs", "6", "--reselect-every", "3e", "--importance", "first-order", "--importance-step"});
+  CHECK(report["ratio"].get<double>() <= 0.7);
+  CHECK(report["ratio"].get<double>() > 0.6);
+  REQUIRE(report["selections"].size() == 2);
+  CHECK(report["selections"][0]["step"] == 1);
+  CHECK(report["selections"][1]["step"] == 7);
+  CHECK(report["selections"][0]["optimal"] == true);
+  CHECK(report["selections"][0]["gap"] == 0);
+  const auto metric = run_program(run.arguments({"--importance-step"}));  // the paper's needs moved weights
+  CHECK(metric.status != 0);
+  CHECK(metric.err.find("--importance-step") != std::string::npos);
+  CHECK(metric.err.find("first-order") != std::string::npos);
+  CHECK(run_program(run.arguments({"--method", "full", "--importance-step"})).status == 2);
+}
+
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
   const Run run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});

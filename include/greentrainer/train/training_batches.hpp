@@ -23,6 +23,7 @@ class TrainingBatches {
         batch_size_(static_cast<std::size_t>(options.batch_size)),
         sampler_(examples.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
         steps_(options.steps > 0 ? options.steps : options.epochs * sampler_.steps_per_epoch()) {
+    workloads_.reserve(examples.size());
     for (std::size_t i = 0; i < examples.size(); ++i) {
       check_example(examples[i], i);
       workloads_.push_back(workload_of(examples[i]));
