@@ -17,9 +17,9 @@
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
-#include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/make_prefix_store.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "greentrainer/train/training_pass.hpp"
@@ -99,7 +99,11 @@ class Trainer {
     expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
-    use_cache(batches, options);  // anew: weights and examples may be others than those of an earlier fit
+    // Anew: weights and examples may be others than those of an earlier fit.
+    const auto all = static_cast<OperatorId>(model_.graph().operators().size());
+    pass_.keep_prefixes(
+        make_prefix_store(model_.graph(), options, batches, fixed_ ? first_trained(model_.graph(), *fixed_) : all),
+        options.prefix_cache_type, options.prefix_cache_limit);
     if (green_) check_budget(batches);
     profile_.reset();
     const EvaluationSample sample(examples, options);
@@ -191,21 +195,6 @@ class Trainer {
     return evaluation.loss;
   }
 
-  /// Throws ConfigError where the folder for a cache on disk cannot be used, or has not the room.
-  void use_cache(const TrainingBatches& batches, const FitOptions& options) {
-    std::unique_ptr<PrefixStore> store;
-    if (options.prefix_cache == PrefixCacheMode::memory) store = std::make_unique<MemoryPrefixStore>();
-    if (options.prefix_cache == PrefixCacheMode::disk) {
-      auto disk = std::make_unique<DiskPrefixStore>(options.prefix_cache_folder);
-      const PrefixRoom room =
-          PrefixCache<B>::room_of(options.prefix_cache_type, disk->beside_each(), options.prefix_cache_limit);
-      const OperatorId highest =
-          fixed_ ? first_trained(model_.graph(), *fixed_) : static_cast<OperatorId>(model_.graph().operators().size());
-      disk->reserve(most_cached_bytes(model_.graph(), room, batches, highest));
-      store = std::move(disk);
-    }
-    pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
-  }
   /// Says what the cache had to go without, and counts what it has.
   void look_at_cache(const FitOptions& options) {
     if (pass_.cache() == nullptr) return;
