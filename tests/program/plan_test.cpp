@@ -164,6 +164,15 @@ TEST_CASE("with a cache a budget buys more depth from the second epoch on, and p
   CHECK(full["run"]["ratio"] == 1.0);
   CHECK(full["run"]["epochs"][0] == 2 * full["total"].get<Flops>());
 
+  const auto bias_of = [&](const std::string& stack) {
+    return plan({"--model", golden_model("t5-tied-relu"), "--tensors", stack + ".*relative_attention_bias*", "--epochs",
+                 "2", "--examples", "8", "--prefix-cache", "memory"})["run"];
+  };
+  const auto of_encoder = bias_of("encoder"), of_decoder = bias_of("decoder");
+  CHECK(has(of_encoder["not_cached"].get<std::string>(), "relative_attention_bias.weight is trained"));
+  CHECK(has(of_encoder["not_cached"].get<std::string>(), "operators that share it"));
+  CHECK(of_decoder["saved_by_cache"].get<Flops>() > 0);  // below the decoder lies the encoder
+
   const auto refused = [&](std::vector<std::string> options) {
     options.insert(options.begin(), {"plan", "--model", model});
     const auto outcome = run_program(std::move(options));

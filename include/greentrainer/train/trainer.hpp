@@ -17,9 +17,9 @@
 #include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
-#include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/make_prefix_store.hpp"
 #include "greentrainer/train/plan_run.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
@@ -148,7 +148,11 @@ class Trainer {
                   text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
     report_ = {};
     report_.plan = plan;
-    use_cache(batches, options);  // anew: weights and examples may be others than those of an earlier fit
+    // Anew: weights and examples may be others than those of an earlier fit.
+    const auto all = static_cast<OperatorId>(model_.graph().operators().size());
+    pass_.keep_prefixes(
+        make_prefix_store(model_.graph(), options, batches, fixed_ ? first_trained(model_.graph(), *fixed_) : all),
+        options.prefix_cache_type, options.prefix_cache_limit);
     if (green_) check_budget(batches);
     profile_.reset();
     const EvaluationSample sample(examples, options);
@@ -335,21 +339,6 @@ class Trainer {
   /// Whose gradients and optimizer state there are.
   Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
-  /// Throws ConfigError where the folder for a cache on disk cannot be used, or has not the room.
-  void use_cache(const TrainingBatches& batches, const FitOptions& options) {
-    std::unique_ptr<PrefixStore> store;
-    if (options.prefix_cache == PrefixCacheMode::memory) store = std::make_unique<MemoryPrefixStore>();
-    if (options.prefix_cache == PrefixCacheMode::disk) {
-      auto disk = std::make_unique<DiskPrefixStore>(options.prefix_cache_folder);
-      const PrefixRoom room =
-          PrefixCache<B>::room_of(options.prefix_cache_type, disk->beside_each(), options.prefix_cache_limit);
-      const OperatorId highest =
-          fixed_ ? first_trained(model_.graph(), *fixed_) : static_cast<OperatorId>(model_.graph().operators().size());
-      disk->reserve(most_cached_bytes(model_.graph(), room, batches, highest));
-      store = std::move(disk);
-    }
-    pass_.keep_prefixes(std::move(store), options.prefix_cache_type, options.prefix_cache_limit);
-  }
   /// That a cache will have; none without one.
   static std::optional<PrefixRoom> cache_room(const FitOptions& options) {
     if (options.prefix_cache == PrefixCacheMode::off) return std::nullopt;
