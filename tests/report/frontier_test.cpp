@@ -51,16 +51,16 @@ TEST_CASE("the words say which methods are beaten by a control, by how much, and
   const auto others = Frontier({better, one_seed, cheap, fewer, lora}, false).words("f1", 1, "TFLOPs");
   REQUIRE(others.size() == 4);
   CHECK(others[1] ==
-        "better beats the controls that cost as little, the best of which is LoRA, smaller batches: f1 0.43 ± 0.002 "
+        "better beats the controls that cost no more, the best of which is LoRA, smaller batches: f1 0.43 ± 0.002 "
         "against 0.5 ± 0.01, for 5.3 against 5.25 TFLOPs.");  // a cost within 2% is the same
   CHECK(others[2] ==
         "one seed is beaten by the control LoRA, smaller batches: f1 0.43 ± 0.002 against 0.1, for 5.3 against 5.25 "
         "TFLOPs; one seed, so that the spread is not known.");
-  CHECK(others[3] == "cheap has no control beside it: none costs as little.");
+  CHECK(others[3] == "cheap has no control beside it: all cost more.");
 
   const auto losses = Frontier({green, fewer}, true).words("loss", 0.5, "units");  // a loss of 0.30 is the better one
   CHECK(losses[1] ==
-        "green beats the controls that cost as little, the best of which is full, fewer steps: loss 0.38 ± 0.02 "
+        "green beats the controls that cost no more, the best of which is full, fewer steps: loss 0.38 ± 0.02 "
         "against 0.3 ± 0.01, for 10 against 11.8 units.");
   CHECK(Frontier({full, green}, false).words("f1", 1, "TFLOPs").size() == 1);  // no controls, nothing to say of them
 }

@@ -75,7 +75,7 @@ class Frontier {
       if (m.is_control || !has_controls) continue;
       const auto control = best_control_beside(m);
       if (!control) {
-        sentences.push_back(text(m.name, " has no control beside it: none costs as little."));
+        sentences.push_back(text(m.name, " has no control beside it: all cost more."));
         continue;
       }
       const std::string numbers = text(": ", score, " ", number(*control), " against ", number(m), ", for ",
@@ -84,7 +84,7 @@ class Frontier {
       const double ahead = gain(*control, m);
       sentences.push_back(ahead > 0    ? text(m.name, " is beaten by the control ", control->name, numbers)
                           : ahead == 0 ? text(m.name, " is level with the control ", control->name, numbers)
-                                       : text(m.name, " beats the controls that cost as little, the best of which is ",
+                                       : text(m.name, " beats the controls that cost no more, the best of which is ",
                                               control->name, numbers));
     }
     return sentences;
