@@ -18,6 +18,30 @@
 
 namespace greentrainer {
 
+/// FLOPs of the passes of a batch.
+struct TrainingCosts {
+  LinearCost above = {};       ///< of the cut, for all sequences
+  LinearCost recomputed = {};  ///< on top of these
+  LinearCost below = {};       ///< for those that are not cached; nothing without a cut
+};
+
+/// The pass that trains a selection, above the cut if there is one, with segments that are `dropped` computed again.
+template <class P>
+PassPlan training_plan(const TensorGraph<P>& graph, const Selection& selection, const std::optional<Cut>& cut,
+                       const std::vector<DroppedSegment>& dropped) {
+  PassPlan plan = with_recomputation(graph, training_plan(graph, selection), dropped);
+  return cut ? plan_above(graph, std::move(plan), *cut) : plan;
+}
+
+template <class P>
+TrainingCosts training_costs(const TensorGraph<P>& graph, const Selection& selection, const std::optional<Cut>& cut,
+                             const std::vector<DroppedSegment>& dropped = {}) {
+  const PassCost above = pass_cost(graph, training_plan(graph, selection, cut, dropped), ExactCost<P>{});
+  TrainingCosts costs{.above = above.forward + above.backward, .recomputed = above.recomputed};
+  if (cut) costs.below = pass_cost(graph, plan_below(graph, *cut), ExactCost<P>{}).total();
+  return costs;
+}
+
 /// The passes that training a selection takes: one for a batch; or, where the values at a cut below all that is trained
 /// are cached, one below it for the examples that are not cached and one above it for all. Gradients and losses are the
 /// same, to the bit where a row's result does not depend on the rows beside it (the Eigen backend).
@@ -29,13 +53,6 @@ class TrainingPass {
     Flops flops = 0;       ///< executed, but for
     Flops recomputed = 0;  ///< what was computed again
     Flops saved = 0;       ///< that a run without the cache executes besides
-  };
-
-  /// FLOPs of the passes of a batch.
-  struct Costs {
-    LinearCost above = {};       ///< of the cut, for all sequences
-    LinearCost recomputed = {};  ///< on top of these
-    LinearCost below = {};       ///< for those that are not cached; nothing without a cut
   };
 
   /// The model must outlive it.
@@ -56,7 +73,7 @@ class TrainingPass {
   void select(const Selection& selection, const std::optional<Cut>& cut,
               const std::vector<DroppedSegment>& dropped = {}, const std::optional<Workload>& largest = {}) {
     if (cut && !cache_) throw ConfigError("TrainingPass", "cut", "expected a store for its values, got none");
-    above_ = make_schedule(*graph_, plan_of(selection, cut, dropped));
+    above_ = make_schedule(*graph_, training_plan(*graph_, selection, cut, dropped));
     if (cut) {
       below_ = make_schedule(*graph_, plan_below(*graph_, *cut));
       cache_->use(*cut);
@@ -64,15 +81,7 @@ class TrainingPass {
       cache_->clear();
     }
     above_.largest = below_.largest = largest;
-    costs_ = costs_of(selection, cut, dropped);
-  }
-  /// Of the passes that `select` would prepare.
-  Costs costs_of(const Selection& selection, const std::optional<Cut>& cut,
-                 const std::vector<DroppedSegment>& dropped = {}) const {
-    const PassCost above = pass_cost(*graph_, plan_of(selection, cut, dropped), ExactCost<B>{});
-    Costs costs{.above = above.forward + above.backward, .recomputed = above.recomputed};
-    if (cut) costs.below = pass_cost(*graph_, plan_below(*graph_, *cut), ExactCost<B>{}).total();
-    return costs;
+    costs_ = training_costs(*graph_, selection, cut, dropped);
   }
   /// Forgets cached values: weights or examples are others.
   void forget() {
@@ -109,12 +118,6 @@ class TrainingPass {
   }
 
  private:
-  PassPlan plan_of(const Selection& selection, const std::optional<Cut>& cut,
-                   const std::vector<DroppedSegment>& dropped) const {
-    PassPlan plan = with_recomputation(*graph_, training_plan(*graph_, selection), dropped);
-    return cut ? plan_above(*graph_, std::move(plan), *cut) : plan;
-  }
-
   /// For the sequences whose values are not cached; returns its FLOPs.
   Flops run_below(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
                   PassProfile* profile) {
@@ -132,7 +135,7 @@ class TrainingPass {
   const TensorGraph<B>* graph_;
   std::optional<PrefixCache<B>> cache_;
   Schedule above_, below_;
-  Costs costs_;
+  TrainingCosts costs_;
 };
 
 }  // namespace greentrainer

@@ -1,0 +1,221 @@
+#include "finetune_options.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "console.hpp"
+#include "greentrainer/importance/make_importance.hpp"
+#include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/train/disk_prefix_store.hpp"
+#include "option_values.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+Evaluations evaluations_of(const std::string& name) {
+  if (name == "none") return Evaluations::none;
+  if (name == "before") return Evaluations::before;
+  return name == "after" ? Evaluations::after : Evaluations::both;
+}
+
+/// In bytes; 0: none.
+Bytes memory_limit_of(const FinetuneOptions& options) {
+  return options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
+}
+
+/// Sets what method auto leaves open.
+void resolve_auto(const Command& command, FinetuneOptions& options) {
+  if (options.method != "auto") return;
+  options.is_auto = true;
+  options.method = "lora";
+  if (!command.given("lora-targets")) options.adapters.lora_targets = {std::string(all_linear)};
+  if (!command.given("learning-rate")) options.learning_rate = 1e-3;
+}
+
+/// Which options go with a method.
+void check_method(const Command& command, FinetuneOptions& options) {
+  const std::vector<std::string> methods = {"green",     "full",   "top2", "last:K", "bitfit",
+                                            "layernorm", "listed", "lora", "prefix", "auto"};
+  const bool known =
+      std::find(methods.begin(), methods.end(), options.method) != methods.end() && options.method != "last:K";
+  if (!known && !last_layers(options.method)) {
+    bad_usage(
+        "finetune",
+        text("--method: expected green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto, got ",
+             options.method, suggestion(options.method, methods)));
+  }
+  if (options.method != "green") {
+    for (const char* name :
+         {"rho", "importance", "importance-batches", "importance-step", "reselect-every", "selector", "dependencies"})
+      command.refuse(name, "method", "--method " + options.method);
+  }
+  if (options.method == "listed" && options.tensors.empty())
+    bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
+  if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
+  options.adapters.check(command, options.method);
+}
+
+}  // namespace
+
+const char* const finetune_examples =
+    "Examples:\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --validation dev.jsonl --output tuned --rho 0.5 "
+    "--epochs 5\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method full --steps 100 "
+    "--learning-rate 1e-4\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method listed --tensors "
+    "'*.layers.11.*,*.bias'\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --learning-rate 2e-4 "
+    "--adapter-output peft\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --lora-targets "
+    "all-linear "
+    "--budget 0.5x\n"
+    "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
+    "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every "
+    "--reselect-every), full,\n"
+    "  top2 or last:K (the last K transformer blocks), bitfit (biases), layernorm (weights and biases of the norms), "
+    "listed (--tensors),\n"
+    "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own),\n"
+    "  auto (what scored best for half of full fine-tuning's FLOPs so far: lora with --lora-targets all-linear and "
+    "--learning-rate 1e-3; give --budget 0.5x).\n"
+    "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} "
+    "or {\"input_ids\", "
+    "\"labels\"};\n"
+    "  --dataset NAME reads a known set's own form.\n"
+    "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and "
+    "in it metrics.jsonl (every "
+    "step and selection). It appears when all is done; what was there\n"
+    "  before is kept until then, and replaced only if this program wrote all of it, or with --overwrite. Ctrl-C stops "
+    "after the current step and writes nothing.";
+
+std::optional<std::size_t> last_layers(const std::string& method) {
+  if (method == "top2") return 2;
+  if (!method.starts_with("last:")) return std::nullopt;
+  std::size_t count = 0;
+  const auto [end, error] = std::from_chars(method.data() + 5, method.data() + method.size(), count);
+  if (error != std::errc{} || end != method.data() + method.size() || count < 1) {
+    bad_usage("finetune", text("--method: expected last:K with a number of layers, such as last:4, got ", method));
+  }
+  return count;
+}
+
+void check(const Command& command, FinetuneOptions& options) {
+  resolve_auto(command, options);
+  for (const char* name : {"model", "train", "output"}) command.require(name);
+  check_backend(command, options.backend);
+  check_method(command, options);
+  if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
+  if (options.evaluate == "none") command.refuse("evaluation-examples", "evaluate", "--evaluate none");
+  if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
+  if (command.either("steps", "epochs") == "epochs") options.steps = 0;
+  if (!command.given("weight-decay") && options.optimizer == "adamw")
+    options.weight_decay = AdamWOptions{}.weight_decay;
+  if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
+  parse_interval(options.reselect_every);
+  options.prefix_cache.check(command);
+  if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
+  if (options.budget.empty())
+    command.refuse("budget-cuts", "budget", "training without --budget");
+  else
+    parse_budget("finetune", options.budget, options.budget_cuts);
+}
+
+FitOptions fit_options(const FinetuneOptions& options) {
+  FitOptions fit{
+      .epochs = options.epochs,
+      .steps = options.steps,
+      .batch_size = options.batch_size,
+      .gradient_accumulation = options.gradient_accumulation,
+      .budget = options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts),
+      .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+      .clip_norm = options.clip_norm,
+      .memory_limit = memory_limit_of(options),
+      .shuffle = !options.no_shuffle,
+      .seed = static_cast<std::uint64_t>(options.seed),
+      .evaluate = evaluations_of(options.evaluate),
+      .evaluation_examples = options.evaluation_examples};
+  auto output = std::filesystem::absolute(options.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();
+  options.prefix_cache.set(fit, output.parent_path().string());
+  if (fit.prefix_cache == PrefixCacheMode::disk) DiskPrefixStore{fit.prefix_cache_folder};
+  return fit;
+}
+
+void declare(Command& command, FinetuneOptions& options) {
+  command.text("model", options.model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("train", options.train, "FILE", "Training data, JSON lines");
+  command.text("validation", options.validation, "FILE",
+               "Data for the loss before and after (some of the training data)");
+  command.text("output", options.output, "DIR", "Folder to write the trained model to");
+  command.text("method", options.method, "NAME",
+               "green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto (green)");
+  command.number("rho", options.rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)",
+                 1);
+  command.text("budget", options.budget, "40TFLOP|0.5x",
+               "What the whole run may spend, evaluation apart: FLOPs, or a share of full fine-tuning of the run as "
+               "asked for (any)");
+  command.choice(
+      "budget-cuts", options.budget_cuts, {"batch", "steps"},
+      "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "
+      "(batch)");
+  command.list("tensors", options.tensors, "GLOB,...", "listed: names or globs of the tensors to train");
+  command.choice("importance", options.importance, {importance_names.begin(), importance_names.end()},
+                 "green: what a tensor is worth (paper)");
+  command.whole("importance-batches", options.importance_batches, 1,
+                "green: batches that importances are taken from (1)");
+  command.on("importance-step", options.importance_step,
+             "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
+             "the importance, and --rho pays for it");
+  command.choice(
+      "selector", options.selector, {"exact", "ratio", "random-at-depth"},
+      "green: exact; greedy by importance per FLOP; or random tensors as deep as the exact choice reaches, a "
+      "control (exact)");
+  command.choice("dependencies", options.dependencies, {"graph", "chain", "none"},
+                 "green: what selection knows of the gradients that tensors need; less than the graph overspends, for "
+                 "ablations (graph)");
+  command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
+  options.adapters.declare(command);
+  command.whole("epochs", options.epochs, 1, "Passes over the data (1)");
+  command.whole("steps", options.steps, 1, "Optimizer steps, instead of --epochs");
+  command.whole("batch-size", options.batch_size, 1, "Examples in a pass (4)");
+  command.whole("gradient-accumulation", options.gradient_accumulation, 1, "Passes in a step (1)");
+  command.number("learning-rate", options.learning_rate, 0, true, "Peak learning rate (2e-5)");
+  command.whole("warmup", options.warmup, 0, "Steps over which the learning rate rises (0)");
+  command.choice("schedule", options.schedule, {"linear", "cosine", "constant"}, "Learning rate after that (linear)");
+  command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "As torch.optim's (adamw)");
+  command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
+  command.number("weight-decay", options.weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
+  command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
+  declare_data(command, options.data);
+  declare_target_tokens(command, options.data);
+  declare_rows(command, "train-rows", options.data.rows,
+               "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
+  declare_rows(command, "validation-rows", options.validation_rows, "Rows of --validation to use (all)");
+  command.choice("evaluate", options.evaluate, {"none", "before", "after", "both"},
+                 "When the loss is taken on the validation data, or without them on training data (both)");
+  command.whole("evaluation-examples", options.evaluation_examples, 1,
+                text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
+                     " training examples)"),
+                most_steps);
+  options.prefix_cache.declare(command);
+  options.prefix_cache.declare_folder(command);
+  command.text(
+      "memory-limit", options.memory_limit, "BYTES",
+      "Of weights, gradients, optimizer, activations and cached values at any moment: activations are computed "
+      "again, and fewer tensors chosen, where it takes that (none)");
+  command.whole("seed", options.seed, 0,
+                "Of the order of the examples, new adapters, dropout and random importances (0)");
+  command.on("no-shuffle", options.no_shuffle, "Take the examples in the file's order");
+  declare_backend(command, options.backend);
+  command.choice(
+      "save-dtype", options.save_dtype, {"float32", "float16", "bfloat16"},
+      "Element type of the output; where weights have changed, types of 16 bits are rounded to at random, right in the "
+      "mean (each tensor's own)");
+  command.on("overwrite", options.overwrite, "Replace what stands at --output even if this program did not write it");
+  command.text("config", options.config, "FILE", "TOML file with any of these options");
+  command.on("json", options.json, "Print one JSON object on stdout; progress goes to stderr anyway");
+}
+
+}  // namespace greentrainer::program

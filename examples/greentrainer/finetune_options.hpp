@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapter_choice.hpp"
+#include "backends.hpp"
+#include "command.hpp"
+#include "greentrainer/train/training_options.hpp"
+#include "prefix_cache_choice.hpp"
+#include "training_data.hpp"
+
+namespace greentrainer::program {
+
+/// What finetune is asked for.
+struct FinetuneOptions {
+  std::string model, train, validation, output, config;
+  std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
+  std::vector<std::string> tensors;
+  double rho = 0.5;
+  std::string budget, budget_cuts = "batch";
+  Extent importance_batches = 1;
+  bool importance_step = false;
+  Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
+  double learning_rate = 2e-5;
+  Extent warmup = 0;
+  std::string schedule = "linear", optimizer = "adamw";
+  double weight_decay = 0, momentum = 0, clip_norm = 0;
+  AdapterChoice adapters;
+  DataChoice data;
+  RowRange validation_rows;
+  std::string evaluate = "both";
+  Extent evaluation_examples = 0;
+  PrefixCacheChoice prefix_cache;
+  std::string memory_limit;
+  Extent seed = 0;
+  bool no_shuffle = false;
+  BackendChoice backend;
+  std::string save_dtype;
+  bool overwrite = false, json = false;
+  bool is_auto = false;  ///< --method auto, which `method` is the choice of
+};
+
+extern const char* const finetune_examples;
+
+/// Declares all options; `options` must outlive the command.
+void declare(Command& command, FinetuneOptions& options);
+/// Sets what follows from other options. Throws UsageError for options that are out of range or do not go together.
+void check(const Command& command, FinetuneOptions& options);
+
+/// How many of the last layers "last:K" and "top2" train; nothing for other methods. Throws UsageError for a K that is
+/// no number.
+std::optional<std::size_t> last_layers(const std::string& method);
+
+/// All but the data and what is called back. Throws ConfigError where a cache on disk has no folder to lie in, before
+/// any time is spent.
+FitOptions fit_options(const FinetuneOptions& options);
+
+}  // namespace greentrainer::program

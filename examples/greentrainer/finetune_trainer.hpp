@@ -1,0 +1,64 @@
+#pragma once
+
+#include "finetune_options.hpp"
+#include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/select/dependencies.hpp"
+#include "greentrainer/select/greedy_selector.hpp"
+#include "greentrainer/select/random_at_depth.hpp"
+#include "greentrainer/train/trainer.hpp"
+#include "option_values.hpp"
+
+namespace greentrainer::program {
+
+/// What a method other than green trains.
+template <Backend B>
+Selection fixed_selection(const Model<B>& model, const FinetuneOptions& options) {
+  const auto& graph = model.graph();
+  if (const auto count = last_layers(options.method)) return select_last_layers(graph, model.facts(), *count);
+  if (options.method == "bitfit") return select_biases(graph);
+  if (options.method == "listed") return select_listed(graph, options.tensors);
+  if (options.method == "lora" || options.method == "prefix") return select_adapters(graph);
+  if (options.method == "layernorm") return select_norms(graph);
+  return select_all(graph);
+}
+
+/// The selector, and what it is told of the graph. Told less than there is, it overspends: the budget is then what it
+/// believes.
+template <Backend B>
+SelectFunction selector_of(const TensorGraph<B>& graph, const FinetuneOptions& options) {
+  return [&graph, dependencies = options.dependencies, greedy = options.selector == "ratio",
+          draws = options.selector == "random-at-depth",
+          random = RandomAtDepthSelector(static_cast<std::uint64_t>(options.seed))](const SelectionProblem& problem) {
+    const auto select = [&](const SelectionProblem& p) {
+      if (draws) return random.select(p);
+      return greedy ? ImportancePerFlopSelector{}.select(p) : ExactSelector{}.select(p);
+    };
+    if (dependencies == "chain") return select(with_chain_dependencies(graph, problem));
+    if (dependencies == "none") return select(without_dependencies(problem));
+    return select(problem);
+  };
+}
+
+/// The trainer that the options ask for.
+template <Backend B>
+Trainer<B> make_trainer(PretrainedModel<B>& model, const FinetuneOptions& options) {
+  const auto with = [&](const auto& optimizer) {
+    if (options.method != "green") return Trainer<B>(model, fixed_selection(model, options), optimizer);
+    Trainer<B> trainer(model,
+                       GreenOptions{.flops_ratio = options.rho,
+                                    .importance = options.importance,
+                                    .importance_batches = options.importance_batches,
+                                    .importance_step = options.importance_step,
+                                    .reselect_every = parse_interval(options.reselect_every)},
+                       optimizer);
+    trainer.use_selector(selector_of(model.graph(), options));
+    return trainer;
+  };
+  if (options.optimizer == "sgd") {
+    return with(SgdOptions{
+        .learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
+  }
+  return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+}
+
+}  // namespace greentrainer::program
