@@ -84,11 +84,12 @@ class TimedBackend : public KernelForwarder<TimedBackend, float> {
   void synchronize() { inner_.synchronize(); }
 
   /// From here on calls are timed. `pairs`: of a query and a key that it sees in an attention, which lengths on the
-  /// device decide.
-  void start_timing(Extent pairs) {
+  /// device decide; `labelled_pairs`: in one of labelled queries alone.
+  void start_timing(Extent pairs, Extent labelled_pairs) {
     calls_.clear();
     used_events_ = 0;
     pairs_ = pairs;
+    labelled_pairs_ = labelled_pairs;
     timing_ = true;
   }
   /// Waits for them.
@@ -120,13 +121,15 @@ class TimedBackend : public KernelForwarder<TimedBackend, float> {
     event.record(inner_.stream());
     return event;
   }
-  Extent visible_pairs(const AttentionShape&) const { return pairs_; }
+  Extent visible_pairs(const AttentionShape& shape) const {
+    return shape.positions == nullptr ? pairs_ : labelled_pairs_;
+  }
 
   CudaBackend<float> inner_;
   std::vector<Call> calls_;
   std::deque<Event> events_;
   std::size_t used_events_ = 0;
-  Extent pairs_ = 0;
+  Extent pairs_ = 0, labelled_pairs_ = 0;
   bool timing_ = false;
 };
 
@@ -267,7 +270,7 @@ Result measure_step(Model<TimedBackend>& model, const Selection& selection, cons
   result.spent = result.flops / static_cast<double>(step_flops(graph, select_all(graph), workload));
   result.memory = backend.memory().in_use;
   for (int pass = 0; pass < 2; ++pass) {  // the first makes the events
-    backend.start_timing(workload[Measure::decoder_pairs]);
+    backend.start_timing(workload[Measure::decoder_pairs], workload[Measure::labelled_pairs]);
     step();
     backend.stop_timing();
   }

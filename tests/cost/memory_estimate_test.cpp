@@ -32,12 +32,12 @@ std::vector<Example> examples(Extent vocabulary, Extent count) {
   return all;
 }
 
-/// What a batch of these examples brings beside activations: ids, positions, rows, labels and offsets, and sums in
-/// double, one for each tensor.
+/// What a batch of these examples brings beside activations: ids, positions and offsets of all tokens and of labelled
+/// ones, rows and labels, and sums in double, one for each tensor.
 Bytes beside(const std::vector<Example>& batch, std::size_t tensors = 0) {
   Bytes tokens = 0;
   for (const Example& example : batch) tokens += static_cast<Bytes>(example.input_ids.size());
-  return 4 * (4 * tokens + static_cast<Bytes>(batch.size()) + 2) + 8 * (8 + static_cast<Bytes>(tensors));
+  return 4 * (6 * tokens + 2 * static_cast<Bytes>(batch.size()) + 3) + 8 * (8 + static_cast<Bytes>(tensors));
 }
 
 template <class Check>

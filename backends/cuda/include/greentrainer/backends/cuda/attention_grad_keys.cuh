@@ -9,7 +9,7 @@ namespace greentrainer::cuda {
 /// Elements of shared memory of the kernel below.
 template <class Tile>
 inline constexpr std::size_t attention_grad_keys_shared =
-    2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size + 2 * Tile::cols;
+    2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size + 3 * Tile::cols;
 
 /// Gradients of a tile of keys and values of one key-value head, a block each: sums over all queries that see them,
 /// head after head of the group. Scores are formed transposed, (keys, queries). grad_keys or grad_values may be null;
@@ -29,6 +29,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
   T* const by_diagonal = weights + Tile::scores_size;         // (diagonals)
   T* const log_sums = by_diagonal + Tile::diagonals_size;     // (cols)
   T* const lowered = log_sums + Tile::cols;                   // (cols)
+  int* const keys_seen = reinterpret_cast<int*>(lowered + Tile::cols);  // (cols)
 
   const AttentionShape& shape = problem.shape;
   const AttentionBlock block(shape, shape.kv_heads);
@@ -66,6 +67,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
       for (int c = static_cast<int>(threadIdx.x); c < Tile::cols; c += attention_threads) {
         const Extent row = sequence.first_query + query + c;
         const bool there = query + c < sequence.queries;
+        keys_seen[c] = sequence.seen(shape, query + c);
         log_sums[c] = there ? stats.data[row * stats.stride + head] : T(0);
         if (grad_keys.data != nullptr) lowered[c] = there ? along[row * shape.heads + head] : T(0);
       }
@@ -84,7 +86,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
       Tile::multiply_rows(key_tile, query_tile, probabilities);
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
-        const int seen = sequence.seen(shape, query + Tile::col(j));
+        const int seen = keys_seen[Tile::col(j)];
 #pragma unroll
         for (int i = 0; i < R; ++i) {
           const int position = first + Tile::row(i);
