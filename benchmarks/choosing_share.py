@@ -14,9 +14,9 @@ import subprocess
 import sys
 
 METRICS = {
-    "paper": ["--importance", "paper"],
-    "first-order": ["--importance", "first-order"],
     "first-order, in a step": ["--importance", "first-order", "--importance-step"],
+    "first-order": ["--importance", "first-order"],
+    "paper": ["--importance", "paper"],
 }
 
 

@@ -8,9 +8,9 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/cost/exact_cost.hpp"
+#include "greentrainer/graph/cut.hpp"
 #include "greentrainer/models/opt.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
-#include "greentrainer/train/cache_forecast.hpp"
 #include "support/paths.hpp"
 
 using namespace greentrainer;

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <ctime>
 #include <limits>
 #include <random>
 #include <vector>
@@ -24,12 +24,11 @@ namespace gt = greentrainer;
 
 namespace {
 
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
+/// Of processor time: other programs on the machine add nothing to it.
+double milliseconds() { return 1e3 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-/// The textbook's knapsack over the weight gradients alone, as if passing the gradient were free: what no selection of
-/// this resolution can be spared.
+/// The textbook's knapsack over the weight gradients alone, as if passing the gradient were free: what no selection in
+/// budget steps can be spared.
 double knapsack(const gt::ChainProblem& chain, std::size_t steps) {
   std::vector<double> row(steps + 1);
   for (std::size_t k = 0; k < chain.importance.size(); ++k) {
@@ -43,9 +42,7 @@ double knapsack(const gt::ChainProblem& chain, std::size_t steps) {
 }  // namespace
 
 // Not milliseconds, which are the machine's: benchmarks/selector_benchmark.cpp has those.
-TEST_CASE(
-    "a chain of 516 tensors is selected from in less time than ten knapsacks over its tensors, at 10,000 budget "
-    "steps") {
+TEST_CASE("a chain of 516 tensors is selected from, with proof, in less time than ten knapsacks in 10,000 steps") {
 #if !defined(__OPTIMIZE__) || defined(GREENTRAINER_TEST_INSTRUMENTED)
   GREENTRAINER_SKIP("built without optimisation or with a sanitizer: times mean nothing");
 #else
@@ -67,14 +64,15 @@ TEST_CASE(
     double plain = selector;
     for (int repetition = 0; repetition < 10;
          ++repetition) {  // in turn, so that whatever slows the machine down slows both
-      auto start = std::chrono::steady_clock::now();
-      const gt::ChainSelection result = gt::select_on_chain(gt::ExactSelector{.budget_steps = 10000}, chain);
-      selector = std::min(selector, milliseconds_since(start));
+      double start = milliseconds();
+      const gt::ChainSelection result = gt::select_on_chain(gt::ExactSelector{}, chain);
+      selector = std::min(selector, milliseconds() - start);
       REQUIRE(result.cost >= 0.97 * chain.budget);
+      REQUIRE(result.optimal);
 
-      start = std::chrono::steady_clock::now();
+      start = milliseconds();
       const double bound = knapsack(chain, 10000);
-      plain = std::min(plain, milliseconds_since(start));
+      plain = std::min(plain, milliseconds() - start);
       REQUIRE(bound > 0);
     }
     CAPTURE(rho);

@@ -137,8 +137,7 @@ TEST_CASE("what a replacement gives is checked, and what it overspends is said")
   CHECK_THROWS_WITH_AS(trainer.fit(examples, {.batch_size = 4}),
                        doctest::Contains("mask of the selector: expected one entry for each of "), ConfigError);
 
-  trainer.use_selector(
-      [&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true)); });
+  trainer.use_selector([&](const SelectionProblem& p) { return make_result(p.dag, std::vector<bool>(tensors, true)); });
   std::string printed = text_of(trainer);
   CHECK(printed.find("after step 0 the selector spent ") != std::string::npos);
   CHECK(printed.find("loss") == std::string::npos);  // none was evaluated
