@@ -334,7 +334,7 @@ TEST_CASE("planted faults in the cache are seen: weights below the cut that chan
 
 TEST_CASE("a planted stale entry after another selection gives another loss: nothing but clearing keeps it out") {
   struct Forgetless final : PrefixStore {  // does not forget when the cut is another
-    explicit Forgetless(bool planted) : planted(planted) {}
+    explicit Forgetless(bool keeps) : planted(keeps) {}
     bool planted;
     MemoryPrefixStore inner;
     Bytes beside_each() const override { return 0; }
