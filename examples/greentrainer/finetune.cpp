@@ -110,6 +110,11 @@ Evaluations evaluations_of(const std::string& name) {
   return name == "after" ? Evaluations::after : Evaluations::both;
 }
 
+/// Throws UsageError for one that is none.
+RunBudget budget_of(const Options& options) {
+  return options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts);
+}
+
 /// Sets what method auto leaves open.
 void resolve_auto(const Command& command, Options& options) {
   if (options.method != "auto") return;
@@ -149,10 +154,8 @@ void check(const Command& command, Options& options) {
     options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval(options.reselect_every);
-  if (options.budget.empty())
-    command.refuse("budget-cuts", "budget", "training without --budget");
-  else
-    parse_budget("finetune", options.budget, options.budget_cuts);
+  if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
+  budget_of(options);
   if (options.prefix_cache == "off") command.refuse("prefix-cache-limit", "prefix-cache", "--prefix-cache off");
   parse_bytes("--prefix-cache-limit", options.prefix_cache_limit);
 }
@@ -275,21 +278,20 @@ int finetune(B& backend, const Options& options) {
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));
-  FitOptions fit{
-      .epochs = options.epochs,
-      .steps = options.steps,
-      .batch_size = options.batch_size,
-      .gradient_accumulation = options.gradient_accumulation,
-      .budget = options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts),
-      .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
-      .clip_norm = options.clip_norm,
-      .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
-      .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
-      .shuffle = !options.no_shuffle,
-      .seed = static_cast<std::uint64_t>(options.seed),
-      .validation = validation.examples,
-      .evaluate = evaluations_of(options.evaluate),
-      .evaluation_examples = options.evaluation_examples};
+  FitOptions fit{.epochs = options.epochs,
+                 .steps = options.steps,
+                 .batch_size = options.batch_size,
+                 .gradient_accumulation = options.gradient_accumulation,
+                 .budget = budget_of(options),
+                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .clip_norm = options.clip_norm,
+                 .prefix_cache = options.prefix_cache == "memory" ? PrefixCacheMode::memory : PrefixCacheMode::off,
+                 .prefix_cache_limit = parse_bytes("--prefix-cache-limit", options.prefix_cache_limit),
+                 .shuffle = !options.no_shuffle,
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .validation = validation.examples,
+                 .evaluate = evaluations_of(options.evaluate),
+                 .evaluation_examples = options.evaluation_examples};
   Extent batch_size = options.batch_size;
   if (fit.budget.is_set()) {
     const RunPlan plan = trainer.plan_run(train.examples, fit);
