@@ -25,6 +25,11 @@ Bytes memory_limit_of(const FinetuneOptions& options) {
   return options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
 }
 
+/// Throws UsageError for one that is none.
+RunBudget budget_of(const FinetuneOptions& options) {
+  return options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts);
+}
+
 /// Sets what method auto leaves open.
 void resolve_auto(const Command& command, FinetuneOptions& options) {
   if (options.method != "auto") return;
@@ -116,10 +121,8 @@ void check(const Command& command, FinetuneOptions& options) {
   parse_interval(options.reselect_every);
   options.prefix_cache.check(command);
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
-  if (options.budget.empty())
-    command.refuse("budget-cuts", "budget", "training without --budget");
-  else
-    parse_budget("finetune", options.budget, options.budget_cuts);
+  if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
+  budget_of(options);
 }
 
 FitOptions fit_options(const FinetuneOptions& options) {
@@ -128,7 +131,7 @@ FitOptions fit_options(const FinetuneOptions& options) {
       .steps = options.steps,
       .batch_size = options.batch_size,
       .gradient_accumulation = options.gradient_accumulation,
-      .budget = options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts),
+      .budget = budget_of(options),
       .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
       .clip_norm = options.clip_norm,
       .memory_limit = memory_limit_of(options),
