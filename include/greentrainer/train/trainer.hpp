@@ -18,6 +18,7 @@
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/fit_memory.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "greentrainer/train/training_pass.hpp"
@@ -104,8 +105,11 @@ class Trainer {
     if (green_) check_budget(batches, options);
     profile_.reset();
     const EvaluationSample sample(examples, options);
-    memory_.emplace(model_.graph(), demand_of(batches, sample.examples(), options));
-    if (options.memory_limit > 0) check_memory(batches, options);
+    memory_.emplace(model_.graph(), fit_demand(model_.graph(), *optimizer_, batches, sample.examples(), options));
+    if (options.memory_limit > 0) {
+      expect_feasible(model_.graph(), *memory_, fixed_, metric_demand(),
+                      green_ && next_selection(1, batches) < batches.steps(), options.evaluate);
+    }
     report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
     const auto wanted = [&options](Evaluations when) {
       return options.evaluate == when || options.evaluate == Evaluations::both;
@@ -169,67 +173,6 @@ class Trainer {
             green_->flops_ratio, none, forecasts(batches, options, 0, until));
   }
 
-  FitDemand demand_of(const TrainingBatches& batches, std::span<const Example> evaluated,
-                      const FitOptions& options) const {
-    FitDemand demand{.limit = options.memory_limit,
-                     .state_bytes_per_element = optimizer_->state_bytes_per_element(),
-                     .largest = batches.largest_batch(),
-                     .evaluation_batch = EvaluateOptions{}.batch_size};
-    if (options.evaluate != Evaluations::none) {
-      for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
-    }
-    Workload all;
-    for (std::size_t i = 0; i < batches.examples().size(); ++i) all += batches.workload(i);
-    demand.cached = [graph = &model_.graph(), all, largest = demand.largest,
-                     limit = options.prefix_cache_limit](const Cut& cut) {
-      return std::min(limit, PrefixCache<B>::example_bytes(*graph, cut, all)) +
-             PrefixCache<B>::example_bytes(*graph, cut, largest);
-    };
-    return demand;
-  }
-  ImportanceDemand importance_demand() const {
-    if (importance_->full_passes() == 0) return {};
-    return {.full_passes = importance_->full_passes(),
-            .gradient_elements =
-                TransientGradients<B>::elements(model_.graph()) + importance_->scratch_elements(model_.graph()),
-            .saves_weights = importance_->saves_weights()};
-  }
-
-  /// Throws InfeasibleMemory where the limit is less than some phase takes at least, before any time is spent.
-  void check_memory(const TrainingBatches& batches, const FitOptions& options) const {
-    const auto& graph = model_.graph();
-    Selection held = select_none(graph);
-    const Bytes training = fixed_ ? memory_->training(*fixed_, {}).memory.total() : least_training(held);
-    if (fixed_) held = *fixed_;
-    const bool again = next_selection(1, batches) < batches.steps();
-    const Bytes importance =
-        green_ ? memory_->importance(importance_demand(), again ? held : select_none(graph), {}).memory.total() : 0;
-    const Bytes evaluation =
-        options.evaluate == Evaluations::none
-            ? 0
-            : memory_->evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
-    const Bytes most = std::max({evaluation, importance, training});
-    if (most <= options.memory_limit) return;
-    throw InfeasibleMemory("fit", options.memory_limit, most,
-                           most == evaluation   ? "an evaluation of one example at a time"
-                           : most == importance ? "the evaluation of importances"
-                           : fixed_             ? "training the selection"
-                                                : "training the smallest tensor");
-  }
-  /// Of the tensor whose training takes least, which is `selected`.
-  Bytes least_training(Selection& selected) const {
-    Bytes least = std::numeric_limits<Bytes>::max();
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
-      Selection one = select_none(model_.graph());
-      one.insert(id);
-      const Bytes taken = memory_->plain_training(one).total();
-      if (taken >= least) continue;
-      least = taken;
-      selected = std::move(one);
-    }
-    return least;
-  }
-
   /// Runs what the caller gave. Its time counts as nothing else.
   template <class Call>
   void call_back(const Call& call) {
@@ -259,6 +202,14 @@ class Trainer {
     return evaluation.loss;
   }
 
+  ImportanceDemand metric_demand() const {
+    return importance_ ? importance_demand(model_.graph(), *importance_) : ImportanceDemand{};
+  }
+  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
+  Bytes evaluation_excess(const Selection& selection, const std::optional<Cut>& cut, const FitOptions& options) const {
+    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
+    return evaluates ? memory_->excess(memory_->evaluation(1, selection, cut)) : 0;
+  }
   /// Whose gradients and optimizer state there are.
   Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
@@ -316,7 +267,7 @@ class Trainer {
       selection_ = *fixed_;
       cut = best_cut(model_.graph(), ExactCost<B>{}, coming, with_cache, selection_);
       pass = memory_->training(selection_, cut);
-      if (memory_->excess(pass) > 0 && cut) {
+      if (cut && std::max(memory_->excess(pass), evaluation_excess(selection_, cut, options)) > 0) {
         cut.reset();  // the cache is what can be done without
         pass = memory_->training(selection_, cut);
       }
@@ -353,11 +304,10 @@ class Trainer {
     const auto price = [&](const typename MemoryLimit<B>::Pass& pass) {
       return evaluate(recomputed_cost_(pass.plan), coming);
     };
-    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
     const auto excess = [&](const Selection& selection, const std::optional<Cut>& cut) {
       const Bytes importances =
-          another_follows ? memory_->excess(memory_->importance(importance_demand(), selection, cut)) : 0;
-      return std::max(importances, evaluates ? memory_->excess(memory_->evaluation(1, selection, cut)) : 0);
+          another_follows ? memory_->excess(memory_->importance(metric_demand(), selection, cut)) : 0;
+      return std::max(importances, evaluation_excess(selection, cut, options));
     };
     return select_within_memory(model_.graph(), *memory_, importance, green_->flops_ratio, choose, price, excess);
   }
@@ -365,7 +315,7 @@ class Trainer {
   std::vector<double> evaluate_importance(const std::vector<Batch>& batches, const FitOptions& options, Extent step,
                                           MemoryEstimate& memory) {
     const auto start = Clock::now();
-    const auto pass = memory_->importance(importance_demand(), held(), pass_.cache().cut());
+    const auto pass = memory_->importance(metric_demand(), held(), pass_.cache().cut());
     report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
     memory = pass.memory;
     Schedule full_pass;
