@@ -9,11 +9,11 @@
 namespace greentrainer::program {
 
 void Progress::step(const StepRecord& record) {
-  spent_ += record.flops;
+  spent_ += record.flops + record.recomputed_flops;
   full_ += record.full_flops;
   seconds_ += record.seconds;
   recent_seconds_ += record.seconds;
-  recent_flops_ += static_cast<double>(record.flops);
+  recent_flops_ += static_cast<double>(record.flops + record.recomputed_flops);
   recent_tokens_ += static_cast<double>(record.tokens);
 
   const int columns = terminal_columns();

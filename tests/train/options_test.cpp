@@ -116,6 +116,7 @@ TEST_CASE("a trainer and a run refuse what cannot be honoured, by field, and cha
       {"gradient_accumulation", "-4", fit({.gradient_accumulation = -4})},
       {"schedule.warmup_steps", "-1", fit({.schedule = {.warmup_steps = -1}})},
       {"schedule.warmup_steps", "4", fit({.steps = 3, .schedule = {.warmup_steps = 4}})},
+      {"memory_limit", "-1", fit({.memory_limit = -1})},
       {"clip_norm", "-1", fit({.clip_norm = -1})},
       {"clip_norm", "nan", fit({.clip_norm = not_a_number})},
       {"evaluation_examples", "-1", fit({.evaluation_examples = -1})},

@@ -213,6 +213,12 @@ class Trainer {
   /// Whose gradients and optimizer state there are.
   Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
 
+  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
+  Bytes evaluation_excess(const Selection& held, const std::optional<Cut>& cut, const FitOptions& options) const {
+    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
+    return evaluates ? memory_->excess(memory_->evaluation(1, held, cut)) : 0;
+  }
+
   /// Says what the cache had to go without, and counts what it has.
   void look_at_cache(const FitOptions& options) {
     if (pass_.cache() == nullptr) return;
@@ -261,7 +267,7 @@ class Trainer {
     report_.seconds.selection += since(start);
     Chosen chosen;
     if (choice_.fixed() != nullptr) {
-      chosen = take_fixed(batches, round, with_cache, record);
+      chosen = take_fixed(batches, round, with_cache, options, record);
     } else {
       gradients_.select(model_.graph(), select_none(model_.graph()));
       if (!choice_.in_step()) importance = evaluate_importance(batches, options, round, record.importance_memory);
@@ -289,13 +295,13 @@ class Trainer {
   }
 
   Chosen take_fixed(const TrainingBatches& batches, const Round& round, std::span<const CutForecast> with_cache,
-                    SelectionRecord& record) {
+                    const FitOptions& options, SelectionRecord& record) {
     const auto& graph = model_.graph();
     const Workload coming = batches.workload_of_steps(round.first, round.end);
     selection_ = *choice_.fixed();
     Chosen chosen{.cut = best_cut(graph, ExactCost<B>{}, coming, with_cache, selection_), .pass = {}};
     chosen.pass = memory_->training(selection_, chosen.cut);
-    if (memory_->excess(chosen.pass) > 0 && chosen.cut) {
+    if (chosen.cut && std::max(memory_->excess(chosen.pass), evaluation_excess(selection_, chosen.cut, options)) > 0) {
       chosen.cut.reset();  // the cache is what can be done without
       chosen.pass = memory_->training(selection_, chosen.cut);
     }
@@ -307,12 +313,11 @@ class Trainer {
                 std::span<const CutForecast> with_cache, const FitOptions& options, SelectionRecord& record) {
     const auto start = Clock::now();
     const bool another_follows = round.end < batches.steps();
-    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
     LimitedSelection<B> limited = choice_.choose(
         batches, round, importance, with_cache, *memory_, [&](const Selection& held, const std::optional<Cut>& cut) {
           const Bytes again =
               another_follows ? memory_->excess(memory_->importance(choice_.importance_demand(), held, cut)) : 0;
-          return std::max(again, evaluates ? memory_->excess(memory_->evaluation(1, held, cut)) : 0);
+          return std::max(again, evaluation_excess(held, cut, options));
         });
     report_.seconds.selection += since(start);
     const BudgetedSelection& chosen = limited.chosen;
