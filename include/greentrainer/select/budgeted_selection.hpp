@@ -46,9 +46,12 @@ class InfeasibleRatio : public ConfigError {
   InfeasibleRatio(double ratio, double smallest, bool with_steps_in_full = false)
       : ConfigError(
             "select_within_ratio", "flops_ratio",
-            text("expected at least ", smallest, with_steps_in_full ? ", the step that trains everything," : ",",
-                 with_steps_in_full ? " and for the others" : "", " the forward pass and the cheapest tensor, got ",
-                 ratio, with_steps_in_full ? "; select less often" : "")),
+            with_steps_in_full
+                ? text("expected at least ", smallest,
+                       ", for the step that trains everything and, in the others, the forward pass and the "
+                       "cheapest tensor, got ",
+                       ratio, "; select less often")
+                : text("expected at least ", smallest, ", the forward pass and the cheapest tensor, got ", ratio)),
         smallest_(smallest) {}
 
   /// The smallest ratio that is feasible, rounded up to four digits.
