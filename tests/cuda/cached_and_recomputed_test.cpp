@@ -90,7 +90,7 @@ TEST_CASE(
     const PassPlan plain = training_plan(model.graph(), all);
     std::vector<OperatorId> cuts;
     for (const Cut& cut : narrow_cuts(model.graph())) cuts.push_back(cut.op);
-    const PassPlan dropped = with_recomputation(model.graph(), plain, cuts);
+    const PassPlan dropped = with_recomputation(model.graph(), plain, segments_between(cuts));
     CHECK(dropped.steps.size() > plain.steps.size());
     const auto gradients_of = [&](const PassPlan& plan) {
       GradientStore<Cuda> gradients(backend);
