@@ -56,23 +56,21 @@ double milliseconds_of(const Call& call) {
 
 template <class Architecture>
 void report(const std::string& name, const Architecture& architecture) {
-  B backend(1);
   const auto graph = architecture.template graph<B>();
   const bool with_encoder = requires { architecture.target_shift(); };
   const std::vector<gt::Example> examples = make_examples(with_encoder);
   const auto importance = gt::made_up_importance(graph.parameters().size(), 1);
   const gt::FitOptions options{.epochs = 2, .batch_size = 4};
   const gt::TrainingBatches batches(examples, options);
-  const gt::PrefixCache<B> cache(backend, graph);
+  const gt::PrefixRoom room{.element_size = sizeof(float), .limit = options.prefix_cache_limit};
   const std::vector<gt::Cut> cuts = gt::cacheable_cuts(graph);
 
   const double lengths = milliseconds_of([&] { gt::TrainingBatches again(examples, options); });
   gt::Workload coming;
   const double workload = milliseconds_of([&] { coming = batches.workload_of_steps(0, batches.steps()); });
   std::vector<gt::CutForecast> forecasts;
-  const double forecast = milliseconds_of([&] {
-    forecasts = gt::forecast_cache(graph, cuts, cache, options.prefix_cache_limit, batches, 0, batches.steps());
-  });
+  const double forecast =
+      milliseconds_of([&] { forecasts = gt::forecast_cache(graph, cuts, room, batches, 0, batches.steps()); });
   const auto price = [&](const std::vector<gt::CutForecast>& with) {
     double selecting = 1e300;
     const auto select = [&](const gt::SelectionProblem& problem) {

@@ -20,7 +20,9 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel_work.hpp"
@@ -104,9 +106,16 @@ class PricingBackend : public KernelForwarder<PricingBackend, float> {
   }
   Extent visible_pairs(const AttentionShape& shape) {
     const std::vector<Extent> queries = lengths(shape.queries), keys = lengths(shape.keys);
+    const Extent rows = std::accumulate(queries.begin(), queries.end(), Extent{0});
+    std::vector<Index> scattered(shape.positions == nullptr ? 0 : static_cast<std::size_t>(rows));
+    if (!scattered.empty())
+      copy_to_host(scattered.data(), shape.positions, static_cast<Bytes>(scattered.size() * sizeof(Index)));
     Extent pairs = 0;
+    const Index* row = scattered.data();
     for (std::size_t s = 0; s < queries.size(); ++s) {
-      for (Extent q = 0; q < queries[s]; ++q) pairs += shape.keys_seen(q, queries[s], keys[s]);
+      QueryPositions positions{.first = shape.first_position(queries[s], keys[s])};
+      if (!scattered.empty()) positions.scattered = std::exchange(row, row + queries[s]);
+      for (Extent q = 0; q < queries[s]; ++q) pairs += shape.keys_seen(positions[q], keys[s]);
     }
     return pairs;
   }
