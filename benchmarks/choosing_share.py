@@ -5,7 +5,7 @@ with the paper's metric, the first-order one, and the first-order one from the g
 
     python3 benchmarks/choosing_share.py PROGRAM OUTPUT --model DIR --train FILE [option of finetune...]
 
-PROGRAM is the greentrainer program, OUTPUT a folder for the runs, which must not exist. The other options are passed on.
+PROGRAM is the greentrainer program, OUTPUT a folder for the runs, which must not exist. Other options are passed on.
 Evaluations are left out of the runs and loading out of the totals. Needs Python 3, its standard library alone."""
 
 import json

@@ -18,7 +18,8 @@ from transformers import AutoTokenizer
 folder = os.environ["FOLDER"]
 os.mkdir(folder)
 Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "c": 2}, merges=[])).save(os.path.join(folder, "tokenizer.json"))
-flags = {"content": "<new>", "lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
+flags = {"content": "<new>", "lstrip": False, "rstrip": False, "single_word": False, "normalized": False,
+         "special": True}
 json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {"7": flags}},
           open(os.path.join(folder, "tokenizer_config.json"), "w"))
 tokenizer = AutoTokenizer.from_pretrained(folder)
