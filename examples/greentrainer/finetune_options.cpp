@@ -122,23 +122,26 @@ void check(const Command& command, FinetuneOptions& options) {
   options.prefix_cache.check(command);
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
   if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
+  if (!options.budget.empty()) {
+    for (const char* name : {"memory-limit", "importance-step"}) command.refuse(name, "budget", "--budget");
+  }
+  if (!options.memory_limit.empty()) command.refuse("importance-step", "memory-limit", "--memory-limit");
   budget_of(options);
 }
 
 FitOptions fit_options(const FinetuneOptions& options) {
-  FitOptions fit{
-      .epochs = options.epochs,
-      .steps = options.steps,
-      .batch_size = options.batch_size,
-      .gradient_accumulation = options.gradient_accumulation,
-      .budget = budget_of(options),
-      .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
-      .clip_norm = options.clip_norm,
-      .memory_limit = memory_limit_of(options),
-      .shuffle = !options.no_shuffle,
-      .seed = static_cast<std::uint64_t>(options.seed),
-      .evaluate = evaluations_of(options.evaluate),
-      .evaluation_examples = options.evaluation_examples};
+  FitOptions fit{.epochs = options.epochs,
+                 .steps = options.steps,
+                 .batch_size = options.batch_size,
+                 .gradient_accumulation = options.gradient_accumulation,
+                 .budget = budget_of(options),
+                 .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .clip_norm = options.clip_norm,
+                 .memory_limit = memory_limit_of(options),
+                 .shuffle = !options.no_shuffle,
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .evaluate = evaluations_of(options.evaluate),
+                 .evaluation_examples = options.evaluation_examples};
   auto output = std::filesystem::absolute(options.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   options.prefix_cache.set(fit, output.parent_path().string());

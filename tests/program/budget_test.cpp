@@ -179,6 +179,12 @@ TEST_CASE("budgets that are none are refused by name, before anything is read") 
   CHECK(error({"--budget", "50kJ"}).find("50kJ; a budget of energy is not supported yet") != std::string::npos);
   CHECK(error({"--budget-cuts", "steps"})
             .find("--budget-cuts: expected not to be given with training without --budget") != std::string::npos);
+  CHECK(error({"--budget", "0.5x", "--memory-limit", "1GiB"})
+            .find("--memory-limit: expected not to be given with --budget") != std::string::npos);
+  CHECK(error({"--budget", "0.5x", "--importance", "first-order", "--importance-step"})
+            .find("--importance-step: expected not to be given with --budget") != std::string::npos);
+  CHECK(error({"--memory-limit", "1GiB", "--importance", "first-order", "--importance-step"})
+            .find("--importance-step: expected not to be given with --memory-limit") != std::string::npos);
   const Outcome small = run.run("none", {"--method", "full", "--budget", "1kFLOP"});
   CHECK(small.status == 1);
   CHECK(small.err.find("--budget: expected at least ") != std::string::npos);

@@ -223,6 +223,28 @@ TEST_CASE("a budget that pays for no step is refused with the smallest that pays
   }
 }
 
+TEST_CASE("limits that are not planned together yet are refused beside each other, by field") {
+  B backend(1);
+  auto model = golden_model(backend, "opt-pre", {});
+  const auto examples = counting_examples(9);
+  Trainer<B> plain{model, select_all(model.graph()), AdamWOptions{}};
+  Trainer<B> in_step{model, GreenOptions{.importance = "first-order", .importance_step = true}, AdamWOptions{}};
+  const auto subject = [&](Trainer<B>& trainer, const FitOptions& options) -> std::string {
+    try {
+      trainer.fit(examples, options);
+    } catch (const ConfigError& error) {
+      return std::string(error.subject());
+    }
+    return "nothing";
+  };
+  const FitOptions budget{.budget = {.share_of_full = 0.5}}, limit{.memory_limit = Bytes{1} << 40};
+  FitOptions both = budget;
+  both.memory_limit = limit.memory_limit;
+  CHECK(subject(plain, both) == "budget");
+  CHECK(subject(in_step, budget) == "budget");
+  CHECK(subject(in_step, limit) == "memory_limit");
+}
+
 TEST_CASE("among all batch sizes the one is taken that keeps the number of steps nearest, as a ratio") {
   CounterRandom random(7, "plans");
   for (int trial = 0; trial < 300; ++trial) {

@@ -19,7 +19,7 @@ inline constexpr std::string_view all_linear = "all-linear";
 struct LoraOptions {
   Extent rank = 8;
   double alpha = 32;
-  double dropout = 0;  ///< of what A reads, in training
+  double dropout = 0;                     ///< of what A reads, in training
   std::vector<std::string> targets = {};  ///< linear layers by name or glob, or by the end of the name ("q_proj"), or
                                           ///< all_linear; none: the architecture's usual ones
 
