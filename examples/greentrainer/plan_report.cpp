@@ -282,11 +282,7 @@ Workload planned_workload(const PlanOptions& options) {
     return uniform_workload(options.batch_size, options.target_tokens,
                             options.labelled_of(options.target_tokens, "--target-tokens"), options.tokens);
   } else {
-    const Extent labelled = options.labelled_of(options.tokens, "--tokens");
-    Workload workload = uniform_workload(options.batch_size, options.tokens, labelled);
-    // A sequence's last token has no next one: the labelled rows, if not all are, end before it.
-    if (labelled < options.tokens) workload[Measure::labelled_pairs] -= options.batch_size * labelled;
-    return workload;
+    return uniform_workload(options.batch_size, options.tokens, options.labelled_of(options.tokens, "--tokens"));
   }
 }
 

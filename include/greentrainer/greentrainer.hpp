@@ -6,6 +6,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/detached_context.hpp"
 #include "greentrainer/pretrained/check_save.hpp"
 #include "greentrainer/pretrained/generate_text.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"

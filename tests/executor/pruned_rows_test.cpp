@@ -8,7 +8,7 @@
 
 #include <doctest/doctest.h>
 
-#include "executor/pass_fixture.hpp"
+#include "executor/labelled_passes.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"
 #include "support/tiny_training.hpp"
@@ -18,30 +18,6 @@ using namespace greentrainer;
 using namespace greentrainer::testing;
 
 namespace {
-
-using Double = CountingBackend<EigenBackend<double>>;
-
-/// Which rows carry loss, of 4 sequences of 7, 12, 1 and 5 tokens.
-struct Labels {
-  const char* name;
-  std::vector<Index> rows;
-};
-std::vector<Labels> label_patterns() {
-  std::vector<Index> all;
-  for (Index row = 0; row < 25; ++row) all.push_back(row);
-  return {{"scattered, one sequence without", {2, 5, 7, 8, 12, 18, 19}},
-          {"the last row of each sequence", {6, 18, 19, 24}},
-          {"a single row", {11}},
-          {"the first rows", {0, 1, 7, 19, 20, 21}},
-          {"all", all}};
-}
-Batch labelled_batch(const Labels& labels, bool with_sources) {
-  Batch batch = random_batch(96, {7, 12, 1, 5}, 3, with_sources ? 6 : 0);
-  batch.label_rows = labels.rows;
-  batch.labels.clear();
-  for (const Index row : labels.rows) batch.labels.push_back((5 * row + 3) % 96);
-  return batch;
-}
 
 /// A model with the same weights in both graphs.
 struct Pair {
@@ -61,33 +37,6 @@ Pair models_of(Double& backend, ModelVariant variant) {
   });
 }
 
-struct Outcome {
-  double loss = 0;
-  std::vector<std::vector<double>> gradients;
-  Flops flops = 0, planned = 0;
-};
-Outcome train_once(Model<Double>& model, const Batch& batch, const Selection& selection) {
-  GradientStore<Double> gradients(model.backend());
-  gradients.select(model.graph(), select_all(model.graph()));
-  gradients.zero();
-  const Schedule schedule = make_schedule(model.graph(), selection);
-  model.executor().poison_dead_memory(true);
-  model.backend().reset();
-  Outcome outcome;
-  outcome.loss = model.executor().run(schedule, batch, {.gradients = &gradients});
-  outcome.flops = model.backend().flops();
-  outcome.planned = evaluate(pass_cost(model.graph(), schedule.plan, ExactCost<Double>{}).total(), workload_of(batch));
-  for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id)
-    outcome.gradients.push_back(gradients[id].download());
-  return outcome;
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
-}
-
 }  // namespace
 
 TEST_CASE("losses and gradients are those of the graph with all rows, whichever rows are labelled") {
@@ -95,11 +44,11 @@ TEST_CASE("losses and gradients are those of the graph with all rows, whichever 
   for (const auto& variant : model_variants()) {
     Pair models = models_of(backend, variant);
     const Selection all = select_all(models.pruned.graph());
-    for (const Labels& labels : label_patterns()) {
+    for (const LabelPattern& labels : label_patterns()) {
       CAPTURE(variant.model);
       CAPTURE(labels.name);
       const Batch batch = labelled_batch(labels, models.pruned.facts().target_shift.has_value());
-      const Outcome pruned = train_once(models.pruned, batch, all), whole = train_once(models.whole, batch, all);
+      const PassOutcome pruned = train_once(models.pruned, batch, all), whole = train_once(models.whole, batch, all);
       CHECK(pruned.loss == doctest::Approx(whole.loss).epsilon(1e-12));
       double scale = 0;
       for (const auto& gradient : whole.gradients) {
@@ -126,15 +75,11 @@ TEST_CASE("random selections and label rows: what is executed is what is planned
     for (std::uint64_t seed = 0; seed < 70; ++seed, ++checked) {
       CAPTURE(seed);
       CounterRandom random(seed, "labels");
-      Labels labels{"random", {}};
-      for (Index row = 0; row < 25; ++row) {
-        if (random.uniform() < 0.3) labels.rows.push_back(row);
-      }
-      if (labels.rows.empty()) labels.rows.push_back(9);
+      const LabelPattern labels = random_labels(random);
       const Batch batch = labelled_batch(labels, models.pruned.facts().target_shift.has_value());
       const Selection selection = select_where(graph, [&](const Parameter&) { return random.uniform() < 0.3; });
       if (selection.count() == 0) continue;
-      const Outcome outcome = train_once(models.pruned, batch, selection);
+      const PassOutcome outcome = train_once(models.pruned, batch, selection);
       REQUIRE(outcome.flops == outcome.planned);
     }
   }

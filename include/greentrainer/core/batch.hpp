@@ -59,18 +59,31 @@ struct Batch {
   Extent labelled() const { return static_cast<Extent>(label_rows.size()); }
 };
 
-/// The tokens of the label rows, with the positions that they have in their sequences.
-inline PackedTokens labelled_tokens(const Batch& batch) {
-  PackedTokens labelled;
-  auto row = batch.label_rows.begin();
-  for (std::size_t s = 1; s < batch.decoder.offsets.size(); ++s) {
-    for (; row != batch.label_rows.end() && *row < batch.decoder.offsets[s]; ++row) {
-      labelled.ids.push_back(batch.decoder.ids[static_cast<std::size_t>(*row)]);
-      labelled.positions.push_back(batch.decoder.positions[static_cast<std::size_t>(*row)]);
+/// Some rows of packed tokens, ascending, with the positions that they have in their sequences.
+inline PackedTokens tokens_at(const PackedTokens& all, const std::vector<Index>& rows) {
+  PackedTokens some;
+  auto row = rows.begin();
+  for (std::size_t s = 1; s < all.offsets.size(); ++s) {
+    for (; row != rows.end() && *row < all.offsets[s]; ++row) {
+      some.ids.push_back(all.ids[static_cast<std::size_t>(*row)]);
+      some.positions.push_back(all.positions[static_cast<std::size_t>(*row)]);
     }
-    labelled.offsets.push_back(static_cast<Index>(labelled.ids.size()));
+    some.offsets.push_back(static_cast<Index>(some.ids.size()));
   }
-  return labelled;
+  return some;
+}
+
+/// The rows of the decoder stream that carry no loss, ascending.
+inline std::vector<Index> context_rows(const Batch& batch) {
+  std::vector<Index> rows;
+  auto labelled = batch.label_rows.begin();
+  for (Index row = 0; row < static_cast<Index>(batch.decoder.tokens()); ++row) {
+    if (labelled != batch.label_rows.end() && *labelled == row)
+      ++labelled;
+    else
+      rows.push_back(row);
+  }
+  return rows;
 }
 
 }  // namespace greentrainer

@@ -24,6 +24,8 @@ enum class Measure : std::size_t {
   cross_pairs,           ///< sum of target length x source length
   labelled_pairs,        ///< sum, over the labelled rows, of the keys that they see: their own and those before
   labelled_cross_pairs,  ///< sum of labelled rows x source length
+  context_tokens,        ///< the decoder's rows that are not labelled
+  context_pairs,         ///< sum, over these, of the keys that they see
   count
 };
 
@@ -71,6 +73,12 @@ inline std::int64_t evaluate(const LinearCost& cost, const Workload& workload) {
   return total.value();
 }
 
+/// Fills in the measures of the context: what the labelled rows leave of the decoder's.
+inline void count_context(Workload& w) {
+  w[Measure::context_tokens] = w[Measure::decoder_tokens] - w[Measure::labelled_tokens];
+  w[Measure::context_pairs] = w[Measure::decoder_pairs] - w[Measure::labelled_pairs];
+}
+
 /// The workload of one batch: one step.
 inline Workload workload_of(const Batch& batch) {
   Workload w;
@@ -96,6 +104,7 @@ inline Workload workload_of(const Batch& batch) {
     const Extent length = e[s + 1] - e[s];
     w[Measure::encoder_pairs] += length * length;
   }
+  count_context(w);
   return w;
 }
 
@@ -113,17 +122,20 @@ inline Workload largest_batch_of(std::vector<Workload> examples, std::size_t cou
   return largest;
 }
 
-/// The workload of a padded batch in which all sequences are equally long, and the last tokens of each are labelled: of
-/// as many labelled tokens, these see the most keys.
+/// The workload of a padded batch in which all sequences are equally long, and the last tokens of each are to be
+/// predicted. In a decoder alone a token is predicted by the row before it, so that the last row is labelled only where
+/// all are; in an encoder-decoder, by its own row.
 inline Workload uniform_workload(Extent batch_size, Extent tokens, Extent labelled_tokens, Extent source_tokens = 0) {
   const auto pairs_up_to = [](Extent position) { return position * (position + 1) / 2; };
+  const Extent behind = source_tokens == 0 && labelled_tokens < tokens ? tokens - 1 : tokens;
   Workload w;
   w[Measure::steps] = 1;
   w[Measure::decoder_sequences] = batch_size;
   w[Measure::decoder_tokens] = batch_size * tokens;
   w[Measure::labelled_tokens] = batch_size * labelled_tokens;
   w[Measure::decoder_pairs] = batch_size * pairs_up_to(tokens);
-  w[Measure::labelled_pairs] = batch_size * (pairs_up_to(tokens) - pairs_up_to(tokens - labelled_tokens));
+  w[Measure::labelled_pairs] = batch_size * (pairs_up_to(behind) - pairs_up_to(behind - labelled_tokens));
+  count_context(w);
   if (source_tokens > 0) {
     w[Measure::encoder_sequences] = batch_size;
     w[Measure::encoder_tokens] = batch_size * source_tokens;

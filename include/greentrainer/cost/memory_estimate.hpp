@@ -37,13 +37,20 @@ Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Byt
   return MemoryLayout::aligned(most * element_size);
 }
 
-/// Bytes of a batch's index arrays; in front of each sequence of the decoder's keys, `prefix` rows are learned.
-inline Bytes batch_bytes(const Workload& workload, Extent prefix) {
+/// Bytes of a batch's index arrays, as BatchUpload lays them out for a graph.
+template <class P>
+Bytes batch_bytes(const TensorGraph<P>& graph, const Workload& workload) {
+  const Extent prefix = graph.prefix_rows();
   const auto stream = [](Extent tokens, Extent sequences, bool keys_apart) {
     return 2 * tokens + (keys_apart ? 2 : 1) * (sequences + 1);
   };
+  const Extent context =
+      graph.has_rows(Rows::context_tokens)
+          ? stream(workload[Measure::context_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+                workload[Measure::context_tokens]
+          : 0;
   return static_cast<Bytes>(sizeof(Index)) *
-         (stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+         (context + stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
           stream(workload[Measure::labelled_tokens], workload[Measure::decoder_sequences], prefix > 0) +
           stream(workload[Measure::encoder_tokens], workload[Measure::encoder_sequences], false) +
           2 * workload[Measure::labelled_tokens]);
@@ -69,7 +76,7 @@ MemoryEstimate pass_memory(const TensorGraph<P>& graph, const PassPlan& plan, co
           .optimizer = selected / element_size * optimizer_bytes_per_element,
           .activations = make_memory_layout(make_lifetimes(graph, plan), workload, element_size).total,
           .workspace = workspace_bytes(graph, workload, element_size),
-          .batch = batch_bytes(workload, graph.prefix_rows()),
+          .batch = batch_bytes(graph, workload),
           .scratch = kernel_scratch_bytes<P>()};
 }
 

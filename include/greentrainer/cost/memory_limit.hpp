@@ -67,7 +67,7 @@ class MemoryLimit {
     const Workload evaluation = largest_batch_of(std::move(batch), static_cast<std::size_t>(demand_.evaluation_batch));
     // One block of indices serves all phases. Sums in double: one for each tensor, of the loss, of squared gradients.
     batch_bytes_ =
-        std::max(batch_bytes(demand_.largest, graph.prefix_rows()), batch_bytes(evaluation, graph.prefix_rows())) +
+        std::max(batch_bytes(graph, demand_.largest), batch_bytes(graph, evaluation)) +
         static_cast<Bytes>(sizeof(double) * (graph.parameters().size() + 2));
   }
 

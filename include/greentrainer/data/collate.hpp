@@ -68,6 +68,7 @@ inline Workload workload_of(const Example& example) {
   w[Measure::labelled_tokens] = labelled;
   w[Measure::labelled_pairs] = pairs;
   w[Measure::decoder_pairs] = read * (read + 1) / 2;
+  count_context(w);
   if (source == 0) return w;
   w[Measure::encoder_sequences] = 1;
   w[Measure::encoder_tokens] = source;

@@ -30,11 +30,12 @@ inline std::vector<Index> positions_behind_prefix(std::span<const Index> positio
 }
 
 /// Brings batches to the backend. With a `prefix`, the decoder's keys and positions leave room for so many rows in
-/// front of each sequence.
+/// front of each sequence; with `context`, the decoder's rows that are not labelled come apart too.
 template <Backend B>
 class BatchUpload {
  public:
-  explicit BatchUpload(B& backend, Extent prefix = 0) : block_(backend), prefix_(prefix) {}
+  explicit BatchUpload(B& backend, Extent prefix = 0, bool context = false)
+      : block_(backend), prefix_(prefix), context_(context) {}
 
   /// The result is valid until the next call.
   DeviceBatch operator()(const Batch& batch) {
@@ -47,10 +48,19 @@ class BatchUpload {
       return Places{block_.place(t.ids), block_.place(positions_behind_prefix(t.positions, prefix)), offsets,
                     prefix == 0 ? offsets : block_.place(offsets_with_prefix(t.offsets, prefix))};
     };
-    const PackedTokens with_loss = labelled_tokens(batch);
+    const PackedTokens with_loss = tokens_at(batch.decoder, batch.label_rows);
     const Places decoder = place(batch.decoder, prefix_), encoder = place(batch.encoder, 0),
                  labelled = place(with_loss, prefix_);
     const std::size_t rows = block_.place(batch.label_rows), labels = block_.place(batch.labels);
+    PackedTokens without_loss;
+    Places context{};
+    std::size_t other_rows = 0;
+    if (context_) {
+      const std::vector<Index> others = context_rows(batch);
+      without_loss = tokens_at(batch.decoder, others);
+      context = place(without_loss, prefix_);
+      other_rows = block_.place(others);
+    }
     block_.upload();
     const auto tokens = [&](const PackedTokens& t, const Places& p, Extent prefix) {
       const Extent longest = longest_sequence(t);
@@ -69,12 +79,19 @@ class BatchUpload {
                        .labels = block_[labels]};
     device.labelled.keys = device.decoder.keys;
     device.labelled.offsets = {};
+    if (context_) {
+      device.context = tokens(without_loss, context, prefix_);
+      device.context.keys = device.decoder.keys;
+      device.context.offsets = {};
+      device.context_rows = block_[other_rows];
+    }
     return device;
   }
 
  private:
   IndexBlock<B> block_;
   Extent prefix_;
+  bool context_;
 };
 
 }  // namespace greentrainer

@@ -45,7 +45,7 @@ class Executor {
   Executor(B& backend, const TensorGraph<B>& graph, ParameterStore<B>& parameters)
       : backend_(&backend),
         graph_(&graph),
-        upload_(backend, graph.prefix_rows()),
+        upload_(backend, graph.prefix_rows(), graph.has_rows(Rows::context_tokens)),
         arena_(backend),
         loss_sum_(backend, 1, 1) {
     for (std::size_t p = 0; p < parameters.size(); ++p)

@@ -59,7 +59,7 @@ class DecodingExecutor : private PassMemory<B> {
     indices_.clear();
     const Place decoder = place(prompts.ids, positions_behind_prefix(prompts.positions, prefix_), prompts.offsets);
     const Place encoder = place(sources.ids, sources.positions, sources.offsets);
-    const PackedTokens last_tokens = labelled_tokens(batch);
+    const PackedTokens last_tokens = tokens_at(prompts, batch.label_rows);
     const Place last =
         place(last_tokens.ids, positions_behind_prefix(last_tokens.positions, prefix_), last_tokens.offsets);
     const std::size_t key_offsets = indices_.place(offsets_with_prefix(prompts.offsets, prefix_));

@@ -62,20 +62,12 @@ std::vector<Cut> narrow_cuts(const TensorGraph<P>& graph) {
   return cuts;
 }
 
-/// The first operator that reads a parameter.
-template <class P>
-OperatorId first_use(const TensorGraph<P>& graph, ParameterId id) {
-  OperatorId first = graph.uses(id).front().op;
-  for (const auto& use : graph.uses(id)) first = std::min(first, use.op);
-  return first;
-}
-
 /// The first operator that reads a selected parameter; the number of operators if nothing is selected.
 template <class P>
 OperatorId first_trained(const TensorGraph<P>& graph, const Selection& selection) {
   auto first = static_cast<OperatorId>(graph.operators().size());
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-    if (selection.contains(id)) first = std::min(first, first_use(graph, id));
+    if (selection.contains(id)) first = std::min(first, graph.first_reader(id));
   }
   return first;
 }

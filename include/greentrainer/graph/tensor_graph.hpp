@@ -69,6 +69,7 @@ class TensorGraph {
       throw ConfigError("TensorGraph", name, "expected a new parameter name, got one that is declared");
     parameters_.push_back({std::move(name), std::move(shape), first_values});
     uses_.emplace_back();
+    first_readers_.push_back(-1);
     return id;
   }
 
@@ -88,6 +89,10 @@ class TensorGraph {
     check_parts(*op, name);
     const auto id = static_cast<OperatorId>(operators_.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) value_ref(inputs[i]).uses.emplace_back(id, static_cast<int>(i));
+    for (const ParameterId p : parameters) {
+      OperatorId& first = first_readers_[static_cast<std::size_t>(p)];
+      if (first < 0) first = id;
+    }
     for (int p = 0; p < static_cast<int>(op->parts().size()); ++p) {
       const GradPart& part = op->parts()[static_cast<std::size_t>(p)];
       if (part.kind != GradPart::Kind::parameter) continue;
@@ -131,13 +136,21 @@ class TensorGraph {
   const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
   const Operator& op(OperatorId id) const { return operators_[static_cast<std::size_t>(id)]; }
   const Parameter& parameter(ParameterId id) const { return parameters_[static_cast<std::size_t>(id)]; }
+  /// Those through which it gets a gradient.
   const std::vector<ParameterUse>& uses(ParameterId id) const { return uses_[static_cast<std::size_t>(id)]; }
+  /// The first operator that reads a parameter, with a gradient or without.
+  OperatorId first_reader(ParameterId id) const { return first_readers_[static_cast<std::size_t>(id)]; }
 
   /// Learned rows in front of each sequence's keys and values; 0: none.
   Extent prefix_rows() const {
     Extent rows = 0;
     for (const Value& value : values_) rows = std::max(rows, value.shape.prefix);
     return rows;
+  }
+
+  /// Whether some value has rows of a kind.
+  bool has_rows(Rows rows) const {
+    return std::any_of(values_.begin(), values_.end(), [&](const Value& value) { return value.shape.rows == rows; });
   }
 
   std::optional<ParameterId> find(const std::string& name) const {
@@ -246,6 +259,7 @@ class TensorGraph {
   std::vector<Operator> operators_;
   std::vector<Parameter> parameters_;
   std::vector<std::vector<ParameterUse>> uses_;
+  std::vector<OperatorId> first_readers_;
   std::unordered_map<std::string, ParameterId> by_name_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -96,11 +97,21 @@ class Model {
   /// call.
   Model share() { return Model(state_); }
 
+  /// Another graph over the same weights: what is trained through either is seen by both. Throws ConfigError unless the
+  /// graph's parameters are this one's.
+  Model with_graph(TensorGraph<B> graph, ModelFacts facts) {
+    const auto& ours = this->graph().parameters();
+    const auto same = [](const Parameter& a, const Parameter& b) { return a.name == b.name && a.shape == b.shape; };
+    if (!std::equal(ours.begin(), ours.end(), graph.parameters().begin(), graph.parameters().end(), same))
+      throw ConfigError("with_graph", "graph", "expected the parameters of the model's own graph, got others");
+    return Model(std::make_shared<State>(backend(), std::move(graph), std::move(facts), state_->parameters));
+  }
+
   B& backend() { return state_->backend; }
   const TensorGraph<B>& graph() const { return state_->graph; }
   const ModelFacts& facts() const { return state_->facts; }
-  ParameterStore<B>& parameters() { return state_->parameters; }
-  const ParameterStore<B>& parameters() const { return state_->parameters; }
+  ParameterStore<B>& parameters() { return *state_->parameters; }
+  const ParameterStore<B>& parameters() const { return *state_->parameters; }
   Executor<B>& executor() { return state_->executor; }
 
   /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host. An encoder-decoder's
@@ -117,16 +128,16 @@ class Model {
 
  private:
   struct State {
-    State(B& backend_, TensorGraph<B> graph_, ModelFacts facts_)
+    State(B& backend_, TensorGraph<B> graph_, ModelFacts facts_, std::shared_ptr<ParameterStore<B>> weights = nullptr)
         : backend(backend_),
           graph(std::move(graph_)),
           facts(std::move(facts_)),
-          parameters(backend, graph),
-          executor(backend, graph, parameters) {}
+          parameters(weights != nullptr ? std::move(weights) : std::make_shared<ParameterStore<B>>(backend, graph)),
+          executor(backend, graph, *parameters) {}
     B& backend;
     TensorGraph<B> graph;
     ModelFacts facts;
-    ParameterStore<B> parameters;
+    std::shared_ptr<ParameterStore<B>> parameters;
     Executor<B> executor;
   };
   explicit Model(std::shared_ptr<State> state) : state_(std::move(state)) {}

@@ -8,14 +8,15 @@ namespace greentrainer {
 constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   if (query_rows == Rows::encoder_tokens) return Measure::encoder_pairs;
   const bool across = key_rows == Rows::encoder_tokens;
+  if (query_rows == Rows::context_tokens) return Measure::context_pairs;
   if (query_rows == Rows::labelled_tokens) return across ? Measure::labelled_cross_pairs : Measure::labelled_pairs;
   return across ? Measure::cross_pairs : Measure::decoder_pairs;
 }
 
 /// AttentionShape::positions: of queries that are some of the tokens that they attend to.
 inline const Index* query_positions(const DeviceBatch& batch, Rows query_rows, Rows key_rows) {
-  const bool some = query_rows == Rows::labelled_tokens && key_rows == Rows::decoder_tokens;
-  return some ? batch.labelled.positions : nullptr;
+  const bool some = query_rows != key_rows && key_rows == Rows::decoder_tokens;
+  return some ? tokens_of(batch, query_rows).positions : nullptr;
 }
 
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each

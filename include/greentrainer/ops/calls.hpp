@@ -25,9 +25,11 @@ struct DeviceTokens {
 struct DeviceBatch {
   DeviceTokens decoder = {};
   DeviceTokens encoder = {};
-  DeviceTokens labelled = {};         ///< those of the decoder's tokens whose outputs are read
-  const Index* label_rows = nullptr;  ///< where they stand among the decoder's
-  const Index* labels = nullptr;      ///< null: there is no loss, the head gives logits alone
+  DeviceTokens labelled = {};           ///< those of the decoder's tokens whose outputs are read
+  const Index* label_rows = nullptr;    ///< where they stand among the decoder's
+  DeviceTokens context = {};            ///< the decoder's other tokens, for a graph that treats them apart
+  const Index* context_rows = nullptr;  ///< where these stand
+  const Index* labels = nullptr;        ///< null: there is no loss, the head gives logits alone
 };
 
 /// What the masks of a training pass's dropouts follow from, beside the operator's name and the element.

@@ -12,6 +12,7 @@ namespace greentrainer {
 /// nn.Embedding with padding_idx; what other operators that read the table contribute to it stays.
 struct Embedding {
   static constexpr std::string_view kind = "embedding";
+  static constexpr bool row_by_row = true;
   enum class Source { token_ids, positions };
   enum Part { grad_table };
 
@@ -58,7 +59,7 @@ struct Embedding {
     return table.rows_from(offset, table.rows - offset);
   }
   const Index* index(const DeviceBatch& batch) const {
-    const DeviceTokens& tokens = rows == Rows::encoder_tokens ? batch.encoder : batch.decoder;
+    const DeviceTokens& tokens = tokens_of(batch, rows);
     return source == Source::token_ids ? tokens.ids : tokens.positions;
   }
 };

@@ -67,7 +67,7 @@ struct FusedAttention {
                                 call.output(0), call.output(1), call.grad_output(), third(grad_queries, 0),
                                 third(grad, 1), third(grad, 2), Matrix<T>{});
     for (Extent head = 0; !takes_all_rows() && head < heads; ++head) {
-      call.backend.scatter_rows(query_of(grad_queries, head), call.batch.label_rows, query_of(grad, head),
+      call.backend.scatter_rows(query_of(grad_queries, head), places_of(call.batch, query_rows), query_of(grad, head),
                                 Write::overwrite);
     }
   }
@@ -84,7 +84,7 @@ struct FusedAttention {
     using T = typename Call::T;
     if (takes_all_rows()) return call.input(0);
     const Matrix<T> some{call.workspace, call.output(0).rows, columns()};
-    call.backend.gather_rows(call.input(0), call.batch.label_rows, some);
+    call.backend.gather_rows(call.input(0), places_of(call.batch, query_rows), some);
     return Matrix<const T>(some);
   }
   /// The queries, keys or values of all heads; between two heads lie the other two.

@@ -13,13 +13,19 @@
 namespace greentrainer {
 
 /// What the rows of a value are.
-enum class Rows { decoder_tokens, labelled_tokens, encoder_tokens };
+enum class Rows {
+  decoder_tokens,
+  labelled_tokens,
+  encoder_tokens,
+  context_tokens,  ///< the decoder's that are not labelled
+};
 
 constexpr Measure measure_of(Rows rows) {
   switch (rows) {
     case Rows::decoder_tokens: return Measure::decoder_tokens;
     case Rows::labelled_tokens: return Measure::labelled_tokens;
     case Rows::encoder_tokens: return Measure::encoder_tokens;
+    case Rows::context_tokens: return Measure::context_tokens;
   }
   return Measure::steps;
 }
@@ -33,7 +39,17 @@ inline const DeviceTokens& tokens_of(const DeviceBatch& batch, Rows rows) {
   switch (rows) {
     case Rows::labelled_tokens: return batch.labelled;
     case Rows::encoder_tokens: return batch.encoder;
+    case Rows::context_tokens: return batch.context;
     default: return batch.decoder;
+  }
+}
+
+/// Where rows of a kind stand among the decoder's, in the backend's memory; null for all of them.
+inline const Index* places_of(const DeviceBatch& batch, Rows rows) {
+  switch (rows) {
+    case Rows::labelled_tokens: return batch.label_rows;
+    case Rows::context_tokens: return batch.context_rows;
+    default: return nullptr;
   }
 }
 
@@ -44,7 +60,7 @@ inline LinearCost per(Rows rows, std::int64_t amount) { return per(measure_of(ro
 struct ValueShape {
   Rows rows = Rows::decoder_tokens;
   Extent cols = 0;
-  bool differentiable = true;  ///< false for statistics that only the operator's own gradient reads
+  bool differentiable = true;  ///< false for constants, and for statistics that only the operator's own gradient reads
   Extent prefix = 0;           ///< rows in front of those of each sequence
 
   Extent row_count(const Workload& workload) const {

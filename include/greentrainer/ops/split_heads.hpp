@@ -9,6 +9,7 @@ namespace greentrainer {
 /// without such, FusedAttention reads the three in place.
 struct SplitHeads {
   static constexpr std::string_view kind = "split_heads";
+  static constexpr bool row_by_row = true;
   enum Part { grad_input };
 
   Rows rows = Rows::decoder_tokens;

@@ -84,7 +84,7 @@ void add_forward_levels(const TensorGraph<P>& graph, std::span<const ForwardLeve
     dag.nodes.push_back(std::move(node));
   }
   for (std::size_t i = 0; i < dag.items.size(); ++i) {
-    const int node = node_of_level[level_of(levels, first_use(graph, static_cast<ParameterId>(i)))];
+    const int node = node_of_level[level_of(levels, graph.first_reader(static_cast<ParameterId>(i)))];
     if (node >= 0) dag.items[i].needs.push_back(node);
   }
 }

@@ -25,7 +25,7 @@ class Candidates {
   explicit Candidates(const TensorGraph<P>& graph)
       : operators_(static_cast<OperatorId>(graph.operators().size())), left_out_(graph.parameters().size(), false) {
     for (ParameterId id = 0; id < static_cast<ParameterId>(left_out_.size()); ++id)
-      first_uses_.push_back(first_use(graph, id));
+      first_uses_.push_back(graph.first_reader(id));
   }
 
   bool contains(std::size_t id) const { return !left_out_[id] && first_uses_[id] >= bottom_; }

@@ -16,7 +16,7 @@ template <class P>
 std::string deepest_trained(const TensorGraph<P>& graph, const Selection& selection) {
   const OperatorId first = first_trained(graph, selection);
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-    if (!selection.contains(id) || first_use(graph, id) != first) continue;
+    if (!selection.contains(id) || graph.first_reader(id) != first) continue;
     std::string what = text(graph.parameter(id).name, " is trained, and ", graph.op(first).name, " reads it");
     std::size_t readers = 1;
     for (const auto& use : graph.uses(id)) readers += use.op != first ? 1U : 0U;

@@ -25,10 +25,11 @@ namespace greentrainer {
 inline std::vector<Extent> row_offsets(const Batch& batch, Rows rows) {
   const auto& offsets = rows == Rows::encoder_tokens ? batch.encoder.offsets : batch.decoder.offsets;
   std::vector<Extent> result(offsets.begin(), offsets.end());
-  if (rows != Rows::labelled_tokens) return result;
+  if (rows != Rows::labelled_tokens && rows != Rows::context_tokens) return result;
   for (Extent& offset : result) {
     const auto first = std::lower_bound(batch.label_rows.begin(), batch.label_rows.end(), static_cast<Index>(offset));
-    offset = first - batch.label_rows.begin();
+    const Extent labelled = first - batch.label_rows.begin();
+    offset = rows == Rows::labelled_tokens ? labelled : offset - labelled;
   }
   return result;
 }
