@@ -102,10 +102,12 @@ int finetune(B& backend, const FinetuneOptions& options) {
   const Dataset& train = data.train;
   around.load_seconds = since(start);
 
-  Trainer<B> trainer = make_trainer(model, options);
-  const auto& graph = model.graph();
+  Model<B> trained = trained_model(model, options);
+  Trainer<B> trainer = make_trainer(trained, options);
+  const auto& graph = trained.graph();
   around.method = options.method;
   around.is_auto = options.is_auto;
+  around.context_gradients = options.context_gradients;
   say_if_not_native();
   if (options.is_auto) {
     std::string targets;
@@ -115,6 +117,7 @@ int finetune(B& backend, const FinetuneOptions& options) {
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", backend.name()));
+  if (detaches_context(options)) say("gradients are approximate: they do not go through tokens without a label");
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));

@@ -181,6 +181,9 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("dependencies", options.dependencies, {"graph", "chain", "none"},
                  "green: what selection knows of the gradients that tensors need; less than the graph overspends, for "
                  "ablations (graph)");
+  command.choice("context-gradients", options.context_gradients, {"exact", "none"},
+                 "none: approximate gradients, which do not go through tokens without a label, so that the backward "
+                 "pass computes labelled rows alone (exact)");
   command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   options.adapters.declare(command);
   command.whole("epochs", options.epochs, 1, "Passes over the data (1)");

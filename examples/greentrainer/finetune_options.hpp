@@ -28,6 +28,7 @@ struct FinetuneOptions {
   Extent warmup = 0;
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
+  std::string context_gradients = "exact";
   AdapterChoice adapters;
   DataChoice data;
   RowRange validation_rows;
@@ -53,6 +54,9 @@ void check(const Command& command, FinetuneOptions& options);
 /// How many of the last layers "last:K" and "top2" train; nothing for other methods. Throws UsageError for a K that is
 /// no number.
 std::optional<std::size_t> last_layers(const std::string& method);
+
+/// Whether gradients stop at the context: with_detached_context.
+inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }
 
 /// All but the data and what is called back. Throws ConfigError where a cache on disk has no folder to lie in, before
 /// any time is spent.

@@ -106,6 +106,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                        {"examples", report.loss_before || report.loss_after ? report.evaluated.examples : 0},
                        {"of", report.evaluated.of}};
   json["method"] = around.method;
+  json["context_gradients"] = around.context_gradients;
   json["is_auto"] = around.is_auto;
   json["steps"] = report.steps;
   json["tokens"] = report.tokens;

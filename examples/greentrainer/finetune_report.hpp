@@ -28,8 +28,9 @@ class Metrics {
 
 /// What is reported beside the training report.
 struct Surroundings {
-  std::string method;    ///< that was used
-  bool is_auto = false;  ///< and that the program chose
+  std::string method;             ///< that was used
+  std::string context_gradients;  ///< exact or none
+  bool is_auto = false;           ///< and that the program chose
   std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;
   IgnoredKeys ignored_keys;
   double load_seconds = 0, save_seconds = 0, total_seconds = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "finetune_options.hpp"
-#include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/models/detached_context.hpp"
 #include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/random_at_depth.hpp"
@@ -39,9 +39,15 @@ SelectFunction selector_of(const TensorGraph<B>& graph, const FinetuneOptions& o
   };
 }
 
+/// What is trained of a model's weights: the model as it is, or with gradients that stop at the context.
+template <Backend B>
+Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
+  return detaches_context(options) ? with_detached_context(model) : model.share();
+}
+
 /// The trainer that the options ask for.
 template <Backend B>
-Trainer<B> make_trainer(PretrainedModel<B>& model, const FinetuneOptions& options) {
+Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
   const auto with = [&](const auto& optimizer) {
     if (options.method != "green") return Trainer<B>(model, fixed_selection(model, options), optimizer);
     Trainer<B> trainer(model,

@@ -79,11 +79,8 @@ void print(const PlannedRun& run) {
 }
 
 OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
-  OrderedJson json = {{"cost_model", options.cost_model},
-                      {"unit", report.unit},
-                      {"forward", report.forward},
-                      {"backward", report.backward},
-                      {"total", report.total()}};
+  OrderedJson json = {{"cost_model", options.cost_model}, {"unit", report.unit},     {"forward", report.forward},
+                      {"backward", report.backward},      {"total", report.total()}, {"full", report.full}};
   json["tensors"] = OrderedJson::array();
   for (const auto& t : report.tensors) {
     json["tensors"].push_back(
@@ -134,7 +131,11 @@ void print(const PlanReport& report, const PlanOptions& options) {
   std::cout << '\n' << options.model << ", " << report.batch << ", cost model " << options.cost_model << '\n';
   rows = {{"forward", amount(report.forward)},
           {"backward, full", amount(report.backward)},
-          {"total, full", amount(report.total())}};
+          {"total, all of this graph's tensors", amount(report.total())}};
+  if (report.full == report.total())
+    rows.back().front() = "total, full";
+  else
+    rows.push_back({"total, full and exact", amount(report.full)});
   rows.push_back({report.run ? "smallest feasible --rho, without a cache" : "smallest feasible --rho",
                   fixed(std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4, 4)});
   if (report.selection) {
@@ -171,7 +172,8 @@ void check_run(const Command& command, PlanOptions& options) {
   for (const char* name : {"train-rows", "max-tokens", "truncation", "dataset"})
     needs(name, "train", command.given("train"));
   if (command.either("train", "examples") == "examples") options.train.clear();
-  if (options.cost_model == "paper") command.refuse("epochs", "cost-model", "--cost-model paper");
+  for (const char* name : {"epochs", "context-gradients"})
+    if (options.cost_model == "paper") command.refuse(name, "cost-model", "--cost-model paper");
   if (!options.train.empty() && command.given("target-tokens")) options.data.target_tokens = options.target_tokens;
 }
 
@@ -252,6 +254,8 @@ Command make_plan_command() {
   command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget is for", most_steps);
   command.choice("budget-cuts", options->budget_cuts, {"batch", "steps"},
                  "What there is less of: examples in a batch, or steps (batch)");
+  command.choice("context-gradients", options->context_gradients, {"exact", "none"},
+                 "none: gradients do not go through tokens without a label, as in finetune (exact)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

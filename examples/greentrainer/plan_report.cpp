@@ -12,6 +12,7 @@
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
+#include "greentrainer/graph/detached_context.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/adamw.hpp"
@@ -109,6 +110,7 @@ PlanReport price_as_published(const Graph& graph, const PaperCost& cost) {
     report.cheapest = std::min(report.cheapest, above + cost.tensors[i].grad_weight);
     above += cost.tensors[i].grad_input;
   }
+  report.full = report.total();
   for (std::size_t i = 0; i < cost.tensors.size(); ++i) {
     report.tensors.push_back(
         {cost.tensors[i].name, graph.parameters()[i].shape, cost.tensors[i].grad_input, cost.tensors[i].grad_weight});
@@ -191,11 +193,11 @@ std::function<Bytes(const Cut&)> cached_bytes(const Graph& graph, const Training
 
 PlannedRun planned_run(const Graph& graph, const Selection& selection, const TrainingBatches& batches,
                        const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
-                       const std::vector<CutForecast>& forecasts, const PlanOptions& options) {
+                       const std::vector<CutForecast>& forecasts, const LinearCost& full, const PlanOptions& options) {
   PlannedRun run;
   run.examples = static_cast<Extent>(batches.count());
   run.steps = batches.steps();
-  run.forecast = forecast_run(graph, selection, cut, room_of(options), batches, segments);
+  run.forecast = forecast_run(graph, selection, cut, room_of(options), batches, full, segments);
   if (cut)
     run.cached_below = graph.op(cut->op).name;
   else if (options.cache.mode != "off")
@@ -221,11 +223,12 @@ SelectFunction selector_of(const PlanReport& report, const std::vector<double>& 
 MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph, const Workload& workload,
                                          const MemoryLimit<Policy>& memory, const ImportanceDemand& metric,
                                          const std::vector<double>& importance, const PlanOptions& options,
-                                         std::span<const CutForecast> forecasts, std::optional<Cut>& cut) {
+                                         std::span<const CutForecast> forecasts, const LinearCost& full,
+                                         std::optional<Cut>& cut) {
   const ExactCost<Policy> cost;
   const SelectFunction select = selector_of(report, importance, options);
   const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-    return select_within_ratio(graph, cost, workload, worth, ratio, select, {},
+    return select_within_ratio(graph, cost, workload, worth, ratio, select, full,
                                cached ? forecasts : std::span<const CutForecast>());
   };
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
@@ -302,7 +305,8 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
 
 /// A run of equal batches within a budget, with AdamW. What choosing costs is not in it.
 template <class Architecture>
-RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const PlanOptions& options) {
+RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const LinearCost& full_cost,
+                           const PlanOptions& options) {
   const ExactCost<Policy> cost;
   const LinearCost passes = pass_cost(graph, training_plan(graph, trained), cost).total();
   const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
@@ -314,17 +318,20 @@ RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const P
   };
   const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
                          .flops = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
-  const Flops full = flops(full_fine_tuning_cost(graph, cost), select_all(graph), options.batch_size, options.steps);
+  const Flops full = flops(full_cost, select_all(graph), options.batch_size, options.steps);
   return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
 }
 
 template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
-  const Graph graph = architecture.template graph<Policy>();
+  const Graph exact = architecture.template graph<Policy>();
+  const Graph graph = options.context_gradients == "none" ? with_detached_context(exact) : exact;
+  const LinearCost full = full_fine_tuning_cost(exact, ExactCost<Policy>{});
   const Workload workload = planned_workload<Architecture>(options);
   const bool published = options.cost_model == "paper";
   PlanReport report =
       published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);
+  if (!published) report.full = evaluate(full, workload);
   if (published && command.given("labelled-tokens"))
     report.notes.push_back("the published rules label every token; --labelled-tokens is not used");
   if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
@@ -369,7 +376,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     if (published)
       select_on_published_chain(report, importance, options);
     else
-      pass = select_exactly(report, graph, coming, memory, metric, importance, options, forecasts, cut);
+      pass = select_exactly(report, graph, coming, memory, metric, importance, options, forecasts, full, cut);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
   if (pass.plan.steps.empty()) {
@@ -383,8 +390,8 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
                                 ? published_cost(report, *report.selection)
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
-  if (!options.budget.empty()) report.within_budget = plan_within_budget<Architecture>(graph, trained, options);
-  if (batches) report.run = planned_run(graph, trained, *batches, cut, pass.segments, forecasts, options);
+  if (!options.budget.empty()) report.within_budget = plan_within_budget<Architecture>(graph, trained, full, options);
+  if (batches) report.run = planned_run(graph, trained, *batches, cut, pass.segments, forecasts, full, options);
   report.recomputed = evaluate(pass_cost(graph, pass.plan, ExactCost<Policy>{}).recomputed, workload);
   for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);
   report.recomputation_optimal = pass.optimal;

@@ -28,6 +28,7 @@ struct PlanOptions {
   PrefixCacheChoice cache;
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
+  std::string context_gradients = "exact";
   bool json = false;
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
@@ -80,8 +81,10 @@ struct PlanReport {
   Bytes memory_importance = 0;
   std::optional<RunPlan> within_budget;  ///< of `steps` steps
 
+  std::int64_t full = 0;  ///< of the model's exact full fine-tuning
+
   std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
-  double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(total()); }
+  double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };
 
 /// Prices the model that `config` describes. Throws ConfigError for what cannot be planned, UsageError for options that

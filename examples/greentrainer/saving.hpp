@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "greentrainer/pretrained/check_save.hpp"
 #include "console.hpp"
+#include "greentrainer/pretrained/check_save.hpp"
 #include "output.hpp"
 
 namespace greentrainer::program {

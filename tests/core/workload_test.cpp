@@ -36,17 +36,28 @@ TEST_CASE("a batch of sequences of 3 and 1 tokens with sources of 2 and 5") {
   CHECK(w[Measure::cross_pairs] == 3 * 2 + 1 * 5);
   CHECK(w[Measure::labelled_pairs] == 1 + 3);  // rows 0 and 2 of the first sequence
   CHECK(w[Measure::labelled_cross_pairs] == 2 * 2);
+  CHECK(w[Measure::context_tokens] == 2);  // rows 1 and 3
+  CHECK(w[Measure::context_pairs] == 2 + 1);
 }
 
-TEST_CASE("a uniform workload is that of a batch whose sequences end with their labelled tokens") {
+TEST_CASE("a uniform workload is that of a batch in which the last tokens of each sequence are predicted") {
   Batch batch{.decoder = packed({6, 6, 6}), .encoder = packed({4, 4, 4}), .label_rows = {}, .labels = {}};
-  for (Index row = 0; row < 18; ++row) {
-    if (row % 6 > 0) batch.label_rows.push_back(row);
-  }
-  batch.labels.assign(15, 0);
+  const auto label = [&](Index first, Index end) {
+    batch.label_rows.clear();
+    for (Index row = 0; row < 18; ++row) {
+      if (row % 6 >= first && row % 6 < end) batch.label_rows.push_back(row);
+    }
+    batch.labels.assign(batch.label_rows.size(), 0);
+  };
+  label(1, 6);  // a target's token is predicted by its own row
   CHECK(uniform_workload(3, 6, 5, 4) == workload_of(batch));
   batch.encoder = {};
+  label(0, 5);  // a token of a text by the row before it
   CHECK(uniform_workload(3, 6, 5) == workload_of(batch));
+  label(3, 5);
+  CHECK(uniform_workload(3, 6, 2) == workload_of(batch));
+  label(0, 6);
+  CHECK(uniform_workload(3, 6, 6) == workload_of(batch));
 }
 
 TEST_CASE("the cost of two batches is the sum of their costs") {

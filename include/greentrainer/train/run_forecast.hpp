@@ -28,10 +28,11 @@ struct RunForecast {
 
 /// The FLOPs that a Trainer executes and reports, if it trains this selection from its first step to its last, with the
 /// values at `cut` cached in this room and segments that are `dropped` computed again; nothing is cached without a cut.
+/// `full`: the cost of full fine-tuning (full_fine_tuning_cost), which ratios are of.
 /// Throws ConfigError for a selection that trains below the cut.
 template <class P>
 RunForecast forecast_run(const TensorGraph<P>& graph, const Selection& selection, const std::optional<Cut>& cut,
-                         const PrefixRoom& room, const TrainingBatches& batches,
+                         const PrefixRoom& room, const TrainingBatches& batches, const LinearCost& full,
                          const std::vector<DroppedSegment>& dropped = {}) {
   const ExactCost<P> cost;
   PassPlan plan = with_recomputation(graph, training_plan(graph, selection), dropped);
@@ -43,7 +44,6 @@ RunForecast forecast_run(const TensorGraph<P>& graph, const Selection& selection
     fill.emplace(graph, *cut, room, batches);
   }
   const LinearCost above = pass_cost(graph, plan, cost).total();
-  const LinearCost full = full_fine_tuning_cost(graph, cost);
 
   RunForecast forecast;
   for (Extent first = 0; first < batches.steps(); first += batches.steps_per_epoch()) {

@@ -1,0 +1,86 @@
+// greentrainer finetune and plan with gradients that stop at the context.
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "program/run_program.hpp"
+
+using namespace greentrainer;
+using namespace greentrainer::testing;
+
+namespace {
+
+struct Run {
+  TemporaryFolder folder;
+  std::string data = folder.write("train.jsonl", golden_rows("llama-gqa-tied")).string();
+
+  Outcome run(const std::string& name, std::vector<std::string> more) const {
+    more.insert(more.begin(),
+                {"finetune", "--json", "--model", golden_model("llama-gqa-tied"), "--train", data, "--epochs", "2",
+                 "--batch-size", "2", "--learning-rate", "0.003", "--output", (folder / name).string()});
+    return run_program(more);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients that stop at the context: the same loss to start from, fewer FLOPs, said and planned") {
+  const Run run;
+  const Outcome exact = run.run("exact", {"--method", "full"}),
+                approximate = run.run("none", {"--method", "full", "--context-gradients", "none"});
+  REQUIRE(exact.status == 0);
+  REQUIRE(approximate.status == 0);
+  const Json whole = exact.json(), some = approximate.json();
+  CHECK(whole["context_gradients"] == "exact");
+  CHECK(some["context_gradients"] == "none");
+  CHECK(approximate.err.find("gradients are approximate") != std::string::npos);
+  CHECK(some["loss_before"] == whole["loss_before"]);
+  CHECK(some["loss_after"].get<double>() < some["loss_before"].get<double>());
+  CHECK(some["loss_after"] != whole["loss_after"]);
+  CHECK(some["flops"]["full"] == whole["flops"]["full"]);
+  CHECK(whole["flops"]["train"] == whole["flops"]["full"]);
+  CHECK(some["flops"]["train"].get<Flops>() < whole["flops"]["train"].get<Flops>());
+
+  const Outcome planned =
+      run_program({"plan", "--json", "--model", golden_model("llama-gqa-tied"), "--train", run.data, "--epochs", "2",
+                   "--batch-size", "2", "--tensors", "*", "--context-gradients", "none"});
+  CAPTURE(planned.err);
+  REQUIRE(planned.status == 0);
+  CHECK(planned.json()["run"]["total"] == some["flops"]["train"]);
+  CHECK(planned.json()["run"]["full"] == some["flops"]["full"]);
+  CHECK(planned.json()["full"].get<Flops>() > planned.json()["total"].get<Flops>());
+}
+
+TEST_CASE("a budget pays for more with gradients that stop at the context, and selection works within its ratio") {
+  const Run run;
+  const auto steps_for = [&](const std::string& gradients) {
+    const Outcome outcome = run.run("budget-" + gradients, {"--method", "full", "--budget", "0.6x", "--budget-cuts",
+                                                            "steps", "--context-gradients", gradients});
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    CHECK(outcome.json()["budget"]["spent"] == outcome.json()["budget"]["planned"]);
+    return outcome.json()["steps"].get<int>();
+  };
+  CHECK(steps_for("none") > steps_for("exact"));
+
+  const Outcome green = run.run("green", {"--method", "green", "--rho", "0.6", "--context-gradients", "none"});
+  CAPTURE(green.err);
+  REQUIRE(green.status == 0);
+  CHECK(green.json()["flops"]["train"].get<double>() <= 0.6 * green.json()["flops"]["full"].get<double>());
+}
+
+TEST_CASE("an encoder-decoder is refused, and so is a plan at the published prices") {
+  const TemporaryFolder folder;
+  const std::string data = folder.write("train.jsonl", golden_rows("t5-tied-relu")).string();
+  const Outcome t5 = run_program({"finetune", "--model", golden_model("t5-tied-relu"), "--train", data, "--method",
+                                  "full", "--context-gradients", "none", "--output", (folder / "out").string()});
+  CHECK(t5.status == 1);
+  CHECK(t5.err.find("expected a decoder alone") != std::string::npos);
+  CHECK(!std::filesystem::exists(folder / "out"));
+
+  const Outcome paper =
+      run_program({"plan", "--model", golden_model("opt-pre"), "--cost-model", "paper", "--context-gradients", "none"});
+  CHECK(paper.status == 2);
+}
