@@ -36,7 +36,7 @@ gt::TensorGraph<Backend> perceptron() {
   gt::BlockBuilder<Backend> b(graph);
   gt::ValueId x = b.embedding("input", {.rows = gt::Rows::decoder_tokens});
   for (gt::Extent i = 0; i < layers; ++i)
-    x = b.activate(gt::text("gelu", i), b.linear(gt::text("layer", i), x, hidden, true), gt::Activation::gelu);
+    x = b.activate(gt::text("gelu", i), b.linear(gt::text("layer", i), x), gt::Activation::gelu);
   b.cross_entropy_head("output", b.gather_labelled("rows", x), "output.weight");
   graph.finish();
   return graph;

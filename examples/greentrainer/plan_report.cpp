@@ -298,7 +298,7 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
     return architecture.paper_cost(options.batch_size, options.tokens);
   } else {
     throw ConfigError("plan", "--cost-model",
-                      text("expected exact for model_type ", Architecture::model_type,
+                      text("expected exact for model_type ", architecture.model_type,
                            ", got paper; there are published rules for opt, bloom and t5 alone"));
   }
 }
@@ -336,7 +336,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     report.notes.push_back("the published rules label every token; --labelled-tokens is not used");
   if (!is_encoder_decoder<Architecture> && command.given("target-tokens")) {
     report.notes.push_back(
-        text("--target-tokens is for encoder-decoder models and not used for model_type ", Architecture::model_type));
+        text("--target-tokens is for encoder-decoder models and not used for model_type ", architecture.model_type));
   }
   if (options.tokens > architecture.max_positions()) {
     report.notes.push_back(text("the model reads at most ", architecture.max_positions(),

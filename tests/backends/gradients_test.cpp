@@ -50,13 +50,16 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of norms are the slopes of the forward kern
   };
   layer.run();
 
-  GradientCheck<B> rms({{"x", rows, cols}, {"weight", 1, cols}}, {rows, cols}, {}, {rows, 1});
-  rms.forward = [](B& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), 1e-5, d.y(), d.stats()); };
-  rms.backward = [](B& b, auto& d) {
-    b.rms_norm_grad_input(d.dy(), d.in(0), d.vector(1), d.stats(), d.grad(0), Write::overwrite);
-    b.rms_norm_grad_weight(d.dy(), d.in(0), d.stats(), d.grad(1).data);
-  };
-  rms.run();
+  for (const double offset : {0.0, 1.0}) {
+    CAPTURE(offset);
+    GradientCheck<B> rms({{"x", rows, cols}, {"weight", 1, cols}}, {rows, cols}, {}, {rows, 1});
+    rms.forward = [=](B& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), offset, 1e-5, d.y(), d.stats()); };
+    rms.backward = [=](B& b, auto& d) {
+      b.rms_norm_grad_input(d.dy(), d.in(0), d.vector(1), offset, d.stats(), d.grad(0), Write::overwrite);
+      b.rms_norm_grad_weight(d.dy(), d.in(0), d.stats(), d.grad(1).data);
+    };
+    rms.run();
+  }
 }
 TEST_CASE_TEMPLATE_APPLY(norms, BackendsInDouble);
 
@@ -91,10 +94,15 @@ TEST_CASE_TEMPLATE_DEFINE("The gradient of a dropout drops what the forward kern
 TEST_CASE_TEMPLATE_APPLY(dropout, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("The gradient of a rotary embedding turns back", B, rotary) {
-  GradientCheck<B> check({{"x", rows, 24}}, {rows, 24}, {0, 1, 5, 1000, 7});
-  check.forward = [](B& b, auto& d) { b.rotary(d.in(0), d.index(), 12, 10000.0, Rotation::forward, d.y()); };
-  check.backward = [](B& b, auto& d) { b.rotary(d.dy(), d.index(), 12, 10000.0, Rotation::backward, d.grad(0)); };
-  check.run();
+  for (const RotaryShape& shape :
+       {RotaryShape{.head_dim = 12}, RotaryShape{.head_dim = 12, .rotated = 8, .amplitude = 1.5},
+        RotaryShape{.head_dim = 12, .rotated = 10, .interleaved = true}}) {
+    CAPTURE(shape.interleaved);
+    GradientCheck<B> check({{"x", rows, 24}}, {rows, 24}, {0, 1, 5, 1000, 7});
+    check.forward = [=](B& b, auto& d) { b.rotary(d.in(0), d.index(), shape, Rotation::forward, d.y()); };
+    check.backward = [=](B& b, auto& d) { b.rotary(d.dy(), d.index(), shape, Rotation::backward, d.grad(0)); };
+    check.run();
+  }
 }
 TEST_CASE_TEMPLATE_APPLY(rotary, BackendsInDouble);
 

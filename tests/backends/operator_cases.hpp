@@ -96,18 +96,19 @@ inline auto scatter_rows_case(Extent to, Extent rows, Extent cols, Extent gap, W
 
 inline constexpr double norm_epsilon = 1e-5;
 
-inline auto layer_norm_forward_case(Extent rows, Extent cols, Extent gap) {
+inline auto layer_norm_forward_case(Extent rows, Extent cols, Extent gap, bool bias = true) {
   return operator_case({.kernel = "layer_norm_forward",
-                        .shape = shape_text(rows, cols),
-                        .flops = rows * (8 * cols + 5),
+                        .shape = shape_text(rows, cols) + (bias ? "" : " without bias"),
+                        .flops = rows * ((bias ? 8 : 7) * cols + 5),
                         .depth = cols,
                         .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
                                      {.name = "weight", .cols = cols},
                                      {.name = "bias", .cols = cols},
                                      {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
                                      {.name = "stats", .rows = rows, .cols = 2, .written = true}}},
-                       [](auto& b, auto& d) {
-                         b.layer_norm_forward(d.in(0), d.vector(1), d.vector(2), norm_epsilon, d.out(3), d.out(4));
+                       [=](auto& b, auto& d) {
+                         b.layer_norm_forward(d.in(0), d.vector(1), bias ? d.vector(2) : nullptr, norm_epsilon,
+                                              d.out(3), d.out(4));
                        });
 }
 inline auto layer_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
@@ -142,31 +143,32 @@ inline auto layer_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
         b.layer_norm_forward(d.in(1), d.vector(3), d.vector(3), norm_epsilon, d.out(4), d.out(2));
       });
 }
-inline auto rms_norm_forward_case(Extent rows, Extent cols, Extent gap) {
+inline std::string offset_text(double offset) { return offset == 0 ? "" : " with an offset"; }
+inline auto rms_norm_forward_case(Extent rows, Extent cols, Extent gap, double offset = 0) {
   return operator_case(
       {.kernel = "rms_norm_forward",
-       .shape = shape_text(rows, cols),
-       .flops = rows * (4 * cols + 4),
+       .shape = shape_text(rows, cols) + offset_text(offset),
+       .flops = rows * ((offset == 0 ? 4 : 5) * cols + 4),
        .depth = cols,
        .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
                     {.name = "weight", .cols = cols},
                     {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap},
                     {.name = "stats", .rows = rows, .cols = 1, .written = true}}},
-      [](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), norm_epsilon, d.out(2), d.out(3)); });
+      [=](auto& b, auto& d) { b.rms_norm_forward(d.in(0), d.vector(1), offset, norm_epsilon, d.out(2), d.out(3)); });
 }
-inline auto rms_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write) {
+inline auto rms_norm_grad_input_case(Extent rows, Extent cols, Extent gap, Write write, double offset = 0) {
   return operator_case(
       {.kernel = "rms_norm_grad_input",
-       .shape = shape_text(rows, cols) + text_of(write),
-       .flops = rows * (7 * cols + 4) + (write == Write::accumulate ? rows * cols : 0),
+       .shape = shape_text(rows, cols) + text_of(write) + offset_text(offset),
+       .flops = rows * ((offset == 0 ? 7 : 9) * cols + 4) + (write == Write::accumulate ? rows * cols : 0),
        .depth = cols,
        .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
                     {.name = "x", .rows = rows, .cols = cols},
                     {.name = "weight", .cols = cols},
                     {.name = "stats", .rows = rows, .cols = 1},
                     {.name = "dx", .rows = rows, .cols = cols, .written = true, .gap = gap}}},
-      [=](auto& b, auto& d) { b.rms_norm_grad_input(d.in(0), d.in(1), d.vector(2), d.in(3), d.out(4), write); },
-      [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(2), norm_epsilon, d.out(4), d.out(3)); });
+      [=](auto& b, auto& d) { b.rms_norm_grad_input(d.in(0), d.in(1), d.vector(2), offset, d.in(3), d.out(4), write); },
+      [=](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(2), offset, norm_epsilon, d.out(4), d.out(3)); });
 }
 inline auto rms_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
   return operator_case(
@@ -180,21 +182,26 @@ inline auto rms_norm_grad_weight_case(Extent rows, Extent cols, Extent gap) {
                     {.name = "dw", .cols = cols, .written = true},
                     {.name = "y", .rows = rows, .cols = cols}}},
       [](auto& b, auto& d) { b.rms_norm_grad_weight(d.in(0), d.in(1), d.in(2), d.vector(3)); },
-      [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(3), norm_epsilon, d.out(4), d.out(2)); });
+      [](auto& b, auto& d) { b.rms_norm_forward(d.in(1), d.vector(3), 0, norm_epsilon, d.out(4), d.out(2)); });
 }
 
-inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rotation, bool in_place) {
+inline auto rotary_case(Extent rows, Extent heads, const RotaryShape& rotary, Rotation rotation, bool in_place) {
   std::vector<Index> positions;
   for (Extent r = 0; r < rows; ++r) positions.push_back(static_cast<Index>(r * 37 % 300));
+  const Extent cols = heads * rotary.head_dim;
   return operator_case(
       {.kernel = "rotary",
-       .shape = shape_text(rows, heads * head_dim) + (rotation == Rotation::forward ? "" : " backward") +
+       .shape = shape_text(rows, cols) + (rotation == Rotation::forward ? "" : " backward") +
+                (rotary.columns() == rotary.head_dim ? "" : " in part") + (rotary.interleaved ? " interleaved" : "") +
                 (in_place ? " in place" : ""),
-       .flops = 3 * rows * heads * head_dim,
-       .operands = {{.name = "x", .rows = rows, .cols = heads * head_dim, .written = in_place},
-                    {.name = "y", .rows = rows, .cols = heads * head_dim, .written = !in_place, .gap = 3}},
+       .flops = 3 * rows * heads * rotary.columns(),
+       .operands = {{.name = "x", .rows = rows, .cols = cols, .written = in_place},
+                    {.name = "y", .rows = rows, .cols = cols, .written = !in_place, .gap = 3}},
        .indices = {positions}},
-      [=](auto& b, auto& d) { b.rotary(d.in(0), d.index(0), head_dim, 10000.0, rotation, d.out(in_place ? 0 : 1)); });
+      [=](auto& b, auto& d) { b.rotary(d.in(0), d.index(0), rotary, rotation, d.out(in_place ? 0 : 1)); });
+}
+inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rotation, bool in_place) {
+  return rotary_case(rows, heads, RotaryShape{.head_dim = head_dim}, rotation, in_place);
 }
 
 inline Extent value_flops(Activation f) {
@@ -315,15 +322,15 @@ void for_each_operator_case(Visit&& visit) {
     visit(embedding_forward_case(rows + 3, 2 * rows, cols, gap));
     visit(embedding_grad_weight_case(rows / 2 + 3, rows, cols, gap));
     visit(gather_rows_case(3 * rows + 1, rows, cols, gap));
-    visit(layer_norm_forward_case(rows, cols + 1, gap));
+    for (const bool bias : {true, false}) visit(layer_norm_forward_case(rows, cols + 1, gap, bias));
     visit(layer_norm_grad_weight_case(rows, cols + 1, gap));
-    visit(rms_norm_forward_case(rows, cols, gap));
+    for (const double offset : {0.0, 1.0}) visit(rms_norm_forward_case(rows, cols, gap, offset));
     visit(rms_norm_grad_weight_case(rows, cols, gap));
     for (const Write write : {Write::overwrite, Write::accumulate}) {
       visit(scatter_rows_case(3 * rows + 1, rows, cols, gap, write));
       visit(layer_norm_grad_input_case(rows, cols + 2, gap,
                                        write));  // with fewer columns the gradient is zero but for rounding
-      visit(rms_norm_grad_input_case(rows, cols + 2, gap, write));
+      for (const double offset : {0.0, 1.0}) visit(rms_norm_grad_input_case(rows, cols + 2, gap, write, offset));
     }
     for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
       for (const int place : {-1, 0}) {
@@ -349,6 +356,10 @@ void for_each_operator_case(Visit&& visit) {
       visit(rotary_case(30, 3, 10, rotation, in_place));
       visit(rotary_case(65, 4, 64, rotation, in_place));
       visit(rotary_case(0, 2, 8, rotation, in_place));
+      visit(rotary_case(9, 3, {.head_dim = 10, .rotated = 6, .amplitude = 1.25}, rotation, in_place));
+      visit(rotary_case(9, 2, {.head_dim = 64, .rotated = 32}, rotation, in_place));
+      visit(rotary_case(9, 3, {.head_dim = 8, .interleaved = true}, rotation, in_place));
+      visit(rotary_case(7, 5, {.head_dim = 40, .rotated = 6, .interleaved = true, .theta = 500}, rotation, in_place));
     }
   }
   for (const Shape& shape : {Shape{1, 2, 0}, Shape{0, 9, 0}, Shape{11, 300, 0}, Shape{3, 5000, 0}}) {

@@ -5,7 +5,7 @@
 namespace gt = greentrainer;
 
 struct WithoutRmsNorm : gt::ReferenceBackend<double> {
-  void rms_norm_forward(gt::Matrix<const double>, const double*, double, gt::Matrix<double>,
+  void rms_norm_forward(gt::Matrix<const double>, const double*, double, double, gt::Matrix<double>,
                         gt::Matrix<double>) = delete;
 };
 

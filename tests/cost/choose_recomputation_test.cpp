@@ -76,14 +76,13 @@ Graph random_chain(std::uint64_t seed, int sublayers) {
     const auto& kind = kinds[static_cast<std::size_t>(i)];
     const ValueId h = b.rms_norm(name + ".norm", x, 1e-6);
     if (kind.attends) {
-      const ValueId q = b.linear(name + ".q", h, width, false), k = b.linear(name + ".k", h, width, false),
-                    v = b.linear(name + ".v", h, width, false);
+      const ValueId q = b.linear(name + ".q", h), k = b.linear(name + ".k", h), v = b.linear(name + ".v", h);
       const ValueId mixed = b.attention(name, q, k, v, 8, 0.5, true);
-      x = b.add(name + ".residual", x, b.linear(name + ".o", mixed, width, false));
+      x = b.add(name + ".residual", x, b.linear(name + ".o", mixed));
     } else {
-      const ValueId up = b.activate(name + ".act", b.linear(name + ".up", h, kind.hidden, false),
+      const ValueId up = b.activate(name + ".act", b.linear(name + ".up", h),
                                     random.below(2) == 0 ? Activation::relu : Activation::gelu_tanh);
-      x = b.add(name + ".residual", x, b.linear(name + ".down", up, width, false));
+      x = b.add(name + ".residual", x, b.linear(name + ".down", up));
     }
   }
   x = b.rms_norm("norm", b.gather_labelled("labelled_rows", x), 1e-6);

@@ -132,7 +132,7 @@ TEST_CASE("after the largest batch a step allocates nothing") {
   Counting backend(2);
   const auto config =
       ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-gqa-tied/config.json");
-  const Llama llama = Llama::read(config);
+  const CausalDecoder llama = Llama::read(config);
   Model<Counting> model(backend, llama.graph<Counting>(), facts_of(llama));
   testing::randomize(model, 1);
   const Selection all = select_all(model.graph());

@@ -80,7 +80,7 @@ TEST_CASE("gradient parts name what the operator has, behind the parts they need
 
 TEST_CASE("a parameter below an operator that passes no gradient is refused, not trained on nothing") {
   Small small;
-  small.x = small.builder.linear("layer", small.x, 4, false);
+  small.x = small.builder.linear("layer", small.x);
   small.x = small.graph.add(Custom{{}}, "detach", {small.x}).front();
   small.end();
   CHECK_THROWS_WITH_AS(
@@ -91,7 +91,7 @@ TEST_CASE("a parameter below an operator that passes no gradient is refused, not
 
 TEST_CASE("beside an operator that passes no gradient, the others' are complete") {
   Small small;
-  const ValueId layer = small.builder.linear("layer", small.x, 4, false);
+  const ValueId layer = small.builder.linear("layer", small.x);
   const ValueId detached = small.graph.add(Custom{{}}, "detach", {layer}).front();  // the last user of `layer`
   const ValueId sum = small.builder.add("sum", layer, detached);
   small.x = sum;

@@ -130,7 +130,7 @@ TEST_CASE("a block without attention is pruned from the embedding on, and a grap
   graph.parameter("layer.weight", {4, 4});
   BlockBuilder<CostsAlone> b(graph);
   ValueId x = b.embedding("embed", {.rows = Rows::decoder_tokens});
-  x = b.add("residual", x, b.linear("layer", x, 4, false));
+  x = b.add("residual", x, b.linear("layer", x));
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
   b.finish();
   CHECK(labelled_operators(graph) == std::vector<std::string>{"embed", "layer", "residual"});

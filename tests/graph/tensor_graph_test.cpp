@@ -22,7 +22,7 @@ Graph small_graph() {
   graph.parameter("layer.weight", {4, 4});
   BlockBuilder<CostsAlone> b(graph);
   ValueId x = b.embedding("embed", {.rows = tokens});
-  x = b.add("residual", x, b.linear("layer", x, 4, false));
+  x = b.add("residual", x, b.linear("layer", x));
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
   return graph;
 }
@@ -81,7 +81,7 @@ TEST_CASE("what only the whole shows: a loss at the end, every output and parame
   dangling.parameter("aside.weight", {4, 4});
   BlockBuilder<CostsAlone> b(dangling);
   const ValueId x = b.embedding("embed", {.rows = tokens});
-  b.linear("aside", x, 4, false);
+  b.linear("aside", x);
   b.cross_entropy_head("head", b.gather_labelled("labelled_rows", x), "embed.weight");
   CHECK_THROWS_WITH_AS(dangling.finish(), doctest::Contains("aside: expected its output to reach the loss"),
                        ConfigError);

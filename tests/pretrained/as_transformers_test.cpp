@@ -250,8 +250,12 @@ TEST_CASE("rope_scaling stands before rope_parameters, and that before rope_thet
   CHECK(loss_with({{"rope_type", "default"}, {"type", "linear"}, {"rope_theta", 700.0}}, none, 300.0) ==
         about(4.567677));
   CHECK(loss_with(none, {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}, 300.0) == about(4.569645));
-  CHECK(loss_with(scaled, {{"rope_type", "default"}}, 300.0) == 0);  // refused
-  CHECK(loss_with(none, scaled, none) == 0);
+  CHECK(loss_with(scaled, {{"rope_type", "default"}}, 300.0) == about(4.572311));
+  CHECK(loss_with(none, scaled, none) == about(4.572311));
+  CHECK(loss_with({{"type", "linear"}, {"factor", 4.0}}, none, 300.0) == about(4.654363));
+  CHECK(loss_with({{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 8}}, none, 300.0) ==
+        about(4.530371));
+  CHECK(loss_with({{"rope_type", "longrope"}, {"factor", 4.0}}, none, 300.0) == 0);  // refused
 }
 
 TEST_CASE("tensors that are no weights are passed over: masks, indices, and what transformers does not read") {

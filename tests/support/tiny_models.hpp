@@ -76,18 +76,16 @@ TensorGraph<P> encoder_decoder_graph(Extent vocabulary, Extent width, Extent hea
   const auto attend = [&](const std::string& name, ValueId x, ValueId memory, bool causal) {
     const ValueId h = b.rms_norm(name + ".norm", x, epsilon);
     const ValueId source = memory < 0 ? h : memory;
-    const ValueId q = b.linear(name + ".q", h, width, false);
-    const ValueId k = b.linear(name + ".k", source, width, false);
-    const ValueId v = b.linear(name + ".v", source, width, false);
-    return b.add(name + ".residual", x,
-                 b.linear(name + ".o", b.attention(name, q, k, v, width / heads, 0.5, causal), width, false));
+    const ValueId q = b.linear(name + ".q", h);
+    const ValueId k = b.linear(name + ".k", source);
+    const ValueId v = b.linear(name + ".v", source);
+    return b.add(name + ".residual", x, b.linear(name + ".o", b.attention(name, q, k, v, width / heads, 0.5, causal)));
   };
   const auto feed_forward = [&](const std::string& name, ValueId x) {
     const ValueId h = b.rms_norm(name + ".norm", x, epsilon);
-    const ValueId gate = b.linear(name + ".wi_0", h, width, false);
-    const ValueId up = b.linear(name + ".wi_1", h, width, false);
-    return b.add(name + ".residual", x,
-                 b.linear(name + ".wo", b.gate(name + ".act", gate, up, Activation::gelu_tanh), width, false));
+    const ValueId gate = b.linear(name + ".wi_0", h);
+    const ValueId up = b.linear(name + ".wi_1", h);
+    return b.add(name + ".residual", x, b.linear(name + ".wo", b.gate(name + ".act", gate, up, Activation::gelu_tanh)));
   };
   ValueId e = b.embedding("shared", {.rows = Rows::encoder_tokens});
   e = feed_forward("encoder.0.ff", attend("encoder.0.self", e, -1, false));

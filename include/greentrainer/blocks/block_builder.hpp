@@ -1,11 +1,13 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "greentrainer/blocks/graph_options.hpp"
+#include "greentrainer/blocks/tensor_table.hpp"
 #include "greentrainer/graph/pruned_rows.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/graph/tensor_graph.hpp"
@@ -23,23 +25,26 @@
 #include "greentrainer/ops/rms_norm.hpp"
 #include "greentrainer/ops/rotary.hpp"
 #include "greentrainer/ops/scale.hpp"
-#include "greentrainer/ops/split_heads.hpp"
+#include "greentrainer/ops/split_columns.hpp"
 
 namespace greentrainer {
 
-/// Wires operators to parameters by name: `linear("fc1", x, ...)` reads "fc1.weight" and, with a bias, "fc1.bias".
-/// Parameters are declared on the graph beforehand, in checkpoint order, which need not be the order of the forward
-/// pass. What GraphOptions ask for is built in, with parameters that are declared on the way; finish() is to be called
-/// last, and leaves out the rows that nobody reads.
+/// Wires operators to parameters by name: `linear("fc1", x)` reads "fc1.weight" and, where it is declared, "fc1.bias",
+/// and takes its sizes from them. Parameters are declared beforehand, by an architecture's table or on the graph, in
+/// checkpoint order, which need not be the order of the forward pass. What GraphOptions ask for is built in, with
+/// parameters that are declared on the way; finish() is to be called last, and leaves out the rows that nobody reads.
 template <class P>
 class BlockBuilder {
  public:
   explicit BlockBuilder(TensorGraph<P>& graph) : graph_(&graph) {}
-  /// Throws ConfigError naming an option that is out of range.
-  BlockBuilder(TensorGraph<P>& graph, GraphOptions options, AdapterPlaces places)
-      : graph_(&graph), options_(std::move(options)), places_(std::move(places)) {
+  /// Declares the table's tensors. Throws ConfigError naming an option that is out of range.
+  BlockBuilder(TensorGraph<P>& graph, const TensorTable& table, GraphOptions options, AdapterPlaces places)
+      : graph_(&graph), options_(std::move(options)), places_(places) {
     check_graph_options(options_);
-    if (options_.lora && options_.lora->targets.empty()) options_.lora->targets = places_.lora_targets;
+    for (const TensorRow& row : table.rows) {
+      graph.parameter(row.name, row.shape);
+      if (row.takes_lora) lora_weights_.insert(row.name);
+    }
     if (options_.lora) target_met_.resize(options_.lora->targets.size(), false);
   }
 
@@ -56,21 +61,30 @@ class BlockBuilder {
     *graph_ = with_pruned_rows(*graph_);
   }
 
-  ValueId linear(const std::string& name, ValueId x, Extent out, bool bias) {
+  ValueId linear(const std::string& name, ValueId x) {
     const ValueShape shape = shape_of(x);
-    const ValueId y = graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = out, .bias = bias}, name, {x},
-                                  weight_and_bias(name, bias))[0];
+    const std::vector<ParameterId> parameters = weight_and_bias(name);
+    const Linear linear{.rows = shape.rows,
+                        .in = shape.cols,
+                        .out = graph_->parameter(parameters.front()).rows(),
+                        .bias = parameters.size() > 1};
+    const ValueId y = graph_->add(linear, name, {x}, parameters)[0];
     return is_lora_target(name) ? add_lora(name, x, y) : y;
   }
   ValueId layer_norm(const std::string& name, ValueId x, double epsilon) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(LayerNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x},
-                       weight_and_bias(name, true))[0];
+    const std::vector<ParameterId> parameters = weight_and_bias(name);
+    const LayerNorm norm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon, .bias = parameters.size() > 1};
+    return graph_->add(norm, name, {x}, parameters)[0];
   }
-  ValueId rms_norm(const std::string& name, ValueId x, double epsilon) {
+  /// Over stretches of columns as long as the weight: whole rows, or heads. `offset` is added to the weight.
+  ValueId rms_norm(const std::string& name, ValueId x, double epsilon, double offset = 0) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(RmsNorm{.rows = shape.rows, .width = shape.cols, .epsilon = epsilon}, name, {x},
-                       weight_and_bias(name, false))[0];
+    const ParameterId weight = named(name + ".weight");
+    const Extent width = graph_->parameter(weight).cols();
+    return graph_->add(
+        RmsNorm{.rows = shape.rows, .width = width, .epsilon = epsilon, .groups = shape.cols / width, .offset = offset},
+        name, {x}, {weight})[0];
   }
   /// Whose sizes are the table's.
   ValueId embedding(const std::string& name, Embedding embedding) {
@@ -103,10 +117,16 @@ class BlockBuilder {
     return graph_->add(GatedActivation{.rows = shape.rows, .width = shape.cols, .function = function}, name,
                        {gate, up})[0];
   }
-  ValueId rotary(const std::string& name, ValueId x, Extent head_dim, double theta) {
+  ValueId rotary(const std::string& name, ValueId x, const RotaryShape& rotary) {
     const ValueShape shape = shape_of(x);
-    return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / head_dim, .head_dim = head_dim, .theta = theta},
-                       name, {x})[0];
+    return graph_->add(Rotary{.rows = shape.rows, .heads = shape.cols / rotary.head_dim, .shape = rotary}, name,
+                       {x})[0];
+  }
+  /// See SplitColumns.
+  std::vector<ValueId> split_columns(const std::string& name, ValueId x, std::vector<Extent> widths,
+                                     Extent groups = 1) {
+    return graph_->add(SplitColumns{.rows = shape_of(x).rows, .groups = groups, .widths = std::move(widths)}, name,
+                       {x});
   }
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
                     bool causal) {
@@ -134,8 +154,7 @@ class BlockBuilder {
                                         .alibi = alibi},
                          name, {qkv})[0];
     }
-    const auto split =
-        graph_->add(SplitHeads{.rows = shape.rows, .heads = heads, .head_dim = head_dim}, name + ".split_heads", {qkv});
+    const auto split = split_columns(name + ".split_heads", qkv, {head_dim, head_dim, head_dim}, heads);
     const auto [k, v] = keys_and_values(name, split[1], split[2], true);
     Attention attention = attention_of(split[0], k, head_dim, scale, true);
     attention.alibi = alibi;
@@ -148,10 +167,14 @@ class BlockBuilder {
   ValueId gather_labelled(const std::string& name, ValueId x) {
     return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0];
   }
+  /// With a bias where "`name`.bias" is declared.
   void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight) {
-    const ParameterId id = named(weight);
-    graph_->add(CrossEntropyHead{.width = shape_of(x).cols, .vocabulary = graph_->parameter(id).rows()}, name, {x},
-                {id});
+    std::vector<ParameterId> parameters = {named(weight)};
+    if (const auto bias = graph_->find(name + ".bias")) parameters.push_back(*bias);
+    graph_->add(CrossEntropyHead{.width = shape_of(x).cols,
+                                 .vocabulary = graph_->parameter(parameters.front()).rows(),
+                                 .bias = parameters.size() > 1},
+                name, {x}, parameters);
   }
 
  private:
@@ -170,7 +193,7 @@ class BlockBuilder {
 
   bool is_lora_target(const std::string& name) {
     last_linear_ = name;
-    bool target = false;
+    bool target = options_.lora && options_.lora->targets.empty() && lora_weights_.contains(name + ".weight");
     for (std::size_t t = 0; t < target_met_.size(); ++t) {
       const std::string& pattern = options_.lora->targets[t];
       if (pattern != all_linear && !matches_glob(pattern, name) && !matches_glob("*." + pattern, name)) continue;
@@ -212,16 +235,17 @@ class BlockBuilder {
     if (!id) throw ConfigError("BlockBuilder", name, "expected a declared parameter, got none of that name");
     return *id;
   }
-  std::vector<ParameterId> weight_and_bias(const std::string& name, bool bias) const {
+  std::vector<ParameterId> weight_and_bias(const std::string& name) const {
     std::vector<ParameterId> ids = {named(name + ".weight")};
-    if (bias) ids.push_back(named(name + ".bias"));
+    if (const auto bias = graph_->find(name + ".bias")) ids.push_back(*bias);
     return ids;
   }
 
   TensorGraph<P>* graph_;
   GraphOptions options_;
   AdapterPlaces places_;
-  std::vector<bool> target_met_;  ///< of the LoRA targets
+  std::set<std::string> lora_weights_;  ///< of the layers that get LoRA's matrices where no targets are named
+  std::vector<bool> target_met_;        ///< of the LoRA targets
   std::string last_linear_;
   Extent prefixed_layers_ = 0;
 };

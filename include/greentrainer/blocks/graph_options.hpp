@@ -21,7 +21,7 @@ struct LoraOptions {
   double alpha = 32;
   double dropout = 0;                     ///< of what A reads, in training
   std::vector<std::string> targets = {};  ///< linear layers by name or glob, or by the end of the name ("q_proj"), or
-                                          ///< all_linear; none: the architecture's usual ones
+                                          ///< all_linear; none: those that the architecture's table marks
 
   double scale() const { return alpha / static_cast<double>(rank); }
 };
@@ -40,7 +40,6 @@ struct GraphOptions {
 
 /// What an architecture says about where its adapters go.
 struct AdapterPlaces {
-  std::vector<std::string> lora_targets = {};  ///< if none are named
   Extent decoder_layers = 0;
   bool encoder_decoder = false;
 

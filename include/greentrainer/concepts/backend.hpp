@@ -38,8 +38,8 @@ template <class B, class T = typename B::Scalar>
 concept BackendKernels = is_element<T> &&
     requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index,
              Extent n, double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
-             Activation activation, Rotation rotation, const DropoutMask& dropout, const AdamWStep& adamw,
-             const SgdStep& sgd) {
+             Activation activation, const RotaryShape& rotary, Rotation rotation, const DropoutMask& dropout,
+             const AdamWStep& adamw, const SgdStep& sgd) {
   // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
   b.matmul(x, transpose, z, transpose, y, write);
   // y (R, C) += vector (C) in every row.                                             RC
@@ -56,22 +56,25 @@ concept BackendKernels = is_element<T> &&
   b.gather_rows(x, index, y);
   b.scatter_rows(x, index, y, write);
 
-  // y = (x - mean) * rstd * weight + bias; stats (R, 2) receives mean and rstd.       R (8C + 5)
+  // y = (x - mean) * rstd * weight + bias, or without bias where it is null; stats (R, 2) receives mean and rstd.
+  //                                                                       R (8C + 5), without bias R (7C + 5)
   b.layer_norm_forward(x, vector, vector, number, y, y);
   // (grad_output, x, weight, stats, grad_input, write).                              R (13C + 2), + RC
   b.layer_norm_grad_input(x, z, vector, z, y, write);
   // (grad_output, x, stats, grad_weight (C)): accumulates.                           4RC
   b.layer_norm_grad_weight(x, z, z, out);
-  // y = x * rstd * weight; stats (R, 1) receives rstd.                               R (4C + 4)
-  b.rms_norm_forward(x, vector, number, y, y);
-  // (grad_output, x, weight, stats, grad_input, write).                              R (7C + 4), + RC
-  b.rms_norm_grad_input(x, z, vector, z, y, write);
+  // (x, weight, offset, epsilon, y, stats): y = x * rstd * (offset + weight); stats (R, 1) receives rstd.
+  //                                                                       R (4C + 4), with an offset other than 0 + RC
+  b.rms_norm_forward(x, vector, number, number, y, y);
+  // (grad_output, x, weight, offset, stats, grad_input, write).           R (7C + 4), + RC, with an offset + 2RC
+  b.rms_norm_grad_input(x, z, vector, number, z, y, write);
   // (grad_output, x, stats, grad_weight (C)): accumulates.                           3RC
   b.rms_norm_grad_weight(x, z, z, out);
 
-  // Half-split rotary embedding of each head (Hugging Face's layout): pairs (i, i + head_dim / 2) turn by positions[r]
-  // * theta^(-2i / head_dim). (x, positions (R), head_dim, theta, rotation, y); in place allowed.              3RC
-  b.rotary(x, index, n, number, rotation, y);
+  // Rotary embedding of each head: pairs of columns turn by positions[r] * rotary_frequencies(rotary)[pair], times the
+  // amplitude; other columns are copied. (x, positions (R), rotary, rotation, y); in place allowed.
+  //                                                          3R times the columns that turn, in all heads
+  b.rotary(x, index, rotary, rotation, y);
 
   // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC
   b.activation_forward(activation, x, y);

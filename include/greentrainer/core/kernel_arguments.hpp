@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <string_view>
 
 #include "greentrainer/core/error.hpp"
@@ -106,6 +107,42 @@ struct DropoutMask {
 
 /// Direction of a rotary embedding; its gradient rotates back.
 enum class Rotation : bool { forward = false, backward = true };
+
+/// How rotary frequencies are stretched for longer contexts than a model was first trained on, with transformers' names
+/// for the kinds and their numbers.
+struct RotaryScaling {
+  enum class Kind { none, linear, llama3, yarn };
+
+  Kind kind = Kind::none;
+  double factor = 1;
+  double original_positions = 0;
+  double low_frequency_factor = 1;   ///< llama3
+  double high_frequency_factor = 4;  ///< llama3
+  double beta_fast = 32;             ///< yarn
+  double beta_slow = 1;              ///< yarn
+  bool truncate = true;              ///< yarn: whole pairs at the borders
+
+  friend auto operator<=>(const RotaryScaling&, const RotaryScaling&) = default;
+};
+
+/// A rotary embedding: in each head of head_dim columns, pairs among the first `columns()` turn by position * frequency
+/// (rotary_frequencies), and grow by `amplitude`; the others stay.
+struct RotaryShape {
+  Extent head_dim = 0;
+  Extent rotated = 0;        ///< columns of a head that turn, an even number; 0: all
+  bool interleaved = false;  ///< pairs are (2i, 2i + 1), else (i, i + columns() / 2)
+  double theta = 10000;
+  double amplitude = 1;
+  RotaryScaling scaling = {};
+
+  constexpr Extent columns() const { return rotated > 0 ? rotated : head_dim; }
+  constexpr Extent pairs() const { return columns() / 2; }
+  /// Of a pair, in its head.
+  constexpr Extent first_column(Extent pair) const { return interleaved ? 2 * pair : pair; }
+  constexpr Extent second_column(Extent pair) const { return interleaved ? 2 * pair + 1 : pair + pairs(); }
+
+  friend auto operator<=>(const RotaryShape&, const RotaryShape&) = default;
+};
 
 /// Scalars of one AdamW update, as torch.optim.AdamW defines them. `step` counts from 1 and is this tensor's own.
 struct AdamWStep {

@@ -128,6 +128,8 @@ class ConfigReader {
     return ConfigReader(*value, text(source_, ", field \"", key, '"'));
   }
 
+  /// Whether a call above has asked for the field.
+  bool was_read(std::string_view key) const { return consumed_.contains(key); }
   /// Fields, other than null, that none of the calls above has asked for.
   std::vector<std::string> unread() const {
     std::vector<std::string> keys;

@@ -23,7 +23,7 @@ TensorGraph<P> graph_of(const Architecture& architecture, const GraphOptions& op
     return architecture.template graph<P>(options);
   } else {
     if (options.has_adapters() || options.dropout > 0) {
-      throw ConfigError("adapters", Architecture::model_type,
+      throw ConfigError("adapters", architecture.model_type,
                         "expected an architecture whose graph() takes GraphOptions, got one that does not");
     }
     return architecture.template graph<P>();

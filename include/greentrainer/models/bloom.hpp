@@ -4,9 +4,8 @@
 #include <string>
 
 #include "greentrainer/blocks/block_builder.hpp"
-#include "greentrainer/cost/paper_cost.hpp"
-#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
+#include "greentrainer/models/published_cost.hpp"
 
 namespace greentrainer {
 
@@ -48,41 +47,37 @@ struct Bloom {
   std::string layer_prefix(Extent layer) const { return text("transformer.h.", layer, "."); }
   Extent layers() const { return n_layer; }
 
-  CheckpointNames checkpoint_names() const {
-    if (!tie_word_embeddings) return {};
-    return {.head = TiedName{"lm_head.weight", "transformer.word_embeddings.weight"}};
+  TensorTable tensors() const {
+    using TensorRole::value, TensorRole::head;
+    TensorTable t;
+    t.embedding("transformer.word_embeddings", vocab_size, hidden_size);
+    t.norm("transformer.word_embeddings_layernorm", hidden_size, true);
+    for (Extent i = 0; i < n_layer; ++i) {
+      const std::string layer = layer_prefix(i);
+      t.norm(layer + "input_layernorm", hidden_size, true);
+      t.linear(layer + "self_attention.query_key_value", hidden_size, 3 * hidden_size, true, value, true);
+      t.linear(layer + "self_attention.dense", hidden_size, hidden_size, true);
+      t.norm(layer + "post_attention_layernorm", hidden_size, true);
+      t.linear(layer + "mlp.dense_h_to_4h", hidden_size, 4 * hidden_size, true);
+      t.linear(layer + "mlp.dense_4h_to_h", 4 * hidden_size, hidden_size, true);
+    }
+    t.norm("transformer.ln_f", hidden_size, true);
+    if (tie_word_embeddings)
+      t.head = TiedHead{"lm_head.weight", "transformer.word_embeddings.weight"};
+    else
+      t.embedding("lm_head", vocab_size, hidden_size, head);
+    return t;
   }
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
   PaperCost paper_cost(Extent batch, Extent tokens) const {
-    PaperDecoderCost cost(batch, tokens, vocab_size);
-    TensorGraph<PaperCost> names;
-    declare_parameters(names);
-    for (const Parameter& p : names.parameters()) {
-      const bool weight = p.name.ends_with(".weight");
-      if (p.name.ends_with("word_embeddings.weight"))
-        cost.token_embedding(p.name, hidden_size);
-      else if (p.name == "lm_head.weight")
-        cost.unpriced(p.name);
-      else if (p.shape.size() == 1 && weight)
-        cost.norm_weight(p.name, p.cols());
-      else if (weight)
-        cost.weight(p.name, p.rows(), p.cols());
-      else if (p.name.find("layernorm.") != std::string::npos || p.name.find("ln_f.") != std::string::npos)
-        cost.norm_bias(p.name, p.cols());
-      else if (p.name.ends_with("query_key_value.bias"))
-        cost.value_bias(p.name, p.cols(), hidden_size);
-      else
-        cost.bias(p.name, p.cols());
-    }
-    return std::move(cost).finish(hidden_size);
+    return published_decoder_cost(tensors(), hidden_size, batch, tokens);
   }
 
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
-    declare_parameters(graph);
-    BlockBuilder<P> b(graph, options, {.lora_targets = {"query_key_value"}, .decoder_layers = n_layer});
+    BlockBuilder<P> b(graph, tensors(), options, {.decoder_layers = n_layer});
     const Extent head_dim = hidden_size / n_head;
     const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
     const auto norm = [&](const std::string& name, ValueId x) { return b.layer_norm(name, x, layer_norm_epsilon); };
@@ -94,17 +89,14 @@ struct Bloom {
     for (Extent i = 0; i < n_layer; ++i) {
       const std::string layer = layer_prefix(i);
       const ValueId h = norm(layer + "input_layernorm", x);
-      const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h, 3 * hidden_size, true);
-      const ValueId a =
-          b.linear(layer + "self_attention.dense",
-                   b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true), hidden_size, true);
+      const ValueId qkv = b.linear(layer + "self_attention.query_key_value", h);
+      const ValueId a = b.linear(layer + "self_attention.dense",
+                                 b.fused_attention(layer + "self_attention", qkv, head_dim, scale, true));
       x = b.residual(layer + "attention_residual", residual_of(x, h), a);
       const ValueId n = norm(layer + "post_attention_layernorm", x);
       const ValueId m =
-          b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n, 4 * hidden_size, true),
-                     Activation::gelu_tanh);
-      x = b.residual(layer + "mlp_residual", residual_of(x, n),
-                     b.linear(layer + "mlp.dense_4h_to_h", m, hidden_size, true));
+          b.activate(layer + "mlp.gelu_impl", b.linear(layer + "mlp.dense_h_to_4h", n), Activation::gelu_tanh);
+      x = b.residual(layer + "mlp_residual", residual_of(x, n), b.linear(layer + "mlp.dense_4h_to_h", m));
     }
     x = norm("transformer.ln_f", b.gather_labelled("labelled_rows", x));
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "transformer.word_embeddings.weight" : "lm_head.weight");
@@ -115,31 +107,6 @@ struct Bloom {
  private:
   static constexpr Extent max_width = Extent{1} << 20;
   static constexpr Extent max_layers = 4096;
-
-  template <class P>
-  void declare_parameters(TensorGraph<P>& graph) const {
-    const auto linear = [&](const std::string& name, Extent in, Extent out) {
-      graph.parameter(name + ".weight", {out, in});
-      graph.parameter(name + ".bias", {out});
-    };
-    const auto norm = [&](const std::string& name) {
-      graph.parameter(name + ".weight", {hidden_size});
-      graph.parameter(name + ".bias", {hidden_size});
-    };
-    graph.parameter("transformer.word_embeddings.weight", {vocab_size, hidden_size});
-    norm("transformer.word_embeddings_layernorm");
-    for (Extent i = 0; i < n_layer; ++i) {
-      const std::string layer = layer_prefix(i);
-      norm(layer + "input_layernorm");
-      linear(layer + "self_attention.query_key_value", hidden_size, 3 * hidden_size);
-      linear(layer + "self_attention.dense", hidden_size, hidden_size);
-      norm(layer + "post_attention_layernorm");
-      linear(layer + "mlp.dense_h_to_4h", hidden_size, 4 * hidden_size);
-      linear(layer + "mlp.dense_4h_to_h", 4 * hidden_size, hidden_size);
-    }
-    norm("transformer.ln_f");
-    if (!tie_word_embeddings) graph.parameter("lm_head.weight", {vocab_size, hidden_size});
-  }
 };
 
 }  // namespace greentrainer

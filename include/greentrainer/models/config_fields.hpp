@@ -22,7 +22,7 @@ inline void finish_config(const ConfigReader& config) {
   config.expect_value("pruned_heads", Json::object());
   config.expect_value("layerdrop", 0.0);
   config.expect_value("output_scale", 1.0);
-  if (config.has("layer_types")) {
+  if (!config.was_read("layer_types") && config.has("layer_types")) {
     for (const auto& type : config.get<std::vector<std::string>>("layer_types")) {
       if (type == "full_attention") continue;
       throw ConfigError("config", text(config.source(), ", field \"layer_types\""),

@@ -8,7 +8,6 @@
 
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/executor/executor.hpp"
-#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/ops/embedding.hpp"
 
 namespace greentrainer {
@@ -20,16 +19,14 @@ struct ModelFacts {
   Extent max_positions = 0;
   std::vector<std::string> layer_prefixes = {};  ///< of the parameters' names, from the input to the output
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
-  CheckpointNames checkpoint = {};
   std::optional<LinearCost> full_cost =
       {};  ///< of full fine-tuning, where the graph has more than the model: that of the model alone
 };
 
 template <class Architecture>
 ModelFacts facts_of(const Architecture& architecture) {
-  ModelFacts facts{std::string(Architecture::model_type), architecture.vocabulary(), architecture.max_positions(), {}};
+  ModelFacts facts{std::string(architecture.model_type), architecture.vocabulary(), architecture.max_positions(), {}};
   if constexpr (requires { architecture.target_shift(); }) facts.target_shift = architecture.target_shift();
-  if constexpr (requires { architecture.checkpoint_names(); }) facts.checkpoint = architecture.checkpoint_names();
   for (Extent i = 0; i < architecture.layers(); ++i) facts.layer_prefixes.push_back(architecture.layer_prefix(i));
   return facts;
 }

@@ -5,9 +5,8 @@
 #include <string>
 
 #include "greentrainer/blocks/block_builder.hpp"
-#include "greentrainer/cost/paper_cost.hpp"
-#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
+#include "greentrainer/models/published_cost.hpp"
 
 namespace greentrainer {
 
@@ -60,43 +59,47 @@ struct Opt {
   Extent layers() const { return num_hidden_layers; }
   bool has_final_layer_norm() const { return do_layer_norm_before && !remove_final_layer_norm; }
 
-  CheckpointNames checkpoint_names() const {
-    if (!tie_word_embeddings) return {};
-    return {.head = TiedName{"lm_head.weight", "model.decoder.embed_tokens.weight"}};
+  TensorTable tensors() const {
+    using TensorRole::position_embedding, TensorRole::embedding_projection, TensorRole::linear, TensorRole::value,
+        TensorRole::head;
+    TensorTable t;
+    t.embedding("model.decoder.embed_tokens", vocab_size, word_embed_proj_dim);
+    t.embedding("model.decoder.embed_positions", max_position_embeddings + position_offset, hidden_size,
+                position_embedding);
+    if (word_embed_proj_dim != hidden_size) {
+      t.linear("model.decoder.project_out", hidden_size, word_embed_proj_dim, false, embedding_projection);
+      t.linear("model.decoder.project_in", word_embed_proj_dim, hidden_size, false, embedding_projection);
+    }
+    if (has_final_layer_norm()) t.norm("model.decoder.final_layer_norm", hidden_size, true);
+    for (Extent i = 0; i < num_hidden_layers; ++i) {
+      const std::string layer = layer_prefix(i), attention = layer + "self_attn.";
+      t.linear(attention + "k_proj", hidden_size, hidden_size, enable_bias);
+      t.linear(attention + "v_proj", hidden_size, hidden_size, enable_bias, value, true);
+      t.linear(attention + "q_proj", hidden_size, hidden_size, enable_bias, linear, true);
+      t.linear(attention + "out_proj", hidden_size, hidden_size, enable_bias);
+      t.norm(layer + "self_attn_layer_norm", hidden_size, true);
+      t.linear(layer + "fc1", hidden_size, ffn_dim, enable_bias);
+      t.linear(layer + "fc2", ffn_dim, hidden_size, enable_bias);
+      t.norm(layer + "final_layer_norm", hidden_size, true);
+    }
+    if (tie_word_embeddings)
+      t.head = TiedHead{"lm_head.weight", "model.decoder.embed_tokens.weight"};
+    else
+      t.embedding("lm_head", vocab_size, word_embed_proj_dim, head);
+    return t;
   }
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
   PaperCost paper_cost(Extent batch, Extent tokens) const {
-    PaperDecoderCost cost(batch, tokens, vocab_size);
-    TensorGraph<PaperCost> names;
-    declare_parameters(names);
-    for (const Parameter& p : names.parameters()) {
-      const bool weight = p.name.ends_with(".weight");
-      if (p.name.ends_with("embed_tokens.weight"))
-        cost.token_embedding(p.name, word_embed_proj_dim);
-      else if (p.name.ends_with("embed_positions.weight"))
-        cost.position_embedding(p.name, p.rows());
-      else if (p.name.find(".project_") != std::string::npos || p.name == "lm_head.weight")
-        cost.unpriced(p.name);
-      else if (p.name.find("layer_norm") != std::string::npos)
-        weight ? cost.norm_weight(p.name, p.cols()) : cost.norm_bias(p.name, p.cols());
-      else if (weight)
-        cost.weight(p.name, p.rows(), p.cols());
-      else if (p.name.ends_with("v_proj.bias"))
-        cost.value_bias(p.name, p.cols(), hidden_size);
-      else
-        cost.bias(p.name, p.cols());
-    }
-    return std::move(cost).finish(word_embed_proj_dim);
+    return published_decoder_cost(tensors(), hidden_size, batch, tokens);
   }
 
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
-    declare_parameters(graph);
-    BlockBuilder<P> b(graph, options, {.lora_targets = {"q_proj", "v_proj"}, .decoder_layers = num_hidden_layers});
+    BlockBuilder<P> b(graph, tensors(), options, {.decoder_layers = num_hidden_layers});
     ValueId x = b.embedding("model.decoder.embed_tokens", {.rows = Rows::decoder_tokens, .padding_row = padding_row});
-    if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_in", x, hidden_size, false);
+    if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_in", x);
     x = b.add(
         "model.decoder.embeddings", x,
         b.embedding("model.decoder.embed_positions",
@@ -110,7 +113,7 @@ struct Opt {
     }
     x = b.gather_labelled("labelled_rows", x);
     if (has_final_layer_norm()) x = b.layer_norm("model.decoder.final_layer_norm", x, layer_norm_epsilon);
-    if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_out", x, word_embed_proj_dim, false);
+    if (word_embed_proj_dim != hidden_size) x = b.linear("model.decoder.project_out", x);
     b.cross_entropy_head("lm_head", x, tie_word_embeddings ? "model.decoder.embed_tokens.weight" : "lm_head.weight");
     b.finish();
     return graph;
@@ -130,47 +133,17 @@ struct Opt {
   template <class P>
   ValueId self_attention(BlockBuilder<P>& b, const std::string& layer, ValueId h) const {
     const Extent head_dim = hidden_size / num_attention_heads;
-    const ValueId k = b.linear(layer + "self_attn.k_proj", h, hidden_size, enable_bias);
-    const ValueId v = b.linear(layer + "self_attn.v_proj", h, hidden_size, enable_bias);
-    const ValueId q = b.linear(layer + "self_attn.q_proj", h, hidden_size, enable_bias);
+    const ValueId k = b.linear(layer + "self_attn.k_proj", h);
+    const ValueId v = b.linear(layer + "self_attn.v_proj", h);
+    const ValueId q = b.linear(layer + "self_attn.q_proj", h);
     const ValueId a =
         b.attention(layer + "self_attn", q, k, v, head_dim, 1.0 / std::sqrt(static_cast<double>(head_dim)), true);
-    return b.linear(layer + "self_attn.out_proj", a, hidden_size, enable_bias);
+    return b.linear(layer + "self_attn.out_proj", a);
   }
   template <class P>
   ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId h) const {
-    const ValueId a = b.activate(layer + "activation_fn", b.linear(layer + "fc1", h, ffn_dim, enable_bias), activation);
-    return b.linear(layer + "fc2", a, hidden_size, enable_bias);
-  }
-
-  template <class P>
-  void declare_parameters(TensorGraph<P>& graph) const {
-    const auto linear = [&](const std::string& name, Extent in, Extent out, bool bias) {
-      graph.parameter(name + ".weight", {out, in});
-      if (bias) graph.parameter(name + ".bias", {out});
-    };
-    const auto norm = [&](const std::string& name) {
-      graph.parameter(name + ".weight", {hidden_size});
-      graph.parameter(name + ".bias", {hidden_size});
-    };
-    graph.parameter("model.decoder.embed_tokens.weight", {vocab_size, word_embed_proj_dim});
-    graph.parameter("model.decoder.embed_positions.weight", {max_position_embeddings + position_offset, hidden_size});
-    if (word_embed_proj_dim != hidden_size) {
-      linear("model.decoder.project_out", hidden_size, word_embed_proj_dim, false);
-      linear("model.decoder.project_in", word_embed_proj_dim, hidden_size, false);
-    }
-    if (has_final_layer_norm()) norm("model.decoder.final_layer_norm");
-    for (Extent i = 0; i < num_hidden_layers; ++i) {
-      const std::string layer = layer_prefix(i);
-      for (const char* projection : {"k_proj", "v_proj", "q_proj", "out_proj"}) {
-        linear(layer + "self_attn." + projection, hidden_size, hidden_size, enable_bias);
-      }
-      norm(layer + "self_attn_layer_norm");
-      linear(layer + "fc1", hidden_size, ffn_dim, enable_bias);
-      linear(layer + "fc2", ffn_dim, hidden_size, enable_bias);
-      norm(layer + "final_layer_norm");
-    }
-    if (!tie_word_embeddings) graph.parameter("lm_head.weight", {vocab_size, word_embed_proj_dim});
+    const ValueId a = b.activate(layer + "activation_fn", b.linear(layer + "fc1", h), activation);
+    return b.linear(layer + "fc2", a);
   }
 };
 

@@ -5,9 +5,8 @@
 
 #include "greentrainer/blocks/block_builder.hpp"
 #include "greentrainer/core/batch.hpp"
-#include "greentrainer/cost/paper_cost.hpp"
-#include "greentrainer/models/checkpoint_names.hpp"
 #include "greentrainer/models/config_fields.hpp"
+#include "greentrainer/models/published_cost.hpp"
 
 namespace greentrainer {
 
@@ -49,7 +48,7 @@ struct T5 {
     c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-6);
     // Published files say with tie_word_embeddings whether the head is tied and its input scaled. transformers 5 writes
     // true for all, and says with scale_decoder_outputs whether it is scaled; whether it is tied is then the
-    // checkpoint's word (checkpoint_names). Scaled heads are tied, others have weights of their own in what is
+    // checkpoint's word (TensorTable::head). Scaled heads are tied, others have weights of their own in what is
     // published.
     const bool tied = config.get_or<bool>("tie_word_embeddings", true);
     c.scale_decoder_outputs =
@@ -73,46 +72,60 @@ struct T5 {
   Extent layers() const { return num_layers + num_decoder_layers; }
   TargetShift target_shift() const { return shift; }
 
-  /// The head is tied whatever config.json says, unless the file has one of its own.
-  CheckpointNames checkpoint_names() const {
-    const std::string shared = "shared.weight";
-    return {.head = TiedName{"lm_head.weight", shared},
-            .copies = {{"encoder.embed_tokens.weight", shared}, {"decoder.embed_tokens.weight", shared}},
-            .passed_over = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
-            .kept_in_float32 = {"*.wo.weight"}};
+  TensorTable tensors() const {
+    using TensorRole::linear, TensorRole::value, TensorRole::token_embedding, TensorRole::relative_bias,
+        TensorRole::head;
+    TensorTable t;
+    const auto norm = [&](const std::string& name) { t.norm(name, d_model, false); };
+    const auto attention = [&](const std::string& name) {
+      t.linear(name + ".q", d_model, num_heads * d_kv, false, linear, true);
+      t.linear(name + ".k", d_model, num_heads * d_kv, false);
+      t.linear(name + ".v", d_model, num_heads * d_kv, false, value, true);
+      t.linear(name + ".o", num_heads * d_kv, d_model, false);
+    };
+    const auto feed_forward = [&](const std::string& name) {
+      for (const std::string projection : is_gated ? std::vector{".wi_0", ".wi_1"} : std::vector{".wi"})
+        t.linear(name + projection, d_model, d_ff, false);
+      t.add({.name = name + ".wo.weight", .shape = {d_model, d_ff}, .kept_in_float32 = true});
+    };
+    t.add({.name = "shared.weight",
+           .shape = {vocab_size, d_model},
+           .role = token_embedding,
+           .other_names = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}});
+    for (const std::string stack : {"encoder", "decoder"}) {
+      const bool decoder = stack == "decoder";
+      for (Extent i = 0; i < (decoder ? num_decoder_layers : num_layers); ++i) {
+        const std::string layer = block(stack, i) + "layer.";
+        attention(layer + "0.SelfAttention");
+        if (i == 0)
+          t.add({.name = relative_table(stack), .shape = {relative.buckets, num_heads}, .role = relative_bias});
+        norm(layer + "0.layer_norm");
+        if (decoder) {
+          attention(layer + "1.EncDecAttention");
+          norm(layer + "1.layer_norm");
+        }
+        feed_forward(layer + (decoder ? "2" : "1") + ".DenseReluDense");
+        norm(layer + (decoder ? "2" : "1") + ".layer_norm");
+      }
+      norm(stack + ".final_layer_norm");
+    }
+    if (!tie_word_embeddings) t.embedding("lm_head", vocab_size, d_model, head);
+    // The head is tied whatever config.json says, unless the file has one of its own.
+    t.head = TiedHead{"lm_head.weight", "shared.weight"};
+    t.passed_over = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
+    return t;
   }
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of these lengths.
-  /// They know no tied head.
   PaperCost paper_cost(Extent batch, Extent source_tokens, Extent target_tokens) const {
-    PaperEncoderDecoderCost cost(batch, source_tokens, target_tokens, vocab_size);
-    TensorGraph<PaperCost> names;
-    declare_parameters(names);
-    for (const Parameter& p : names.parameters()) {
-      const bool cross = p.name.find("EncDecAttention") != std::string::npos;
-      const Extent tokens = p.name.starts_with("encoder.") ? source_tokens : target_tokens;
-      if (p.name == "shared.weight")
-        cost.shared_embedding(p.name, d_model);
-      else if (p.name == "lm_head.weight")
-        cost.head(p.name, d_model);
-      else if (p.name.ends_with("relative_attention_bias.weight"))
-        cost.unpriced(p.name);
-      else if (p.name.ends_with("norm.weight"))
-        cost.norm_weight(p.name, tokens, p.cols());
-      else if (p.name.ends_with(".v.weight"))
-        cost.value_weight(p.name, tokens, tokens * (cross ? source_tokens : tokens), p.rows(), p.cols());
-      else
-        cost.weight(p.name, tokens, p.rows(), p.cols());
-    }
-    return std::move(cost).finish();
+    return published_encoder_decoder_cost(tensors(), "encoder.", "EncDecAttention", batch, source_tokens,
+                                          target_tokens);
   }
 
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
     TensorGraph<P> graph;
-    declare_parameters(graph);
-    BlockBuilder<P> b(graph, options,
-                      {.lora_targets = {"q", "v"}, .decoder_layers = num_decoder_layers, .encoder_decoder = true});
+    BlockBuilder<P> b(graph, tensors(), options, {.decoder_layers = num_decoder_layers, .encoder_decoder = true});
     ValueId x = b.embedding("shared", {.rows = Rows::encoder_tokens});
     for (Extent i = 0; i < num_layers; ++i) {
       x = self_attention(b, "encoder", i, x);
@@ -181,21 +194,19 @@ struct T5 {
     const ValueId h = b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon);
     RelativeBias bias = relative;
     bias.bidirectional = !causal;
-    const ValueId q = b.linear(name + ".q", h, num_heads * d_kv, false);
-    const ValueId k = b.linear(name + ".k", h, num_heads * d_kv, false);
-    const ValueId v = b.linear(name + ".v", h, num_heads * d_kv, false);
+    const ValueId q = b.linear(name + ".q", h);
+    const ValueId k = b.linear(name + ".k", h);
+    const ValueId v = b.linear(name + ".v", h);
     const ValueId a = b.attention(name, q, k, v, d_kv, 1.0, causal, bias, relative_table(stack));
-    return b.residual(layer + "residual", x, b.linear(name + ".o", a, d_model, false));
+    return b.residual(layer + "residual", x, b.linear(name + ".o", a));
   }
   template <class P>
   ValueId cross_attention(BlockBuilder<P>& b, const std::string& layer, ValueId x, ValueId memory) const {
     const std::string name = layer + "EncDecAttention";
-    const ValueId q =
-        b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon), num_heads * d_kv, false);
-    const ValueId k = b.linear(name + ".k", memory, num_heads * d_kv, false);
-    const ValueId v = b.linear(name + ".v", memory, num_heads * d_kv, false);
-    return b.residual(layer + "residual", x,
-                      b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false), d_model, false));
+    const ValueId q = b.linear(name + ".q", b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon));
+    const ValueId k = b.linear(name + ".k", memory);
+    const ValueId v = b.linear(name + ".v", memory);
+    return b.residual(layer + "residual", x, b.linear(name + ".o", b.attention(name, q, k, v, d_kv, 1.0, false)));
   }
   template <class P>
   ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId x) const {
@@ -203,49 +214,12 @@ struct T5 {
     const ValueId h = b.rms_norm(layer + "layer_norm", x, layer_norm_epsilon);
     ValueId y;
     if (is_gated) {
-      const ValueId gate = b.linear(name + ".wi_0", h, d_ff, false);
-      y = b.gate(name + ".act", gate, b.linear(name + ".wi_1", h, d_ff, false), activation);
+      const ValueId gate = b.linear(name + ".wi_0", h);
+      y = b.gate(name + ".act", gate, b.linear(name + ".wi_1", h), activation);
     } else {
-      y = b.activate(name + ".act", b.linear(name + ".wi", h, d_ff, false), activation);
+      y = b.activate(name + ".act", b.linear(name + ".wi", h), activation);
     }
-    return b.residual(layer + "residual", x, b.linear(name + ".wo", y, d_model, false));
-  }
-
-  template <class P>
-  void declare_parameters(TensorGraph<P>& graph) const {
-    const auto norm = [&](const std::string& name) { graph.parameter(name + ".weight", {d_model}); };
-    const auto attention = [&](const std::string& name) {
-      for (const char* projection : {".q", ".k", ".v"})
-        graph.parameter(name + projection + ".weight", {num_heads * d_kv, d_model});
-      graph.parameter(name + ".o.weight", {d_model, num_heads * d_kv});
-    };
-    const auto feed_forward = [&](const std::string& name) {
-      if (is_gated) {
-        for (const char* projection : {".wi_0", ".wi_1"})
-          graph.parameter(name + projection + ".weight", {d_ff, d_model});
-      } else {
-        graph.parameter(name + ".wi.weight", {d_ff, d_model});
-      }
-      graph.parameter(name + ".wo.weight", {d_model, d_ff});
-    };
-    graph.parameter("shared.weight", {vocab_size, d_model});
-    for (const std::string stack : {"encoder", "decoder"}) {
-      const bool decoder = stack == "decoder";
-      for (Extent i = 0; i < (decoder ? num_decoder_layers : num_layers); ++i) {
-        const std::string layer = block(stack, i) + "layer.";
-        attention(layer + "0.SelfAttention");
-        if (i == 0) graph.parameter(relative_table(stack), {relative.buckets, num_heads});
-        norm(layer + "0.layer_norm");
-        if (decoder) {
-          attention(layer + "1.EncDecAttention");
-          norm(layer + "1.layer_norm");
-        }
-        feed_forward(layer + (decoder ? "2" : "1") + ".DenseReluDense");
-        norm(layer + (decoder ? "2" : "1") + ".layer_norm");
-      }
-      norm(stack + ".final_layer_norm");
-    }
-    if (!tie_word_embeddings) graph.parameter("lm_head.weight", {vocab_size, d_model});
+    return b.residual(layer + "residual", x, b.linear(name + ".wo", y));
   }
 };
 

@@ -7,31 +7,45 @@
 
 namespace greentrainer {
 
-/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width); softmax
-/// cross-entropy against the batch's labels. Works in chunks of rows, so that (labelled x vocabulary) never exists as a
-/// whole; in training each chunk's forward and backward are done at once and its logits are never computed twice. The
-/// loss is summed; gradients carry LossTarget::scale.
+/// Output head and loss in one: logits = hidden (labelled, width) weight^T, weight (vocabulary, width), + bias if there
+/// is one; softmax cross-entropy against the batch's labels. Works in chunks of rows, so that (labelled x vocabulary)
+/// never exists as a whole; in training each chunk's forward and backward are done at once and its logits are never
+/// computed twice. The loss is summed; gradients carry LossTarget::scale.
 struct CrossEntropyHead {
   static constexpr std::string_view kind = "cross_entropy_head";
   static constexpr bool is_loss = true;
-  enum Part { grad_logits, grad_input, grad_weight };
+  enum Part { grad_logits, grad_input, grad_weight, grad_bias };
 
   Extent width = 0;
   Extent vocabulary = 0;
+  bool bias = false;
 
   std::vector<ValueShape> input_shapes() const { return {{Rows::labelled_tokens, width}}; }
   std::vector<ValueShape> output_shapes() const { return {}; }
-  std::vector<ParameterShape> parameter_shapes() const { return {{vocabulary, width}}; }
+  std::vector<ParameterShape> parameter_shapes() const {
+    std::vector<ParameterShape> shapes = {{vocabulary, width}};
+    if (bias) shapes.push_back({vocabulary});
+    return shapes;
+  }
   std::vector<GradPart> parts() const {
     using enum GradPart::Kind;
-    return {{.name = "grad_logits", .kind = shared},
-            {.name = "grad_input", .kind = input, .index = 0, .after = bit(grad_logits)},
-            {.name = "grad_weight", .kind = parameter, .index = 0, .after = bit(grad_logits), .keeps_inputs = bit(0)}};
+    std::vector<GradPart> parts = {
+        {.name = "grad_logits", .kind = shared},
+        {.name = "grad_input", .kind = input, .index = 0, .after = bit(grad_logits)},
+        {.name = "grad_weight", .kind = parameter, .index = 0, .after = bit(grad_logits), .keeps_inputs = bit(0)}};
+    if (bias) parts.push_back({.name = "grad_bias", .kind = parameter, .index = 1, .after = bit(grad_logits)});
+    return parts;
   }
 
-  LinearCost forward_cost() const { return per(Rows::labelled_tokens, 2 * width * vocabulary + 3 * vocabulary + 3); }
+  LinearCost forward_cost() const {
+    return per(Rows::labelled_tokens, 2 * width * vocabulary + (bias ? 4 : 3) * vocabulary + 3);
+  }
   LinearCost part_cost(int part, Write) const {
-    return per(Rows::labelled_tokens, part == grad_logits ? 6 * vocabulary + 3 : 2 * width * vocabulary);
+    switch (part) {
+      case grad_logits: return per(Rows::labelled_tokens, 6 * vocabulary + 3);
+      case grad_bias: return per(Rows::labelled_tokens, vocabulary);
+      default: return per(Rows::labelled_tokens, 2 * width * vocabulary);
+    }
   }
 
   /// Rows a chunk: about 32 MiB of float logits, and never so few that the products become thin.
@@ -43,8 +57,7 @@ struct CrossEntropyHead {
   template <class B>
   void forward(ForwardCall<B>& call) const {
     if (call.batch.labels == nullptr) {
-      call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.loss.logits,
-                          Write::overwrite);
+      compute_logits(call, call.input(0), call.loss.logits);
       return;
     }
     for_chunks(call, call.input(0), [](Extent, Matrix<typename ForwardCall<B>::T>, auto) {});
@@ -57,6 +70,7 @@ struct CrossEntropyHead {
       call.backend.cross_entropy_grad(logits, call.batch.labels + first, call.loss.scale);
       if (call.wants(grad_weight))
         call.backend.matmul(logits, Transpose::yes, hidden, Transpose::no, call.grad_parameter(0), Write::accumulate);
+      if (bias && call.wants(grad_bias)) call.backend.bias_grad(logits, call.grad_parameter(1).data);
       if (call.wants(grad_input)) {
         const auto dx = call.grad_input(0).rows_from(first, logits.rows);
         call.backend.matmul(logits, Transpose::no, call.parameter(0), Transpose::no, dx, Write::overwrite);
@@ -65,6 +79,11 @@ struct CrossEntropyHead {
   }
 
  private:
+  template <class Call, class T>
+  void compute_logits(Call& call, Matrix<const T> hidden, Matrix<T> logits) const {
+    call.backend.matmul(hidden, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
+    if (bias) call.backend.add_bias(logits, call.parameter(1).data);
+  }
   template <class Call, class T, class Then>
   void for_chunks(Call& call, Matrix<const T> hidden, Then then) const {
     for (Extent first = 0; first < hidden.rows; first += chunk_rows()) {
@@ -72,7 +91,7 @@ struct CrossEntropyHead {
       const Matrix<T> logits{call.workspace, rows, vocabulary};
       const auto chunk = hidden.rows_from(first, rows);
       const auto start = std::chrono::steady_clock::now();
-      call.backend.matmul(chunk, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
+      compute_logits(call, chunk, logits);
       if (call.loss.logits) {
         call.backend.copy(call.loss.logits.data + first * vocabulary, logits.data,
                           logits.size() * static_cast<Bytes>(sizeof(T)));

@@ -4,7 +4,7 @@
 
 namespace greentrainer {
 
-/// Rotary position embedding of (R, heads * head_dim), in Hugging Face's half-split layout.
+/// Rotary position embedding of (R, heads * shape.head_dim).
 struct Rotary {
   static constexpr std::string_view kind = "rotary";
   static constexpr bool row_by_row = true;
@@ -12,28 +12,26 @@ struct Rotary {
 
   Rows rows = Rows::decoder_tokens;
   Extent heads = 0;
-  Extent head_dim = 0;
-  double theta = 10000;
+  RotaryShape shape = {};
 
-  std::vector<ValueShape> input_shapes() const { return {{rows, heads * head_dim}}; }
-  std::vector<ValueShape> output_shapes() const { return {{rows, heads * head_dim}}; }
+  std::vector<ValueShape> input_shapes() const { return {{rows, heads * shape.head_dim}}; }
+  std::vector<ValueShape> output_shapes() const { return {{rows, heads * shape.head_dim}}; }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
   std::vector<GradPart> parts() const {
     return {{.name = "grad_input", .kind = GradPart::Kind::input, .index = 0, .in_place = true}};
   }
   int in_place_input() const { return 0; }
 
-  LinearCost forward_cost() const { return per(rows, 3 * heads * head_dim); }
-  LinearCost part_cost(int, Write) const { return per(rows, 3 * heads * head_dim); }
+  LinearCost forward_cost() const { return per(rows, 3 * heads * shape.columns()); }
+  LinearCost part_cost(int, Write) const { return per(rows, 3 * heads * shape.columns()); }
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.rotary(call.input(0), positions(call.batch), head_dim, theta, Rotation::forward, call.output(0));
+    call.backend.rotary(call.input(0), positions(call.batch), shape, Rotation::forward, call.output(0));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
-    call.backend.rotary(call.grad_output(), positions(call.batch), head_dim, theta, Rotation::backward,
-                        call.grad_input(0));
+    call.backend.rotary(call.grad_output(), positions(call.batch), shape, Rotation::backward, call.grad_input(0));
   }
 
  private:

@@ -121,8 +121,8 @@ template <Backend B>
 PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder,
                                                 const std::filesystem::path& adapter_folder, B& backend) {
   const AdapterFolder adapter = read_adapter(adapter_folder);
-  PretrainedModel<B> model =
-      detail::load_checked(folder, backend, adapter.options, 0, [&](const auto& graph, const ModelFacts& facts) {
+  PretrainedModel<B> model = detail::load_checked<KnownArchitectures>(
+      folder, backend, adapter.options, 0, [&](const auto& graph, const ModelFacts& facts) {
         check_adapter(graph, adapter, facts.target_shift.has_value());
       });
   load_adapter_tensors(model, adapter.tensors);

@@ -90,18 +90,18 @@ PretrainedModel<B> load_architecture(const Architecture& described, const std::f
   const Architecture architecture = as_stored(described, checkpoint, dtype);
   TensorGraph<B> graph = graph_of<B>(architecture, options);
   ModelFacts facts = facts_of<B>(architecture, options);
-  StoredWeights stored(checkpoint, dtype, facts.checkpoint);
-  stored.match(graph);
+  StoredWeights stored(checkpoint, dtype, architecture.tensors());
+  stored.match();
   check(graph, facts);
   return PretrainedModel<B>(backend, std::move(graph), std::move(facts), std::move(stored), options, seed);
 }
 
-template <Backend B, class Check>
+template <class List, Backend B, class Check>
 PretrainedModel<B> load_checked(const std::filesystem::path& folder, B& backend, const GraphOptions& options,
                                 std::uint64_t seed, const Check& check) {
   expect_complete_folder("load_pretrained", folder);
   const auto config = ConfigReader::from_file(folder / "config.json");
-  return KnownArchitectures::read(config, [&](const auto& architecture) {
+  return List::read(config, [&](const auto& architecture) {
     return load_architecture(architecture, folder, config, backend, options, seed, check);
   });
 }
@@ -116,7 +116,15 @@ inline constexpr auto no_check = [](const auto&, const ModelFacts&) {};
 template <Backend B>
 PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {},
                                    std::uint64_t seed = 0) {
-  return detail::load_checked(folder, backend, options, seed, detail::no_check);
+  return detail::load_checked<KnownArchitectures>(folder, backend, options, seed, detail::no_check);
+}
+
+/// The same for architectures of a list: `Architectures<Mine, KnownArchitectures>{}` are one of your own and those that
+/// are known.
+template <Backend B, class... Entries>
+PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, Architectures<Entries...>,
+                                   const GraphOptions& options = {}, std::uint64_t seed = 0) {
+  return detail::load_checked<Architectures<Entries...>>(folder, backend, options, seed, detail::no_check);
 }
 
 /// The same for an architecture that is named: Llama, Opt, or one of your own.

@@ -13,11 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/blocks/tensor_table.hpp"
 #include "greentrainer/graph/selection.hpp"
-#include "greentrainer/graph/tensor_graph.hpp"
 #include "greentrainer/io/checkpoint.hpp"
 #include "greentrainer/io/config_reader.hpp"
-#include "greentrainer/models/checkpoint_names.hpp"
 
 namespace greentrainer {
 
@@ -41,11 +40,12 @@ inline DType element_type_of(const ConfigReader& config, const Checkpoint& check
   return first == nullptr ? DType::float32 : *first->dtype;
 }
 
-/// A checkpoint's tensors as the parameters of a model: which is which, and their numbers as transformers loads them.
+/// A checkpoint's tensors as the rows of an architecture's table, which are the first parameters of its graph: which is
+/// which, and their numbers as transformers loads them.
 class StoredWeights {
  public:
-  StoredWeights(std::shared_ptr<const Checkpoint> checkpoint, DType dtype, CheckpointNames names)
-      : checkpoint_(std::move(checkpoint)), dtype_(dtype), names_(std::move(names)) {}
+  StoredWeights(std::shared_ptr<const Checkpoint> checkpoint, DType dtype, TensorTable table)
+      : checkpoint_(std::move(checkpoint)), dtype_(dtype), table_(std::move(table)) {}
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   /// What a parameter that is not an adapter is called in the checkpoint.
@@ -53,34 +53,31 @@ class StoredWeights {
 
   /// Whether the checkpoint has a head of its own beside the embedding that the head may be tied to.
   bool has_own_head() const {
-    if (!names_.head || !checkpoint_->contains(names_.head->name)) return false;
-    const auto embedding = find_own(names_.head->parameter);
-    return embedding && !equal(*embedding, names_.head->name);
+    if (!table_.head || !checkpoint_->contains(table_.head->name)) return false;
+    const auto embedding = find_own(table_.head->embedding);
+    return embedding && !equal(*embedding, table_.head->name);
   }
 
-  /// Finds each parameter's tensor. Throws LoadError for one that is not there or has another shape, and for a tensor
-  /// that the graph does not read, which may be part of the mathematics: unless it repeats another, is none of numbers
+  /// Finds each row's tensor. Throws LoadError for one that is not there or has another shape, and for a tensor that
+  /// the table does not have, which may be part of the mathematics: unless it repeats another, is none of numbers
   /// (masks and indices), or is one that transformers passes over.
-  template <class P>
-  void match(const TensorGraph<P>& graph) {
-    head_is_tied_ = names_.head && !graph.find(names_.head->name);
+  void match() {
     found_.clear();
-    for (const Parameter& p : graph.parameters()) {
-      if (p.is_adapter()) continue;  // declared behind the checkpoint's
-      auto stored = find_own(p.name);
-      if (!stored && head_is_tied_ && p.name == names_.head->parameter && checkpoint_->contains(names_.head->name))
-        stored = names_.head->name;
-      found_.push_back(stored.value_or(p.name));
+    for (const TensorRow& row : table_.rows) {
+      auto stored = find_own(row.name);
+      if (!stored && head_is_tied() && row.name == table_.head->embedding && checkpoint_->contains(table_.head->name))
+        stored = table_.head->name;
+      found_.push_back(stored.value_or(row.name));
       const TensorInfo& info = checkpoint_->info(found_.back());
-      if (info.shape != p.shape) {
+      if (info.shape != row.stored_shape()) {
         throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
-                        text("expected shape ", shape_text(p.shape), ", got ", shape_text(info.shape),
+                        text("expected shape ", shape_text(row.stored_shape()), ", got ", shape_text(info.shape),
                              "; does config.json belong to this checkpoint?"));
       }
     }
     const std::set<std::string_view> read(found_.begin(), found_.end());
     for (const std::string& tensor : checkpoint_->names()) {
-      if (!read.contains(tensor)) expect_needless(graph, tensor);
+      if (!read.contains(tensor)) expect_needless(tensor);
     }
   }
 
@@ -92,51 +89,81 @@ class StoredWeights {
     for (std::size_t i = 0; i < values.size(); i += chunk)
       read_part(info, i, values.subspan(i, std::min(chunk, values.size() - i)));
     const auto bad = std::ranges::find_if(values, [](T value) { return !std::isfinite(value); });
-    if (bad == values.end()) return;
-    throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
-                    text("expected finite weights of ", name_of(dtype_), ", got ", *bad, " at element ",
-                         bad - values.begin(), "; transformers, too, loads them as that type"));
+    if (bad != values.end()) {
+      throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
+                      text("expected finite weights of ", name_of(dtype_), ", got ", *bad, " at element ",
+                           bad - values.begin(), "; transformers, too, loads them as that type"));
+    }
+    if (row(id).stored_transposed) transpose(row(id).shape[1], values);
+  }
+
+  /// A parameter's numbers, laid out as the checkpoint has them; and the other way round.
+  template <std::floating_point T>
+  std::vector<T> as_stored(ParameterId id, std::vector<T> values) const {
+    if (row(id).stored_transposed) transpose(row(id).shape[0], std::span<T>(values));
+    return values;
+  }
+  template <std::floating_point T>
+  std::vector<T> from_stored(ParameterId id, std::vector<T> values) const {
+    if (row(id).stored_transposed) transpose(row(id).shape[1], std::span<T>(values));
+    return values;
   }
 
  private:
   static constexpr std::size_t chunk = std::size_t{1} << 16;
 
-  /// Under its own name, without a leading "model." or "transformer.", or as one of its copies.
+  const TensorRow& row(ParameterId id) const { return table_.rows[static_cast<std::size_t>(id)]; }
+  bool head_is_tied() const { return table_.head && table_.find(table_.head->name) == nullptr; }
+
+  /// Of `rows` rows, in place.
+  template <std::floating_point T>
+  static void transpose(Extent rows, std::span<T> values) {
+    const auto height = static_cast<std::size_t>(rows), width = values.size() / height;
+    const std::vector<T> before(values.begin(), values.end());
+    for (std::size_t r = 0; r < height; ++r) {
+      for (std::size_t c = 0; c < width; ++c) values[c * height + r] = before[r * width + c];
+    }
+  }
+
+  /// Under its own name, without a leading "model.", "transformer." or "gpt_neox.", or under another of its names.
   std::optional<std::string> find_own(const std::string& parameter) const {
     if (checkpoint_->contains(parameter)) return parameter;
-    for (const std::string_view prefix : {"model.", "transformer."}) {
+    for (const std::string_view prefix : {"model.", "transformer.", "gpt_neox."}) {
       if (parameter.starts_with(prefix) && checkpoint_->contains(parameter.substr(prefix.size())))
         return parameter.substr(prefix.size());
     }
-    for (const TiedName& copy : names_.copies) {
-      if (copy.parameter == parameter && checkpoint_->contains(copy.name)) return copy.name;
+    if (const TensorRow* found = table_.find(parameter)) {
+      for (const std::string& other : found->other_names) {
+        if (checkpoint_->contains(other)) return other;
+      }
     }
     return std::nullopt;
   }
 
-  template <class P>
-  void expect_needless(const TensorGraph<P>& graph, const std::string& tensor) const {
+  void expect_needless(const std::string& tensor) const {
     const TensorInfo& info = checkpoint_->info(tensor);
     const bool masks_or_indices = info.dtype_name == "BOOL" || info.dtype_name.find_first_of("IU") == 0;
     const auto is = [&](const std::string& pattern) { return matches_glob(pattern, tensor); };
-    if (masks_or_indices || std::ranges::any_of(names_.passed_over, is)) return;
+    if (masks_or_indices || std::ranges::any_of(table_.passed_over, is)) return;
     const auto original = repeated(tensor);
     if (!original) {
       throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
                       text("expected a tensor of this architecture, got an unknown one; does config.json belong to "
                            "this checkpoint?"));
     }
-    const std::string& kept = name(*graph.find(*original));
+    const std::string& kept = name(static_cast<ParameterId>(*original));
     if (!equal(kept, tensor)) {
       throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
                       text("expected the weights of ", kept, ", which it is tied to, got others"));
     }
   }
-  /// The parameter that a tied tensor of this name repeats.
-  std::optional<std::string> repeated(const std::string& tensor) const {
-    if (head_is_tied_ && tensor == names_.head->name) return names_.head->parameter;
-    for (const TiedName& copy : names_.copies) {
-      if (copy.name == tensor) return copy.parameter;
+  /// The row that a tensor of this name repeats.
+  std::optional<std::size_t> repeated(const std::string& tensor) const {
+    const bool head = head_is_tied() && tensor == table_.head->name;
+    for (std::size_t i = 0; i < table_.rows.size(); ++i) {
+      const TensorRow& original = table_.rows[i];
+      if (head ? original.name == table_.head->embedding : std::ranges::count(original.other_names, tensor) > 0)
+        return i;
     }
     return std::nullopt;
   }
@@ -161,25 +188,29 @@ class StoredWeights {
   template <std::floating_point T>
   void read_part(const TensorInfo& info, std::size_t first, std::span<T> values) const {
     checkpoint_->read_part_as(info.name, first, values);
-    const auto is = [&](const std::string& pattern) { return matches_glob(pattern, info.name); };
-    if (info.dtype == dtype_ || (dtype_ == DType::float16 && std::ranges::any_of(names_.kept_in_float32, is))) return;
+    if (info.dtype == dtype_ || (dtype_ == DType::float16 && is_kept_in_float32(info.name))) return;
     decode_floats<T>(dtype_, encode_floats<T>(dtype_, std::span<const T>(values)), values);
+  }
+
+  bool is_kept_in_float32(const std::string& tensor) const {
+    const TensorRow* found = table_.find(tensor);
+    return found != nullptr && found->kept_in_float32;
   }
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   DType dtype_;
-  CheckpointNames names_;
-  bool head_is_tied_ = false;
-  std::vector<std::string> found_;  ///< by parameter
+  TensorTable table_;
+  std::vector<std::string> found_;  ///< by row
 };
 
 /// An architecture as a checkpoint has it: with a head of its own where the file has one that differs from the
 /// embedding which it could be tied to.
 template <class Architecture>
 Architecture as_stored(Architecture architecture, const std::shared_ptr<const Checkpoint>& checkpoint, DType dtype) {
-  if constexpr (requires { architecture.checkpoint_names(); }) {
-    const CheckpointNames names = architecture.checkpoint_names();
-    if (names.head) architecture.tie_word_embeddings = !StoredWeights(checkpoint, dtype, names).has_own_head();
+  TensorTable table = architecture.tensors();
+  if constexpr (requires { architecture.tie_word_embeddings; }) {
+    if (table.head)
+      architecture.tie_word_embeddings = !StoredWeights(checkpoint, dtype, std::move(table)).has_own_head();
   }
   return architecture;
 }

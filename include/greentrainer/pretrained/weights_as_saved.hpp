@@ -45,9 +45,10 @@ std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, Paramete
   std::vector<T> before(now.size());
   model.stored().template read<T>(id, before);
   if (dtype == *info.dtype && now == before) return model.checkpoint().raw(info.name);
+  const std::vector<T> stored = model.stored().as_stored(id, now);
   std::vector<std::byte> bytes =
-      now == before ? encode_floats<T>(dtype, now) : encode_stochastically<T>(dtype, info.name, now);
-  detail::expect_held<T>(info.name, dtype, now, bytes);
+      now == before ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
+  detail::expect_held<T>(info.name, dtype, stored, bytes);
   return bytes;
 }
 
@@ -71,6 +72,7 @@ class WeightsAsSaved {
       const std::vector<std::byte> bytes = weights_to_save(model, id, type);
       std::vector<T> values(static_cast<std::size_t>(model.graph().parameter(id).size()));
       decode_floats<T>(type, bytes, values);
+      values = model.stored().from_stored(id, std::move(values));
       if (values != model.parameters()[id].download()) stored.emplace_back(id, std::move(values));
     }
     for (ParameterId id = 0; id < count(); ++id) {  // what is merged must not be added again

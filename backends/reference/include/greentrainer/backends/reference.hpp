@@ -6,10 +6,12 @@
 #include <new>
 #include <numbers>
 #include <string>
+#include <vector>
 
 #include "greentrainer/backends/reference/attention.hpp"
 #include "greentrainer/concepts/backend.hpp"
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/rotary_frequencies.hpp"
 
 namespace greentrainer {
 
@@ -81,7 +83,10 @@ class ReferenceBackend {
         variance += deviation * deviation;
       }
       const T rstd = T(1) / sqrt(variance / n + T(epsilon));
-      for (Extent c = 0; c < x.cols; ++c) at(y, r, c) = (at(x, r, c) - mean) * rstd * weight[c] + bias[c];
+      for (Extent c = 0; c < x.cols; ++c) {
+        at(y, r, c) = (at(x, r, c) - mean) * rstd * weight[c];
+        if (bias != nullptr) at(y, r, c) += bias[c];
+      }
       at(stats, r, 0) = mean;
       at(stats, r, 1) = rstd;
     }
@@ -109,25 +114,27 @@ class ReferenceBackend {
       grad_weight[c] += at(grad_output, r, c) * ((value - at(stats, r, 0)) * at(stats, r, 1));
     });
   }
-  void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
+  void rms_norm_forward(Const x, const T* weight, double offset, double epsilon, Matrix<T> y, Matrix<T> stats) {
     using std::sqrt;
     for (Extent r = 0; r < x.rows; ++r) {
       T squares(0);
       for (Extent c = 0; c < x.cols; ++c) squares += at(x, r, c) * at(x, r, c);
       const T rstd = T(1) / sqrt(squares / T(static_cast<double>(x.cols)) + T(epsilon));
-      for (Extent c = 0; c < x.cols; ++c) at(y, r, c) = at(x, r, c) * rstd * weight[c];
+      for (Extent c = 0; c < x.cols; ++c) at(y, r, c) = at(x, r, c) * rstd * with_offset(weight[c], offset);
       at(stats, r, 0) = rstd;
     }
   }
-  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
-                           Write write) {
+  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, double offset, Const stats,
+                           Matrix<T> grad_input, Write write) {
     for (Extent r = 0; r < x.rows; ++r) {
       const T rstd = at(stats, r, 0);
       T sum(0);
-      for (Extent c = 0; c < x.cols; ++c) sum += at(grad_output, r, c) * weight[c] * at(x, r, c);
+      for (Extent c = 0; c < x.cols; ++c) sum += at(grad_output, r, c) * with_offset(weight[c], offset) * at(x, r, c);
       const T along = sum / T(static_cast<double>(x.cols)) * rstd * rstd * rstd;
-      for (Extent c = 0; c < x.cols; ++c)
-        put(at(grad_input, r, c), rstd * (at(grad_output, r, c) * weight[c]) - at(x, r, c) * along, write);
+      for (Extent c = 0; c < x.cols; ++c) {
+        const T direct = rstd * (at(grad_output, r, c) * with_offset(weight[c], offset));
+        put(at(grad_input, r, c), direct - at(x, r, c) * along, write);
+      }
     }
   }
   void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
@@ -136,18 +143,20 @@ class ReferenceBackend {
     });
   }
 
-  void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
-    const Extent half = head_dim / 2;
+  void rotary(Const x, const Index* positions, const RotaryShape& shape, Rotation rotation, Matrix<T> y) {
+    const std::vector<double> frequencies = rotary_frequencies(shape);
     for (Extent r = 0; r < x.rows; ++r) {
-      for (Extent head = 0; head < x.cols; head += head_dim) {
-        for (Extent i = 0; i < half; ++i) {
-          const double angle =
-              positions[r] * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-          const T cosine(std::cos(angle)), sine(rotation == Rotation::forward ? std::sin(angle) : -std::sin(angle));
-          const T a = at(x, r, head + i), b = at(x, r, head + half + i);
-          at(y, r, head + i) = a * cosine - b * sine;
-          at(y, r, head + half + i) = b * cosine + a * sine;
+      for (Extent head = 0; head < x.cols; head += shape.head_dim) {
+        for (Extent pair = 0; pair < shape.pairs(); ++pair) {
+          const double angle = positions[r] * frequencies[static_cast<std::size_t>(pair)];
+          const double turned = rotation == Rotation::forward ? std::sin(angle) : -std::sin(angle);
+          const T cosine(shape.amplitude * std::cos(angle)), sine(shape.amplitude * turned);
+          const Extent first = head + shape.first_column(pair), second = head + shape.second_column(pair);
+          const T a = at(x, r, first), b = at(x, r, second);
+          at(y, r, first) = a * cosine - b * sine;
+          at(y, r, second) = b * cosine + a * sine;
         }
+        for (Extent c = head + shape.columns(); c < head + shape.head_dim; ++c) at(y, r, c) = at(x, r, c);
       }
     }
   }
@@ -264,6 +273,7 @@ class ReferenceBackend {
       for (Extent c = 0; c < m.cols; ++c) visit(r, c, at(m, r, c));
     }
   }
+  static T with_offset(const T& weight, double offset) { return offset == 0 ? weight : weight + T(offset); }
   static void put(T& to, T value, Write write) {
     if (write == Write::accumulate)
       to += value;

@@ -67,8 +67,8 @@ class KernelForwarder {
 
   void layer_norm_forward(Const x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
     forward(
-        "layer_norm_forward", x.rows * (8 * x.cols + 5), [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x,
-        weight, bias, epsilon, y, stats);
+        "layer_norm_forward", x.rows * ((bias == nullptr ? 7 : 8) * x.cols + 5),
+        [](auto& b, auto... a) { b.layer_norm_forward(a...); }, x, weight, bias, epsilon, y, stats);
   }
   void layer_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
                              Write write) {
@@ -81,16 +81,17 @@ class KernelForwarder {
         "layer_norm_grad_weight", 4 * x.size(), [](auto& b, auto... a) { b.layer_norm_grad_weight(a...); }, grad_output,
         x, stats, grad_weight);
   }
-  void rms_norm_forward(Const x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
+  void rms_norm_forward(Const x, const T* weight, double offset, double epsilon, Matrix<T> y, Matrix<T> stats) {
     forward(
-        "rms_norm_forward", x.rows * (4 * x.cols + 4), [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight,
-        epsilon, y, stats);
+        "rms_norm_forward", x.rows * ((offset == 0 ? 4 : 5) * x.cols + 4),
+        [](auto& b, auto... a) { b.rms_norm_forward(a...); }, x, weight, offset, epsilon, y, stats);
   }
-  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, Const stats, Matrix<T> grad_input,
-                           Write write) {
+  void rms_norm_grad_input(Const grad_output, Const x, const T* weight, double offset, Const stats,
+                           Matrix<T> grad_input, Write write) {
     forward(
-        "rms_norm_grad_input", x.rows * (7 * x.cols + 4) + added(x, write),
-        [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x, weight, stats, grad_input, write);
+        "rms_norm_grad_input", x.rows * ((offset == 0 ? 7 : 9) * x.cols + 4) + added(x, write),
+        [](auto& b, auto... a) { b.rms_norm_grad_input(a...); }, grad_output, x, weight, offset, stats, grad_input,
+        write);
   }
   void rms_norm_grad_weight(Const grad_output, Const x, Const stats, T* grad_weight) {
     forward(
@@ -98,9 +99,10 @@ class KernelForwarder {
         stats, grad_weight);
   }
 
-  void rotary(Const x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y) {
+  void rotary(Const x, const Index* positions, const RotaryShape& shape, Rotation rotation, Matrix<T> y) {
     forward(
-        "rotary", 3 * x.size(), [](auto& b, auto... a) { b.rotary(a...); }, x, positions, head_dim, theta, rotation, y);
+        "rotary", 3 * x.size() / shape.head_dim * shape.columns(), [](auto& b, auto... a) { b.rotary(a...); }, x,
+        positions, shape, rotation, y);
   }
 
   void activation_forward(Activation kind, Const x, Matrix<T> y) {

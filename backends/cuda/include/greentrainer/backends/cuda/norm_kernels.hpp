@@ -18,9 +18,10 @@ class NormKernels {
                              Matrix<T> grad_input, Write write);
   void layer_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight);
 
-  void rms_norm_forward(Matrix<const T> x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats);
-  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats,
-                           Matrix<T> grad_input, Write write);
+  void rms_norm_forward(Matrix<const T> x, const T* weight, double offset, double epsilon, Matrix<T> y,
+                        Matrix<T> stats);
+  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, double offset,
+                           Matrix<const T> stats, Matrix<T> grad_input, Write write);
   void rms_norm_grad_weight(Matrix<const T> grad_output, Matrix<const T> x, Matrix<const T> stats, T* grad_weight);
 
   void bias_grad(Matrix<const T> grad_output, T* grad_bias);

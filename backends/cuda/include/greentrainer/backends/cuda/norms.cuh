@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(norm_block)
   T* to = y + blockIdx.x * y_stride;
   for_own_columns<N, norm_block>(cols, [=]<int n>(Extent c, Width<n>) {
     Vector<T, n> a = load<n>(row + c);
-    const Vector<T, n> w = load<n>(weight + c), b = load<n>(bias + c);
+    const Vector<T, n> w = load<n>(weight + c), b = bias == nullptr ? Vector<T, n>{} : load<n>(bias + c);
     for (int i = 0; i < n; ++i) a.at[i] = (a.at[i] - mean) * rstd * w.at[i] + b.at[i];
     store(to + c, a);
   });
@@ -80,8 +80,8 @@ __global__ void __launch_bounds__(norm_block)
 
 template <int N, class T>
 __global__ void __launch_bounds__(norm_block)
-    rms_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, T epsilon, T* y, Extent y_stride,
-                            T* stats, Extent stats_stride) {
+    rms_norm_forward_kernel(Extent cols, const T* x, Extent x_stride, const T* weight, T offset, T epsilon, T* y,
+                            Extent y_stride, T* stats, Extent stats_stride) {
   GREENTRAINER_SHARED_ARRAY(T, squares, norm_warps);
   const T* row = x + blockIdx.x * x_stride;
   T square = 0;
@@ -94,18 +94,18 @@ __global__ void __launch_bounds__(norm_block)
   for_own_columns<N, norm_block>(cols, [=]<int n>(Extent c, Width<n>) {
     Vector<T, n> a = load<n>(row + c);
     const Vector<T, n> w = load<n>(weight + c);
-    for (int i = 0; i < n; ++i) a.at[i] = a.at[i] * rstd * w.at[i];
+    for (int i = 0; i < n; ++i) a.at[i] = a.at[i] * rstd * (w.at[i] + offset);
     store(to + c, a);
   });
   if (threadIdx.x == 0) stats[blockIdx.x * stats_stride] = rstd;
 }
 
-/// With g = dy weight: dx = rstd g - x rstd^3 mean(g x).
+/// With g = dy (offset + weight): dx = rstd g - x rstd^3 mean(g x).
 template <int N, Write write, class T>
 __global__ void __launch_bounds__(norm_block)
     rms_norm_grad_input_kernel(Extent cols, const T* grad_output, Extent grad_output_stride, const T* x,
-                               Extent x_stride, const T* weight, const T* stats, Extent stats_stride, T* grad_input,
-                               Extent grad_input_stride) {
+                               Extent x_stride, const T* weight, T offset, const T* stats, Extent stats_stride,
+                               T* grad_input, Extent grad_input_stride) {
   GREENTRAINER_SHARED_ARRAY(T, sums_gx, norm_warps);
   const T* dy = grad_output + blockIdx.x * grad_output_stride;
   const T* row = x + blockIdx.x * x_stride;
@@ -113,14 +113,14 @@ __global__ void __launch_bounds__(norm_block)
   T sum_gx = 0;
   for_own_columns<N, norm_block>(cols, [&]<int n>(Extent c, Width<n>) {
     const Vector<T, n> d = load<n>(dy + c), a = load<n>(row + c), w = load<n>(weight + c);
-    for (int i = 0; i < n; ++i) sum_gx += d.at[i] * w.at[i] * a.at[i];
+    for (int i = 0; i < n; ++i) sum_gx += d.at[i] * (w.at[i] + offset) * a.at[i];
   });
   const T along = block_sum<norm_block>(sum_gx, sums_gx) / static_cast<T>(cols) * rstd * rstd * rstd;
   T* dx = grad_input + blockIdx.x * grad_input_stride;
   for_own_columns<N, norm_block>(cols, [=]<int n>(Extent c, Width<n>) {
     Vector<T, n> d = load<n>(dy + c);
     const Vector<T, n> a = load<n>(row + c), w = load<n>(weight + c);
-    for (int i = 0; i < n; ++i) d.at[i] = rstd * (d.at[i] * w.at[i]) - a.at[i] * along;
+    for (int i = 0; i < n; ++i) d.at[i] = rstd * (d.at[i] * (w.at[i] + offset)) - a.at[i] * along;
     if constexpr (write == Write::accumulate) d = sum(load<n>(dx + c), d);
     store(dx + c, d);
   });
@@ -173,24 +173,25 @@ void NormKernels<T>::layer_norm_grad_weight(Matrix<const T> grad_output, Matrix<
 }
 
 template <class T>
-void NormKernels<T>::rms_norm_forward(Matrix<const T> x, const T* weight, double epsilon, Matrix<T> y,
+void NormKernels<T>::rms_norm_forward(Matrix<const T> x, const T* weight, double offset, double epsilon, Matrix<T> y,
                                       Matrix<T> stats) {
   expect_shape("rms_norm_forward", "output", y, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
     launch(context_.stream(), grid_of(x.rows), norm_block, 0, rms_norm_forward_kernel<n, T>, x.cols, x.data, x.stride,
-           weight, static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
+           weight, static_cast<T>(offset), static_cast<T>(epsilon), y.data, y.stride, stats.data, stats.stride);
   };
   with_width<T>(run, x, weight, y);
 }
 template <class T>
-void NormKernels<T>::rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight,
+void NormKernels<T>::rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, double offset,
                                          Matrix<const T> stats, Matrix<T> grad_input, Write write) {
   expect_shape("rms_norm_grad_input", "gradient of the output", grad_output, x.rows, x.cols);
   const auto run = [&]<int n>(Width<n>) {
     const auto kernel = write == Write::overwrite ? rms_norm_grad_input_kernel<n, Write::overwrite, T>
                                                   : rms_norm_grad_input_kernel<n, Write::accumulate, T>;
     launch(context_.stream(), grid_of(x.rows), norm_block, 0, kernel, x.cols, grad_output.data, grad_output.stride,
-           x.data, x.stride, weight, stats.data, stats.stride, grad_input.data, grad_input.stride);
+           x.data, x.stride, weight, static_cast<T>(offset), stats.data, stats.stride, grad_input.data,
+           grad_input.stride);
   };
   with_width<T>(run, grad_output, x, weight, grad_input);
 }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <utility>
 
 #include "greentrainer/backends/cuda/context.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
@@ -9,20 +8,20 @@
 
 namespace greentrainer::cuda {
 
-/// Half-split rotary embedding. The frequencies of each (head_dim, theta) are computed once, on the host.
+/// Rotary embedding. The frequencies of each shape are computed once, on the host.
 template <class T>
 class RotaryKernel {
  public:
   explicit RotaryKernel(Context& context) : context_(context) {}
 
-  void rotary(Matrix<const T> x, const Index* positions, Extent head_dim, double theta, Rotation rotation, Matrix<T> y);
+  void rotary(Matrix<const T> x, const Index* positions, const RotaryShape& shape, Rotation rotation, Matrix<T> y);
 
  private:
-  /// theta^(-2i / head_dim), i < head_dim / 2, on the device.
-  const double* frequencies(Extent head_dim, double theta);
+  /// rotary_frequencies(shape), on the device.
+  const double* frequencies(const RotaryShape& shape);
 
   Context& context_;
-  std::map<std::pair<Extent, double>, Scratch<double>> frequencies_;
+  std::map<RotaryShape, Scratch<double>> frequencies_;
 };
 
 }  // namespace greentrainer::cuda

@@ -24,8 +24,13 @@ class NormKernels {
         const T rstd = static_cast<T>(1 / std::sqrt(variance + epsilon));
         stats.data[r * stats.stride] = mean;
         stats.data[r * stats.stride + 1] = rstd;
+        T* const to = y.data + r * y.stride;
+        const auto scaled = [=](const L& a, const L& w) -> L { return (a - mean) * rstd * w; };
         const auto normalise = [=](const L& a, const L& w, const L& b) -> L { return (a - mean) * rstd * w + b; };
-        map_lanes(x.cols, y.data + r * y.stride, normalise, row, weight, bias);
+        if (bias == nullptr)
+          map_lanes(x.cols, to, scaled, row, weight);
+        else
+          map_lanes(x.cols, to, normalise, row, weight, bias);
       }
     });
   }
@@ -61,7 +66,9 @@ class NormKernels {
     });
   }
 
-  void rms_norm_forward(Matrix<const T> x, const T* weight, double epsilon, Matrix<T> y, Matrix<T> stats) {
+  void rms_norm_forward(Matrix<const T> x, const T* weight, double offset, double epsilon, Matrix<T> y,
+                        Matrix<T> stats) {
+    const T more = static_cast<T>(offset);
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
@@ -70,23 +77,27 @@ class NormKernels {
         const T rstd = static_cast<T>(1 / std::sqrt(squares / static_cast<double>(x.cols) + epsilon));
         stats.data[r * stats.stride] = rstd;
         map_lanes(
-            x.cols, y.data + r * y.stride, [=](const L& a, const L& w) -> L { return a * rstd * w; }, row, weight);
+            x.cols, y.data + r * y.stride, [=](const L& a, const L& w) -> L { return a * rstd * (w + more); }, row,
+            weight);
       }
     });
   }
 
-  /// With g = dy weight: dx = rstd g - x rstd^3 mean(g x).
-  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, Matrix<const T> stats,
-                           Matrix<T> grad_input, Write write) {
+  /// With g = dy (offset + weight): dx = rstd g - x rstd^3 mean(g x).
+  void rms_norm_grad_input(Matrix<const T> grad_output, Matrix<const T> x, const T* weight, double offset,
+                           Matrix<const T> stats, Matrix<T> grad_input, Write write) {
+    const T more = static_cast<T>(offset);
     workers_.for_chunks(x.rows, x.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r) {
         const T* row = x.data + r * x.stride;
         const T* dy = grad_output.data + r * grad_output.stride;
         const T rstd = stats.data[r * stats.stride];
-        const auto term = [](const L& d, const L& a, const L& w) { return Terms<1>{d * w * a}; };
+        const auto term = [=](const L& d, const L& a, const L& w) { return Terms<1>{d * (w + more) * a}; };
         const double sum = sum_lanes<T, 1>(x.cols, T(0), term, dy, row, weight)[0];
         const T along = static_cast<T>(sum / static_cast<double>(x.cols)) * rstd * rstd * rstd;
-        const auto gradient = [=](const L& d, const L& a, const L& w) -> L { return rstd * (d * w) - a * along; };
+        const auto gradient = [=](const L& d, const L& a, const L& w) -> L {
+          return rstd * (d * (w + more)) - a * along;
+        };
         write_row(x.cols, grad_input.data + r * grad_input.stride, write, gradient, dy, row, weight);
       }
     });

@@ -1,0 +1,238 @@
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/blocks/block_builder.hpp"
+#include "greentrainer/blocks/tensor_table.hpp"
+
+namespace greentrainer {
+
+/// What a decoder's layers are called in checkpoints, after the prefix of their block where they are in one. The
+/// defaults are Llama's; an empty name is a layer that the architecture does not have.
+struct DecoderNames {
+  std::string embedding = "model.embed_tokens";
+  std::string positions = "";  ///< a table of them
+  std::string blocks = "model.layers.";
+  std::string q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj";
+  std::string qkv = "";  ///< instead of the three
+  std::string o = "self_attn.o_proj";
+  std::string q_norm = "", k_norm = "";
+  std::string gate = "mlp.gate_proj", up = "mlp.up_proj";
+  std::string gate_up = "";  ///< instead of the two
+  std::string down = "mlp.down_proj";
+  std::string attention_input_norm = "input_layernorm", attention_output_norm = "";
+  std::string feed_forward_input_norm = "post_attention_layernorm", feed_forward_output_norm = "";
+  std::string final_norm = "model.norm";
+  std::string head = "lm_head";
+};
+
+/// A decoder-only transformer, as most families are: what differs between them is a member. An architecture's file
+/// fills it in from config.json (models/llama.hpp is the plainest).
+struct CausalDecoder {
+  /// LayerNorm, with or without bias, or RMSNorm, whose weight an offset may be added to.
+  struct Norm {
+    bool layer_norm = false;
+    bool bias = false;
+    double epsilon = 1e-6;
+    double offset = 0;
+  };
+  /// Whether queries and keys are normalised: over each head, or over all heads at once.
+  enum class HeadNorm { none, each_head, all_heads };
+  /// How a fused projection lies: all queries, then keys, then values; or the queries of a key-value head, its key and
+  /// its value, head after head.
+  enum class FusedLayout { in_blocks, by_head };
+
+  std::string model_type = {};
+  DecoderNames names = {};
+
+  Extent vocab_size = 0;
+  Extent hidden_size = 0;
+  Extent intermediate_size = 0;
+  Extent num_hidden_layers = 0;
+  Extent num_attention_heads = 0;
+  Extent num_key_value_heads = 0;
+  Extent head_dim = 0;
+  Extent max_position_embeddings = 0;
+  Extent window = 0;  ///< of attention; 0: none. Sequences are no longer, so that all of them see all
+  std::vector<std::string> passed_over = {};  ///< globs of tensors that are no weights; see TensorTable
+  std::optional<Extent> padding_row = {};     ///< of the token embedding; see padding_row_from
+  bool tie_word_embeddings = false;
+
+  Norm norm = {};
+  HeadNorm head_norm = HeadNorm::none;
+  FusedLayout fused_layout = FusedLayout::in_blocks;
+  bool conv1d = false;  ///< linear layers are stored as (in, out)
+  bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
+  Activation activation = Activation::silu;
+  bool parallel = false;  ///< attention and feed-forward read the same input; without a norm of its own the latter
+                          ///< reads the former's
+
+  std::vector<RotaryShape> rotaries = {};
+  std::vector<int> rotary_of_layer = {};  ///< which of them a layer has; -1: none. Empty: all have the first, if any
+  double embedding_scale = 1;
+  double attention_scale = 0;  ///< of the scores; 0: 1 / sqrt(head_dim)
+  double residual_scale = 1;
+  double logit_scale = 1;
+
+  Extent vocabulary() const { return vocab_size; }
+  Extent max_positions() const {
+    return window > 0 ? std::min(window, max_position_embeddings) : max_position_embeddings;
+  }
+  std::string layer_prefix(Extent layer) const { return text(names.blocks, layer, "."); }
+  Extent layers() const { return num_hidden_layers; }
+
+  TensorTable tensors() const {
+    using TensorRole::position_embedding, TensorRole::head;
+    TensorTable t;
+    t.embedding(names.embedding, vocab_size, hidden_size);
+    if (!names.positions.empty())
+      t.embedding(names.positions, max_position_embeddings, hidden_size, position_embedding);
+    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, layer_prefix(i));
+    t.norm(names.final_norm, hidden_size, norm.bias);
+    if (tie_word_embeddings)
+      t.head = TiedHead{names.head + ".weight", names.embedding + ".weight"};
+    else
+      t.embedding(names.head, vocab_size, hidden_size, head);
+    if (head_bias) t.add({.name = names.head + ".bias", .shape = {vocab_size}, .role = head});
+    t.passed_over = passed_over;
+    t.passed_over.push_back("*.rotary_emb.inv_freq");
+    return t;
+  }
+
+  template <class P>
+  TensorGraph<P> graph(const GraphOptions& options = {}) const {
+    TensorGraph<P> graph;
+    BlockBuilder<P> b(graph, tensors(), options, {.decoder_layers = num_hidden_layers});
+    ValueId x = b.embedding(names.embedding, {.rows = Rows::decoder_tokens, .padding_row = padding_row});
+    x = scaled(b, "embedding_scale", x, embedding_scale);
+    if (!names.positions.empty()) {
+      x = b.add("embeddings", x,
+                b.embedding(names.positions, {.rows = Rows::decoder_tokens, .source = Embedding::Source::positions}));
+    }
+    for (Extent i = 0; i < num_hidden_layers; ++i) x = block(b, i, x);
+    x = normed(b, names.final_norm, b.gather_labelled("labelled_rows", x));
+    x = scaled(b, "logit_scale", x, logit_scale);
+    b.cross_entropy_head(names.head, x, (tie_word_embeddings ? names.embedding : names.head) + ".weight");
+    b.finish();
+    return graph;
+  }
+
+ private:
+  Extent query_width() const { return num_attention_heads * head_dim; }
+  Extent key_width() const { return num_key_value_heads * head_dim; }
+  Extent head_norm_width(Extent width) const { return head_norm == HeadNorm::each_head ? head_dim : width; }
+
+  void add_block(TensorTable& t, const std::string& layer) const {
+    using TensorRole::linear, TensorRole::value;
+    const auto linear_layer = [&](const std::string& name, Extent in, Extent out, bool bias, TensorRole role = linear,
+                                  bool takes_lora = false) {
+      if (name.empty()) return;
+      const std::size_t weight = t.rows.size();
+      t.linear(layer + name, in, out, bias, role, takes_lora);
+      t.rows[weight].stored_transposed = conv1d;
+    };
+    const auto norm_layer = [&](const std::string& name, Extent width) {
+      if (!name.empty()) t.norm(layer + name, width, norm.bias);
+    };
+    if (names.qkv.empty()) {
+      linear_layer(names.q, hidden_size, query_width(), qkv_bias, linear, true);
+      linear_layer(names.k, hidden_size, key_width(), qkv_bias);
+      linear_layer(names.v, hidden_size, key_width(), qkv_bias, value, true);
+    } else {
+      linear_layer(names.qkv, hidden_size, query_width() + 2 * key_width(), qkv_bias, value, true);
+    }
+    linear_layer(names.o, query_width(), hidden_size, o_bias);
+    if (head_norm != HeadNorm::none) {
+      norm_layer(names.q_norm, head_norm_width(query_width()));
+      norm_layer(names.k_norm, head_norm_width(key_width()));
+    }
+    linear_layer(names.gate_up, hidden_size, 2 * intermediate_size, mlp_bias);
+    linear_layer(names.gate, hidden_size, intermediate_size, mlp_bias);
+    linear_layer(names.up, hidden_size, intermediate_size, mlp_bias);
+    linear_layer(names.down, intermediate_size, hidden_size, mlp_bias);
+    for (const std::string& name : {names.attention_input_norm, names.attention_output_norm,
+                                    names.feed_forward_input_norm, names.feed_forward_output_norm})
+      norm_layer(name, hidden_size);
+  }
+
+  template <class P>
+  ValueId normed(BlockBuilder<P>& b, const std::string& name, ValueId x) const {
+    if (norm.layer_norm) return b.layer_norm(name, x, norm.epsilon);
+    return b.rms_norm(name, x, norm.epsilon, norm.offset);
+  }
+  /// Of a block, where it has this norm.
+  template <class P>
+  ValueId normed(BlockBuilder<P>& b, const std::string& layer, const std::string& name, ValueId x) const {
+    return name.empty() ? x : normed(b, layer + name, x);
+  }
+  template <class P>
+  static ValueId scaled(BlockBuilder<P>& b, const std::string& name, ValueId x, double factor) {
+    return factor == 1 ? x : b.scale(name, x, factor);
+  }
+
+  template <class P>
+  ValueId block(BlockBuilder<P>& b, Extent i, ValueId x) const {
+    const std::string layer = layer_prefix(i);
+    const auto residual = [&](const char* name, const std::string& output_norm, ValueId to, ValueId branch) {
+      branch = scaled(b, layer + name + ".scale", normed(b, layer, output_norm, branch), residual_scale);
+      return b.residual(layer + name, to, branch);
+    };
+    const ValueId h = normed(b, layer, names.attention_input_norm, x);
+    const ValueId attended = residual("attention_residual", names.attention_output_norm, x, attention(b, i, layer, h));
+    const bool shares_input = parallel && names.feed_forward_input_norm.empty();
+    const ValueId n = shares_input ? h : normed(b, layer, names.feed_forward_input_norm, parallel ? x : attended);
+    return residual("mlp_residual", names.feed_forward_output_norm, attended, feed_forward(b, layer, n));
+  }
+
+  template <class P>
+  ValueId attention(BlockBuilder<P>& b, Extent i, const std::string& layer, ValueId h) const {
+    std::vector<ValueId> qkv = projections(b, layer, h);
+    if (head_norm != HeadNorm::none) {
+      qkv[0] = normed(b, layer, names.q_norm, qkv[0]);
+      qkv[1] = normed(b, layer, names.k_norm, qkv[1]);
+    }
+    const int rotary = rotaries.empty()          ? -1
+                       : rotary_of_layer.empty() ? 0
+                                                 : rotary_of_layer[static_cast<std::size_t>(i)];
+    if (rotary >= 0) {
+      const RotaryShape& shape = rotaries[static_cast<std::size_t>(rotary)];
+      qkv[0] = b.rotary(layer + "self_attn.q_rotary", qkv[0], shape);
+      qkv[1] = b.rotary(layer + "self_attn.k_rotary", qkv[1], shape);
+    }
+    const double scale = attention_scale > 0 ? attention_scale : 1.0 / std::sqrt(static_cast<double>(head_dim));
+    return b.linear(layer + names.o, b.attention(layer + "self_attn", qkv[0], qkv[1], qkv[2], head_dim, scale, true));
+  }
+  template <class P>
+  std::vector<ValueId> projections(BlockBuilder<P>& b, const std::string& layer, ValueId h) const {
+    if (names.qkv.empty())
+      return {b.linear(layer + names.q, h), b.linear(layer + names.k, h), b.linear(layer + names.v, h)};
+    const ValueId qkv = b.linear(layer + names.qkv, h);
+    if (fused_layout == FusedLayout::in_blocks)
+      return b.split_columns(layer + names.qkv + ".split", qkv, {query_width(), key_width(), key_width()});
+    return b.split_columns(layer + names.qkv + ".split", qkv, {query_width() / num_key_value_heads, head_dim, head_dim},
+                           num_key_value_heads);
+  }
+
+  template <class P>
+  ValueId feed_forward(BlockBuilder<P>& b, const std::string& layer, ValueId n) const {
+    const std::string act = layer + "mlp.act_fn";
+    ValueId m;
+    if (!names.gate_up.empty()) {
+      const auto both = b.split_columns(layer + names.gate_up + ".split", b.linear(layer + names.gate_up, n),
+                                        {intermediate_size, intermediate_size});
+      m = b.gate(act, both[0], both[1], activation);
+    } else if (!names.gate.empty()) {
+      const ValueId gate = b.linear(layer + names.gate, n);
+      m = b.gate(act, gate, b.linear(layer + names.up, n), activation);
+    } else {
+      m = b.activate(act, b.linear(layer + names.up, n), activation);
+    }
+    return b.linear(layer + names.down, m);
+  }
+};
+
+}  // namespace greentrainer

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "greentrainer/models/causal_decoder_fields.hpp"
+
+namespace greentrainer {
+
+/// Mistral: Llama with a window of attention in all layers, 4096 unless config.json says otherwise.
+struct Mistral {
+  static constexpr std::string_view model_type = "mistral";
+
+  /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
+  /// is not here.
+  static CausalDecoder read(const ConfigReader& config) {
+    CausalDecoder d = causal_decoder_from(config, model_type, {});
+    read_window(config, d, 4096, all_layers(d, sliding_attention));
+    finish_config(config);
+    return d;
+  }
+};
+
+}  // namespace greentrainer

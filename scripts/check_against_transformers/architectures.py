@@ -1,0 +1,239 @@
+"""Small random models of the decoder-only architectures, so made that every field that changes the mathematics counts."""
+
+import transformers
+
+VOCABULARY = 80
+
+
+def sizes(rng):
+    """Windows of attention are wider than any of the texts: longer ones are refused."""
+    heads = rng.choice([2, 4])
+    return dict(
+        vocab_size=VOCABULARY,
+        hidden_size=heads * rng.choice([4, 8]),
+        intermediate_size=rng.choice([12, 20]),
+        num_hidden_layers=rng.choice([1, 2, 3]),
+        num_attention_heads=heads,
+        num_key_value_heads=rng.choice([heads, heads // 2, 1]),
+        max_position_embeddings=64,
+        tie_word_embeddings=rng.random() < 0.5,
+        pad_token_id=rng.choice([None, 7]),
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def rotary(rng, **changes):
+    """Contexts grow from 8 positions, so that the texts go beyond."""
+    kind = rng.choice(["default", "linear", "dynamic", "llama3", "yarn"])
+    made = {"rope_type": kind, "rope_theta": rng.choice([10000.0, 500.0, 1e6])}
+    if kind != "default":
+        made["factor"] = rng.choice([2.0, 8.0])
+    if kind in ("llama3", "yarn"):
+        made["original_max_position_embeddings"] = 8
+    if kind == "llama3":
+        made |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    if kind == "yarn":
+        made |= rng.choice([{}, {"beta_fast": 4.0, "beta_slow": 0.5}, {"attention_factor": 1.3}])
+        made |= rng.choice([{}, {"truncate": False}, {"mscale": 1.2, "mscale_all_dim": 0.7}])
+    return made | changes
+
+
+def layer_types(rng, layers):
+    return [rng.choice(["sliding_attention", "full_attention"]) for _ in range(layers)]
+
+
+def made(name, config):
+    config_class = getattr(transformers, f"{name}Config", None)
+    model_class = getattr(transformers, f"{name}ForCausalLM", None)
+    if name == "Gemma3":
+        config_class = transformers.Gemma3TextConfig
+    if name == "GPT2":
+        model_class = transformers.GPT2LMHeadModel
+    return model_class(config_class(**config))
+
+
+def llama_like(name, **more):
+    """An architecture with Llama's names of sizes; a callable makes a value from the generator and the sizes."""
+
+    def build(rng):
+        config = sizes(rng) | {"rope_parameters": rotary(rng)}
+        for key, value in more.items():
+            config[key] = value(rng, config) if callable(value) else value
+        return made(name, {key: value for key, value in config.items() if value is not Ellipsis})
+
+    return build
+
+
+def either(*values):
+    return lambda rng, config: rng.choice(values)
+
+
+def partial_rotary(rng, config):
+    """Half of a head's columns, or all: dynamic scaling is not defined for two columns."""
+    parameters = rotary(rng)
+    return parameters | {"partial_rotary_factor": 1.0 if parameters["rope_type"] == "dynamic" else rng.choice([0.5, 1.0])}
+
+
+def per_layer_rotary(rng, config):
+    return {
+        "full_attention": rotary(rng) | {"truncate": True},
+        "sliding_attention": {"rope_type": "default", "rope_theta": rng.choice([10000.0, 300.0])},
+    }
+
+
+def without_truncate(make):
+    """Fields that only yarn has are refused beside other kinds."""
+
+    def build(rng, config):
+        parameters = make(rng, config)
+        for section in parameters.values():
+            if section["rope_type"] != "yarn":
+                section.pop("truncate", None)
+        return parameters
+
+    return build
+
+
+def types_of_layers(rng, config):
+    return layer_types(rng, config["num_hidden_layers"])
+
+
+def gpt(name, **more):
+    def build(rng):
+        s = sizes(rng)
+        config = dict(
+            vocab_size=VOCABULARY,
+            n_embd=s["hidden_size"],
+            n_layer=s["num_hidden_layers"],
+            n_head=s["num_attention_heads"],
+            n_positions=64,
+            n_inner=rng.choice([None, s["intermediate_size"]]),
+            activation_function=rng.choice(["gelu_new", "gelu", "relu"]),
+            tie_word_embeddings=s["tie_word_embeddings"],
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+        return made(name, config | {key: value(rng, s) for key, value in more.items()})
+
+    return build
+
+
+def falcon(rng):
+    s = sizes(rng)
+    kind = rng.choice(
+        [
+            {"new_decoder_architecture": True, "num_kv_heads": s["num_key_value_heads"]},
+            {"new_decoder_architecture": True, "num_kv_heads": 1, "num_ln_in_parallel_attn": 1},
+            {"multi_query": True},
+            {"multi_query": False},
+            {"multi_query": True, "parallel_attn": False},
+        ]
+    )
+    config = dict(
+        vocab_size=VOCABULARY,
+        hidden_size=s["hidden_size"],
+        num_hidden_layers=s["num_hidden_layers"],
+        num_attention_heads=s["num_attention_heads"],
+        ffn_hidden_size=rng.choice([None, s["intermediate_size"]]),
+        bias=rng.random() < 0.5,
+        max_position_embeddings=64,
+        tie_word_embeddings=s["tie_word_embeddings"],
+        rope_parameters=rotary(rng),
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return made("Falcon", config | kind)
+
+
+WINDOW = either(24, None)
+ARCHITECTURES = {
+    "llama3": llama_like("Llama", attention_bias=either(True, False), mlp_bias=either(True, False), head_dim=either(6, None)),
+    "qwen2": llama_like("Qwen2", use_sliding_window=either(True, False), sliding_window=24, max_window_layers=1),
+    "qwen3": llama_like("Qwen3", head_dim=either(6, 8), attention_bias=either(True, False), sliding_window=24),
+    "mistral": llama_like("Mistral", head_dim=either(6, None), sliding_window=WINDOW),
+    "ministral": llama_like("Ministral", head_dim=either(6, 8), sliding_window=24, layer_types=types_of_layers),
+    "smollm3": llama_like(
+        "SmolLM3",
+        attention_bias=either(True, False),
+        mlp_bias=either(True, False),
+        num_hidden_layers=3,
+        no_rope_layers=either(None, [1, 0, 1]),
+        no_rope_layer_interval=2,
+        use_sliding_window=either(True, False),
+        sliding_window=24,
+    ),
+    "olmo2": llama_like("Olmo2", attention_bias=either(True, False)),
+    "olmo3": llama_like(
+        "Olmo3",
+        sliding_window=24,
+        layer_types=types_of_layers,
+        rope_parameters=without_truncate(per_layer_rotary),
+    ),
+    "stablelm": llama_like(
+        "StableLm",
+        use_qkv_bias=either(True, False),
+        use_parallel_residual=either(True, False),
+        rope_parameters=partial_rotary,
+    ),
+    "granite": llama_like(
+        "Granite",
+        attention_bias=either(True, False),
+        embedding_multiplier=6.0,
+        logits_scaling=3.0,
+        residual_multiplier=0.4,
+        attention_multiplier=either(0.2, 1.0),
+    ),
+    "phi": llama_like("Phi", tie_word_embeddings=False, rope_parameters=partial_rotary, hidden_act=either("gelu_new", "gelu")),
+    "phi3": llama_like(
+        "Phi3",
+        rope_parameters=lambda rng, config: {
+            "rope_type": "default",
+            "rope_theta": rng.choice([10000.0, 500.0]),
+            "partial_rotary_factor": rng.choice([0.5, 1.0]),
+        },
+        sliding_window=WINDOW,
+    ),
+    "gemma": llama_like("Gemma", head_dim=either(6, 8), tie_word_embeddings=True, pad_token_id=either(0, 7)),
+    "gemma3": llama_like(
+        "Gemma3",
+        head_dim=either(6, 8),
+        tie_word_embeddings=True,
+        pad_token_id=either(0, 7),
+        query_pre_attn_scalar=either(16, 10),
+        sliding_window=24,
+        layer_types=types_of_layers,
+        rope_parameters=without_truncate(per_layer_rotary),
+    ),
+    "starcoder2": llama_like("Starcoder2", use_bias=either(True, False), sliding_window=WINDOW),
+    "cohere": llama_like("Cohere", attention_bias=either(True, False), logit_scale=0.3),
+    "cohere2": llama_like("Cohere2", sliding_window=24, layer_types=types_of_layers, logit_scale=0.3),
+    "glm": llama_like("Glm", head_dim=8, rope_parameters=partial_rotary, attention_bias=either(True, False)),
+    "glm4": llama_like("Glm4", head_dim=8, rope_parameters=partial_rotary, attention_bias=either(True, False)),
+    "exaone4": llama_like(
+        "Exaone4",
+        sliding_window=WINDOW,
+        layer_types=lambda rng, config: (
+            types_of_layers(rng, config) if config["sliding_window"] else ["full_attention"] * config["num_hidden_layers"]
+        ),
+    ),
+    "helium": llama_like("Helium", head_dim=lambda rng, config: config["hidden_size"] // config["num_attention_heads"], attention_bias=either(True, False)),
+    "ernie4_5": llama_like("Ernie4_5", head_dim=either(6, 8), use_bias=either(True, False)),
+    "seed_oss": llama_like(
+        "SeedOss", head_dim=either(6, 8), attention_bias=either(True, False), attention_out_bias=either(True, False)
+    ),
+    "gpt2": gpt("GPT2"),
+    "gptj": gpt("GPTJ", rotary_dim=lambda rng, s: rng.choice([2, 4])),
+    "gpt_neox": llama_like(
+        "GPTNeoX",
+        num_key_value_heads=...,
+        rope_parameters=partial_rotary,
+        use_parallel_residual=either(True, False),
+        attention_bias=either(True, False),
+        hidden_act=either("gelu", "gelu_new"),
+    ),
+    "falcon": falcon,
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Makes a tiny random model of each decoder-only architecture and what transformers computes with it: loss, logits, gradients, weights
+after ten steps of AdamW, greedy tokens; and rotary frequencies of every kind of scaling.
+
+    python3 make_architecture_goldens.py architectures
+
+The weights are float32; everything computed from them is computed in float64. See README.md for the files.
+"""
+
+import argparse
+import json
+import random
+import sys
+import zlib
+from pathlib import Path
+
+import torch
+from make_model_goldens import (
+    ADAMW,
+    FLOAT32,
+    FLOAT64,
+    STEPS,
+    NoFloat32,
+    check_against_padded,
+    double_precision,
+    forward,
+    randomise,
+    trained,
+)
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "check_against_transformers"))
+import architectures  # noqa: E402
+
+LENGTHS = [7, 12, 5]
+PROMPT_LENGTHS = [2, 5, 0]  # leading positions without a label
+NEW_TOKENS = 8
+# What a golden model must have, where not every random one does.
+WANTED = {
+    "llama3": lambda c: c.rope_parameters["rope_type"] == "llama3" and c.attention_bias,
+    "qwen2": lambda c: c.use_sliding_window,
+    "smollm3": lambda c: 0 in c.no_rope_layers,
+    "olmo3": lambda c: len(set(c.layer_types)) == 2 and c.rope_parameters["full_attention"]["rope_type"] == "yarn",
+    "gemma3": lambda c: len(set(c.layer_types)) == 2 and c.rope_parameters["full_attention"]["rope_type"] == "linear",
+    "cohere2": lambda c: len(set(c.layer_types)) == 2,
+    "exaone4": lambda c: len(set(c.layer_types)) == 2,
+    "stablelm": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
+    "phi": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
+    "phi3": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
+    "glm": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
+    "glm4": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
+    "gpt_neox": lambda c: c.rope_parameters["partial_rotary_factor"] < 1 and c.use_parallel_residual and c.attention_bias,
+    "falcon": lambda c: c.new_decoder_architecture and c.num_kv_heads == 2,
+}
+
+
+def is_small(config):
+    return config.hidden_size <= 16 and config.num_hidden_layers == (3 if config.model_type == "smollm3" else 2)
+
+
+def build(name):
+    for seed in range(10000):
+        model = architectures.ARCHITECTURES[name](random.Random(f"{name} {seed}"))
+        if is_small(model.config) and WANTED.get(name, lambda config: True)(model.config):
+            return model.eval()
+    sys.exit(f"{name}: no such model")
+
+
+def load_double(folder):
+    """To be called under double_precision(), so that rotary tables are made in float64 too."""
+    torch.float32 = torch.float = FLOAT32  # the safetensors reader looks its types up
+    loaded, loading = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=FLOAT64, attn_implementation="eager", output_loading_info=True
+    )
+    torch.float32 = torch.float = FLOAT64
+    assert not any(loading.values()), loading
+    model = AutoModelForCausalLM.from_config(loaded.config, attn_implementation="eager").to(FLOAT64)
+    model.load_state_dict(loaded.state_dict())
+    return model.eval()
+
+
+def make_batch(generator):
+    ids = [torch.randint(3, architectures.VOCABULARY, (length,), generator=generator).tolist() for length in LENGTHS]
+    for row in ids:
+        row[1] = row[3] = 7  # the padding token of some
+    labels = [[-100] * prompt + row[prompt:] for row, prompt in zip(ids, PROMPT_LENGTHS)]
+    labels[1][8] = -100
+    return {"input_ids": ids, "labels": labels}
+
+
+def greedy(model, prompt):
+    """Tokens, and the least lead of the best logit over the second."""
+    ids, margin = list(prompt), float("inf")
+    with torch.no_grad():
+        for _ in range(NEW_TOKENS):
+            best = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].topk(2)
+            margin = min(margin, (best.values[0] - best.values[1]).item())
+            ids.append(best.indices[0].item())
+    return ids[len(prompt) :], margin
+
+
+def make(name, folder):
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    model = build(name)
+    randomise(model, generator)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("transformers_version", None)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    with double_precision():
+        model = load_double(folder)
+        batch = make_batch(generator)
+        with NoFloat32():
+            loss, count, logits = forward(model, batch)
+            check_against_padded(model, batch, loss)
+            loss.backward()
+            tensors = {f"logits.{i}": value for i, value in enumerate(logits)}
+            tensors |= {f"grad.{key}": value.grad for key, value in model.named_parameters()}
+            ids, margin = greedy(model, batch["input_ids"][0][:4])
+            model.zero_grad()
+            after, losses = trained(model, torch.optim.AdamW, ADAMW, batch)
+            tensors |= {f"adamw10.{key}": value for key, value in after.named_parameters()}
+    golden = {
+        **batch,
+        "loss": loss.item(),
+        "labelled_tokens": count,
+        "optimizers": {"adamw10": {"steps": STEPS, "type": "AdamW", **ADAMW, "losses": losses}},
+        "generated": ids,
+        "smallest_margin": margin,
+    }
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        if "embed_out.weight" in file.keys():  # GPT-NeoX's head has another name in files
+            tensors = {key.replace("lm_head.", "embed_out."): value for key, value in tensors.items()}
+    save_file(
+        {key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, folder / "golden.safetensors"
+    )
+    print(f"{name}: loss {loss.item():.17g}, adamw10 to {losses[-1]:.6f}, greedy tokens lead by {margin:.3g}")
+
+
+def make_rotary_frequencies(out):
+    """Of a head of 16 columns in a model of 64 positions."""
+    base = {"rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+    llama3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    kinds = [
+        {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
+        base | {"rope_type": "llama3"} | llama3,
+        base | {"rope_type": "llama3", "rope_theta": 50.0, "factor": 8.0, "low_freq_factor": 0.5, "high_freq_factor": 2.5},
+        base | {"rope_type": "yarn"},
+        base | {"rope_type": "yarn", "truncate": False},
+        base | {"rope_type": "yarn", "beta_fast": 8.0, "beta_slow": 2.0, "rope_theta": 500.0},
+        base | {"rope_type": "yarn", "mscale": 1.2, "mscale_all_dim": 0.7},
+        base | {"rope_type": "yarn", "attention_factor": 1.3},
+    ]
+    with double_precision():
+        golden = []
+        for parameters in kinds:
+            config = LlamaConfig(head_dim=16, max_position_embeddings=64, rope_parameters=dict(parameters))
+            frequencies, amplitude = ROPE_INIT_FUNCTIONS[parameters["rope_type"]](config, "cpu")
+            golden.append({"parameters": parameters, "frequencies": frequencies.tolist(), "amplitude": amplitude})
+    out.write_text("[\n" + ",\n".join(json.dumps(line) for line in golden) + "\n]\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--only", nargs="*", choices=list(architectures.ARCHITECTURES), help="these architectures")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in args.only or architectures.ARCHITECTURES:
+        make(name, args.out / name)
+    make_rotary_frequencies(args.out / "rotary_frequencies.json")
+
+
+if __name__ == "__main__":
+    main()
