@@ -40,6 +40,17 @@ void AdapterChoice::check(const Command& command, const std::string& method) con
   }
 }
 
+void AdapterChoice::add_facts(const std::string& method, std::map<std::string, std::string>& facts) const {
+  facts["dropout"] = exact_text(dropout);
+  if (method == "prefix") facts["prefix_tokens"] = text(prefix_tokens);
+  if (!has_lora(method)) return;
+  facts["adapters"] = candidates;
+  facts["lora_r"] = text(lora_rank);
+  facts["lora_alpha"] = exact_text(lora_alpha);
+  facts["lora_dropout"] = exact_text(lora_dropout);
+  for (const std::string& target : lora_targets) facts["lora_targets"] += target + ",";
+}
+
 GraphOptions AdapterChoice::graph_options(const std::string& method) const {
   GraphOptions options{.dropout = dropout};
   if (has_lora(method))

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct AdapterChoice {
   void declare(Command& command);
   /// Throws UsageError for options that do not go with --method.
   void check(const Command& command, const std::string& method) const;
+
+  /// Adds what a run with the method follows from, by the options' names.
+  void add_facts(const std::string& method, std::map<std::string, std::string>& facts) const;
 
   GraphOptions graph_options(const std::string& method) const;
   /// Whether what is written is a folder for the library peft, rather than a model's.

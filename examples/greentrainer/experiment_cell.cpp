@@ -142,6 +142,7 @@ bool ExperimentCell::is_done() const {
 bool ExperimentCell::run_command(const std::vector<std::string>& arguments, const std::filesystem::path& out) const {
   std::vector<std::string> all = {"greentrainer"};
   add(all, arguments);
+  if (arguments.front() == "finetune") add(all, {"--save-every", "none"});  // a cell that is stopped is run anew
   std::vector<char*> argv;
   for (std::string& argument : all) argv.push_back(argument.data());
   argv.push_back(nullptr);

@@ -15,6 +15,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "saved_loss.hpp"
+#include "saved_states.hpp"
 #include "saving.hpp"
 #include "training_data.hpp"
 
@@ -79,6 +80,17 @@ void say_selection(const SelectionRecord& record, std::size_t parameters, bool c
   say("memory of training: " + memory_line(record.memory));
 }
 
+/// A signal has ended the run.
+template <Backend B>
+int end_at_signal(Trainer<B>& trainer, SavedStates& states) {
+  const std::string after = text("[finetune] stopped by a signal after step ", trainer.steps_done());
+  if (!states.saves() || trainer.steps_done() == 0)
+    say(after + "; nothing was written");
+  else
+    say(text(after, "; saved in ", states.save(trainer).string(), ", where the same command goes on"));
+  return 130;
+}
+
 template <Backend B>
 int finetune(B& backend, const FinetuneOptions& options) {
   const auto start = Clock::now();
@@ -136,6 +148,9 @@ int finetune(B& backend, const FinetuneOptions& options) {
     metrics.step(record);
     energy.sample();
     progress.step(record);
+    if (!record.skipped) return;
+    progress.clear();
+    say(text("warning: step ", record.step, " is skipped: its loss or a gradient is not finite"));
   };
   fit.on_selection = [&](const SelectionRecord& record) {
     metrics.selection(record);
@@ -147,12 +162,18 @@ int finetune(B& backend, const FinetuneOptions& options) {
     say("warning: " + warning);
   };
   fit.should_stop = interrupted;
-  TrainingReport report = trainer.fit(train, fit);
-  progress.clear();
-  if (report.stopped || interrupted()) {
-    say(text("[finetune] stopped by a signal after step ", report.steps, "; nothing was written"));
-    return 130;
+  fit.also_depends_on = run_facts(options);
+  trainer.start(train.examples, fit);
+  SavedStates states(output->states(), parse_save_interval(options.save_every), options.keep);
+  if (states.resume(trainer, options.resume, options.other_build)) {
+    const TrainingReport so_far = trainer.report();
+    metrics.replay(so_far);
+    progress.go_on_from(so_far);
   }
+  while (trainer.step()) states.save_when_due(trainer);
+  TrainingReport report = trainer.finish();
+  progress.clear();
+  if (report.stopped || interrupted()) return end_at_signal(trainer, states);
 
   if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, progress, report, around);
   const auto save_start = Clock::now();
@@ -160,6 +181,7 @@ int finetune(B& backend, const FinetuneOptions& options) {
   if (report.loss_after) metrics.evaluation("after", *report.loss_after, around.loss_after_unrounded);
   saving.ends = train.end_of_turn_ids;
   save_trained(model, *output, saving, metrics.lines());
+  states.remove_all();
   around.save_seconds = since(save_start);
   around.total_seconds = since(start);
   if constexpr (requires { backend.memory().peak; })

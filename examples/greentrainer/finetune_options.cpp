@@ -6,9 +6,11 @@
 
 #include "console.hpp"
 #include "greentrainer/importance/make_importance.hpp"
+#include "greentrainer/io/sha256.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
 #include "option_values.hpp"
+#include "saved_states.hpp"
 
 namespace greentrainer::program {
 
@@ -93,7 +95,9 @@ const char* const finetune_examples =
     "in it metrics.jsonl (every "
     "step and selection). It appears when all is done; what was there\n"
     "  before is kept until then, and replaced only if this program wrote all of it, or with --overwrite. Ctrl-C stops "
-    "after the current step and writes nothing.";
+    "after the current step, and saves the run\n"
+    "  (OUTPUT.states); the same command then goes on from there, and its result is that of a run that was never "
+    "stopped. A second Ctrl-C stops at once.";
 
 std::optional<std::size_t> last_layers(const std::string& method) {
   if (method == "top2") return 2;
@@ -127,6 +131,9 @@ void check(const Command& command, FinetuneOptions& options) {
   }
   if (!options.memory_limit.empty()) command.refuse("importance-step", "memory-limit", "--memory-limit");
   budget_of(options);
+  if (options.on_nan != "skip") command.refuse("most-skipped", "on-nan", "--on-nan " + options.on_nan);
+  parse_save_interval(options.save_every);
+  if (options.save_every == "none") command.refuse("keep", "save-every", "--save-every none");
 }
 
 FitOptions fit_options(const FinetuneOptions& options) {
@@ -136,6 +143,8 @@ FitOptions fit_options(const FinetuneOptions& options) {
                  .gradient_accumulation = options.gradient_accumulation,
                  .budget = budget_of(options),
                  .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
+                 .on_nan = options.on_nan == "skip" ? OnNonFinite::skip : OnNonFinite::stop,
+                 .most_skipped = options.most_skipped,
                  .clip_norm = options.clip_norm,
                  .memory_limit = memory_limit_of(options),
                  .shuffle = !options.no_shuffle,
@@ -147,6 +156,15 @@ FitOptions fit_options(const FinetuneOptions& options) {
   options.prefix_cache.set(fit, output.parent_path().string());
   if (fit.prefix_cache == PrefixCacheMode::disk) DiskPrefixStore{fit.prefix_cache_folder};
   return fit;
+}
+
+RunIdentity run_facts(const FinetuneOptions& options) {
+  RunIdentity facts = {{"config.json", "sum " + sha256_of_file(std::filesystem::path(options.model) / "config.json")},
+                       {"method", options.method},
+                       {"selector", options.selector},
+                       {"dependencies", options.dependencies}};
+  options.adapters.add_facts(options.method, facts);
+  return facts;
 }
 
 void declare(Command& command, FinetuneOptions& options) {
@@ -197,6 +215,10 @@ void declare(Command& command, FinetuneOptions& options) {
   command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options.weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
   command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
+  command.choice("on-nan", options.on_nan, {"stop", "skip"},
+                 "Where the loss or a gradient of a step is infinite or no number, which never reaches the weights: "
+                 "end the run and name tensor and operator, or go on without the step (stop)");
+  command.whole("most-skipped", options.most_skipped, 0, "skip: how many steps at most (10)", most_steps);
   declare_data(command, options.data);
   declare_target_tokens(command, options.data);
   declare_rows(command, "train-rows", options.data.rows,
@@ -222,6 +244,15 @@ void declare(Command& command, FinetuneOptions& options) {
       "save-dtype", options.save_dtype, {"float32", "float16", "bfloat16"},
       "Element type of the output; where weights have changed, types of 16 bits are rounded to at random, right in the "
       "mean (each tensor's own)");
+  command.text("save-every", options.save_every, "500|1e|10min|none",
+               "How often the whole run is saved beside --output, to go on with: steps, epochs or time; and after the "
+               "step in progress when a signal ends it. none: never (10min)");
+  command.whole("keep", options.keep, 1, "How many of the saved states are kept, the newest (2)");
+  command.text("resume", options.resume, "auto|never|DIR",
+               "auto: goes on with the newest state that a run of the same --output has left, if model, data and "
+               "options are the same; never: starts anew; or the state in DIR (auto)");
+  command.on("other-build", options.other_build,
+             "Goes on with a state of another build or backend, too: what follows may be rounded otherwise");
   command.on("overwrite", options.overwrite, "Replace what stands at --output even if this program did not write it");
   command.text("config", options.config, "FILE", "TOML file with any of these options");
   command.on("json", options.json, "Print one JSON object on stdout; progress goes to stderr anyway");

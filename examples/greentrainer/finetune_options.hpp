@@ -8,6 +8,7 @@
 #include "adapter_choice.hpp"
 #include "backends.hpp"
 #include "command.hpp"
+#include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/training_options.hpp"
 #include "prefix_cache_choice.hpp"
 #include "training_data.hpp"
@@ -40,6 +41,11 @@ struct FinetuneOptions {
   bool no_shuffle = false;
   BackendChoice backend;
   std::string save_dtype;
+  std::string on_nan = "stop";
+  Extent most_skipped = 10;
+  std::string save_every = "10min", resume = "auto";
+  Extent keep = 2;
+  bool other_build = false;
   bool overwrite = false, json = false;
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };
@@ -61,5 +67,7 @@ inline bool detaches_context(const FinetuneOptions& options) { return options.co
 /// All but the data and what is called back. Throws ConfigError where a cache on disk has no folder to lie in, before
 /// any time is spent.
 FitOptions fit_options(const FinetuneOptions& options);
+/// What a run follows from beside the options of the library: FitOptions::also_depends_on. Throws LoadError.
+RunIdentity run_facts(const FinetuneOptions& options);
 
 }  // namespace greentrainer::program

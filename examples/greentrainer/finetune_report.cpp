@@ -44,20 +44,35 @@ void Metrics::selection(const SelectionRecord& record) {
   add(json);
 }
 
+void Metrics::replay(const TrainingReport& report) {
+  auto chosen = report.selections.begin();
+  const auto choices_after = [&](Extent step) {
+    for (; chosen != report.selections.end() && chosen->step <= step; ++chosen) selection(*chosen);
+  };
+  choices_after(0);
+  for (const StepRecord& record : report.history) {
+    step(record);
+    choices_after(record.step);
+  }
+}
+
 void Metrics::step(const StepRecord& record) {
   flops_ += record.flops + record.recomputed_flops;
-  add({{"event", "step"},
-       {"step", record.step},
-       {"loss", record.loss},
-       {"learning_rate", record.learning_rate},
-       {"tokens", record.tokens},
-       {"labelled_tokens", record.labelled_tokens},
-       {"seconds", record.seconds},
-       {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
-       {"flops", record.flops},
-       {"in_full", record.in_full},
-       {"recomputed_flops", record.recomputed_flops},
-       {"flops_spent", flops_}});
+  OrderedJson json = {
+      {"event", "step"},
+      {"step", record.step},
+      {"loss", record.loss},
+      {"learning_rate", record.learning_rate},
+      {"tokens", record.tokens},
+      {"labelled_tokens", record.labelled_tokens},
+      {"seconds", record.seconds},
+      {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+      {"flops", record.flops},
+      {"in_full", record.in_full},
+      {"recomputed_flops", record.recomputed_flops},
+      {"flops_spent", flops_}};
+  if (record.skipped) json["skipped"] = true;
+  add(json);
 }
 
 void Metrics::evaluation(const char* when, double loss, std::optional<double> unrounded) {
@@ -115,13 +130,11 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["rows_truncated"] = around.rows_truncated;
   json["turns_dropped"] = around.turns_dropped;
   json["ignored_keys"] = around.ignored_keys;
-  json["flops"] = {{"train", report.flops.train},
-                   {"recomputed", report.flops.recomputed},
-                   {"importance", report.flops.importance},
-                   {"optimizer", report.flops.optimizer},
-                   {"evaluation", report.flops.evaluation},
-                   {"saved_by_cache", report.flops.saved_by_cache},
-                   {"full", report.flops.full}};
+  json["flops"] = {{"train", report.flops.train},           {"recomputed", report.flops.recomputed},
+                   {"importance", report.flops.importance}, {"optimizer", report.flops.optimizer},
+                   {"evaluation", report.flops.evaluation}, {"saved_by_cache", report.flops.saved_by_cache},
+                   {"refilled", report.flops.refilled},     {"full", report.flops.full}};
+  json["skipped_steps"] = report.skipped;
   json["budget"] = nullptr;
   if (const RunPlan& plan = report.plan; plan.budget > 0) {
     json["budget"] = json_of(plan);
@@ -163,7 +176,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
              report.evaluated.held_out ? " validation" : " training", " examples"),
         loss(report.loss_before) + " -> " + loss(report.loss_after) +
             (around.loss_after_unrounded ? ", " + fixed(*around.loss_after_unrounded, 4) + " before rounding" : "")},
-       {"steps", text(report.steps)},
+       {"steps", text(report.steps, report.skipped == 0 ? "" : text(", ", report.skipped, " skipped"))},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},
        {"computed again", flops(report.flops.recomputed)},

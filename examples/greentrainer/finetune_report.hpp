@@ -17,6 +17,8 @@ class Metrics {
   void step(const StepRecord& record);
   /// `unrounded`: of the weights in memory, where saving changes them.
   void evaluation(const char* when, double loss, std::optional<double> unrounded = {});
+  /// What happened in a run so far, as if it had just happened.
+  void replay(const TrainingReport& report);
   const std::string& lines() const { return lines_; }
 
  private:

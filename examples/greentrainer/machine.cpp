@@ -18,7 +18,13 @@ namespace {
 
 volatile std::sig_atomic_t interrupt_seen = 0;
 
-extern "C" void note_interrupt(int) { interrupt_seen = 1; }
+extern "C" void note_interrupt(int number) {
+  if (interrupt_seen != 0) {  // a second one, of whatever kind: at once
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  interrupt_seen = 1;
+}
 
 std::optional<std::uint64_t> read_number(const std::filesystem::path& file) {
   std::ifstream in(file);

@@ -34,6 +34,15 @@ void Progress::step(const StepRecord& record) {
   show(status(record, columns), columns);
 }
 
+void Progress::go_on_from(const TrainingReport& report) {
+  for (const StepRecord& record : report.history) {
+    spent_ += record.flops + record.recomputed_flops;
+    full_ += record.full_flops;
+    seconds_ += record.seconds;
+    last_shown_step_ = record.step;
+  }
+}
+
 void Progress::evaluation(std::size_t done, std::size_t of, const std::string& when) {
   const auto now = Clock::now();
   if (!evaluating_) {  // its first pass is over

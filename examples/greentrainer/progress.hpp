@@ -18,6 +18,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void step(const StepRecord& record);
+  /// The steps of a run that were made before it was saved.
+  void go_on_from(const TrainingReport& report);
   /// To be called after each pass of an evaluation; `when`: "before training", or empty.
   void evaluation(std::size_t done, std::size_t of, const std::string& when);
   /// Removes the bar, so that other lines can follow.

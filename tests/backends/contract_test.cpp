@@ -93,6 +93,33 @@ TEST_CASE_TEMPLATE_DEFINE("A candidate is to the bit what the step would make", 
 }
 TEST_CASE_TEMPLATE_APPLY(candidates, BackendList);
 
+TEST_CASE_TEMPLATE_DEFINE("Every element that is infinite or NaN is counted, wherever it lies, and no other", B,
+                          count) {
+  using T = typename B::Scalar;
+  B backend;
+  for (const Extent n : {1, 15, 16, 17, 1024, 1025, 40001}) {
+    CAPTURE(n);
+    std::vector<T> x(static_cast<std::size_t>(n), std::numeric_limits<T>::max());
+    const auto counted = [&] {
+      Tensor<B> on_backend(backend, x);
+      Tensor<B, double> result(backend, 1, 1);
+      result.zero();
+      backend.count_non_finite(n, on_backend.data(), result.data());
+      return result.download().front();
+    };
+    CHECK(counted() == 0);
+    double expected = 0;
+    for (const Extent at : {n - 1, n / 2, Extent{0}}) {
+      const T infinity = std::numeric_limits<T>::infinity();
+      T& element = x[static_cast<std::size_t>(at)];
+      expected += std::isfinite(element) ? 1 : 0;
+      element = at == 0 ? -infinity : at == n - 1 ? std::numeric_limits<T>::quiet_NaN() : infinity;
+      CHECK(counted() == expected);
+    }
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(count, BackendList);
+
 TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into", B, nan) {
   using T = typename B::Scalar;
   B backend;

@@ -79,6 +79,12 @@ inline auto sum_of_squares_case(Extent n) {
                         .operands = {{.name = "x", .cols = n}}},
                        [=](auto& b, auto& d) { b.sum_of_squares(n, d.vector(0), d.result()); });
 }
+/// Operands are finite: tests that want others put them there.
+inline auto count_non_finite_case(Extent n) {
+  return operator_case(
+      {.kernel = "count_non_finite", .shape = text(n), .flops = 0, .operands = {{.name = "x", .cols = n}}},
+      [=](auto& b, auto& d) { b.count_non_finite(n, d.vector(0), d.result()); });
+}
 inline auto scale_case(Extent n) {
   return operator_case(
       {.kernel = "scale", .shape = text(n), .flops = n, .operands = {{.name = "x", .cols = n, .written = true}}},
@@ -91,6 +97,7 @@ void for_each_update_case(Visit&& visit) {
     visit(adamw_step_case(n));
     visit(update_dot_case(n));
     visit(sum_of_squares_case(n));
+    visit(count_non_finite_case(n));
     visit(scale_case(n));
     for (const State state : {State::none, State::kept}) {
       visit(adamw_candidate_case(n, state));

@@ -134,6 +134,8 @@ concept BackendKernels = is_element<T> &&
   b.update_dot(n, vector, vector, vector, result);
   // result[0] += sum of squares, in double.                                             2n
   b.sum_of_squares(n, vector, result);
+  // result[0] += number of elements that are infinite or NaN, in double.                0
+  b.count_non_finite(n, vector, result);
   // out *= number.                                                                      n
   b.scale(n, out, number);
 };

@@ -58,4 +58,10 @@ std::string text(const Parts&... parts) {
   return out;
 }
 
+/// The shortest decimal number that reads back as this one.
+inline std::string exact_text(double number) {
+  std::array<char, 40> digits;
+  return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr};
+}
+
 }  // namespace greentrainer

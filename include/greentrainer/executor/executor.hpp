@@ -8,6 +8,7 @@
 #include "greentrainer/executor/activation_arena.hpp"
 #include "greentrainer/executor/batch_upload.hpp"
 #include "greentrainer/executor/parameter_store.hpp"
+#include "greentrainer/executor/pass_inspector.hpp"
 #include "greentrainer/executor/pass_memory.hpp"
 #include "greentrainer/executor/pass_profile.hpp"
 
@@ -25,6 +26,8 @@ struct RunOptions {
   const DropoutSeed* dropout = nullptr;  ///< without it, nothing is dropped
   PassMemory<B>* memory = nullptr;       ///< required by a plan that is given, hands out or remembers values
   PassProfile* profile = nullptr;        ///< the pass's seconds are added to it
+  /// Is shown what the steps write.
+  PassInspector<B>* inspector = nullptr;
 };
 
 /// Runs the passes that plans describe over packed batches. Activations live in one block that grows to the largest
@@ -197,6 +200,7 @@ class Executor {
                         .dropout = options_->dropout,
                         .caches = remembered(step)};
     node.op->forward(call);
+    if (options_->inspector != nullptr) options_->inspector->look(step, call.outputs);
     if (options_->profile != nullptr) options_->profile->of(static_cast<std::size_t>(step.op)).forward += since(start);
     for (const ValueId v : node.outputs) {
       if (step.phase == PassPlan::Phase::forward && taken_[static_cast<std::size_t>(v)])
@@ -243,6 +247,10 @@ class Executor {
                          .dropout = options_->dropout};
     loss.forward_seconds = 0;
     node.op->backward(call);
+    if (options_->inspector != nullptr) {
+      options_->inspector->look(step, call.grad_inputs);
+      options_->inspector->look(step, call.grad_parameters);
+    }
     if (options_->profile != nullptr) {
       auto& seconds = options_->profile->of(static_cast<std::size_t>(step.op));
       seconds.backward += since(start) - loss.forward_seconds;

@@ -110,6 +110,9 @@ class OutputFolder {
   /// Where it will be.
   const std::filesystem::path& target() const { return place_.target; }
 
+  /// Where what belongs to runs of this output, but not to it, can lie: a folder that nobody makes or removes here.
+  std::filesystem::path states() const { return place_.states(); }
+
   /// Throws SaveError if the file system has no room for so many bytes more, or the process may not write a file of
   /// `largest_file`. What it does not tell (quotas of networks) is found when writing.
   void expect_room(Bytes bytes, Bytes largest_file) const {

@@ -21,6 +21,8 @@ struct OutputPlace {
 
   /// Names of the lock and of folders in the making begin with this one's, hidden: beside the target, or in it.
   std::filesystem::path base() const { return inside ? target / "greentrainer" : target; }
+  /// Of saved states of runs: beside the target, or in it.
+  std::filesystem::path states() const { return base().string() + ".states"; }
   std::filesystem::path folder() const { return base().parent_path(); }
   std::filesystem::path lock() const { return folder() / ("." + base().filename().string() + ".output-lock"); }
 };

@@ -36,7 +36,8 @@ struct StagedFolder {
 /// inside, and what the file system keeps there.
 inline std::set<std::string> passed_over(const OutputPlace& place, const std::filesystem::path& staging) {
   if (!place.inside) return {};
-  return {staging.filename().string(), place.lock().filename().string(), "lost+found"};
+  return {staging.filename().string(), place.lock().filename().string(), place.states().filename().string(),
+          "lost+found"};
 }
 
 /// What stands at the target and would be lost, but is not this program's: at most `most` names.

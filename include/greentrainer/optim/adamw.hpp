@@ -59,13 +59,25 @@ class AdamW final : public Optimizer<B> {
                          scalars(learning_rate, s.steps));
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
-    const bool known = static_cast<std::size_t>(id) < states_.size() && state(id).first;
+    const bool known = has_state(id);
     const T* first = known ? state(id).first.data() : nullptr;
     const T* second = known ? state(id).second.data() : nullptr;
     backend_->adamw_candidate(parameter.size(), parameter.data, gradient.data, first, second,
                               scalars(learning_rate, known ? state(id).steps + 1 : 1));
   }
 
+  std::vector<typename Optimizer<B>::StateTensor> state_tensors(ParameterId id) override {
+    if (!has_state(id)) return {};
+    return {{"exp_avg", &state(id).first}, {"exp_avg_sq", &state(id).second}};
+  }
+  Extent updates(ParameterId id) const override { return has_state(id) ? state_of(id).steps : 0; }
+  void set_updates(ParameterId id, Extent updates) override { state(id).steps = updates; }
+
+  std::string description() const override {
+    return text("adamw (learning_rate ", exact_text(options_.learning_rate), ", beta1 ", exact_text(options_.beta1),
+                ", beta2 ", exact_text(options_.beta2), ", epsilon ", exact_text(options_.epsilon), ", weight_decay ",
+                exact_text(options_.weight_decay), ')');
+  }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return adamw_flops_per_element; }
   Bytes state_bytes_per_element() const override { return 2 * static_cast<Bytes>(sizeof(T)); }
@@ -84,6 +96,7 @@ class AdamW final : public Optimizer<B> {
   const State& state_of(ParameterId id) const { return states_[static_cast<std::size_t>(id)]; }
 
  private:
+  bool has_state(ParameterId id) const { return static_cast<std::size_t>(id) < states_.size() && state_of(id).first; }
   State& state(ParameterId id) { return states_[static_cast<std::size_t>(id)]; }
   AdamWStep scalars(double learning_rate, Extent steps) const {
     return {.learning_rate = learning_rate,

@@ -28,6 +28,9 @@ struct LearningRateSchedule {
     return std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, done))));
   }
 
+  static std::string_view name_of(Kind kind) {
+    return kind == Kind::linear ? "linear" : kind == Kind::cosine ? "cosine" : "constant";
+  }
   static Kind parse(std::string_view name) {
     if (name == "linear") return Kind::linear;
     if (name == "cosine") return Kind::cosine;

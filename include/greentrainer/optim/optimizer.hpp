@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,22 @@ class Optimizer {
   /// The update that `step` would make, on the parameter alone: no state changes. For a parameter without state: what
   /// its first step would be.
   virtual void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) = 0;
+
+  /// A tensor of a parameter's state, of the parameter's shape, by the name that torch.optim gives it.
+  struct StateTensor {
+    std::string_view name;
+    Tensor<B>* tensor;
+  };
+  /// All that there is of a parameter's state beside `updates`; nothing without state. With what these hold, a run can
+  /// be saved and continued.
+  virtual std::vector<StateTensor> state_tensors(ParameterId id) = 0;
+  /// Updates that a parameter's state has seen since it was made; 0 without state.
+  virtual Extent updates(ParameterId id) const = 0;
+  /// Requires state of the parameter.
+  virtual void set_updates(ParameterId id, Extent updates) = 0;
+
+  /// Its name and all its options, the learning rate's schedule apart: equal for two that compute the same.
+  virtual std::string description() const = 0;
 
   /// Of the options: the learning rate that the schedule scales.
   virtual double peak_learning_rate() const = 0;

@@ -32,12 +32,12 @@ class Sgd final : public Optimizer<B> {
   void select(const TensorGraph<B>& graph, const Selection& selection) override {
     if (options_.momentum == 0) return;
     velocities_.resize(graph.parameters().size());
-    started_.resize(graph.parameters().size(), false);
+    updates_.resize(graph.parameters().size(), 0);
     for (ParameterId id = 0; id < static_cast<ParameterId>(velocities_.size()); ++id) {
       const auto i = static_cast<std::size_t>(id);
       if (!selection.contains(id)) {
         velocities_[i] = {};
-        started_[i] = false;
+        updates_[i] = 0;
       } else if (!velocities_[i]) {
         velocities_[i] = Tensor<B>(*backend_, graph.parameter(id).rows(), graph.parameter(id).cols());
         velocities_[i].zero();
@@ -48,16 +48,31 @@ class Sgd final : public Optimizer<B> {
     const auto i = static_cast<std::size_t>(id);
     T* velocity = options_.momentum == 0 ? nullptr : velocities_[i].data();
     backend_->sgd_step(parameter.size(), parameter.data(), gradient.data(), velocity,
-                       scalars(learning_rate, velocity == nullptr || !started_[i]));
-    if (velocity != nullptr) started_[i] = true;
+                       scalars(learning_rate, velocity == nullptr || updates_[i] == 0));
+    if (velocity != nullptr) ++updates_[i];
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
     const auto i = static_cast<std::size_t>(id);
-    const bool known = i < velocities_.size() && velocities_[i] && started_[i];
+    const bool known = i < velocities_.size() && velocities_[i] && updates_[i] > 0;
     backend_->sgd_candidate(parameter.size(), parameter.data, gradient.data, known ? velocities_[i].data() : nullptr,
                             scalars(learning_rate, !known));
   }
 
+  std::vector<typename Optimizer<B>::StateTensor> state_tensors(ParameterId id) override {
+    const auto i = static_cast<std::size_t>(id);
+    if (i >= velocities_.size() || !velocities_[i]) return {};
+    return {{"momentum_buffer", &velocities_[i]}};
+  }
+  Extent updates(ParameterId id) const override {
+    const auto i = static_cast<std::size_t>(id);
+    return i < updates_.size() ? updates_[i] : 0;
+  }
+  void set_updates(ParameterId id, Extent updates) override { updates_[static_cast<std::size_t>(id)] = updates; }
+
+  std::string description() const override {
+    return text("sgd (learning_rate ", exact_text(options_.learning_rate), ", momentum ", exact_text(options_.momentum),
+                ", weight_decay ", exact_text(options_.weight_decay), ')');
+  }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return options_.momentum == 0 ? 4 : 6; }
   Bytes state_bytes_per_element() const override { return options_.momentum == 0 ? 0 : static_cast<Bytes>(sizeof(T)); }
@@ -78,7 +93,7 @@ class Sgd final : public Optimizer<B> {
   B* backend_;
   SgdOptions options_;
   std::vector<Tensor<B>> velocities_;
-  std::vector<bool> started_;
+  std::vector<Extent> updates_;  ///< that a velocity has seen
 };
 
 template <Backend B>

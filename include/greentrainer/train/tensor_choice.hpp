@@ -16,6 +16,7 @@
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 #include "greentrainer/select/limited_selection.hpp"
+#include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
 
@@ -78,6 +79,19 @@ class TensorChoice {
     recomputed_cost_ = [graph = graph_, cost](const PassPlan& plan) {
       return pass_cost(*graph, plan, cost).recomputed;
     };
+  }
+
+  /// Adds what the choice follows from, by the options' names. Replaced parts are seen as such alone.
+  void add_identity(RunIdentity& identity) const {
+    if (fixed_) identity["selection"] = identity_of(*fixed_);
+    if (!green_) return;
+    identity["flops_ratio"] = exact_text(green_->flops_ratio);
+    identity["importance"] = green_->importance;
+    identity["importance_batches"] = text(green_->importance_batches);
+    identity["importance_step"] = text(green_->importance_step);
+    identity["reselect_every"] = text(green_->reselect_every.every,
+                                      green_->reselect_every.unit == Interval::Unit::epochs ? " epochs" : " steps");
+    identity["cost_unit"] = unit_;
   }
 
   /// Null where tensors are chosen.

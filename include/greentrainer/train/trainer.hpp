@@ -1,27 +1,15 @@
 #pragma once
 
-#include <chrono>
-#include <cmath>
-#include <functional>
+#include <filesystem>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
-#include "greentrainer/train/cache_forecast.hpp"
-#include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/evaluation.hpp"
-#include "greentrainer/train/evaluation_sample.hpp"
-#include "greentrainer/train/fit_memory.hpp"
-#include "greentrainer/train/make_prefix_store.hpp"
-#include "greentrainer/train/run_pricing.hpp"
-#include "greentrainer/train/tensor_choice.hpp"
-#include "greentrainer/train/training_batches.hpp"
-#include "greentrainer/train/training_options.hpp"
-#include "greentrainer/train/training_pass.hpp"
+#include "greentrainer/train/round_selection.hpp"
+#include "greentrainer/train/trainer_state.hpp"
 
 namespace greentrainer {
 
@@ -46,80 +34,38 @@ class Trainer {
 
   /// Replaces the metric that GreenOptions name. This and the next two throw ConfigError where there is nothing to
   /// choose, or nothing is given.
-  void use_importance(std::unique_ptr<Importance<B>> importance) { choice_.use_importance(std::move(importance)); }
+  void use_importance(std::unique_ptr<Importance<B>> importance) {
+    parts_.choice.use_importance(std::move(importance));
+  }
   /// Replaces the exact selector.
   template <Selector S>
   void use_selector(S selector) {
     use_selector(SelectFunction(
         [selector = std::move(selector)](const SelectionProblem& problem) { return selector.select(problem); }));
   }
-  void use_selector(SelectFunction select) { choice_.use_selector(std::move(select)); }
+  void use_selector(SelectFunction select) { parts_.choice.use_selector(std::move(select)); }
   /// Replaces the FLOPs that tensors are chosen by: GreenOptions::flops_ratio is then a share of the cost of training
   /// all that the graph has, in the cost model's unit. What the report counts as FLOPs stays FLOPs.
   template <CostModel<TensorGraph<B>> C>
   void use_cost_model(C cost) {
-    choice_.use_cost_model(std::move(cost));
+    parts_.choice.use_cost_model(std::move(cost));
   }
 
   /// What fit does with these examples and options: how many steps it takes, on batches of how many examples, for how
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
     check(examples, options);
-    RunPlan plan = greentrainer::plan_run(RunPricing<B>(model_, *optimizer_, choice_, options), examples, options);
-    plan.exact = choice_.fixed() != nullptr;
+    RunPlan plan = greentrainer::plan_run(pricing(options), examples, options);
+    plan.exact = parts_.choice.fixed() != nullptr;
     return plan;
   }
 
-  /// Trains. Throws DataError for examples the model cannot read, ConfigError for options out of range and a budget
-  /// that cannot be met, as far as the first selection goes before any pass, and NumericalError when the loss is no
-  /// longer a number; weights are then as the last step left them. A run with a budget is the one that plan_run says;
-  /// what would exceed the budget all the same, since tensors are chosen on the way, is not done.
-  TrainingReport fit(std::span<const Example> examples, const FitOptions& given) {
-    const auto start = Clock::now();
-    check(examples, given);
-    FitOptions options = given;
-    RunPlan plan;
-    if (given.budget.is_set()) {
-      plan = plan_run(examples, given);
-      options.steps = plan.steps;
-      options.batch_size = plan.batch_size;
+  /// Trains: the loop below, which uses nothing private and may be copied. Throws as `start` and `step` do.
+  TrainingReport fit(std::span<const Example> examples, const FitOptions& options) {
+    start(examples, options);
+    while (step()) {
     }
-    const TrainingBatches batches(examples, options);
-    expect_option(options.schedule.warmup_steps <= batches.steps(), "fit", "schedule.warmup_steps",
-                  text("at most the run's ", batches.steps(), " steps"), options.schedule.warmup_steps);
-    report_ = {};
-    report_.plan = plan;
-    profile_.reset();
-    const EvaluationSample sample(examples, options);
-    prepare(batches, sample.examples(), options);
-    report_.evaluated = {sample.examples().size(), sample.of(), sample.held_out()};
-    const auto wanted = [&options](Evaluations when) {
-      return options.evaluate == when || options.evaluate == Evaluations::both;
-    };
-    if (wanted(Evaluations::before)) report_.loss_before = timed_evaluation(sample.examples(), options, false);
-
-    for (Extent step = 0; step < batches.steps(); ++step) {
-      if (report_.stopped || (options.should_stop && options.should_stop())) {
-        report_.stopped = true;
-        break;
-      }
-      const bool choosing = step == choice_.next(step, batches);
-      const auto round = choice_.round(step, batches);
-      report_.budget_reached = choosing && !affords(choice_.importance_flops(batches, round));
-      if (report_.budget_reached) break;
-      if (choosing) select(batches, options, round);
-      if (choosing && choice_.in_step()) continue;  // which was this step
-      report_.budget_reached = !affords(step_flops(batches, options, step));
-      if (report_.budget_reached) break;
-      train_step(batches, options, step);
-    }
-    report_.seconds.forward = profile_.total().forward;
-    report_.seconds.backward = profile_.total().backward;
-    if (wanted(Evaluations::after) && !report_.stopped)
-      report_.loss_after = timed_evaluation(sample.examples(), options, true);
-    pass_.keep_prefixes(nullptr, {}, 0);
-    report_.seconds.total = since(start) - report_.seconds.callbacks;
-    return std::move(report_);
+    return finish();
   }
   /// The same for anything with a member `examples`, such as a Dataset.
   template <class Data>
@@ -128,358 +74,208 @@ class Trainer {
     return fit(std::span<const Example>(data.examples), options);
   }
 
-  const Selection& selection() const { return selection_; }
-  Optimizer<B>& optimizer() { return *optimizer_; }
-  Bytes gradient_bytes() const { return gradients_.bytes(); }
+  /// Begins a run: the examples must live until it is finished. Throws DataError for examples that no batch can hold,
+  /// ConfigError for options out of range and a budget that cannot be met, as far as the first selection goes. A run
+  /// with a budget is the one that plan_run says; what would exceed the budget all the same, since tensors are chosen
+  /// on the way, is not done.
+  void start(std::span<const Example> examples, const FitOptions& given) {
+    const auto started = TrainingClock::now();
+    check(examples, given);
+    run_.reset();
+    FitOptions options = given;
+    parts_.report = {};
+    if (given.budget.is_set()) {
+      parts_.report.plan = plan_run(examples, given);
+      options.steps = parts_.report.plan.steps;
+      options.batch_size = parts_.report.plan.batch_size;
+    }
+    TrainingRun run{.options = options, .batches = {examples, options}, .sample = {examples, options}};
+    run.started = started;
+    expect_option(options.schedule.warmup_steps <= run.batches.steps(), "fit", "schedule.warmup_steps",
+                  text("at most the run's ", run.batches.steps(), " steps"), options.schedule.warmup_steps);
+    parts_.profile.reset();
+    prepare(run.batches, run.sample.examples(), options);
+    parts_.report.evaluated = {run.sample.examples().size(), run.sample.of(), run.sample.held_out()};
+    run.evaluated = !run.evaluates(Evaluations::before);
+    run.changed = select_none(parts_.model.graph());
+    run.identity["model"] = identity_of(parts_.model);
+    run.identity["train"] = identity_of(examples);
+    run.identity["optimizer"] = parts_.optimizer->description();
+    run.identity["backend"] = detail::arithmetic_of(parts_.model.backend());
+    run.identity["build"] = detail::build_text();
+    add_identity(run.identity, given);
+    parts_.choice.add_identity(run.identity);
+    run_.emplace(std::move(run));
+  }
+
+  /// Makes the next step, after the choice of tensors that is due: in front of the first one the evaluation, if there
+  /// is to be one. False, without a step, where the run is over: all is done, the next step would exceed the budget, or
+  /// `should_stop` says so. Throws DataError for examples that the model cannot read, ConfigError for a budget that the
+  /// tensors of this round cannot meet, and NumericalError when the loss is no longer a number; weights are then as the
+  /// last step left them.
+  bool step() {
+    TrainingRun& run = this->run("step");
+    if (run.is_finished)
+      throw ConfigError("step", "Trainer", "expected a run that is not finished, got a call after finish");
+    TrainingReport& report = parts_.report;
+    const TensorChoice<B>& choice = parts_.choice;
+    const FitOptions& options = run.options;
+    if (!run.evaluated) {
+      report.loss_before = timed_evaluation(false);
+      run.evaluated = report.loss_before.has_value();
+    }
+    const Extent step = run.next_step;
+    if (step == run.batches.steps()) return false;
+    report.stopped = report.stopped || (options.should_stop && options.should_stop());
+    if (report.stopped) return false;
+    const bool choosing = !run.selection_made && step == choice.next(step, run.batches);
+    const auto round = choice.round(step, run.batches);
+    report.budget_reached = choosing && !affords(choice.importance_flops(run.batches, round));
+    if (report.budget_reached) return false;
+    if (choosing) RoundSelection<B>(parts_, run).select(round);
+    if (choosing && choice.in_step()) return true;  // which was this step
+    report.budget_reached = !affords(step_flops());
+    if (report.budget_reached) return false;
+    make_step(parts_, run);
+    return true;
+  }
+
+  /// Ends a run with the evaluation, if there is to be one and nobody has asked to stop, and says what it did.
+  TrainingReport finish() {
+    TrainingRun& run = this->run("finish");
+    if (run.evaluates(Evaluations::after) && !parts_.report.stopped) parts_.report.loss_after = timed_evaluation(true);
+    note_cached(parts_, run);
+    run.is_finished = true;
+    parts_.pass.keep_prefixes(nullptr, {}, 0);
+    return report_so_far(parts_, run);
+  }
+
+  /// What the run did so far.
+  TrainingReport report() const { return run_ ? report_so_far(parts_, *run_) : TrainingReport{}; }
+  /// Steps of the run that are done.
+  Extent steps_done() const { return run_ ? run_->next_step : 0; }
+  /// Steps in which the run sees every example once.
+  Extent steps_per_epoch() const { return run_ ? run_->batches.steps_per_epoch() : 0; }
+
+  /// Writes all that the run is into a folder, which appears when it is whole; a state that stood there is replaced. To
+  /// be called between steps, from on_step, or after `finish` where the run was stopped. Throws SaveError, OutputInUse
+  /// or OutputOccupied; the run can go on then. docs/decisions/0024-a-run-can-be-saved-and-continued.md
+  void save(const std::filesystem::path& folder) {
+    TrainingRun& run = this->run("save");
+    if (!run.is_whole)
+      throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
+    save_run(parts_, run, folder);
+  }
+
+  /// Goes on with a saved run: to be called after `start`, with the same model as it was before training, examples and
+  /// options, instead of the first `step`. The run is then as if it had never been stopped, to the bit, times apart;
+  /// values that a prefix cache held are computed again (`flops.refilled`). `other_build`: goes on even if another
+  /// build or backend has saved it; what comes may then be rounded otherwise. Throws StateMismatch naming what is not
+  /// as it was, and LoadError for a damaged state; the run is then as it was started, unless the file of a tensor turns
+  /// out to be unreadable in the middle: then it must be started anew, with the weights that it began with.
+  void load(const std::filesystem::path& folder, bool other_build = false) {
+    TrainingRun& run = this->run("load");
+    if (run.next_step > 0 || !run.is_whole)
+      throw ConfigError("load", folder.string(), "expected to be called before the first step, got a call after it");
+    try {
+      load_run(parts_, run, folder, other_build);
+    } catch (...) {
+      if (!run.is_whole) run_.reset();  // half read: what is there now is no run
+      throw;
+    }
+  }
+
+  const Selection& selection() const { return parts_.selection; }
+  Optimizer<B>& optimizer() { return *parts_.optimizer; }
+  Bytes gradient_bytes() const { return parts_.gradients.bytes(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  using Round = typename TensorChoice<B>::Round;
-
-  static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
   template <class Choice>
   Trainer(Model<B>& model, std::unique_ptr<Optimizer<B>> optimizer, Choice choice)
-      : model_(model.share()),
-        optimizer_(std::move(optimizer)),
-        choice_(model_, *optimizer_, std::move(choice)),
-        pass_(model_),
-        with_state_(select_none(model.graph())),
-        gradients_(model.backend()),
-        norm_(model.backend(), 1, 1) {}
+      : parts_(model, std::move(optimizer), std::move(choice)) {}
+
+  TrainingRun& run(const char* where) {
+    if (!run_) throw ConfigError(where, "Trainer", "expected a run that was started, got none; call start before");
+    return *run_;
+  }
+
+  RunPricing<B> pricing(const FitOptions& options) const {
+    return RunPricing<B>(parts_.model, *parts_.optimizer, parts_.choice, options);
+  }
 
   void check(std::span<const Example> examples, const FitOptions& options) const {
     check_options(options);
     if (examples.empty()) throw DataError("fit", "examples", "expected at least one, got none");
-    expect_option(!options.budget.is_set() || (options.memory_limit == 0 && !choice_.in_step()), "fit", "budget",
+    expect_option(!options.budget.is_set() || (options.memory_limit == 0 && !parts_.choice.in_step()), "fit", "budget",
                   "none beside memory_limit or GreenOptions::importance_step, whose FLOPs no run is planned with yet",
                   "both");
-    expect_option(options.memory_limit == 0 || !choice_.in_step(), "fit", "memory_limit",
+    expect_option(options.memory_limit == 0 || !parts_.choice.in_step(), "fit", "memory_limit",
                   "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
                   options.memory_limit);
   }
 
   /// What a fit needs before its first pass. Throws ConfigError where its limits leave nothing to train.
   void prepare(const TrainingBatches& batches, std::span<const Example> evaluated, const FitOptions& options) {
-    const auto& graph = model_.graph();
-    const Selection* fixed = choice_.fixed();
+    const auto& graph = parts_.model.graph();
+    const Selection* fixed = parts_.choice.fixed();
     const auto highest =
         fixed != nullptr ? first_trained(graph, *fixed) : static_cast<OperatorId>(graph.operators().size());
     // Anew: weights and examples may be others than those of an earlier fit.
-    pass_.keep_prefixes(make_prefix_store(graph, options, batches, highest), options.prefix_cache_type,
-                        options.prefix_cache_limit);
+    parts_.pass.keep_prefixes(make_prefix_store(graph, options, batches, highest), options.prefix_cache_type,
+                              options.prefix_cache_limit);
     // The first selection, or all of them if each has a step that trains everything to pay for.
-    for (Extent step = 0; fixed == nullptr && step < batches.steps(); step = choice_.next(step + 1, batches)) {
-      const Round round = choice_.round(step, batches);
-      choice_.check_ratio(batches, round, forecasts(batches, round));
-      if (!choice_.in_step()) break;
+    for (Extent step = 0; fixed == nullptr && step < batches.steps(); step = parts_.choice.next(step + 1, batches)) {
+      const auto round = parts_.choice.round(step, batches);
+      parts_.choice.check_ratio(batches, round, RoundSelection<B>::forecasts(parts_, batches, round));
+      if (!parts_.choice.in_step()) break;
     }
-    memory_.emplace(
-        graph, fit_demand(graph, batches, evaluated, options, optimizer_->state_bytes_per_element(), pass_.cache()));
-    if (options.memory_limit > 0) check_memory(graph, *memory_, choice_, batches, options);
-    full_cost_ = RunPricing<B>::full_cost(model_);
+    parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options,
+                                            parts_.optimizer->state_bytes_per_element(), parts_.pass.cache()));
+    if (options.memory_limit > 0) check_memory(graph, *parts_.memory, parts_.choice, batches, options);
+    parts_.full_cost = RunPricing<B>::full_cost(parts_.model);
   }
 
-  /// Runs what the caller gave. Its time counts as nothing else.
-  template <class Call>
-  void call_back(const Call& call) {
-    const auto start = Clock::now();
-    call();
-    report_.seconds.callbacks += since(start);
-  }
-
-  double timed_evaluation(std::span<const Example> examples, const FitOptions& options, bool after) {
-    const auto start = Clock::now();
-    const double callbacks_before = report_.seconds.callbacks;
-    model_.executor().release_memory();
-    EvaluateOptions how{.should_stop = options.should_stop};
-    const std::optional<Cut> cut = cached_cut();
-    how.batch_size = memory_->evaluation_batch(held(), cut);
-    report_.memory.evaluation =
-        std::max(report_.memory.evaluation, memory_->evaluation(how.batch_size, held(), cut).total());
-    if (options.on_evaluation) {
+  /// The loss of the run's sample; nothing where the evaluation was stopped, which is then in no count.
+  std::optional<double> timed_evaluation(bool after) {
+    TrainingRun& run = *run_;
+    TrainingReport& report = parts_.report;
+    const auto start = TrainingClock::now();
+    const double callbacks_before = report.seconds.callbacks;
+    const std::span<const Example> examples = run.sample.examples();
+    parts_.model.executor().release_memory();
+    EvaluateOptions how{.should_stop = run.options.should_stop};
+    const std::optional<Cut> cut = parts_.cached_cut();
+    const Selection held = parts_.held();
+    how.batch_size = parts_.memory->evaluation_batch(held, cut);
+    report.memory.evaluation =
+        std::max(report.memory.evaluation, parts_.memory->evaluation(how.batch_size, held, cut).total());
+    if (run.options.on_evaluation) {
       how.on_pass = [&](std::size_t done) {
-        call_back([&] { options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
+        parts_.call_back([&] { run.options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
       };
     }
-    const Evaluation evaluation = evaluate(model_, examples, how);
-    report_.flops.evaluation += evaluation.flops;
-    report_.stopped = report_.stopped || evaluation.examples.size() < examples.size();
-    report_.seconds.evaluation += since(start) - (report_.seconds.callbacks - callbacks_before);
+    const Evaluation evaluation = evaluate(parts_.model, examples, how);
+    report.seconds.evaluation += seconds_since(start) - (report.seconds.callbacks - callbacks_before);
+    report.stopped = report.stopped || evaluation.examples.size() < examples.size();
+    if (report.stopped) return std::nullopt;
+    report.flops.evaluation += evaluation.flops;
     return evaluation.loss;
   }
 
-  std::optional<Cut> cached_cut() const { return pass_.cache() == nullptr ? std::nullopt : pass_.cache()->cut(); }
-  /// Whose gradients and optimizer state there are.
-  Selection held() const { return selection_.mask().empty() ? select_none(model_.graph()) : selection_; }
-
-  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
-  Bytes evaluation_excess(const Selection& held, const std::optional<Cut>& cut, const FitOptions& options) const {
-    const bool evaluates = options.evaluate == Evaluations::after || options.evaluate == Evaluations::both;
-    return evaluates ? memory_->excess(memory_->evaluation(1, held, cut)) : 0;
-  }
-
-  /// Says what the cache had to go without, and counts what it has.
-  void look_at_cache(const FitOptions& options) {
-    if (pass_.cache() == nullptr) return;
-    report_.cached_bytes = std::max(report_.cached_bytes, pass_.cache()->store().bytes());
-    for (std::string& warning : pass_.cache()->store().take_warnings()) {
-      if (options.on_warning) call_back([&] { options.on_warning(warning); });
-      report_.warnings.push_back(std::move(warning));
-    }
-  }
-
-  /// Empty where nothing is to be cached.
-  std::vector<CutForecast> forecasts(const TrainingBatches& batches, const Round& round) const {
-    const PrefixCache<B>* cache = pass_.cache();
-    if (cache == nullptr) return {};
-    return forecast_cache(model_.graph(), cacheable_cuts(model_.graph()), cache->room(), batches, round.first,
-                          round.end, cache->cut(), &cache->store());
-  }
-
-  Flops updates_of(const Selection& selection, const FitOptions& options) const {
-    return RunPricing<B>(model_, *optimizer_, choice_, options).update(selection);
-  }
   /// FLOPs of a step that trains the present selection.
-  Flops step_flops(const TrainingBatches& batches, const FitOptions& options, Extent step) const {
-    CheckedInteger total = updates_of(selection_, options);
-    for (const auto& numbers : batches.of_step(step)) total += pass_.flops_of(batches, numbers);
+  Flops step_flops() const {
+    CheckedInteger total = pricing(run_->options).update(parts_.selection);
+    for (const auto& numbers : run_->batches.of_step(run_->next_step))
+      total += parts_.pass.flops_of(run_->batches, numbers);
     return total.value();
   }
   bool affords(Flops coming) const {
-    return report_.plan.budget == 0 || coming <= report_.plan.budget - report_.spent();
+    const TrainingReport& report = parts_.report;
+    return report.plan.budget == 0 || coming <= report.plan.budget - report.spent();
   }
 
-  /// What is trained, and how its passes are made.
-  struct Chosen {
-    std::optional<Cut> cut;
-    typename MemoryLimit<B>::Pass pass;
-  };
-
-  /// Chooses what is trained in a round. With GreenOptions::importance_step, makes the step in front of it.
-  void select(const TrainingBatches& batches, const FitOptions& options, const Round& round) {
-    SelectionRecord record{.step = round.first, .names = {}, .importance = {}};
-    model_.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
-    std::vector<double> importance;
-    if (choice_.in_step()) importance = train_in_full(batches, options, round.chosen_at, record.importance_memory);
-    const auto start = Clock::now();
-    const std::vector<CutForecast> with_cache = forecasts(batches, round);
-    report_.seconds.selection += since(start);
-    Chosen chosen;
-    if (choice_.fixed() != nullptr) {
-      chosen = take_fixed(batches, round, with_cache, options, record);
-    } else {
-      gradients_.select(model_.graph(), select_none(model_.graph()));
-      if (!choice_.in_step()) importance = evaluate_importance(batches, options, round, record.importance_memory);
-      chosen = choose(batches, round, importance, with_cache, options, record);
-    }
-    pass_.select(selection_, chosen.cut, chosen.pass.segments, memory_->room());
-    if (chosen.cut) {
-      record.cached_below = model_.graph().op(chosen.cut->op).name;
-      for (const CutForecast& f : with_cache) record.cached_bytes += f.cut == *chosen.cut ? f.bytes : 0;
-    } else if (options.prefix_cache != PrefixCacheMode::off) {
-      record.not_cached = why_not_cached(model_.graph(), selection_, std::span(with_cache));
-    }
-    for (const DroppedSegment& segment : chosen.pass.segments)
-      record.recomputed_from.push_back(model_.graph().op(segment.first).name);
-    record.memory = chosen.pass.memory;
-    record.recomputation_optimal = chosen.pass.optimal;
-    report_.memory.training = std::max(report_.memory.training, record.memory.total());
-    model_.executor().release_memory();  // importance may have needed more
-    gradients_.select(model_.graph(), selection_);
-    optimizer_->select(model_.graph(), selection_);
-    with_state_ = selection_;
-    record.names = names_of(model_.graph(), selection_);
-    if (options.on_selection) call_back([&] { options.on_selection(record); });
-    report_.selections.push_back(std::move(record));
-  }
-
-  Chosen take_fixed(const TrainingBatches& batches, const Round& round, std::span<const CutForecast> with_cache,
-                    const FitOptions& options, SelectionRecord& record) {
-    const auto& graph = model_.graph();
-    const Workload coming = batches.workload_of_steps(round.first, round.end);
-    selection_ = *choice_.fixed();
-    Chosen chosen{.cut = best_cut(graph, ExactCost<B>{}, coming, with_cache, selection_), .pass = {}};
-    chosen.pass = memory_->training(selection_, chosen.cut);
-    if (chosen.cut && std::max(memory_->excess(chosen.pass), evaluation_excess(selection_, chosen.cut, options)) > 0) {
-      chosen.cut.reset();  // the cache is what can be done without
-      chosen.pass = memory_->training(selection_, chosen.cut);
-    }
-    record.recomputed = evaluate(pass_cost(graph, chosen.pass.plan, ExactCost<B>{}).recomputed, coming);
-    return chosen;
-  }
-
-  Chosen choose(const TrainingBatches& batches, const Round& round, const std::vector<double>& importance,
-                std::span<const CutForecast> with_cache, const FitOptions& options, SelectionRecord& record) {
-    const auto start = Clock::now();
-    const bool another_follows = round.end < batches.steps();
-    LimitedSelection<B> limited = choice_.choose(
-        batches, round, importance, with_cache, *memory_, [&](const Selection& held, const std::optional<Cut>& cut) {
-          const Bytes again =
-              another_follows ? memory_->excess(memory_->importance(choice_.importance_demand(), held, cut)) : 0;
-          return std::max(again, evaluation_excess(held, cut, options));
-        });
-    report_.seconds.selection += since(start);
-    const BudgetedSelection& chosen = limited.chosen;
-    selection_ = chosen.selection;
-    record.budget = chosen.budget;
-    record.cost = chosen.cost;
-    record.recomputed = limited.recomputed;
-    record.unit = choice_.unit();
-    record.optimal = chosen.optimal;
-    record.gap = chosen.gap;
-    for (std::size_t i = 0; i < importance.size(); ++i)
-      record.importance[model_.graph().parameters()[i].name] = importance[i];
-    return {.cut = chosen.cut, .pass = std::move(limited.pass)};
-  }
-
-  ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {
-    return {.backend = model_.backend(),
-            .graph = model_.graph(),
-            .parameters = model_.parameters(),
-            .executor = model_.executor(),
-            .optimizer = *optimizer_,
-            .batches = batches,
-            .seed = options.seed,
-            .step = static_cast<std::uint64_t>(step)};
-  }
-
-  std::vector<double> evaluate_importance(const TrainingBatches& batches, const FitOptions& options, const Round& round,
-                                          MemoryEstimate& memory) {
-    const auto start = Clock::now();
-    const Importance<B>& metric = choice_.importance();
-    const auto pass = memory_->importance(choice_.importance_demand(), held(), cached_cut());
-    report_.memory.importance = std::max(report_.memory.importance, pass.memory.total());
-    memory = pass.memory;
-    Schedule full_pass;
-    if (metric.full_passes() > 0) full_pass = make_schedule(model_.graph(), pass.plan);
-    full_pass.largest = memory_->room();
-    const LinearCost again = pass_cost(model_.graph(), pass.plan, ExactCost<B>{}).recomputed;
-    report_.flops.importance += choice_.importance_flops(batches, round);
-    std::vector<Batch> made;
-    for (const auto& numbers : choice_.measured_on(batches, round)) {
-      const Batch& batch = made.emplace_back(batches.make(numbers));
-      check_batch(model_.facts(), batch);
-      report_.flops.importance += metric.full_passes() * evaluate(again, workload_of(batch));
-    }
-    auto context = importance_context(made, options, round.chosen_at);
-    if (metric.full_passes() > 0) context.full_pass = &full_pass;
-    auto importance = metric.evaluate(context);
-    report_.seconds.importance += since(start);
-    return importance;
-  }
-
-  /// One step of everything. Returns what its gradients say of importance, at the weights before it. Parameters that
-  /// were not trained until now make the first step of an optimizer without state, and keep none.
-  std::vector<double> train_in_full(const TrainingBatches& batches, const FitOptions& options, Extent step,
-                                    MemoryEstimate& memory) {
-    memory = memory_->importance_step(choice_.importance().scratch_elements(model_.graph()), held());
-    report_.memory.importance = std::max(report_.memory.importance, memory.total());
-    selection_ = select_all(model_.graph());
-    pass_.select(selection_, std::nullopt);  // what is cached lies above weights that now change
-    gradients_.select(model_.graph(), selection_);
-    std::vector<double> importance;
-    train_step(batches, options, step, &importance);
-    return importance;
-  }
-
-  /// `importance`: to be filled from the step's gradients, which are those of everything.
-  void train_step(const TrainingBatches& batches, const FitOptions& options, Extent step,
-                  std::vector<double>* importance = nullptr) {
-    const auto start = Clock::now();
-    StepRecord record{.step = step + 1, .total_steps = batches.steps(), .in_full = importance != nullptr};
-    const std::vector<TrainingBatches::Numbers> numbers = batches.of_step(step);
-    std::vector<Batch> made;
-    for (const auto& of_batch : numbers) {
-      const Batch& batch = made.emplace_back(batches.make(of_batch));
-      check_batch(model_.facts(), batch);
-      record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
-      record.labelled_tokens += batch.labelled();
-    }
-    if (record.labelled_tokens == 0)
-      throw DataError("fit", text("step ", step + 1), "expected labelled tokens in the batch, got none");
-    const double scale = 1.0 / static_cast<double>(record.labelled_tokens);
-    gradients_.zero();
-    double loss_sum = 0;
-    DropoutSeed dropout{.seed = options.seed, .pass = static_cast<std::uint64_t>(step * options.gradient_accumulation)};
-    for (std::size_t b = 0; b < made.size(); ++b, ++dropout.pass) {
-      const auto ran =
-          pass_.run(made[b], batches.examples(), numbers[b],
-                    {.gradient_scale = scale, .gradients = &gradients_, .dropout = &dropout, .profile = &profile_});
-      loss_sum += ran.loss_sum;
-      record.flops += ran.flops;
-      record.recomputed_flops += ran.recomputed;
-      report_.flops.saved_by_cache += ran.saved;
-      look_at_cache(options);
-      record.full_flops += evaluate(full_cost_, workload_of(made[b]));
-    }
-    record.loss = loss_sum * scale;
-    if (!std::isfinite(record.loss)) {
-      throw NumericalError(
-          "fit", text("step ", step + 1),
-          text("expected a finite loss, got ", record.loss, "; lower the learning rate or clip gradients"));
-    }
-    if (importance != nullptr) {
-      const auto measuring = Clock::now();
-      auto context = importance_context({}, options, step);
-      *importance = choice_.importance().evaluate_gradients(context, gradients_);
-      report_.flops.importance += choice_.importance().gradients_flops(model_.graph(), *optimizer_);
-      report_.seconds.importance += since(measuring);
-    }
-    const auto update_start = Clock::now();
-    record.learning_rate = optimizer_->peak_learning_rate() * options.schedule.factor(step, batches.steps());
-    if (options.clip_norm > 0) record.gradient_norm = clip(options.clip_norm);
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
-      if (!selection_.contains(id)) continue;
-      Tensor<B>& weights = model_.parameters()[id];
-      if (with_state_.contains(id))
-        optimizer_->step(id, weights, gradients_[id], record.learning_rate);
-      else
-        optimizer_->candidate(id, weights.matrix(), gradients_[id].matrix(), record.learning_rate);
-    }
-    report_.flops.optimizer += updates_of(selection_, options);
-    model_.backend().synchronize();
-    report_.seconds.optimizer += since(update_start);
-    record.seconds = since(start);
-    report_.steps += 1;
-    report_.tokens += record.tokens;
-    report_.labelled_tokens += record.labelled_tokens;
-    report_.flops.train += record.flops;
-    report_.flops.recomputed += record.recomputed_flops;
-    report_.flops.full += record.full_flops;
-    report_.history.push_back(record);
-    if (options.on_step) call_back([&] { options.on_step(record); });
-  }
-
-  /// Scales the gradients so that their common norm is at most `limit`; returns the norm before. As in PyTorch they are
-  /// multiplied whether or not it is needed, so that the FLOPs are known beforehand.
-  double clip(double limit) {
-    norm_.zero();
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
-      if (!selection_.contains(id)) continue;
-      model_.backend().sum_of_squares(gradients_[id].size(), gradients_[id].data(), norm_.data());
-    }
-    const double norm = std::sqrt(norm_.download().front());
-    const double factor = std::min(1.0, limit / (norm + 1e-6));
-    for (ParameterId id = 0; id < static_cast<ParameterId>(model_.graph().parameters().size()); ++id) {
-      if (!selection_.contains(id)) continue;
-      model_.backend().scale(gradients_[id].size(), gradients_[id].data(), factor);
-    }
-    return norm;
-  }
-
-  Model<B> model_;
-  std::unique_ptr<Optimizer<B>> optimizer_;
-  TensorChoice<B> choice_;
-  Selection selection_;
-  TrainingPass<B> pass_;
-  Selection with_state_;  ///< parameters that the optimizer has state of
-  GradientStore<B> gradients_;
-  Tensor<B, double> norm_;
-  LinearCost full_cost_;                  ///< of full fine-tuning
-  std::optional<MemoryLimit<B>> memory_;  ///< of the fit that runs
-  PassProfile profile_;                   ///< of training passes
-  TrainingReport report_;
+  TrainerParts<B> parts_;
+  std::optional<TrainingRun> run_;
 };
 
 template <class M, class Choice, class OptimizerOptions>

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -70,6 +71,13 @@ struct EvaluationProgress {
 /// of running that part anew: in the host's memory, or in a file without a name in a folder.
 enum class PrefixCacheMode { off, memory, disk };
 
+/// What happens where a step's loss, or a gradient, is infinite or no number. Weights, and the optimizer's state, are
+/// never touched by it.
+enum class OnNonFinite {
+  stop,  ///< NumericalError
+  skip   ///< the step changes nothing, and is counted
+};
+
 /// How long and on what.
 struct FitOptions {
   Extent epochs = 1;
@@ -78,7 +86,9 @@ struct FitOptions {
   Extent gradient_accumulation = 1;  ///< passes in one step
   RunBudget budget = {};             ///< may make batches smaller, or steps fewer
   LearningRateSchedule schedule = {};
-  double clip_norm = 0;  ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
+  OnNonFinite on_nan = OnNonFinite::stop;
+  Extent most_skipped = 10;  ///< steps; the next one is an error all the same
+  double clip_norm = 0;      ///< 0: off; as torch.nn.utils.clip_grad_norm_ over the selected parameters
   PrefixCacheMode prefix_cache = PrefixCacheMode::off;
   Bytes prefix_cache_limit = Bytes{4} << 30;       ///< examples that do not fit are computed each time
   std::optional<DType> prefix_cache_type = {};     ///< float32 or bfloat16; empty: as the backend computes
@@ -93,6 +103,10 @@ struct FitOptions {
   Evaluations evaluate = Evaluations::both;
   Extent evaluation_examples = 0;  ///< at most so many, see EvaluationSample; 0: all of `validation`, or
                                    ///< usual_evaluation_examples of the training examples
+
+  /// What the run follows from that the library does not see, such as a selector of your own, by name: a saved run goes
+  /// on with the same alone.
+  std::map<std::string, std::string> also_depends_on = {};
 
   // What these do with the model, such as an evaluation, is in none of the report's numbers but seconds.callbacks.
   std::function<void(const StepRecord&)> on_step = {};
@@ -114,6 +128,7 @@ inline void check_options(const FitOptions& o) {
   within("gradient_accumulation", o.gradient_accumulation, 1);
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
+  within("most_skipped", o.most_skipped, 0);
   check_options(o.budget);
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);

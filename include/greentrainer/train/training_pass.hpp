@@ -117,6 +117,18 @@ class TrainingPass {
     return result;
   }
 
+  /// Computes the values of these examples, as far as they are not cached; returns the FLOPs. Requires a cut.
+  Flops refill(const TrainingBatches& batches, std::span<const std::size_t> examples, Extent batch_size) {
+    Flops flops = 0;
+    const auto most = static_cast<std::size_t>(batch_size);
+    for (std::size_t first = 0; first < examples.size(); first += most) {
+      const auto part = examples.subspan(first, std::min(most, examples.size() - first));
+      const TrainingBatches::Numbers numbers(part.begin(), part.end());
+      flops += run_below(batches.make(numbers), batches.examples(), numbers, nullptr);
+    }
+    return flops;
+  }
+
  private:
   /// For the sequences whose values are not cached; returns its FLOPs.
   Flops run_below(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,

@@ -28,6 +28,7 @@ struct StepRecord {
   Flops flops = 0;             ///< forward and backward of this step
   Flops recomputed_flops = 0;  ///< on top of these
   Flops full_flops = 0;        ///< what full fine-tuning would have taken
+  bool skipped = false;        ///< changed nothing: something was not finite (FitOptions::on_nan)
   bool in_full = false;  ///< trained everything, for the importance of its gradients (GreenOptions::importance_step)
 };
 
@@ -62,10 +63,12 @@ struct TrainingReport {
     bool held_out = false;     ///< whether they are validation examples
   } evaluated;
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
+  Extent skipped = 0;  ///< steps, besides, that changed nothing: something was not finite
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
     Flops recomputed = 0;      ///< forward operators run again in training passes; not in `train`
     Flops saved_by_cache = 0;  ///< of forward passes that cached values made needless; not in `train`
+    Flops refilled = 0;  ///< of cached values that were computed again when a saved run went on; in no other number
   } flops;
   struct {
     double importance = 0, selection = 0, forward = 0, backward = 0, optimizer = 0, evaluation = 0;
@@ -113,7 +116,9 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
     loss(r.loss_after) << " over " << r.evaluated.examples << " of " << r.evaluated.of
                        << (r.evaluated.held_out ? " validation" : " training") << " examples\n";
   }
-  out << r.steps << " steps, " << r.tokens << " tokens\n"
+  out << r.steps << " steps, " << r.tokens << " tokens";
+  if (r.skipped > 0) out << ", " << r.skipped << " steps skipped, where the loss or a gradient was not finite";
+  out << '\n'
       << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train + r.flops.recomputed) / 1e9 << " G of "
       << static_cast<double>(r.flops.full) / 1e9 << " G for full fine-tuning: ratio " << std::setprecision(4)
       << r.ratio() << ", all in " << r.ratio_all_in() << '\n'

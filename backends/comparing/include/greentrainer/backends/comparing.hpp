@@ -244,7 +244,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   /// Length of a vector that a kernel writes beside its matrices.
   template <class First, class... Rest>
   static Extent vector_length(std::string_view kernel, std::size_t operand, const First& first, const Rest&... rest) {
-    if (kernel == "sum_of_squares" || kernel == "update_dot") return 1;
+    if (kernel == "sum_of_squares" || kernel == "count_non_finite" || kernel == "update_dot") return 1;
     if constexpr (std::is_same_v<First, Extent>) return first;
     if constexpr (requires { first.stride; })
       return kernel != "cross_entropy_forward" ? first.cols : operand == 3 ? first.rows : 1;

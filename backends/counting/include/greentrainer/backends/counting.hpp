@@ -41,6 +41,8 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
   explicit CountingBackend(Arguments&&... arguments) : inner_(std::forward<Arguments>(arguments)...) {}
 
   std::string name() const { return "counting " + inner_.name(); }
+  std::string arithmetic_name() const requires requires(const B& inner) { inner.arithmetic_name(); }
+  { return inner_.arithmetic_name(); }
   B& inner() { return inner_; }
 
   Flops flops() const { return total_.flops; }

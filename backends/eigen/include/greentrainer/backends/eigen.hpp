@@ -52,6 +52,11 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
                 sizeof(T) == 4 ? ", float)" : ", double)");
   }
 
+  /// What its results depend on: not on the number of threads.
+  std::string arithmetic_name() const {
+    return text("eigen (", eigen::vector_name, sizeof(T) == 4 ? ", float)" : ", double)");
+  }
+
   void* allocate(Bytes bytes) { return eigen::allocate_aligned(bytes); }
   void deallocate(void* memory, Bytes) noexcept { eigen::deallocate_aligned(memory); }
   void copy_from_host(void* to, const void* from, Bytes bytes) { copy(to, from, bytes); }

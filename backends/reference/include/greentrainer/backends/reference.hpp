@@ -258,6 +258,9 @@ class ReferenceBackend {
     for (Extent i = 0; i < n; ++i) sum += x[i] * x[i];
     *result += static_cast<double>(sum);
   }
+  void count_non_finite(Extent n, const T* x, double* result) {
+    for (Extent i = 0; i < n; ++i) *result += std::isfinite(static_cast<double>(x[i])) ? 0 : 1;
+  }
   void scale(Extent n, T* x, double factor) {
     for (Extent i = 0; i < n; ++i) x[i] *= T(factor);
   }

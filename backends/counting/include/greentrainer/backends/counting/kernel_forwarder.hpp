@@ -210,6 +210,10 @@ class KernelForwarder {
     forward(
         "sum_of_squares", 2 * n, [](auto& b, auto... a) { b.sum_of_squares(a...); }, n, x, result);
   }
+  void count_non_finite(Extent n, const T* x, double* result) {
+    forward(
+        "count_non_finite", 0, [](auto& b, auto... a) { b.count_non_finite(a...); }, n, x, result);
+  }
   void scale(Extent n, T* x, double factor) {
     forward(
         "scale", n, [](auto& b, auto... a) { b.scale(a...); }, n, x, factor);

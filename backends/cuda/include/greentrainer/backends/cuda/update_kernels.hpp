@@ -20,6 +20,7 @@ class UpdateKernels {
 
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result);
   void sum_of_squares(Extent n, const T* x, double* result);
+  void count_non_finite(Extent n, const T* x, double* result);
 
  private:
   /// What they have in common: state that is null reads as zero, and is written where there is a place for it.

@@ -96,6 +96,11 @@ struct SquareTerm {
   __device__ static T value(T x, T, T) { return x * x; }
 };
 template <class T>
+struct NonFiniteTerm {
+  static constexpr int operands = 1;
+  __device__ static T value(T x, T, T) { return std::isfinite(x) ? T(0) : T(1); }
+};
+template <class T>
 struct UpdateTerm {
   static constexpr int operands = 3;
   __device__ static T value(T gradient, T updated, T before) { return gradient * (updated - before); }
@@ -148,6 +153,10 @@ void UpdateKernels<T>::update_dot(Extent n, const T* gradient, const T* updated,
 template <class T>
 void UpdateKernels<T>::sum_of_squares(Extent n, const T* x, double* result) {
   add_sum_of_terms<SquareTerm<T>, T>(context_, n, x, nullptr, nullptr, result);
+}
+template <class T>
+void UpdateKernels<T>::count_non_finite(Extent n, const T* x, double* result) {
+  add_sum_of_terms<NonFiniteTerm<T>, T>(context_, n, x, nullptr, nullptr, result);
 }
 
 }  // namespace greentrainer::cuda

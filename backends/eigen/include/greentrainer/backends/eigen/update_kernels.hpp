@@ -68,6 +68,11 @@ class UpdateKernels {
     *result += workers_.sum_over_elements(
         n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, x + first)[0]; });
   }
+  void count_non_finite(Extent n, const T* x, double* result) {
+    const auto term = [](const L& a) { return std::array<L, 1>{a.isFinite().select(L::Zero(), L::Ones())}; };
+    *result += workers_.sum_over_elements(
+        n, [=](Extent first, Extent count) { return sum_lanes<T, 1>(count, T(0), term, x + first)[0]; });
+  }
 
  private:
   using L = Lanes<T>;

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "console.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/train/trainer.hpp"
+
+namespace greentrainer::program {
+
+/// How often a run is saved, as --save-every says; at most one is positive, and none is never.
+struct SaveInterval {
+  Extent steps = 0, epochs = 0;
+  double seconds = 0;
+
+  bool is_never() const { return steps == 0 && epochs == 0 && seconds == 0; }
+};
+
+/// "100", "500s" (steps), "1e" (epochs), "10min", "2h" or "none". Throws UsageError.
+SaveInterval parse_save_interval(const std::string& value);
+
+/// The saved states of the runs that write an output: folders step-N in one beside it, of which the newest are kept.
+class SavedStates {
+ public:
+  SavedStates(std::filesystem::path folder, SaveInterval every, Extent keep)
+      : folder_(std::move(folder)), every_(every), keep_(keep) {}
+
+  const std::filesystem::path& folder() const { return folder_; }
+
+  /// Goes on where a run stopped: `resume` is "auto", "never" or the folder of a state. False where there is nothing to
+  /// go on with. With auto a damaged state is set aside, with a word, for the one before. Throws StateMismatch and
+  /// LoadError.
+  template <Backend B>
+  bool resume(Trainer<B>& trainer, const std::string& resume, bool other_build) {
+    settle_killed_saves();
+    if (resume == "never") return false;
+    if (resume != "auto") {
+      load(trainer, resume, other_build);
+      return true;
+    }
+    for (const std::filesystem::path& state : newest_first()) {
+      try {
+        load(trainer, state, other_build);
+        for (const auto& path : newest_first()) known_[path];
+        return true;
+      } catch (const StateMismatch& error) {
+        throw StateMismatch("finetune", error.subject(),
+                            text(error.detail(), "; --resume never starts anew, or choose another --output"));
+      } catch (const LoadError& error) {
+        set_aside(state, error.what());
+      }
+    }
+    return false;
+  }
+
+  /// Saves the run if it is time to. What fails is said, and the run goes on.
+  template <Backend B>
+  void save_when_due(Trainer<B>& trainer) {
+    if (!is_due(trainer.steps_done(), trainer.steps_per_epoch())) return;
+    try {
+      save(trainer);
+    } catch (const Error& error) {
+      say(text("warning: the run could not be saved: ", error.what()));
+      began_ = Clock::now();
+    }
+  }
+  /// Saves the run; returns where. Throws SaveError.
+  template <Backend B>
+  std::filesystem::path save(Trainer<B>& trainer) {
+    const auto place = folder_ / text("step-", trainer.steps_done());
+    trainer.save(place);
+    note_saved(place);
+    return place;
+  }
+  bool saves() const { return !every_.is_never(); }
+
+  /// The run has ended well: its states, and those of earlier ones, are not needed any more.
+  void remove_all();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  template <Backend B>
+  static void load(Trainer<B>& trainer, const std::filesystem::path& state, bool other_build) {
+    trainer.load(state, other_build);
+    say(text("going on after step ", trainer.steps_done(), ", from ", state.string()));
+  }
+
+  /// Puts in place, or removes, what runs have left that were killed while they saved. Requires the output's lock.
+  void settle_killed_saves() const;
+  /// States by falling number of steps.
+  std::vector<std::filesystem::path> newest_first() const;
+  bool is_due(Extent step, Extent steps_per_epoch) const;
+  void note_saved(const std::filesystem::path& place);
+  void remove(const std::filesystem::path& state);
+  static void set_aside(const std::filesystem::path& state, const std::string& why);
+
+  std::filesystem::path folder_;
+  SaveInterval every_;
+  Extent keep_;
+  Clock::time_point began_ = Clock::now();  ///< of the time until the next save
+  /// States of this run, with what is known of their files.
+  std::map<std::filesystem::path, FolderManifest::Seen> known_;
+};
+
+}  // namespace greentrainer::program

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/train/cache_forecast.hpp"
+#include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/training_step.hpp"
+
+namespace greentrainer {
+
+/// Chooses what a run trains in a round, and prepares its passes.
+template <Backend B>
+class RoundSelection {
+ public:
+  using Round = typename TensorChoice<B>::Round;
+
+  RoundSelection(TrainerParts<B>& parts, TrainingRun& run) : parts_(&parts), run_(&run) {}
+
+  /// What a cache would hold in a round; empty where nothing is to be cached.
+  static std::vector<CutForecast> forecasts(const TrainerParts<B>& parts, const TrainingBatches& batches,
+                                            const Round& round) {
+    const PrefixCache<B>* cache = parts.pass.cache();
+    if (cache == nullptr) return {};
+    const auto& graph = parts.model.graph();
+    return forecast_cache(graph, cacheable_cuts(graph), cache->room(), batches, round.first, round.end, cache->cut(),
+                          &cache->store());
+  }
+
+  /// With GreenOptions::importance_step, makes the step in front of the round.
+  void select(const Round& round) {
+    const auto& graph = parts_->model.graph();
+    const FitOptions& options = run_->options;
+    run_->is_whole = false;
+    SelectionRecord record{.step = round.first, .names = {}, .importance = {}};
+    parts_->model.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
+    std::vector<double> importance;
+    if (parts_->choice.in_step()) importance = train_in_full(record.importance_memory);
+    const auto start = TrainingClock::now();
+    const std::vector<CutForecast> with_cache = forecasts(*parts_, run_->batches, round);
+    parts_->report.seconds.selection += seconds_since(start);
+    Chosen chosen;
+    if (parts_->choice.fixed() != nullptr) {
+      chosen = take_fixed(round, with_cache, record);
+    } else {
+      parts_->gradients.select(graph, select_none(graph));
+      if (!parts_->choice.in_step()) importance = evaluate_importance(round, record.importance_memory);
+      chosen = choose(round, importance, with_cache, record);
+    }
+    parts_->pass.select(parts_->selection, chosen.cut, chosen.pass.segments, parts_->memory->room());
+    if (chosen.cut) {
+      record.cached_below = graph.op(chosen.cut->op).name;
+      for (const CutForecast& f : with_cache) record.cached_bytes += f.cut == *chosen.cut ? f.bytes : 0;
+    } else if (options.prefix_cache != PrefixCacheMode::off) {
+      record.not_cached = why_not_cached(graph, parts_->selection, std::span(with_cache));
+    }
+    for (const DroppedSegment& segment : chosen.pass.segments)
+      record.recomputed_from.push_back(graph.op(segment.first).name);
+    record.memory = chosen.pass.memory;
+    record.recomputation_optimal = chosen.pass.optimal;
+    parts_->report.memory.training = std::max(parts_->report.memory.training, record.memory.total());
+    parts_->model.executor().release_memory();  // importance may have needed more
+    parts_->gradients.select(graph, parts_->selection);
+    parts_->optimizer->select(graph, parts_->selection);
+    parts_->with_state = parts_->selection;
+    record.names = names_of(graph, parts_->selection);
+    parts_->report.selections.push_back(std::move(record));
+    run_->selection_made = run_->next_step == round.chosen_at;
+    run_->is_whole = true;
+    if (options.on_selection) parts_->call_back([&] { options.on_selection(parts_->report.selections.back()); });
+  }
+
+ private:
+  /// What is trained, and how its passes are made.
+  struct Chosen {
+    std::optional<Cut> cut;
+    typename MemoryLimit<B>::Pass pass;
+  };
+
+  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
+  Bytes evaluation_excess(const Selection& held, const std::optional<Cut>& cut) const {
+    const MemoryLimit<B>& memory = *parts_->memory;
+    return run_->evaluates(Evaluations::after) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
+  }
+
+  Chosen take_fixed(const Round& round, std::span<const CutForecast> with_cache, SelectionRecord& record) {
+    const auto& graph = parts_->model.graph();
+    const MemoryLimit<B>& memory = *parts_->memory;
+    const Workload coming = run_->batches.workload_of_steps(round.first, round.end);
+    Selection& selection = parts_->selection = *parts_->choice.fixed();
+    Chosen chosen{.cut = best_cut(graph, ExactCost<B>{}, coming, with_cache, selection), .pass = {}};
+    chosen.pass = memory.training(selection, chosen.cut);
+    if (chosen.cut && std::max(memory.excess(chosen.pass), evaluation_excess(selection, chosen.cut)) > 0) {
+      chosen.cut.reset();  // the cache is what can be done without
+      chosen.pass = memory.training(selection, chosen.cut);
+    }
+    record.recomputed = evaluate(pass_cost(graph, chosen.pass.plan, ExactCost<B>{}).recomputed, coming);
+    return chosen;
+  }
+
+  Chosen choose(const Round& round, const std::vector<double>& importance, std::span<const CutForecast> with_cache,
+                SelectionRecord& record) {
+    const auto start = TrainingClock::now();
+    const TensorChoice<B>& choice = parts_->choice;
+    const MemoryLimit<B>& memory = *parts_->memory;
+    const bool another_follows = round.end < run_->batches.steps();
+    LimitedSelection<B> limited = choice.choose(
+        run_->batches, round, importance, with_cache, memory,
+        [&](const Selection& held, const std::optional<Cut>& cut) {
+          const Bytes again =
+              another_follows ? memory.excess(memory.importance(choice.importance_demand(), held, cut)) : 0;
+          return std::max(again, evaluation_excess(held, cut));
+        });
+    parts_->report.seconds.selection += seconds_since(start);
+    const BudgetedSelection& chosen = limited.chosen;
+    parts_->selection = chosen.selection;
+    record.budget = chosen.budget;
+    record.cost = chosen.cost;
+    record.recomputed = limited.recomputed;
+    record.unit = choice.unit();
+    record.optimal = chosen.optimal;
+    record.gap = chosen.gap;
+    for (std::size_t i = 0; i < importance.size(); ++i)
+      record.importance[parts_->model.graph().parameters()[i].name] = importance[i];
+    return {.cut = chosen.cut, .pass = std::move(limited.pass)};
+  }
+
+  std::vector<double> evaluate_importance(const Round& round, MemoryEstimate& memory) {
+    const auto start = TrainingClock::now();
+    const auto& graph = parts_->model.graph();
+    const TensorChoice<B>& choice = parts_->choice;
+    const Importance<B>& metric = choice.importance();
+    TrainingReport& report = parts_->report;
+    const auto pass = parts_->memory->importance(choice.importance_demand(), parts_->held(), parts_->cached_cut());
+    report.memory.importance = std::max(report.memory.importance, pass.memory.total());
+    memory = pass.memory;
+    Schedule full_pass;
+    if (metric.full_passes() > 0) full_pass = make_schedule(graph, pass.plan);
+    full_pass.largest = parts_->memory->room();
+    const LinearCost again = pass_cost(graph, pass.plan, ExactCost<B>{}).recomputed;
+    report.flops.importance += choice.importance_flops(run_->batches, round);
+    std::vector<Batch> made;
+    for (const auto& numbers : choice.measured_on(run_->batches, round)) {
+      const Batch& batch = made.emplace_back(run_->batches.make(numbers));
+      check_batch(parts_->model.facts(), batch);
+      report.flops.importance += metric.full_passes() * evaluate(again, workload_of(batch));
+    }
+    auto context = parts_->importance_context(made, run_->options, round.chosen_at);
+    if (metric.full_passes() > 0) context.full_pass = &full_pass;
+    auto importance = metric.evaluate(context);
+    report.seconds.importance += seconds_since(start);
+    return importance;
+  }
+
+  /// One step of everything. Returns what its gradients say of importance, at the weights before it. Parameters that
+  /// were not trained until now make the first step of an optimizer without state, and keep none.
+  std::vector<double> train_in_full(MemoryEstimate& memory) {
+    const auto& graph = parts_->model.graph();
+    memory = parts_->memory->importance_step(parts_->choice.importance().scratch_elements(graph), parts_->held());
+    parts_->report.memory.importance = std::max(parts_->report.memory.importance, memory.total());
+    parts_->selection = select_all(graph);
+    parts_->pass.select(parts_->selection, std::nullopt);  // what is cached lies above weights that now change
+    parts_->gradients.select(graph, parts_->selection);
+    std::vector<double> importance;
+    make_step(*parts_, *run_, &importance);
+    return importance;
+  }
+
+  TrainerParts<B>* parts_;
+  TrainingRun* run_;
+};
+
+}  // namespace greentrainer

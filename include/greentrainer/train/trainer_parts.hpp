@@ -1,0 +1,112 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/fit_memory.hpp"
+#include "greentrainer/train/run_identity.hpp"
+#include "greentrainer/train/run_pricing.hpp"
+#include "greentrainer/train/tensor_choice.hpp"
+#include "greentrainer/train/training_batches.hpp"
+#include "greentrainer/train/training_options.hpp"
+#include "greentrainer/train/training_pass.hpp"
+
+namespace greentrainer {
+
+using TrainingClock = std::chrono::steady_clock;
+
+inline double seconds_since(TrainingClock::time_point start) {
+  return std::chrono::duration<double>(TrainingClock::now() - start).count();
+}
+
+/// A run between its start and its end: what it is of, and how far it is.
+struct TrainingRun {
+  FitOptions options;
+  TrainingBatches batches;
+  EvaluationSample sample;
+  RunIdentity identity = {};
+  TrainingClock::time_point started = TrainingClock::now();
+  double earlier_callbacks = 0;  ///< seconds, before it was saved
+
+  Extent next_step = 0;         ///< from 0
+  bool selection_made = false;  ///< of what `next_step` trains
+  bool evaluated = false;       ///< before the first step, or that is not wanted
+  bool is_whole = true;         ///< no step, and no choice of tensors, is half made
+  bool is_finished = false;
+  Selection changed = {};                ///< tensors that were ever trained
+  std::optional<Cut> cut = {};           ///< of cached values, once the cache is gone
+  std::vector<std::size_t> cached = {};  ///< whose values it had
+
+  bool evaluates(Evaluations when) const { return options.evaluate == when || options.evaluate == Evaluations::both; }
+};
+
+/// What a trainer is made of, for the functions that make a run's steps. The report is that of the run so far.
+template <Backend B>
+struct TrainerParts {
+  Model<B> model;
+  std::unique_ptr<Optimizer<B>> optimizer;
+  TensorChoice<B> choice;
+  Selection selection = {};
+  TrainingPass<B> pass;
+  Selection with_state;  ///< parameters that the optimizer has state of
+  GradientStore<B> gradients;
+  Tensor<B, double> norm;
+  LinearCost full_cost = {};                  ///< of full fine-tuning
+  std::optional<MemoryLimit<B>> memory = {};  ///< of the fit that runs
+  PassProfile profile = {};                   ///< of training passes
+  TrainingReport report = {};
+
+  template <class Choice>
+  TrainerParts(Model<B>& of, std::unique_ptr<Optimizer<B>> with, Choice chosen)
+      : model(of.share()),
+        optimizer(std::move(with)),
+        choice(model, *optimizer, std::move(chosen)),
+        pass(model),
+        with_state(select_none(of.graph())),
+        gradients(of.backend()),
+        norm(of.backend(), 1, 1) {}
+
+  std::optional<Cut> cached_cut() const { return pass.cache() == nullptr ? std::nullopt : pass.cache()->cut(); }
+  /// Whose gradients and optimizer state there are.
+  Selection held() const { return selection.mask().empty() ? select_none(model.graph()) : selection; }
+
+  /// Runs what the caller gave. Its time counts as nothing else.
+  template <class Call>
+  void call_back(const Call& call) {
+    const auto start = TrainingClock::now();
+    call();
+    report.seconds.callbacks += seconds_since(start);
+  }
+
+  /// Says what the cache had to go without, and counts what it has.
+  void look_at_cache(const FitOptions& options) {
+    if (pass.cache() == nullptr) return;
+    report.cached_bytes = std::max(report.cached_bytes, pass.cache()->store().bytes());
+    for (std::string& warning : pass.cache()->store().take_warnings()) {
+      if (options.on_warning) call_back([&] { options.on_warning(warning); });
+      report.warnings.push_back(std::move(warning));
+    }
+  }
+
+  Flops updates_of(const Selection& trained, const FitOptions& options) const {
+    return RunPricing<B>(model, *optimizer, choice, options).update(trained);
+  }
+
+  ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {
+    return {.backend = model.backend(),
+            .graph = model.graph(),
+            .parameters = model.parameters(),
+            .executor = model.executor(),
+            .optimizer = *optimizer,
+            .batches = batches,
+            .seed = options.seed,
+            .step = static_cast<std::uint64_t>(step)};
+  }
+};
+
+}  // namespace greentrainer

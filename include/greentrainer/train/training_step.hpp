@@ -1,0 +1,174 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "greentrainer/train/non_finite.hpp"
+#include "greentrainer/train/trainer_parts.hpp"
+
+namespace greentrainer {
+
+/// Scales the gradients so that their common norm is at most `limit`; returns the norm before. As in PyTorch they are
+/// multiplied whether or not it is needed, so that the FLOPs are known beforehand.
+template <Backend B>
+double clip_gradients(TrainerParts<B>& parts, double limit) {
+  parts.norm.zero();
+  const auto for_each = [&](const auto& use) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(parts.model.graph().parameters().size()); ++id) {
+      if (parts.selection.contains(id)) use(parts.gradients[id]);
+    }
+  };
+  auto& backend = parts.model.backend();
+  for_each(
+      [&](const Tensor<B>& gradient) { backend.sum_of_squares(gradient.size(), gradient.data(), parts.norm.data()); });
+  const double norm = std::sqrt(parts.norm.download().front());
+  const double factor = std::min(1.0, limit / (norm + 1e-6));
+  for_each([&](const Tensor<B>& gradient) { backend.scale(gradient.size(), gradient.data(), factor); });
+  return norm;
+}
+
+/// Updates what is selected by its gradients. What has no optimizer state makes the first step of an optimizer without
+/// one.
+template <Backend B>
+void update_weights(TrainerParts<B>& parts, double learning_rate) {
+  for (ParameterId id = 0; id < static_cast<ParameterId>(parts.model.graph().parameters().size()); ++id) {
+    if (!parts.selection.contains(id)) continue;
+    Tensor<B>& weights = parts.model.parameters()[id];
+    if (parts.with_state.contains(id))
+      parts.optimizer->step(id, weights, parts.gradients[id], learning_rate);
+    else
+      parts.optimizer->candidate(id, weights.matrix(), parts.gradients[id].matrix(), learning_rate);
+  }
+}
+
+/// The passes of a step: its batches, and what their gradients are scaled by.
+struct StepPasses {
+  std::vector<TrainingBatches::Numbers> numbers;  ///< of the examples
+  std::vector<Batch> batches;
+  double gradient_scale = 1;
+};
+
+/// Makes the batches of the run's next step and counts their tokens. Throws DataError for examples that the model
+/// cannot read, or that carry no loss.
+template <Backend B>
+StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRecord& record) {
+  StepPasses passes{.numbers = run.batches.of_step(run.next_step), .batches = {}};
+  for (const auto& of_batch : passes.numbers) {
+    const Batch& batch = passes.batches.emplace_back(run.batches.make(of_batch));
+    check_batch(parts.model.facts(), batch);
+    record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
+    record.labelled_tokens += batch.labelled();
+    record.full_flops += evaluate(parts.full_cost, workload_of(batch));
+  }
+  if (record.labelled_tokens == 0)
+    throw DataError("fit", text("step ", record.step), "expected labelled tokens in the batch, got none");
+  passes.gradient_scale = 1.0 / static_cast<double>(record.labelled_tokens);
+  return passes;
+}
+
+/// Runs the passes of a step: gradients are then those of what is selected. With an inspector, for what it sees alone.
+template <Backend B>
+typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes,
+                                            PassInspector<B>* inspector = nullptr) {
+  const FitOptions& options = run.options;
+  typename TrainingPass<B>::Result total;
+  parts.gradients.zero();
+  DropoutSeed dropout{.seed = options.seed,
+                      .pass = static_cast<std::uint64_t>(run.next_step * options.gradient_accumulation)};
+  for (std::size_t b = 0; b < passes.batches.size(); ++b, ++dropout.pass) {
+    const auto ran = parts.pass.run(passes.batches[b], run.batches.examples(), passes.numbers[b],
+                                    {.gradient_scale = passes.gradient_scale,
+                                     .gradients = &parts.gradients,
+                                     .dropout = &dropout,
+                                     .profile = inspector == nullptr ? &parts.profile : nullptr,
+                                     .inspector = inspector});
+    total.loss_sum += ran.loss_sum;
+    total.flops += ran.flops;
+    total.recomputed += ran.recomputed;
+    total.saved += ran.saved;
+    parts.look_at_cache(options);
+  }
+  return total;
+}
+
+/// Whether a step, whose passes are over, may change the weights. Throws NumericalError where it must not and none may
+/// be skipped, naming the tensor, and the operator in which it began.
+template <Backend B>
+bool may_update(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes, const StepRecord& record) {
+  const auto problem = find_non_finite(parts, record.loss);
+  if (!problem) return true;
+  const FitOptions& options = run.options;
+  const bool skips = options.on_nan == OnNonFinite::skip;
+  if (skips && !record.in_full && parts.report.skipped < options.most_skipped) return false;
+  NonFiniteFinder<B> finder(parts.model.backend(), parts.model.graph());
+  run_passes(parts, run, passes, &finder);
+  throw NumericalError(
+      "fit", text("step ", record.step),
+      text("expected a finite loss and finite gradients, got ", *problem,
+           finder.found().empty() ? "" : ", from operator " + finder.found() + " on",
+           "; the weights are those before the step; lower the learning rate, clip gradients",
+           !skips           ? ", or set on_nan to skip"
+           : record.in_full ? ""
+                            : text("; ", parts.report.skipped, " steps were skipped before (most_skipped)")));
+}
+
+/// Counts a step that is over.
+inline void count_step(TrainingReport& report, TrainingRun& run, const StepRecord& record) {
+  (record.skipped ? report.skipped : report.steps) += 1;
+  report.tokens += record.tokens;
+  report.labelled_tokens += record.labelled_tokens;
+  report.flops.train += record.flops;
+  report.flops.recomputed += record.recomputed_flops;
+  report.flops.full += record.full_flops;
+  report.history.push_back(record);
+  run.next_step = record.step;
+  run.selection_made = false;
+  run.is_whole = !record.in_full;  // else tensors are being chosen
+}
+
+/// Makes the run's next step with what is selected. `importance`: to be filled from the step's gradients, which are
+/// those of everything. Throws DataError for examples that the model cannot read, and NumericalError when the loss or a
+/// gradient is not finite and the step may not be skipped; weights are then as the last step left them.
+template <Backend B>
+void make_step(TrainerParts<B>& parts, TrainingRun& run, std::vector<double>* importance = nullptr) {
+  const auto start = TrainingClock::now();
+  const FitOptions& options = run.options;
+  TrainingReport& report = parts.report;
+  const Extent step = run.next_step;
+  StepRecord record{.step = step + 1, .total_steps = run.batches.steps(), .in_full = importance != nullptr};
+  const StepPasses passes = prepare_passes(parts, run, record);
+  const auto ran = run_passes(parts, run, passes);
+  record.flops = ran.flops;
+  record.recomputed_flops = ran.recomputed;
+  record.loss = ran.loss_sum * passes.gradient_scale;
+  record.learning_rate = parts.optimizer->peak_learning_rate() * options.schedule.factor(step, run.batches.steps());
+  record.skipped = !may_update(parts, run, passes, record);
+  if (importance != nullptr) {
+    const auto measuring = TrainingClock::now();
+    auto context = parts.importance_context({}, options, step);
+    *importance = parts.choice.importance().evaluate_gradients(context, parts.gradients);
+    report.flops.importance += parts.choice.importance().gradients_flops(parts.model.graph(), *parts.optimizer);
+    report.seconds.importance += seconds_since(measuring);
+  }
+  const auto update_start = TrainingClock::now();
+  run.is_whole = false;
+  if (!record.skipped) {
+    if (options.clip_norm > 0) record.gradient_norm = clip_gradients(parts, options.clip_norm);
+    update_weights(parts, record.learning_rate);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(parts.model.graph().parameters().size()); ++id) {
+      if (parts.selection.contains(id)) run.changed.insert(id);
+    }
+    report.flops.optimizer += parts.updates_of(parts.selection, options);
+    parts.model.backend().synchronize();
+  }
+  report.seconds.optimizer += seconds_since(update_start);
+  report.flops.saved_by_cache += ran.saved;
+  record.seconds = seconds_since(start);
+  count_step(report, run, record);
+  if (options.on_step) parts.call_back([&] { options.on_step(record); });
+}
+
+}  // namespace greentrainer
