@@ -88,7 +88,7 @@ const char* const finetune_examples =
     "  auto (what scored best for half of full fine-tuning's FLOPs so far: lora with --lora-targets all-linear and "
     "--learning-rate 1e-3; give --budget 0.5x).\n"
     "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} "
-    "or {\"input_ids\", "
+    "(by the model's chat template, \"tools\" beside them) or {\"input_ids\", "
     "\"labels\"};\n"
     "  --dataset NAME reads a known set's own form.\n"
     "Output: a folder that transformers loads (with --adapter-output peft one that peft loads, beside the model), and "

@@ -10,15 +10,19 @@ import traceback
 from pathlib import Path
 
 import check_models
+import check_templates
 import check_tokenizers
 import models
 import transformers
 from program import Failure, Programs
 
 
-def checks(only):
+def checks(only, templates):
     found = [(f"model {name}", check_models.check, name) for name in models.FORMS]
     found += [(f"tokenizer {name}", check_tokenizers.check, name) for name in check_tokenizers.FORMS]
+    found += [
+        (f"template {name}", check_templates.check, path) for name, path in check_templates.templates(templates).items()
+    ]
     return [check for check in found if fnmatch.fnmatch(check[0], only)]
 
 
@@ -27,11 +31,12 @@ def main():
     parser.add_argument("programs", type=Path)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--only", default="*", help="names of the table's rows, as a glob")
+    parser.add_argument("--templates", type=Path, help="folder with more chat templates (*.jinja)")
     parser.add_argument("--keep", type=Path, help="folder for what was made, which is otherwise removed")
     args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     print(f"seed {args.seed}", flush=True)
-    chosen = checks(args.only)
+    chosen = checks(args.only, args.templates)
     if not chosen:
         sys.exit(f"--only {args.only}: matches nothing")
     scratch = args.keep or Path(tempfile.mkdtemp())

@@ -48,11 +48,10 @@ TEST_CASE("keys that describe a row are counted, those of messages by themselves
 }
 
 TEST_CASE("keys that would change what is trained are errors that name line and key") {
-  for (const char* key :
-       {"tools", "documents", "images", "chat_template_kwargs", "chat_template", "labels", "attention_mask",
-        "position_ids", "loss_mask", "completion_mask", "assistant_masks", "system", "functions"}) {
+  for (const char* key : {"tools", "documents", "images", "chat_template", "labels", "attention_mask", "position_ids",
+                          "loss_mask", "completion_mask", "assistant_masks", "system", "functions"}) {
     CAPTURE(key);
-    const std::string also = std::string(", \"") + key + "\": [1]";
+    const std::string also = std::string(", \"") + key + "\": [{\"a\": 1}]";
     for (const std::string& row :
          {R"({"text": "a b")" + also + "}", R"({"prompt": "a", "completion": "b")" + also + "}", chat(also)}) {
       const std::string error = error_of("{\"text\": \"c d\"}\n" + row);
@@ -60,6 +59,10 @@ TEST_CASE("keys that would change what is trained are errors that name line and 
       CHECK(has(error, "rows.jsonl, line 2: field \"" + std::string(key) + "\": expected none"));
     }
   }
+  CHECK(
+      has(error_of(R"({"text": "a b", "chat_template_kwargs": {"a": 1}})"), "\"chat_template_kwargs\": expected none"));
+  CHECK(has(error_of(chat(R"(, "chat_template_kwargs": 1)")),
+            "\"chat_template_kwargs\": expected an object, got number"));
   for (const std::string& row :
        {chat("", "", R"(, "tool_calls": [{"id": 1}])"), chat("", R"(, "images": ["x"])"),
         chat("", "", R"(, "weight": 0)"), chat("", "", R"(, "weight": 2)"), chat("", "", R"(, "loss": false)"),
@@ -91,11 +94,10 @@ TEST_CASE("a row that gives two things to train on is refused, whichever would b
   CHECK(has(testing::error_of<DataError>([&] { load_prompts(path, *tokenizer, {}, 1); }), "beside text"));
 }
 
-TEST_CASE("content in parts and roles that are not known are errors") {
+TEST_CASE("content in parts is an error where the template adds texts up") {
   CHECK(has(error_of(R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]})"),
-            "field \"content\": expected a text, got array"));
-  CHECK(has(error_of(R"({"messages": [{"role": "tool", "content": "Hi"}]})"),
-            "field \"role\": expected system, user or assistant, got tool"));
+            "operator +: expected operands of \"+\" that Python has it for, got str and list"));
+  CHECK(has(error_of(R"({"messages": [{"content": "Hi"}]})"), "field \"role\": expected a text, got nothing"));
 }
 
 TEST_CASE("data sets' own forms and prompts count what they do not read, and pass over what is published") {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Conversations as transformers' apply_chat_template writes them, one JSON object a line: {"template", "messages", "text", "ids"}.
+"""Conversations as transformers' apply_chat_template writes them, one JSON object a line: {"template", "messages", "text", "ids"},
+and "mask" (assistant_masks) for templates with {% generation %}.
 
-python3 make_chat_goldens.py tokenizers/byte-bpe --out tokenizers/chatml.jsonl
+python3 make_chat_goldens.py tokenizers/byte-bpe --out tokenizers/chats.jsonl
 python3 make_chat_goldens.py SMOLLM2 --own --out smollm2.jsonl      # with the folder's own template, for a comparison by hand
 """
 
@@ -28,7 +29,16 @@ SPREAD = (
     "{% for message in messages %}\n  {% if loop.first and messages[0][\"role\"] != \"system\" %}{{ \"<|im_start|>system\\nBe kind.<|im_end|>\\n\" }}"
     "{% endif %}\n{{ \"<|im_start|>\" + message.role + \"\\n\" + message.content + \"<|im_end|>\\n\" }}{% endfor %}\n"
 )
-TEMPLATES = [PLAIN, WITH_DEFAULT, SPREAD]
+# Marks what the assistant says; a token that shares a character with it counts.
+MARKED = (
+    "{{ bos_token }}{% for message in messages %}{{ message.role }}:{% if message.role == 'assistant' %}{% generation %} {{ message.content }}"
+    "<|im_end|>{% endgeneration %}{% else %} {{ message.content }}<|im_end|>{% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+)
+MARKED_TEXT = (
+    "{%- for message in messages %}{%- if message.role == 'assistant' %}so{% generation %}{{ message.content | trim }}{% endgeneration %}th"
+    "{%- else %} {{- message.content }}{%- endif %}{%- endfor %}"
+)
+TEMPLATES = [PLAIN, WITH_DEFAULT, SPREAD, MARKED, MARKED_TEXT]
 
 SAYS = lambda *turns: [{"role": role, "content": content} for role, content in turns]
 CONVERSATIONS = [
@@ -64,12 +74,12 @@ def main():
             for messages in CONVERSATIONS:
                 text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
                 ids = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=True, return_dict=False)
-                out.write(
-                    json.dumps(
-                        {"template": template, "messages": messages, "text": text, "ids": ids}, separators=(",", ":")
-                    )
-                    + "\n"
-                )
+                line = {"template": template, "messages": messages, "text": text, "ids": ids}
+                if "generation %}" in template:
+                    line["mask"] = tokenizer.apply_chat_template(
+                        messages, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
+                    )["assistant_masks"]
+                out.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

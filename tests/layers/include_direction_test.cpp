@@ -39,7 +39,8 @@ const std::map<std::string, Layer> layers = {
     {"optim", {{"graph"}}},
     {"io", {{"core"}, false}},
     {"tokenizers", {{"io"}, false}},
-    {"data", {{"tokenizers"}, false}},
+    {"templates", {{"tokenizers"}, false}},  // texts of tokens as UTF-8, and ICU
+    {"data", {{"templates"}, false}},
     {"metrics", {{"tokenizers"}, false}},           // regular expressions and UTF-8
     {"models", {{"blocks", "cost", "io"}, false}},  // io: reads config.json; cost: prices by the published rules
     {"importance", {{"models", "select", "optim"}, false}},

@@ -36,21 +36,15 @@ struct DatasetRow {
   /// A part of the prompt. Where the prompt is too long, parts lose their ends from the first part on, so that what
   /// tells the model what to do stays.
   struct Part {
-    /// What goes of it where the prompt is too long.
-    enum class Cut {
-      tokens,  ///< as many of its tokens as must
-      whole,   ///< all of it: a question with its answer
-      never,
-    };
-
     SharedText text;
     std::size_t kept = 0;    ///< bytes at the text's end that stay when tokens are cut
     bool separated = false;  ///< whether the model's EOS stands behind it
-    Cut cut = Cut::tokens;
+    bool is_cut = true;      ///< whether tokens of it go where the prompt is too long
   };
 
   Extent line = 0;                       ///< of the file, from 1
   std::vector<Part> prompt;              ///< what a model that only decodes reads before it answers
+  std::vector<SharedText> shorter = {};  ///< the same prompt with less in it, which is taken where it does not fit
   std::string lead;                      ///< what stands between that prompt and its answer
   std::vector<Part> source;              ///< what an encoder reads instead; empty: the same as the prompt
   std::vector<std::string> references;   ///< right answers, at least one; the first is trained on

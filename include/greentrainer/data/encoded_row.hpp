@@ -20,13 +20,13 @@ namespace greentrainer {
 namespace encoded_row {
 
 /// A list of integers of 32 bits from `least` on.
-inline std::vector<Index> integers(const Json& row, const char* key, std::int64_t least) {
+inline std::vector<Index> integers(const OrderedJson& row, const char* key, std::int64_t least) {
   const auto found = row.find(key);
   if (found == row.end() || !found->is_array())
     throw DataError("data", text("field \"", key, "\""), "expected a list of integers, got something else");
   constexpr std::int64_t most = std::numeric_limits<Index>::max();
   std::vector<Index> values;
-  for (const Json& item : *found) {
+  for (const OrderedJson& item : *found) {
     const bool fits = item.is_number_integer() && item.get<std::int64_t>() >= least &&
                       item.get<std::int64_t>() <= most &&
                       !(item.is_number_unsigned() && item.get<std::uint64_t>() > most);
@@ -38,24 +38,24 @@ inline std::vector<Index> integers(const Json& row, const char* key, std::int64_
   return values;
 }
 
-inline bool has(const Json& row, const char* key) {
+inline bool has(const OrderedJson& row, const char* key) {
   const auto found = row.find(key);
   return found != row.end() && !found->is_null();
 }
 
 /// The range of ones in a mask: all of `size` where there is no mask. Zeros may stand in front of it and behind it.
-inline std::pair<std::size_t, std::size_t> ones(const Json& row, const char* key, std::size_t size) {
+inline std::pair<std::size_t, std::size_t> ones(const OrderedJson& row, const char* key, std::size_t size) {
   if (!has(row, key)) return {0, size};
   const auto fail = [&](const auto&... got) {
     throw DataError("data", text("field \"", key, "\""), text("expected ", got...));
   };
-  const Json& mask = row.at(key);
+  const OrderedJson& mask = row.at(key);
   if (!mask.is_array() || mask.size() != size)
     fail(size, " numbers, one for each token, got ", mask.is_array() ? text(mask.size()) : mask.type_name());
   std::size_t first = size, last = 0;
   for (std::size_t i = 0; i < size; ++i) {
-    const bool one = mask[i] == Json(1) || mask[i] == Json(true);
-    if (!one && mask[i] != Json(0) && mask[i] != Json(false))
+    const bool one = mask[i] == OrderedJson(1) || mask[i] == OrderedJson(true);
+    if (!one && mask[i] != OrderedJson(0) && mask[i] != OrderedJson(false))
       fail("0 or 1 for each token, got ", mask[i].dump(-1, ' ', true).substr(0, 40));
     if (!one) continue;
     if (last > 0 && last != i) fail("zeros in front and behind alone, got some between ones, at place ", i - 1);
@@ -83,7 +83,7 @@ inline void check_padding(const std::vector<Index>& labels, std::pair<std::size_
 }
 
 /// Positions of the tokens that stay must be those that every sequence has.
-inline void check_positions(const Json& row, std::size_t size, std::pair<std::size_t, std::size_t> range) {
+inline void check_positions(const OrderedJson& row, std::size_t size, std::pair<std::size_t, std::size_t> range) {
   if (!has(row, "position_ids")) return;
   std::vector<Index> positions = integers(row, "position_ids", 0);
   if (positions.size() == size) keep_range(positions, range);
@@ -96,7 +96,7 @@ inline void check_positions(const Json& row, std::size_t size, std::pair<std::si
 }
 
 /// Decoder inputs must be the labels, shifted.
-inline void check_decoder_input(const Json& row, const std::vector<Index>& labels, TargetShift shift) {
+inline void check_decoder_input(const OrderedJson& row, const std::vector<Index>& labels, TargetShift shift) {
   if (!has(row, "decoder_input_ids")) return;
   std::vector<Index> expected = encoder_decoder_example({}, labels, shift).input_ids;
   expected.pop_back();
@@ -106,7 +106,7 @@ inline void check_decoder_input(const Json& row, const std::vector<Index>& label
   }
 }
 
-inline std::optional<Example> of_decoder(const Json& row, const DataOptions& options, bool& truncated) {
+inline std::optional<Example> of_decoder(const OrderedJson& row, const DataOptions& options, bool& truncated) {
   Example example{integers(row, "input_ids", 0), integers(row, "labels", ignore_label), {}};
   const std::size_t size = example.input_ids.size();
   if (size != example.labels.size())
@@ -125,7 +125,7 @@ inline std::optional<Example> of_decoder(const Json& row, const DataOptions& opt
 }
 
 /// The source loses its end beyond max_tokens. Labels without loss behind all others are padding.
-inline std::optional<Example> of_encoder_decoder(const Json& row, const DataOptions& options, bool& truncated) {
+inline std::optional<Example> of_encoder_decoder(const OrderedJson& row, const DataOptions& options, bool& truncated) {
   std::vector<Index> source = integers(row, "input_ids", 0), labels = integers(row, "labels", ignore_label);
   const auto range = ones(row, "attention_mask", source.size());
   check_positions(row, source.size(), range);
@@ -142,7 +142,7 @@ inline std::optional<Example> of_encoder_decoder(const Json& row, const DataOpti
 }
 
 /// The example of such a row; nothing where it has no token, or a target that is too long.
-inline std::optional<Example> example(const Json& row, const DataOptions& options, bool& truncated) {
+inline std::optional<Example> example(const OrderedJson& row, const DataOptions& options, bool& truncated) {
   return options.target ? of_encoder_decoder(row, options, truncated) : of_decoder(row, options, truncated);
 }
 

@@ -21,8 +21,9 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
       with_line("load_jsonl", path, row.line, [&] { encoder.add(row, dataset); });
     }
   } else {
-    for_each_line("load_jsonl", path, read_data_file(path), options.rows,
-                  [&](std::string_view line, Extent number) { encoder.add(parse_row<Json>(line), number, dataset); });
+    for_each_line("load_jsonl", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
+      encoder.add(parse_row<OrderedJson>(line), number, dataset);
+    });
   }
   if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
   if (dataset.examples.empty()) {

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/data/chat_encoder.hpp"
 #include "greentrainer/data/conversation.hpp"
 #include "greentrainer/data/dataset_forms.hpp"
 #include "greentrainer/data/row_encoder.hpp"
@@ -24,15 +26,20 @@ struct Prompts {
   IgnoredKeys ignored_keys;         ///< of rows: not read
 };
 
-/// A row of JSON lines as what a model is asked: `prompt` and, if it is known, `completion`, or `messages`. Throws
-/// DataError saying what is wrong with it.
-inline DatasetRow prompt_row(const Json& row, const Tokenizer& tokenizer, bool encoder_decoder) {
+/// A row of JSON lines as what a model is asked: `prompt` and, if it is known, `completion`, or `messages`. `chats`:
+/// made where a row needs it. Throws DataError saying what is wrong with the row.
+inline DatasetRow prompt_row(const OrderedJson& row, const Tokenizer& tokenizer, bool encoder_decoder,
+                             std::optional<ChatEncoder>& chats) {
   DatasetRow result;
   IgnoredKeys ignored;
   if (row.is_object() && row.contains("messages") && !row.at("messages").is_null()) {
-    row_keys::account_for_row(row, form_of(row), encoder_decoder, ignored);
+    form_of(row);  // refuses one that gives something else as well
     if (encoder_decoder) throw DataError("data", "messages", "expected a prompt for an encoder-decoder model");
-    result = conversation_prompt(chatml_conversation(row.at("messages"), chatml_of(tokenizer)));
+    if (!chats) chats.emplace(tokenizer);
+    const Conversation conversation = conversation_of(row);
+    const auto reads = [&](std::string_view key) { return chats->reads(conversation, key); };
+    row_keys::account_for_conversation(row, reads, ignored);
+    result = chats->prompt(conversation);
   } else {
     result = completion_row(json_fields::text(row, "prompt"), "");
     form_of(row);  // refuses one that gives something else as well
@@ -52,6 +59,7 @@ inline DatasetRow prompt_row(const Json& row, const Tokenizer& tokenizer, bool e
 inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
                             Extent new_tokens) {
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.truncation, options.target);
+  std::optional<ChatEncoder> chats;
   Prompts prompts;
   const auto add = [&](DatasetRow row, Extent line) {
     PromptEncoder::Prompt prompt = encoder.prompt(row, new_tokens);
@@ -68,7 +76,7 @@ inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& 
       with_line("load_prompts", path, row.line, [&] { add(std::move(row), row.line); });
   } else {
     for_each_line("load_prompts", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      add(prompt_row(parse_row<Json>(line), tokenizer, options.target.has_value()), number);
+      add(prompt_row(parse_row<OrderedJson>(line), tokenizer, options.target.has_value(), chats), number);
     });
   }
   if (prompts.ids.empty()) throw_no_row("load_prompts", path, options.rows);

@@ -48,7 +48,17 @@ class PromptEncoder {
   /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not
   /// need. Throws DataError where it would have to be cut and may not.
   Prompt prompt(const DatasetRow& row, Extent reserved) const {
-    return fit(row, encode(text_of(row)).prompt, room_beside(reserved));
+    const Extent room = room_beside(reserved);
+    DatasetRow less = row;
+    for (const SharedText& text : row.shorter) {
+      std::vector<Segment> segments = encode(text_of(less)).prompt;
+      const auto size = static_cast<Extent>(size_of(segments));
+      if (size <= room || truncation_ == Truncation::refuse) return fit(less, std::move(segments), room);
+      less.prompt.front().text = text;
+    }
+    Prompt prompt = fit(less, encode(text_of(less)).prompt, room);
+    prompt.truncated = prompt.truncated || !row.shorter.empty();
+    return prompt;
   }
 
   /// The answers alone carry loss, and none has an EOS added: they go on from the same ids, those that the prompt has
@@ -104,8 +114,8 @@ class PromptEncoder {
   }
 
  private:
-  /// When ids are cut: whole segments first, then tokens of a part's beginning, then those of what it keeps longest.
-  enum class Round { never, whole, beginning, kept };
+  /// When ids are cut: tokens of a part's beginning first, then those of what it keeps longest.
+  enum class Round { never, beginning, kept };
 
   /// Ids that are cut together, or not at all.
   struct Segment {
@@ -146,11 +156,11 @@ class PromptEncoder {
     };
     for (const DatasetRow::Part& part : target_ && !row.source.empty() ? row.source : row.prompt) {
       const std::string_view text = part.text;
-      if (part.cut == DatasetRow::Part::Cut::tokens) {
+      if (part.is_cut) {
         add(text.substr(0, text.size() - part.kept), Round::beginning);
         add(text.substr(text.size() - part.kept), Round::kept);
       } else {
-        add(text, part.cut == DatasetRow::Part::Cut::whole ? Round::whole : Round::never);
+        add(text, Round::never);
       }
       if (part.separated && tokenizer_->eos_id()) add(tokenizer_->token(*tokenizer_->eos_id()), Round::never);
     }
@@ -209,11 +219,11 @@ class PromptEncoder {
     Extent excess = static_cast<Extent>(size_of(segments)) - room;
     if (excess > 0 && truncation_ == Truncation::refuse) refuse_to_cut("prompt", room, room + excess);
     prompt.truncated = excess > 0;
-    for (const Round round : {Round::whole, Round::beginning, Round::kept}) {
+    for (const Round round : {Round::beginning, Round::kept}) {
       for (Segment& segment : segments) {
         if (segment.cut_in != round || excess <= 0) continue;
         const auto size = static_cast<Extent>(segment.ids.size());
-        const Extent removed = round == Round::whole ? size : std::min(excess, size);
+        const Extent removed = std::min(excess, size);
         const auto begin = segment.ids.begin(), end = segment.ids.end();
         if (truncation_ == Truncation::turns && !target_)
           segment.ids.erase(begin, begin + removed);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/data/chat_encoder.hpp"
 #include "greentrainer/data/conversation.hpp"
 #include "greentrainer/data/dataset.hpp"
 #include "greentrainer/data/encoded_row.hpp"
@@ -14,10 +15,10 @@
 namespace greentrainer {
 
 /// Turns rows of JSON into examples, by the fields that they have: `prompt` and `completion` (PromptEncoder),
-/// `messages` (Conversation), `text`, which carries loss throughout, BOS in front and EOS behind unless they are there,
+/// `messages` (ChatEncoder), `text`, which carries loss throughout, BOS in front and EOS behind unless they are there,
 /// or `input_ids` and `labels`. Too long ones are cut as DataOptions::truncation says; rows that are left without a
 /// label are dropped and counted. Keys that nothing reads are counted, or refused where they would change what is
-/// trained.
+/// trained. For one thread.
 class RowEncoder {
  public:
   /// `tokenizer` may be null for rows of input_ids and labels.
@@ -31,7 +32,7 @@ class RowEncoder {
   }
 
   /// Adds the row to the data set, or counts it as dropped. Throws DataError saying what is wrong with it.
-  void add(const Json& row, Extent line, Dataset& dataset) const {
+  void add(const OrderedJson& row, Extent line, Dataset& dataset) const {
     if (!row.is_object()) throw DataError("data", "row", text("expected a JSON object, got ", row.type_name()));
     bool truncated = false;
     std::optional<Example> example = checked(example_of(row, truncated, dataset));
@@ -47,13 +48,14 @@ class RowEncoder {
   }
 
  private:
-  std::optional<Example> example_of(const Json& row, bool& truncated, Dataset& dataset) const {
+  std::optional<Example> example_of(const OrderedJson& row, bool& truncated, Dataset& dataset) const {
     const RowForm form = form_of(row);
+    if (form == RowForm::conversation) return chat_example(row, truncated, dataset);
     row_keys::account_for_row(row, form, options_.target.has_value(), dataset.ignored_keys);
     switch (form) {
       case RowForm::ids: return encoded_row::example(row, options_, truncated);
       case RowForm::completion: return completion_example(row, truncated);
-      case RowForm::conversation: return chat_example(row.at("messages"), truncated, dataset);
+      case RowForm::conversation: break;
       case RowForm::text: return text_example(json_fields::text(row, "text"), truncated);
     }
     return std::nullopt;
@@ -68,7 +70,7 @@ class RowEncoder {
     throw DataError("data", "row", "expected a prompt beside the completion for an encoder-decoder model, got none");
   }
 
-  std::optional<Example> completion_example(const Json& row, bool& truncated) const {
+  std::optional<Example> completion_example(const OrderedJson& row, bool& truncated) const {
     const DatasetRow pair = completion_row(json_fields::text(row, "prompt"), json_fields::text(row, "completion"));
     require_tokenizer();
     if (options_.target && std::string_view(pair.prompt.front().text).empty()) refuse_missing_source();
@@ -94,17 +96,21 @@ class RowEncoder {
     return example;
   }
 
-  std::optional<Example> chat_example(const Json& messages, bool& truncated, Dataset& dataset) const {
+  std::optional<Example> chat_example(const OrderedJson& row, bool& truncated, Dataset& dataset) const {
     require_tokenizer();
-    const ChatMl chat = chatml_of(*tokenizer_);
+    if (!chats_) chats_.emplace(*tokenizer_);
     if (options_.target) refuse_missing_source();
-    std::optional<Example> example =
-        conversation_example(*tokenizer_, chatml_conversation(messages, chat), options_.max_tokens, options_.truncation,
-                             truncated, dataset.turns_dropped);
-    const std::optional<Index> end = tokenizer_->id(chatml_end_of_turn);
+    const Conversation conversation = conversation_of(row);
+    const auto reads = [&](std::string_view key) { return chats_->reads(conversation, key); };
+    row_keys::account_for_conversation(row, reads, dataset.ignored_keys);
+    ChatExample made = chats_->example(conversation, options_.max_tokens, options_.truncation);
+    truncated = made.truncated;
+    dataset.turns_dropped += made.turns_dropped;
     auto& ends = dataset.end_of_turn_ids;
-    if (example && end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
-    return example;
+    for (const Index end : made.end_of_turn_ids) {
+      if (std::find(ends.begin(), ends.end(), end) == ends.end()) ends.push_back(end);
+    }
+    return std::move(made.example);
   }
 
   std::optional<Example> checked(std::optional<Example> example) const {
@@ -118,6 +124,7 @@ class RowEncoder {
   const Tokenizer* tokenizer_;
   DataOptions options_;
   std::optional<PromptEncoder> prompts_;
+  mutable std::optional<ChatEncoder> chats_;  // where a row needs it: a template may be one that cannot be read
 };
 
 }  // namespace greentrainer

@@ -19,7 +19,7 @@ enum class RowForm { ids, completion, conversation, text };
 
 /// By the keys that it has. Throws DataError for a row that gives nothing, or two things of which one would be passed
 /// over.
-inline RowForm form_of(const Json& row) {
+inline RowForm form_of(const OrderedJson& row) {
   const auto has = [&](const char* key) {
     const auto found = row.find(key);
     return found != row.end() && !found->is_null();
@@ -87,25 +87,26 @@ inline constexpr std::array decisive_keys = {
 inline constexpr std::array weight_keys = {"weight", "weights", "sample_weight", "loss_weight", "loss", "train"};
 
 /// Whether a value of a decisive key says nothing.
-inline bool is_absent(const Json& value) {
-  if (value.is_null() || value == Json(false)) return true;
+inline bool is_absent(const OrderedJson& value) {
+  if (value.is_null() || value == OrderedJson(false)) return true;
   return value.is_string() ? value.get_ref<const std::string&>().empty() : value.is_structured() && value.empty();
 }
 
 /// Whether a weight says what is done without it: rows and answers count once, other messages not at all.
-inline bool is_usual_weight(const Json& value, Place place) {
+inline bool is_usual_weight(const OrderedJson& value, Place place) {
   if (value.is_null()) return true;
   const bool counts = place != Place::other_message;
-  return value.is_boolean() ? value == Json(counts) : value.is_number() && value.get<double>() == (counts ? 1.0 : 0.0);
+  return value.is_boolean() ? value == OrderedJson(counts)
+                            : value.is_number() && value.get<double>() == (counts ? 1.0 : 0.0);
 }
 
-/// Looks at the keys of a row or message that are not in `read`: counts them, as `prefix` and key. Throws DataError for
-/// one that would change what is trained.
-inline void account_for(const Json& object, std::initializer_list<std::string_view> read, Place place,
-                        IgnoredKeys& ignored) {
+/// Looks at the keys of a row or message that nothing reads (`reads(key)` says so): counts them, as `prefix` and key.
+/// Throws DataError for one that would change what is trained.
+template <class Reads>
+void account_for(const OrderedJson& object, const Reads& reads, Place place, IgnoredKeys& ignored) {
   const char* prefix = place == Place::row ? "" : "messages.";
   for (const auto& [key, value] : object.items()) {
-    if (value.is_null() || std::find(read.begin(), read.end(), key) != read.end()) continue;
+    if (value.is_null() || reads(key)) continue;
     const auto is_in = [&](const auto& keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
     const bool decisive = is_in(decisive_keys), weight = is_in(weight_keys);
     if ((decisive && is_absent(value)) || (weight && is_usual_weight(value, place))) continue;
@@ -118,25 +119,44 @@ inline void account_for(const Json& object, std::initializer_list<std::string_vi
   }
 }
 
-/// Looks at all keys of a row of this form. Throws DataError as account_for.
-inline void account_for_row(const Json& row, RowForm form, bool encoder_decoder, IgnoredKeys& ignored) {
-  switch (form) {
-    case RowForm::ids:
-      if (encoder_decoder)
-        return account_for(
-            row,
-            {"input_ids", "labels", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask"},
-            Place::row, ignored);
-      return account_for(row, {"input_ids", "labels", "attention_mask", "position_ids"}, Place::row, ignored);
-    case RowForm::completion: return account_for(row, {"prompt", "completion"}, Place::row, ignored);
-    case RowForm::text: return account_for(row, {"text"}, Place::row, ignored);
-    case RowForm::conversation: break;
+/// The same with a list of the keys that are read.
+inline void account_for(const OrderedJson& object, std::initializer_list<std::string_view> read, Place place,
+                        IgnoredKeys& ignored) {
+  account_for(
+      object, [&](std::string_view key) { return std::find(read.begin(), read.end(), key) != read.end(); }, place,
+      ignored);
+}
+
+/// Looks at all keys of a row of any form but a conversation. Throws DataError as account_for.
+inline void account_for_row(const OrderedJson& row, RowForm form, bool encoder_decoder, IgnoredKeys& ignored) {
+  if (form == RowForm::completion) return account_for(row, {"prompt", "completion"}, Place::row, ignored);
+  if (form == RowForm::text) return account_for(row, {"text"}, Place::row, ignored);
+  if (encoder_decoder) {
+    return account_for(
+        row, {"input_ids", "labels", "attention_mask", "position_ids", "decoder_input_ids", "decoder_attention_mask"},
+        Place::row, ignored);
   }
-  account_for(row, {"messages"}, Place::row, ignored);
-  for (const Json& message : row.at("messages")) {
+  account_for(row, {"input_ids", "labels", "attention_mask", "position_ids"}, Place::row, ignored);
+}
+
+/// Looks at all keys of a conversation and its messages. `reads(key)`: whether the chat template does. Reasoning has
+/// several names, and templates read it by one of them. Throws DataError as account_for.
+template <class Reads>
+void account_for_conversation(const OrderedJson& row, const Reads& reads, IgnoredKeys& ignored) {
+  const auto of_row = [&](std::string_view key) {
+    return key == "messages" || key == "chat_template_kwargs" || ((key == "tools" || key == "documents") && reads(key));
+  };
+  const bool reasons = reads("reasoning_content") || reads("thinking");
+  const auto of_message = [&](std::string_view key) {
+    const bool reasoning = key == "reasoning_content" || key == "thinking" || key == "reasoning";
+    const bool weight = std::find(weight_keys.begin(), weight_keys.end(), key) != weight_keys.end();
+    return key == "role" || key == "content" || (reasoning ? reasons : !weight && reads(key));
+  };
+  account_for(row, of_row, Place::row, ignored);
+  for (const OrderedJson& message : row.at("messages")) {
     if (!message.is_object()) continue;  // an error of its own
-    const bool answer = message.value("role", Json()) == Json("assistant");
-    account_for(message, {"role", "content"}, answer ? Place::answer : Place::other_message, ignored);
+    const bool answer = message.value("role", OrderedJson()) == OrderedJson("assistant");
+    account_for(message, of_message, answer ? Place::answer : Place::other_message, ignored);
   }
 }
 

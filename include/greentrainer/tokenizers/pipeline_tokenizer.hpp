@@ -76,6 +76,7 @@ class PipelineTokenizer final : public Tokenizer {
   Extent vocab_size() const override { return extended_.size(); }
   std::optional<Index> id(std::string_view token) const override { return extended_.id(token); }
   std::string token(Index id) const override { return extended_.token(id); }
+  bool is_special(Index id) const override { return special_.contains(id); }
 
  private:
   EncodedText encode_text(std::string_view input, bool traced) const override {

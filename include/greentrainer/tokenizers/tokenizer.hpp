@@ -12,6 +12,13 @@
 
 namespace greentrainer {
 
+/// A chat template of a model folder.
+struct ChatTemplateSource {
+  std::string name;    ///< "default", or another of several
+  std::string source;  ///< the file, for errors
+  std::string jinja;
+};
+
 /// What a tokenizer's files say beside the splitting of text.
 struct TokenizerTraits {
   std::optional<Index> bos_id;
@@ -20,7 +27,9 @@ struct TokenizerTraits {
   std::optional<Index> unk_id;
   bool adds_bos = false;  ///< docs/tokenizers.md has the rule
   bool adds_eos = false;
-  std::string chat_template;  ///< Jinja; empty where there is none
+  std::vector<ChatTemplateSource> chat_templates;
+  /// bos_token and the like with their tokens, as the files name them: what a chat template sees.
+  std::vector<std::pair<std::string, std::string>> special_tokens;
 };
 
 /// The ids of a text, and where asked for the bytes of it that each stands for.
@@ -55,6 +64,9 @@ class Tokenizer {
   /// Empty for an id without a token.
   virtual std::string token(Index id) const = 0;
 
+  /// Whether it is a special token, which stands for nothing that was said: decode leaves it out.
+  virtual bool is_special(Index id) const = 0;
+
   std::optional<Index> bos_id() const { return traits_.bos_id; }
   std::optional<Index> eos_id() const { return traits_.eos_id; }
   std::optional<Index> pad_id() const { return traits_.pad_id; }
@@ -74,7 +86,8 @@ class Tokenizer {
     return ids;
   }
 
-  const std::string& chat_template() const { return traits_.chat_template; }
+  const std::vector<ChatTemplateSource>& chat_templates() const { return traits_.chat_templates; }
+  const std::vector<std::pair<std::string, std::string>>& special_tokens() const { return traits_.special_tokens; }
 
  protected:
   explicit Tokenizer(TokenizerTraits traits) : traits_(std::move(traits)) {}

@@ -41,7 +41,7 @@ class TokenizerSettings {
     legacy_ = flag_or("legacy", false);
     splits_special_tokens_ = flag_or("split_special_tokens", false);
     if (find(config_, "add_prefix_space") != nullptr) add_prefix_space_ = flag_or("add_prefix_space", false);
-    read_chat_template();
+    read_chat_templates();
   }
 
   const std::string& model_type() const { return model_type_; }
@@ -106,7 +106,11 @@ class TokenizerSettings {
         throw LoadError("load_tokenizer", text(name_of_file("config.json"), ", field \"", key, '"'),
                         text("expected an id of the vocabulary, got ", *in_config));
     }
-    result.chat_template = chat_template_;
+    for (std::size_t role = 0; role < SpecialTokens::role_names.size(); ++role) {
+      if (auto content = special_->content(static_cast<SpecialTokens::Role>(role)))
+        result.special_tokens.emplace_back(SpecialTokens::role_names[role], std::move(*content));
+    }
+    result.chat_templates = chat_templates_;
     return result;
   }
 
@@ -246,24 +250,40 @@ class TokenizerSettings {
     return static_cast<Index>(value->get<std::uint64_t>());
   }
 
-  void read_chat_template() {
+  /// chat_template.jinja and additional_chat_templates/*.jinja, or, where there is neither, the field of
+  /// tokenizer_config.json: one template, or several with names.
+  void read_chat_templates() {
+    constexpr Bytes most{16 << 20};
     std::error_code error;
-    if (std::filesystem::exists(folder_ / "chat_template.jinja", error)) {
-      chat_template_ = read_file(folder_ / "chat_template.jinja", Bytes{16} << 20);
-    } else if (const Json* value = find(config_, "chat_template")) {
-      if (value->is_string()) {
-        chat_template_ = value->get<std::string>();
-      } else if (!value->is_array()) {
-        throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"chat_template\""),
-                        text("expected a text or a list, got ", value->type_name()));
-      } else {  // several: [{"name": ..., "template": ...}]
-        for (const Json& entry : *value) {
-          if (entry.is_object() && entry.value("name", Json()) == "default" &&
-              entry.value("template", Json()).is_string()) {
-            chat_template_ = entry["template"].get<std::string>();
-          }
-        }
-      }
+    const auto add = [&](std::string name, const std::filesystem::path& path) {
+      chat_templates_.push_back({std::move(name), path.string(), read_file(path, most)});
+    };
+    if (const auto path = folder_ / "chat_template.jinja"; std::filesystem::exists(path, error)) add("default", path);
+    std::vector<std::filesystem::path> others;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "additional_chat_templates", error)) {
+      if (entry.path().extension() == ".jinja") others.push_back(entry.path());
+    }
+    std::sort(others.begin(), others.end());
+    for (const auto& path : others) add(path.stem().string(), path);
+    const Json* value = find(config_, "chat_template");
+    if (!chat_templates_.empty() || value == nullptr) return;
+    const std::string source = name_of_file("tokenizer_config.json") + ", chat_template";
+    const auto refuse = [&](const Json& got) {
+      throw LoadError("load_tokenizer", text(name_of_file("tokenizer_config.json"), ", field \"chat_template\""),
+                      text("expected a text, or a list of objects with name and template, got ", got.type_name()));
+    };
+    if (value->is_string()) {
+      chat_templates_.push_back({"default", source, value->get<std::string>()});
+      return;
+    }
+    if (!value->is_array()) refuse(*value);
+    for (const Json& entry : *value) {
+      const auto field = [&](const char* key) -> const std::string& {
+        const Json* found = entry.is_object() ? find(entry, key) : nullptr;
+        if (found == nullptr || !found->is_string()) refuse(entry);
+        return found->get_ref<const std::string&>();
+      };
+      chat_templates_.push_back({field("name"), text(source, " \"", field("name"), '"'), field("template")});
     }
   }
 
@@ -278,7 +298,7 @@ class TokenizerSettings {
   bool legacy_ = false;
   bool splits_special_tokens_ = false;
   std::optional<bool> add_prefix_space_;
-  std::string chat_template_;
+  std::vector<ChatTemplateSource> chat_templates_;
 };
 
 }  // namespace greentrainer
