@@ -161,6 +161,7 @@ FitOptions fit_options(const FinetuneOptions& options) {
 RunIdentity run_facts(const FinetuneOptions& options) {
   RunIdentity facts = {{"config.json", "sum " + sha256_of_file(std::filesystem::path(options.model) / "config.json")},
                        {"method", options.method},
+                       {"context_gradients", options.context_gradients},
                        {"selector", options.selector},
                        {"dependencies", options.dependencies}};
   options.adapters.add_facts(options.method, facts);

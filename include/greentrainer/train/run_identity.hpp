@@ -71,12 +71,13 @@ inline std::string identity_of(std::span<const Example> examples) {
   return text(examples.size(), " examples of sum ", detail::digits_of(sum));
 }
 
-/// Names, shapes and weights of a model as they are now. Reads all weights.
+/// Operators, names, shapes and weights of a model as they are now. Reads all weights.
 template <Backend B>
 std::string identity_of(Model<B>& model) {
   using T = typename B::Scalar;
   constexpr Extent most_at_once = Extent{1} << 16;
   Checksum sum;
+  for (const auto& node : model.graph().operators()) sum.add(std::as_bytes(std::span(node.name)));
   std::vector<T> host;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const Parameter& p = model.graph().parameter(id);
