@@ -87,6 +87,8 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--model", required=True)
     parser.add_argument("--train", required=True)
+    parser.add_argument("--dataset")
+    parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--save-every", type=int, default=5)
@@ -106,7 +108,10 @@ def main():
         for method, threads in cells:
             command = [options.program, "finetune", "--model", options.model, "--train", options.train, "--steps",
                        str(options.steps), "--batch-size", str(options.batch_size), "--learning-rate", "1e-4",
-                       "--json", "--threads", str(threads), "--save-every", str(options.save_every), *METHODS[method]]
+                       "--max-tokens", str(options.max_tokens), "--json", "--threads", str(threads), "--save-every",
+                       str(options.save_every), *METHODS[method]]
+            if options.dataset:
+                command += ["--dataset", options.dataset]
             if "--learning-rate" in METHODS[method]:
                 at = command.index("--learning-rate")
                 del command[at:at + 2]
@@ -152,19 +157,28 @@ def main():
                     for state in states.glob("step-*"):
                         if sizes is None and (state / "greentrainer-files.json").exists():
                             sizes = size_of_state(state)
-                same = digests(output) == expected and without_times(out) == report and not states.exists()
+                wrong = []
+                if process.returncode == 0:
+                    wrong += ["files"] * (digests(output) != expected) + ["report"] * (without_times(out) != report)
+                if states.exists():
+                    wrong += ["left: " + ", ".join(p.name for p in states.iterdir())]
+                same = not wrong
+                if wrong:
+                    print(method, threads, "threads:", *wrong, "\n", err, file=sys.stderr)
                 equal = equal and same
                 failures += not same
                 shutil.rmtree(output, ignore_errors=True)
+                shutil.rmtree(states, ignore_errors=True)
             total += kills
             after_save += saved
             shutil.rmtree(whole)
             tensors, folder = sizes or (0, 0)
             rest = f"{100 * (folder - tensors) / tensors:.2f}%" if tensors else "not seen"
-            print(f"| {method} | {threads} | {runs} | {kills} | {saved} | {'yes' if equal else 'NO'} | {tensors} | {rest} |",
-                  flush=True)
-    print(f"\n{total} kills, {after_save} of them after the first save; results that differ, and failures: {failures}.\n")
-    print("| what the killed run was at | kills |\n| --- | ---: |")
+            verdict = "yes" if equal else "NO"
+            print(f"| {method} | {threads} | {runs} | {kills} | {saved} | {verdict} | {tensors} | {rest} |", flush=True)
+    print(f"\n{total} kills, {after_save} of them after the first save; results that differ, and failures: "
+          f"{failures}.\n")
+    print("| what a killed run had left behind | kills |\n| --- | ---: |")
     for where, count in sorted(phases.items()):
         print(f"| {where} | {count} |")
     sys.exit(1 if failures else 0)

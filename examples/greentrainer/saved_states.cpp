@@ -16,6 +16,9 @@ namespace greentrainer::program {
 
 namespace {
 
+/// What the name of a state begins with while it is removed.
+constexpr const char* going_front = ".going-";
+
 /// The number of steps in a state's name.
 std::optional<Extent> steps_of(const std::filesystem::path& state) {
   constexpr std::string_view front = "step-";
@@ -62,6 +65,10 @@ void SavedStates::settle_killed_saves() const {
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
     const std::string hidden = entry->path().filename().string();  // .step-12.tmp-34-0, .step-12.output-lock
+    if (hidden.starts_with(going_front)) {
+      remove_listed(entry->path(), FolderManifest::read(entry->path()).value_or(FolderManifest{}));
+      continue;
+    }
     const std::string name = hidden.substr(std::min<std::size_t>(1, hidden.size()), hidden.find('.', 1) - 1);
     if (hidden.starts_with('.') && steps_of(name)) names.insert(name);
   }
@@ -96,7 +103,12 @@ void SavedStates::note_saved(const std::filesystem::path& place) {
 void SavedStates::remove(const std::filesystem::path& state) {
   const auto manifest = FolderManifest::read(state);
   if (!manifest) return;  // not this program's
-  remove_listed(state, *manifest, known_.contains(state) ? &known_[state] : nullptr);
+  // Under another name first: who is killed here leaves no state that seems damaged.
+  const auto going = folder_ / (going_front + state.filename().string());
+  std::error_code error;
+  std::filesystem::rename(state, going, error);
+  if (error) return;
+  remove_listed(going, *manifest, known_.contains(state) ? &known_[state] : nullptr);
   known_.erase(state);
 }
 

@@ -111,14 +111,6 @@ TEST_CASE("states are saved as often as asked for, the newest are kept, and none
   for (const Extent step : steps) CHECK(step % 3 == 0);
 }
 
-TEST_CASE("a run that asks for no states leaves none, and neither does a short one") {
-  const Run run({"--method", "bitfit", "--steps", "1000000", "--evaluate", "none"});
-  const auto stopped = run.interrupt(SIGINT, {"--save-every", "none"}, has_begun);
-  CHECK(stopped.status == 130);
-  CHECK(has(stopped.err, "nothing was written"));
-  CHECK(run.folder.entries() == 1);
-}
-
 TEST_CASE("a state of other options or data is refused by name, until the run is asked to start anew") {
   const Run run({"--method", "full", "--evaluate", "none"});
   REQUIRE(run.interrupt(SIGINT, {"--steps", "1000000"}, has_begun).status == 130);
