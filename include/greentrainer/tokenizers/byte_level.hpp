@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
@@ -25,6 +26,14 @@ class ByteLevelAlphabet {
     std::string result;
     result.reserve(bytes.size() + bytes.size() / 4);
     for (char byte : bytes) result += name(byte);
+    return result;
+  }
+
+  /// The same for a text that may be traced: all bytes of a character come from it.
+  TracedText named(const TracedText& text) const {
+    if (!text.is_traced()) return TracedText(encode(text.text()));
+    TracedText result = text.empty_copy();
+    for (std::size_t i = 0; i < text.size(); ++i) result.append_new(name(text.text()[i]), text, i);
     return result;
   }
 

@@ -99,7 +99,7 @@ struct PatternRange {
   bool match = false;
 };
 
-/// What Split and Replace look for: {"String": "..."}, literally, or {"Regex": "..."}.
+/// What Split and Replace look for: {"String": "..."}, literally, or {"Regex": "..."}; or characters of a kind.
 class TextPattern {
  public:
   /// Throws LoadError for other forms.
@@ -114,6 +114,12 @@ class TextPattern {
   }
   explicit TextPattern(Regex regex) : regex_(std::move(regex)) {}
   static TextPattern literal(std::string text) { return TextPattern(std::move(text)); }
+  /// Every character that `is` says yes to, by itself.
+  static TextPattern characters(bool (*is)(char32_t)) {
+    TextPattern pattern{std::string()};
+    pattern.is_character_ = is;
+    return pattern;
+  }
 
   /// The whole text from left to right, cut into matches and what lies between; no empty ranges.
   /// Throws DataError for a text that the pattern takes too long on.
@@ -127,6 +133,12 @@ class TextPattern {
     };
     if (regex_) {
       regex_->for_each_match(text, budget, add);
+    } else if (is_character_ != nullptr) {
+      for (std::size_t i = 0; i < text.size();) {
+        const auto c = utf8_char_at(text, i);
+        if (is_character_(c.code)) add(i, i + c.length);
+        i += c.length;
+      }
     } else {
       for (auto at = text.find(literal_); at != std::string_view::npos; at = text.find(literal_, covered))
         add(at, at + literal_.size());
@@ -155,6 +167,7 @@ class TextPattern {
   explicit TextPattern(std::string literal) : literal_(std::move(literal)) {}
 
   std::optional<Regex> regex_;
+  bool (*is_character_)(char32_t) = nullptr;
   std::string literal_;
 };
 

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -133,6 +135,64 @@ class MetaspaceDecoder final : public Decoder {
   bool prepended_;
 };
 
+/// WordPiece's: a space in front of every token but the first and those that go on a word. `tidied`: no spaces in front
+/// of signs and contractions.
+class WordPieceDecoder final : public Decoder {
+ public:
+  WordPieceDecoder(std::string prefix, bool tidied) : prefix_(std::move(prefix)), tidied_(tidied) {}
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0 && token.starts_with(prefix_))
+        token.erase(0, prefix_.size());
+      else if (i > 0)
+        token.insert(0, " ");
+      if (tidied_) tidy(token);
+      budget.wrote(token.size() * (tidied_ ? 12 : 1), part);
+    }
+  }
+
+ private:
+  static void tidy(std::string& token) {
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 11> rules = {{{" .", "."},
+                                                                                             {" ?", "?"},
+                                                                                             {" !", "!"},
+                                                                                             {" ,", ","},
+                                                                                             {" ' ", "'"},
+                                                                                             {" n't", "n't"},
+                                                                                             {" 'm", "'m"},
+                                                                                             {" do not", " don't"},
+                                                                                             {" 's", "'s"},
+                                                                                             {" 've", "'ve"},
+                                                                                             {" 're", "'re"}}};
+    for (const auto& [from, to] : rules) {
+      std::string result;
+      std::string_view rest = token;
+      for (auto at = rest.find(from); at != std::string_view::npos; at = rest.find(from)) {
+        result.append(rest.substr(0, at)).append(to);
+        rest.remove_prefix(at + from.size());
+      }
+      token = result.append(rest);
+    }
+  }
+
+  std::string prefix_;
+  bool tidied_;
+};
+
+/// The mark at the ends of words becomes a space, and goes at the end of the text.
+class WordEndDecoder final : public Decoder {
+ public:
+  explicit WordEndDecoder(std::string suffix) : pattern_(TextPattern::literal(std::move(suffix))) {}
+  void decode(std::vector<std::string>& tokens, TextBudget& budget) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = pattern_.replace(TracedText(tokens[i]), i + 1 < tokens.size() ? " " : "", budget, part).text();
+  }
+
+ private:
+  TextPattern pattern_;
+};
+
 class DecoderSequence final : public Decoder {
  public:
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
@@ -177,13 +237,25 @@ inline std::unique_ptr<Decoder> make_decoder(const Component& component) {
                                                                    : !component.flag_or("add_prefix_space", true);
     return std::make_unique<detail::MetaspaceDecoder>(component.character_of("replacement"), !never);
   }
+  if (type == "WordPiece") {
+    component.allow({"prefix", "cleanup"});
+    return std::make_unique<detail::WordPieceDecoder>(
+        component.find("prefix") != nullptr ? component.text_of("prefix") : "##", component.flag_or("cleanup", true));
+  }
+  if (type == "BPEDecoder") {
+    component.allow({"suffix"});
+    std::string suffix = component.find("suffix") != nullptr ? component.text_of("suffix") : "</w>";
+    if (suffix.empty()) component.fail("expected a suffix, got an empty text");
+    return std::make_unique<detail::WordEndDecoder>(std::move(suffix));
+  }
   if (type == "Sequence") {
     component.allow({"decoders"});
     std::vector<std::unique_ptr<Decoder>> parts;
     for (const auto& part : component.list_of("decoders")) parts.push_back(make_decoder(part));
     return std::make_unique<detail::DecoderSequence>(std::move(parts));
   }
-  component.fail_unknown_type("ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace, Sequence");
+  component.fail_unknown_type(
+      "ByteLevel, ByteFallback, Fuse, Replace, Strip, Metaspace, WordPiece, BPEDecoder, Sequence");
 }
 
 }  // namespace greentrainer

@@ -18,6 +18,8 @@
 #include "greentrainer/tokenizers/sentencepiece_model.hpp"
 #include "greentrainer/tokenizers/tokenizer_settings.hpp"
 #include "greentrainer/tokenizers/unigram.hpp"
+#include "greentrainer/tokenizers/word_level.hpp"
+#include "greentrainer/tokenizers/word_piece.hpp"
 
 namespace greentrainer {
 
@@ -31,7 +33,9 @@ inline std::unique_ptr<TokenModel> make_token_model(const Component& component,
   if (component.find("type") != nullptr) type = component.type();
   if (type == "BPE" && !unigram) return make_bpe(component, bpe);
   if (type == "Unigram" && !bpe) return make_unigram(component, unigram);
-  component.fail_unknown_type(bpe ? "BPE" : unigram ? "Unigram" : "BPE, Unigram");
+  if (type == "WordPiece" && !bpe && !unigram) return make_word_piece(component);
+  if (type == "WordLevel" && !bpe && !unigram) return make_word_level(component);
+  component.fail_unknown_type(bpe ? "BPE" : unigram ? "Unigram" : "BPE, Unigram, WordPiece, WordLevel");
 }
 
 namespace detail {

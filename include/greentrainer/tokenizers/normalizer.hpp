@@ -8,24 +8,15 @@
 #include <vector>
 
 #include "greentrainer/io/base64.hpp"
+#include "greentrainer/tokenizers/character_normalizers.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/normalizer_step.hpp"
 #include "greentrainer/tokenizers/precompiled_charsmap.hpp"
 #include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
 #include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
-
-/// Rewrites a text before it is split: the "normalizer" of tokenizer.json.
-class Normalizer {
- public:
-  virtual ~Normalizer() = default;
-  /// Throws DataError for a text that a rule takes more steps on, or makes longer, than the budget allows.
-  virtual TracedText normalize(TracedText text, TextBudget& budget) const = 0;
-
- protected:
-  static constexpr std::string_view part = "normalizer";  // of the tokenizer's file, for errors
-};
 
 namespace detail {
 
@@ -190,9 +181,40 @@ class NormalizerSequence final : public Normalizer {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Normalizers that have no fields; null for another type.
+inline std::unique_ptr<Normalizer> make_plain_normalizer(std::string_view type) {
+  if (type == "NFC") return std::make_unique<NormalFormNormalizer>(NormalForm::nfc);
+  if (type == "NFD") return std::make_unique<NormalFormNormalizer>(NormalForm::nfd);
+  if (type == "NFKC") return std::make_unique<NormalFormNormalizer>(NormalForm::nfkc);
+  if (type == "NFKD") return std::make_unique<NormalFormNormalizer>(NormalForm::nfkd);
+  if (type == "Lowercase") return std::make_unique<LowercaseNormalizer>();
+  if (type == "StripAccents") return std::make_unique<StripAccentsNormalizer>();
+  if (type == "Nmt") return std::make_unique<NmtNormalizer>();
+  if (type == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
+  return nullptr;
+}
+
+}  // namespace detail
+
 /// The normalizer that a part of tokenizer.json describes. Throws LoadError for a type that is not supported.
 inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
   const auto type = component.type();
+  if (auto plain = detail::make_plain_normalizer(type)) {
+    component.allow({});
+    return plain;
+  }
+  if (type == "BertNormalizer") {
+    component.allow({"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
+    const bool lowercase = component.flag_or("lowercase", true);
+    const detail::BertNormalizer::Options options{
+        .clean_text = component.flag_or("clean_text", true),
+        .handle_chinese_chars = component.flag_or("handle_chinese_chars", true),
+        .lowercase = lowercase,
+        .strip_accents = component.flag_or("strip_accents", lowercase)};
+    return std::make_unique<detail::BertNormalizer>(options);
+  }
   if (type == "Prepend") {
     component.allow({"prepend"});
     return std::make_unique<detail::PrependNormalizer>(component.text_of("prepend"));
@@ -220,7 +242,9 @@ inline std::unique_ptr<Normalizer> make_normalizer(const Component& component) {
     for (const auto& part : component.list_of("normalizers")) parts.push_back(make_normalizer(part));
     return std::make_unique<detail::NormalizerSequence>(std::move(parts));
   }
-  component.fail_unknown_type("Prepend, Replace, Strip, Precompiled, Sequence");
+  component.fail_unknown_type(
+      "NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, BertNormalizer, Nmt, ByteLevel, Prepend, Replace, Strip, "
+      "Precompiled, Sequence");
 }
 
 }  // namespace greentrainer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "greentrainer/tokenizers/byte_level.hpp"
+#include "greentrainer/tokenizers/character_classes.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
@@ -153,25 +154,57 @@ class PreTokenizerSequence final : public PreTokenizer {
   std::vector<std::unique_ptr<PreTokenizer>> parts_;
 };
 
+/// Pieces of so many characters.
+class FixedLengthPreTokenizer final : public PreTokenizer {
+ public:
+  explicit FixedLengthPreTokenizer(std::size_t length) : length_(length) {}
+
+  void split(std::vector<TextPiece>& pieces, TextBudget& budget) const override {
+    std::vector<TextPiece> result;
+    for (const TextPiece& piece : pieces) {
+      budget.wrote(piece.text.size(), part);
+      const std::string& bytes = piece.text.text();
+      for (std::size_t begin = 0; begin < bytes.size();) {
+        std::size_t end = begin;
+        for (std::size_t i = 0; i < length_ && end < bytes.size(); ++i) end += utf8_char_at(bytes, end).length;
+        result.push_back({piece.text.substr(begin, end), piece.at_start && begin == 0});
+        begin = end;
+      }
+    }
+    pieces = std::move(result);
+  }
+
+ private:
+  std::size_t length_;
+};
+
+inline std::unique_ptr<PreTokenizer> split_at_punctuation(SplitBehavior behavior) {
+  return std::make_unique<SplitPreTokenizer>(TextPattern::characters(&character_classes::is_punctuation), behavior);
+}
+
+/// White space goes, punctuation stands alone.
+inline std::unique_ptr<PreTokenizer> make_bert_pre_tokenizer() {
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  steps.push_back(std::make_unique<WhitespacePreTokenizer>());
+  steps.push_back(split_at_punctuation(SplitBehavior::isolated));
+  return std::make_unique<PreTokenizerSequence>(std::move(steps));
+}
+
+inline SplitBehavior split_behavior(const Component& component) {
+  const auto name = component.text_of("behavior");
+  if (name == "Removed") return SplitBehavior::removed;
+  if (name == "Isolated") return SplitBehavior::isolated;
+  if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
+  if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
+  if (name == "Contiguous") return SplitBehavior::contiguous;
+  component.fail(
+      text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"", name, '"'));
+}
+
 inline std::unique_ptr<PreTokenizer> make_split(const Component& component) {
   component.allow({"pattern", "behavior", "invert"});
-  const auto name = component.text_of("behavior");
-  SplitBehavior behavior;
-  if (name == "Removed")
-    behavior = SplitBehavior::removed;
-  else if (name == "Isolated")
-    behavior = SplitBehavior::isolated;
-  else if (name == "MergedWithPrevious")
-    behavior = SplitBehavior::merged_with_previous;
-  else if (name == "MergedWithNext")
-    behavior = SplitBehavior::merged_with_next;
-  else if (name == "Contiguous")
-    behavior = SplitBehavior::contiguous;
-  else
-    component.fail(text("expected behavior Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got \"",
-                        name, '"'));
   return std::make_unique<SplitPreTokenizer>(
-      TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), behavior,
+      TextPattern(Component(component.at("pattern"), component.source() + ".pattern")), split_behavior(component),
       component.flag_or("invert", false));
 }
 
@@ -213,21 +246,13 @@ class ByteLevelPreTokenizer final : public PreTokenizer {
     if (use_regex_) detail::split_pieces(pieces, pattern_, SplitBehavior::isolated, budget);
     std::size_t size = 0;
     for (auto& piece : pieces) {
-      piece.text = named_bytes(piece.text);
+      piece.text = ByteLevelAlphabet::instance().named(piece.text);
       budget.require_size(size += piece.text.size(), part);
     }
     budget.wrote(size, part);
   }
 
  private:
-  static TracedText named_bytes(const TracedText& text) {
-    const auto& alphabet = ByteLevelAlphabet::instance();
-    if (!text.is_traced()) return TracedText(alphabet.encode(text.text()));
-    TracedText result = text.empty_copy();
-    for (std::size_t i = 0; i < text.size(); ++i) result.append_new(alphabet.name(text.text()[i]), text, i);
-    return result;
-  }
-
   bool add_prefix_space_;
   bool use_regex_;
   TextPattern pattern_{Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
@@ -254,13 +279,44 @@ inline std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Component& compone
     component.allow({});
     return std::make_unique<detail::WhitespacePreTokenizer>();
   }
+  if (type == "Whitespace") {
+    component.allow({});
+    // Words, and runs of what is neither word nor space.
+    constexpr std::string_view words =
+        R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}\s]+)";
+    return std::make_unique<detail::SplitPreTokenizer>(TextPattern(Regex(words, component.source())),
+                                                       SplitBehavior::removed, true);
+  }
+  if (type == "BertPreTokenizer") {
+    component.allow({});
+    return detail::make_bert_pre_tokenizer();
+  }
+  if (type == "Punctuation") {
+    component.allow({"behavior"});
+    const auto behavior =
+        component.find("behavior") != nullptr ? detail::split_behavior(component) : SplitBehavior::isolated;
+    return detail::split_at_punctuation(behavior);
+  }
+  if (type == "CharDelimiterSplit") {
+    component.allow({"delimiter"});
+    return std::make_unique<detail::SplitPreTokenizer>(TextPattern::literal(component.character_of("delimiter")),
+                                                       SplitBehavior::removed);
+  }
+  if (type == "FixedLength") {
+    component.allow({"length"});
+    const std::size_t length = component.count_of("length");
+    if (length == 0) component.fail("expected a length of at least 1, got 0");
+    return std::make_unique<detail::FixedLengthPreTokenizer>(length);
+  }
   if (type == "Sequence") {
     component.allow({"pretokenizers"});
     std::vector<std::unique_ptr<PreTokenizer>> parts;
     for (const auto& part : component.list_of("pretokenizers")) parts.push_back(make_pre_tokenizer(part));
     return std::make_unique<detail::PreTokenizerSequence>(std::move(parts));
   }
-  component.fail_unknown_type("ByteLevel, Digits, Split, Metaspace, WhitespaceSplit, Sequence");
+  component.fail_unknown_type(
+      "ByteLevel, Digits, Split, Metaspace, Whitespace, WhitespaceSplit, BertPreTokenizer, Punctuation, "
+      "CharDelimiterSplit, FixedLength, Sequence");
 }
 
 }  // namespace greentrainer

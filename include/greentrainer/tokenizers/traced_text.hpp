@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -90,6 +91,30 @@ class TracedText {
       if (next < end) begin = next;
       i += length;
     }
+  }
+
+  /// What takes the place of characters of a text, in their order, as in `transform` of Hugging Face's `tokenizers`.
+  struct Change {
+    char32_t character = 0;
+    int change = 0;  ///< 1: put in behind what came before; 0: for one character; -n: for one, and n more go
+  };
+
+  /// The text with these in the place of all its characters.
+  TracedText changed(const std::vector<Change>& changes) const {
+    TracedText result = empty_copy();
+    result.reserve(size());
+    std::size_t place = 0;  // of the characters that have been replaced
+    std::string bytes;
+    for (const auto& [character, change] : changes) {
+      bytes.clear();
+      append_utf8(bytes, character);
+      if (traced_)
+        result.append_new(bytes, *this, change > 0 && place > 0 ? place - 1 : std::min(place, size() - 1));
+      else
+        result.text_ += bytes;
+      for (int gone = change; gone <= 0 && place < size(); ++gone) place += utf8_char_at(text_, place).length;
+    }
+    return result;
   }
 
   /// Puts new bytes in front of a text that is not empty.

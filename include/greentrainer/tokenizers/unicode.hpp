@@ -94,6 +94,14 @@ inline bool is_upper(char32_t c) { return u_hasBinaryProperty(static_cast<UChar3
 inline bool is_lower(char32_t c) { return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_LOWERCASE) != 0; }
 inline char32_t title(char32_t c) { return static_cast<char32_t>(u_totitle(static_cast<UChar32>(c))); }
 
+/// Whether a version of Unicode has the character.
+inline bool is_in_version(char32_t c, unsigned major) {
+  if (c < 0x80) return true;
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0] != 0 && age[0] <= major;
+}
+
 /// Whether Python's repr shows the character as it is: not control characters, formats, surrogates, private or
 /// unassigned ones, and no separator but the space.
 inline bool is_printable(char32_t c) {
