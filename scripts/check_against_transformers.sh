@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares the program with transformers, peft and tokenizers, on fresh random folders of every architecture and form of
 # tokenizer: losses, gradients, token ids, and what was saved. Not part of CI.
-#   check_against_transformers.sh BUILD_DIR [--venv DIR] [--seed N] [--only GLOB] [--keep DIR]
+#   check_against_transformers.sh BUILD_DIR [--venv DIR] [--seed N] [--only GLOB] [--keep DIR] [--table FILE]
 # BUILD_DIR has bin/greentrainer and bin/print_ids. --venv is a Python environment that has, or is given, the packages
 # below; without it one is made and removed again. The seed is printed; another run takes another one. Exit status 0 if
 # everything agrees, 1 if something differs.
@@ -17,7 +17,7 @@ arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --venv) venv=$2; shift 2 ;;
-    --seed | --only | --keep) arguments+=("$1" "$2"); shift 2 ;;
+    --seed | --only | --keep | --table) arguments+=("$1" "$2"); shift 2 ;;
     *) echo "$0: unknown option $1" >&2; exit 2 ;;
   esac
 done
