@@ -3,6 +3,7 @@
 # tokenizer: losses, gradients, token ids, and what was saved; and on the chat templates of TRL and of a folder. Not
 # part of CI.
 #   check_against_transformers.sh BUILD_DIR [--venv DIR] [--seed N] [--only GLOB] [--templates DIR] [--keep DIR]
+#     [--table FILE]
 # BUILD_DIR has bin/greentrainer, bin/print_ids and bin/render_chat. --venv is a Python environment that has, or is given, the packages
 # below; without it one is made and removed again. The seed is printed; another run takes another one. Exit status 0 if
 # everything agrees, 1 if something differs.
@@ -18,7 +19,7 @@ arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --venv) venv=$2; shift 2 ;;
-    --seed | --only | --templates | --keep) arguments+=("$1" "$2"); shift 2 ;;
+    --seed | --only | --templates | --keep | --table) arguments+=("$1" "$2"); shift 2 ;;
     *) echo "$0: unknown option $1" >&2; exit 2 ;;
   esac
 done

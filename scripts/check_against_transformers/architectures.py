@@ -1,4 +1,4 @@
-"""Small random models of the decoder-only architectures, so made that every field that changes the mathematics counts."""
+"""Small random models of the decoder-only architectures, in which every field that changes the mathematics counts."""
 
 import transformers
 
@@ -72,7 +72,8 @@ def either(*values):
 def partial_rotary(rng, config):
     """Half of a head's columns, or all: dynamic scaling is not defined for two columns."""
     parameters = rotary(rng)
-    return parameters | {"partial_rotary_factor": 1.0 if parameters["rope_type"] == "dynamic" else rng.choice([0.5, 1.0])}
+    share = 1.0 if parameters["rope_type"] == "dynamic" else rng.choice([0.5, 1.0])
+    return parameters | {"partial_rotary_factor": share}
 
 
 def per_layer_rotary(rng, config):
@@ -151,7 +152,9 @@ def falcon(rng):
 
 WINDOW = either(24, None)
 ARCHITECTURES = {
-    "llama3": llama_like("Llama", attention_bias=either(True, False), mlp_bias=either(True, False), head_dim=either(6, None)),
+    "llama3": llama_like(
+        "Llama", attention_bias=either(True, False), mlp_bias=either(True, False), head_dim=either(6, None)
+    ),
     "qwen2": llama_like("Qwen2", use_sliding_window=either(True, False), sliding_window=24, max_window_layers=1),
     "qwen3": llama_like("Qwen3", head_dim=either(6, 8), attention_bias=either(True, False), sliding_window=24),
     "mistral": llama_like("Mistral", head_dim=either(6, None), sliding_window=WINDOW),
@@ -187,7 +190,9 @@ ARCHITECTURES = {
         residual_multiplier=0.4,
         attention_multiplier=either(0.2, 1.0),
     ),
-    "phi": llama_like("Phi", tie_word_embeddings=False, rope_parameters=partial_rotary, hidden_act=either("gelu_new", "gelu")),
+    "phi": llama_like(
+        "Phi", tie_word_embeddings=False, rope_parameters=partial_rotary, hidden_act=either("gelu_new", "gelu")
+    ),
     "phi3": llama_like(
         "Phi3",
         rope_parameters=lambda rng, config: {
@@ -217,10 +222,16 @@ ARCHITECTURES = {
         "Exaone4",
         sliding_window=WINDOW,
         layer_types=lambda rng, config: (
-            types_of_layers(rng, config) if config["sliding_window"] else ["full_attention"] * config["num_hidden_layers"]
+            types_of_layers(rng, config)
+            if config["sliding_window"]
+            else ["full_attention"] * config["num_hidden_layers"]
         ),
     ),
-    "helium": llama_like("Helium", head_dim=lambda rng, config: config["hidden_size"] // config["num_attention_heads"], attention_bias=either(True, False)),
+    "helium": llama_like(
+        "Helium",
+        head_dim=lambda rng, config: config["hidden_size"] // config["num_attention_heads"],
+        attention_bias=either(True, False),
+    ),
     "ernie4_5": llama_like("Ernie4_5", head_dim=either(6, 8), use_bias=either(True, False)),
     "seed_oss": llama_like(
         "SeedOss", head_dim=either(6, 8), attention_bias=either(True, False), attention_out_bias=either(True, False)

@@ -130,6 +130,25 @@ def save_in_shards(model, folder):
     save(model, folder, max_shard_size="6KB")
 
 
+def flatten_rotary(config):
+    """rope_parameters as transformers 4 has them: rope_theta, rope_scaling, and names of their own."""
+    parameters = config.pop("rope_parameters")
+    if "full_attention" in parameters:  # one for each type of layer
+        local = {"gemma3_text": "rope_local_base_freq"}.get(config["model_type"])
+        sliding = parameters["sliding_attention"]["rope_theta"]
+        if not local and sliding != 500000.0:  # OLMo 3's sliding layers have transformers' default
+            config["rope_parameters"] = parameters
+            return
+        if local:
+            config[local] = sliding
+        parameters = parameters["full_attention"]
+    neox = config["model_type"] == "gpt_neox"
+    config["rotary_emb_base" if neox else "rope_theta"] = parameters.pop("rope_theta")
+    if "partial_rotary_factor" in parameters:
+        config["rotary_pct" if neox else "partial_rotary_factor"] = parameters.pop("partial_rotary_factor")
+    config["rope_scaling"] = parameters if parameters.get("rope_type", "default") != "default" else None
+
+
 def save_old(model, folder):
     """With the fields and buffers that files from transformers 4 have."""
     save(model, folder)
@@ -137,8 +156,8 @@ def save_old(model, folder):
     config["torch_dtype"] = config.pop("dtype")
     tensors = load_file(folder / "model.safetensors")
     if "rope_parameters" in config:
-        config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
-        config["rope_scaling"] = None
+        flatten_rotary(config)
+    if config["model_type"] == "llama":
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.rand(4)
     if "scale_decoder_outputs" in config:
         config["tie_word_embeddings"] = config.pop("scale_decoder_outputs")
@@ -188,7 +207,10 @@ def randomise(model):
 
 
 def make(name, folder: Path, rng: random.Random):
-    build, write = FORMS[name]
+    make_with(*FORMS[name], folder, rng)
+
+
+def make_with(build, write, folder: Path, rng: random.Random):
     torch.manual_seed(rng.randrange(1 << 30))
     folder.mkdir(parents=True)
     write(randomise(build(rng)).eval(), folder)

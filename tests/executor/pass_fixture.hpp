@@ -143,6 +143,20 @@ inline Selection random_selection(const TensorGraph<Counting>& graph, std::uint6
   return selection;
 }
 
+/// One of each decoder-only architecture.
+inline std::vector<Fixture> architecture_fixtures(Counting& backend) {
+  std::vector<Fixture> all;
+  for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "tests/golden/architectures")) {
+    if (!entry.is_directory()) continue;
+    KnownArchitectures::read(ConfigReader::from_file(entry.path() / "config.json"), [&](const auto& architecture) {
+      all.emplace_back(backend, architecture.template graph<Counting>(), facts_of(architecture),
+                       random_batch(80, {7, 12, 1, 5}, 3));
+      return 0;
+    });
+  }
+  return all;
+}
+
 inline std::vector<Fixture> fixtures(Counting& backend) {
   std::vector<Fixture> all;
   for (const auto& variant : model_variants()) {

@@ -10,13 +10,13 @@
 using namespace greentrainer;
 using namespace greentrainer::testing;
 
-TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the unit") {
-  Counting backend(2);
-  auto all = fixtures(backend);
-  constexpr int selections_each = 250;
+namespace {
+
+/// Of so many random selections of each model, how many were found right.
+int check_random_selections(std::vector<Fixture>& models, int selections_each) {
   int checked = 0;
-  for (std::size_t m = 0; m < all.size(); ++m) {
-    Fixture& fixture = all[m];
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    Fixture& fixture = models[m];
     CAPTURE(m);
     REQUIRE(fixture.flops_agree(fixture.full(), training_plan(fixture.graph(), select_all(fixture.graph()))));
     const GradientDag dag = gradient_dag_of(fixture.graph(), ExactCost<Counting>{}, fixture.workload());
@@ -33,7 +33,21 @@ TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the 
       REQUIRE(cost_of(dag, selection.mask()) == planned);  // what selectors price is what plans compute
     }
   }
-  CHECK(checked >= 1000);
+  return checked;
+}
+
+}  // namespace
+
+TEST_CASE("random selections: gradients to the bit, FLOPs and kept bytes to the unit") {
+  Counting backend(2);
+  auto all = fixtures(backend);
+  CHECK(check_random_selections(all, 250) >= 1000);
+}
+
+TEST_CASE("random selections of every decoder-only architecture, as exactly") {
+  Counting backend(2);
+  auto all = architecture_fixtures(backend);
+  CHECK(check_random_selections(all, 40) >= 1000);
 }
 
 TEST_CASE("planted faults are seen") {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes a tiny random model of each decoder-only architecture and what transformers computes with it: loss, logits, gradients, weights
-after ten steps of AdamW, greedy tokens; and rotary frequencies of every kind of scaling.
+"""Makes a tiny random model of each decoder-only architecture and what transformers computes with it: loss, logits,
+gradients, weights after ten steps of AdamW, greedy tokens; and rotary frequencies of every kind of scaling.
 
     python3 make_architecture_goldens.py architectures
 
@@ -52,7 +52,9 @@ WANTED = {
     "phi3": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
     "glm": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
     "glm4": lambda c: c.rope_parameters["partial_rotary_factor"] < 1,
-    "gpt_neox": lambda c: c.rope_parameters["partial_rotary_factor"] < 1 and c.use_parallel_residual and c.attention_bias,
+    "gpt_neox": lambda c: (
+        c.rope_parameters["partial_rotary_factor"] < 1 and c.use_parallel_residual and c.attention_bias
+    ),
     "falcon": lambda c: c.new_decoder_architecture and c.num_kv_heads == 2,
 }
 
@@ -146,10 +148,11 @@ def make_rotary_frequencies(out):
     """Of a head of 16 columns in a model of 64 positions."""
     base = {"rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
     llama3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    other = {"rope_theta": 50.0, "factor": 8.0, "low_freq_factor": 0.5, "high_freq_factor": 2.5}
     kinds = [
         {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
         base | {"rope_type": "llama3"} | llama3,
-        base | {"rope_type": "llama3", "rope_theta": 50.0, "factor": 8.0, "low_freq_factor": 0.5, "high_freq_factor": 2.5},
+        base | {"rope_type": "llama3"} | other,
         base | {"rope_type": "yarn"},
         base | {"rope_type": "yarn", "truncate": False},
         base | {"rope_type": "yarn", "beta_fast": 8.0, "beta_slow": 2.0, "rope_theta": 500.0},

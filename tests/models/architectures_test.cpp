@@ -9,6 +9,7 @@
 
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/generate/generate.hpp"
+#include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"
@@ -58,6 +59,24 @@ void check_equal(const GoldenModel& golden, const std::string& kind, const std::
 }
 
 }  // namespace
+
+TEST_CASE("a graph's parameters are the rows of its architecture's table, in their order") {
+  for (const char* folder : {"tests/golden/models", "tests/golden/architectures"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(testing::source_folder() / folder)) {
+      if (!std::filesystem::exists(entry.path() / "config.json")) continue;
+      CAPTURE(entry.path());
+      KnownArchitectures::read(ConfigReader::from_file(entry.path() / "config.json"), [](const auto& architecture) {
+        const TensorTable table = architecture.tensors();
+        const auto graph = architecture.template graph<Double>();
+        REQUIRE(graph.parameters().size() == table.rows.size());
+        for (std::size_t i = 0; i < table.rows.size(); ++i) {
+          CHECK(graph.parameters()[i].name == table.rows[i].name);
+          CHECK(graph.parameters()[i].shape == table.rows[i].shape);
+        }
+      });
+    }
+  }
+}
 
 TEST_CASE("every architecture's logits, loss and gradients are those of transformers") {
   Double backend;
@@ -131,5 +150,17 @@ TEST_CASE("every architecture generates the tokens that transformers generates")
     const std::vector<std::vector<Index>> prompts = {{ids.begin(), ids.begin() + 4}};
     const auto generated = generate(model, prompts, {.max_new_tokens = static_cast<Extent>(expected.size())});
     CHECK(generated.front().ids == expected);
+  }
+}
+
+TEST_CASE("peft is told that GPT-2's layers are stored the other way round, and no other's") {
+  Double backend;
+  for (const auto& folder : golden_folders()) {
+    CAPTURE(folder);
+    const testing::TemporaryFolder temporary;
+    save_adapter(load_pretrained(folder, backend, {.lora = LoraOptions{.rank = 2}}), temporary / "adapter");
+    const Json config = read_json_file(temporary / "adapter/adapter_config.json");
+    CHECK(config["fan_in_fan_out"] == (folder.filename() == "gpt2"));
+    CHECK(!config["target_modules"].empty());
   }
 }

@@ -109,7 +109,7 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
     config["lora_dropout"] = options.lora->dropout;
     config["target_modules"] = detail::lora_layers(model.graph());
     config["bias"] = "none";
-    config["fan_in_fan_out"] = false;
+    config["fan_in_fan_out"] = model.stored().is_transposed();
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
       const Parameter& p = model.graph().parameter(id);
       if (p.is_adapter()) add(p.name, p.shape, model.parameters()[id].download());

@@ -51,6 +51,9 @@ class StoredWeights {
   /// What a parameter that is not an adapter is called in the checkpoint.
   const std::string& name(ParameterId id) const { return found_[static_cast<std::size_t>(id)]; }
 
+  /// Whether the checkpoint has linear layers as (in, out).
+  bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
+
   /// Whether the checkpoint has a head of its own beside the embedding that the head may be tied to.
   bool has_own_head() const {
     if (!table_.head || !checkpoint_->contains(table_.head->name)) return false;
