@@ -4,8 +4,8 @@
 # part of CI.
 #   check_against_transformers.sh BUILD_DIR [--venv DIR] [--seed N] [--only GLOB] [--templates DIR] [--keep DIR]
 #     [--table FILE]
-# BUILD_DIR has bin/greentrainer, bin/print_ids and bin/render_chat. --venv is a Python environment that has, or is given, the packages
-# below; without it one is made and removed again. The seed is printed; another run takes another one. Exit status 0 if
+# BUILD_DIR has bin/greentrainer, bin/print_ids and bin/render_chat. --venv is a Python environment that has, or is
+# given, the packages below; without it one is made and removed again. The seed is printed; another run takes another one. Exit status 0 if
 # everything agrees, 1 if something differs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
