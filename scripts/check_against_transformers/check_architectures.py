@@ -118,7 +118,7 @@ def write_table(path, results, seed):
         f"{CONFIGURATIONS} random configurations of each, half of them with the fields that transformers 4 writes;",
         f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}. The program computes in",
         "float32, transformers in float64 from the same float32 weights. Largest relative differences: of the mean",
-        "loss; of a parameter's gradient; of the loss after ten steps of AdamW, where PyTorch's own float32 run differs",
+        "loss; of a parameter's gradient; of the loss after ten steps of AdamW, where PyTorch's float32 run differs",
         "as much if the figure is above 1e-5; of the loss that transformers gives the saved folder, which it reads",
         "without a missing or unexpected key. Plan: the longest run of `plan`, in seconds. Generation: greedy tokens,",
         "all equal.",
