@@ -53,10 +53,18 @@ def without_times(report):
     return report
 
 
+def entries(folder, front):
+    """Paths in a folder that may go at any moment, by the beginning of their names."""
+    try:
+        return [folder / name for name in os.listdir(folder) if name.startswith(front)]
+    except FileNotFoundError:
+        return []
+
+
 def phase(output):
     """What a killed run was doing, by what it left."""
     states = pathlib.Path(str(output) + ".states")
-    hidden = [p for p in states.glob(".step-*.tmp-*")] if states.exists() else []
+    hidden = [p for p in entries(states, ".step-") if ".tmp-" in p.name]
     for folder in hidden:
         names = {p.name for p in folder.iterdir()}
         if any(name.startswith(".greentrainer-files.json.tmp") for name in names) and len(names) > 2:
@@ -139,7 +147,7 @@ def main():
                     if draw.random() < 0.34:  # in the middle of a save
                         until = time.monotonic() + duration
                         while process.poll() is None and time.monotonic() < until:
-                            if states.exists() and any(states.glob(".step-*.tmp-*")):
+                            if any(".tmp-" in p.name for p in entries(states, ".step-")):
                                 time.sleep(draw.uniform(0, 0.012))
                                 break
                     process.kill()
@@ -154,7 +162,7 @@ def main():
                     where = phase(output)
                     phases[where] += 1
                     saved += where != "before the first save"
-                    for state in states.glob("step-*"):
+                    for state in entries(states, "step-"):
                         if sizes is None and (state / "greentrainer-files.json").exists():
                             sizes = size_of_state(state)
                 wrong = []

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -48,8 +50,11 @@ class SavedStates {
         for (const auto& path : newest_first()) known_[path];
         return true;
       } catch (const StateMismatch& error) {
+        const bool of_build =
+            std::find(build_entries.begin(), build_entries.end(), error.subject()) != build_entries.end();
         throw StateMismatch("finetune", error.subject(),
-                            text(error.detail(), "; --resume never starts anew, or choose another --output"));
+                            text(error.detail(), "; --resume never starts anew, or choose another --output",
+                                 of_build ? "; --other-build goes on, rounding as this build does" : ""));
       } catch (const LoadError& error) {
         set_aside(state, error.what());
       }
@@ -63,7 +68,7 @@ class SavedStates {
     if (!is_due(trainer.steps_done(), trainer.steps_per_epoch())) return;
     try {
       save(trainer);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       say(text("warning: the run could not be saved: ", error.what()));
       began_ = Clock::now();
     }

@@ -209,6 +209,21 @@ struct FolderManifest {
   }
 };
 
+namespace detail {
+
+/// Removes a folder that was never whole, its manifest last: who is killed here leaves one that the next run knows.
+inline void remove_unfinished(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> first;
+  for (std::filesystem::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    if (entry->path().filename() != FolderManifest::file_name) first.push_back(entry->path());
+  }
+  for (const auto& path : first) std::filesystem::remove_all(path, ignored);
+  std::filesystem::remove_all(folder, ignored);
+}
+
+}  // namespace detail
+
 /// Removes the files that the manifest lists and that have not changed, and folders that are empty then. What else is
 /// there stays. Returns whether nothing is left.
 inline bool remove_listed(const std::filesystem::path& folder, const FolderManifest& manifest,

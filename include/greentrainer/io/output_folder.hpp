@@ -92,16 +92,15 @@ class OutputFolder {
     try {
       FolderManifest{}.write(staging_);
     } catch (...) {
-      std::filesystem::remove_all(staging_, error);
+      detail::remove_unfinished(staging_);
       throw;
     }
   }
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
   ~OutputFolder() {
-    std::error_code ignored;
     const bool moving = detail::is_there(place_.target / incomplete_marker);  // the next run goes on with it
-    if (!committed_ && !moving) std::filesystem::remove_all(staging_, ignored);
+    if (!committed_ && !moving) detail::remove_unfinished(staging_);
   }
 
   /// Where to write.

@@ -89,7 +89,7 @@ inline std::string settle(const OutputPlace& place, const std::vector<std::strin
     return left("nothing in it says that this version of the program wrote it; remove it yourself");
   }
   if (leftover.manifest->state == State::writing) {
-    std::filesystem::remove_all(leftover.path, error);
+    remove_unfinished(leftover.path);
     return removed();
   }
   const bool moving = is_there(target / incomplete_marker);

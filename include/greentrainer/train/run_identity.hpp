@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "greentrainer/core/batch.hpp"
@@ -25,7 +27,7 @@ class StateMismatch : public ConfigError {
 };
 
 /// What an identity says of the machine: the entries that may differ on request.
-inline constexpr std::array build_entries = {"backend", "build"};
+inline constexpr std::array<std::string_view, 2> build_entries = {"backend", "build"};
 
 namespace detail {
 
