@@ -3,9 +3,9 @@
 # tokenizer: losses, gradients, token ids, and what was saved; and on the chat templates of TRL and of a folder. Not
 # part of CI.
 #   check_against_transformers.sh BUILD_DIR [--venv DIR] [--seed N] [--only GLOB] [--templates DIR] [--keep DIR]
-# BUILD_DIR has bin/greentrainer, bin/print_ids and bin/render_chat. --venv is a Python environment that has, or is given, the packages
-# below; without it one is made and removed again. The seed is printed; another run takes another one. Exit status 0 if
-# everything agrees, 1 if something differs.
+# BUILD_DIR has bin/greentrainer, bin/print_ids and bin/render_chat. --venv is a Python environment that has, or is
+# given, the packages below; without it one is made and removed again. The seed is printed; another run takes another
+# one. Exit status 0 if everything agrees, 1 if something differs.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 packages=(torch==2.15.0 transformers==5.24.0 tokenizers==0.23.3 peft==0.21.2 safetensors==0.8.0
