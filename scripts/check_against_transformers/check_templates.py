@@ -122,8 +122,8 @@ def conversation(rng, plain):
         row["tools"] = [tool(rng) for _ in range(rng.randrange(1, 3))]
     if not plain and rng.random() < 0.1:
         row["documents"] = [{"title": rng.choice(TEXTS), "text": rng.choice(TEXTS)}]
-    options = {"enable_thinking": [True, False], "thinking": [True, False], "reasoning_effort": ["low", "high"]}
-    for name, values in options.items():
+    variables = {"enable_thinking": [True, False], "thinking": [True, False], "reasoning_effort": ["low", "high"]}
+    for name, values in variables.items():
         if rng.random() < 0.2:
             row["variables"][name] = rng.choice(values)
     return row
@@ -157,8 +157,8 @@ def check(path, programs, scratch, rng):
     rows = [conversation(rng, plain=i % 10 < 7) for i in range(CONVERSATIONS)]
     wanted = [expected(tokenizer, jinja, row) for row in rows]
     file = scratch / "rows.jsonl"
-    lines = [json.dumps({**row, "variables": {**tokens, **row["variables"]}}) + "\n" for row in rows]
-    file.write_text("".join(lines), encoding="ascii")
+    inputs = [{**row, "variables": {**tokens, **row["variables"]}} for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in inputs), encoding="ascii")
     lines = programs.run("render_chat", path, file).split("\n")[:-1]
     if len(lines) != len(rows):
         raise Failure(f"expected {len(rows)} lines, got {len(lines)}")
