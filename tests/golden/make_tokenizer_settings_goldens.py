@@ -32,6 +32,7 @@ TEXTS = {
         "a  <mask>  b",
         "a <sep>b <|im_end|> c",
         "x<cls> <image> the",
+        "e\u0301 e\u0301t 12 a\u0323's  'S\n\n b",
         "<pad>a  <unk> <|endoftext|>",
     ],
     "unigram": ["a 12  7", "a  <mask>  b", "x <extra_id_0> y </s><pad>z", "\ufb01 <unk>"],
@@ -85,8 +86,24 @@ def cases():
         model=llama | {"tokenizer_class": "GPT2Tokenizer"},
     )
     yield case(
-        "class that reads the file in its own way", {"tokenizer_class": "Qwen2Tokenizer"}, refused="Qwen2Tokenizer"
+        "class that reads the file in its own way", {"tokenizer_class": "CLIPTokenizer"}, refused="CLIPTokenizer"
     )
+    # Named, since these vocabularies have no <PAD> or <bos>, which the classes would add.
+    all_roles = ["unk_token", "pad_token", "cls_token", "sep_token", "mask_token"]
+    one_for_all = {role: "<|endoftext|>" for role in ["bos_token", "eos_token", *all_roles]}
+    sentencepiece = {"bos_token": "<s>", "eos_token": "</s>"} | {role: "<unk>" for role in all_roles}
+    for name in ["Qwen2Tokenizer", "Qwen3_5Tokenizer", "GPTNeoXTokenizerFast", "CohereTokenizer"]:
+        for more in [{}, ends | flags, {"add_prefix_space": True}]:
+            yield case(f"class {name}, {more}", {"tokenizer_class": name} | one_for_all | more)
+    yield case("class Qwen2Tokenizer, nothing else", {"tokenizer_class": "Qwen2Tokenizer"})
+    for more in [{}, flags]:
+        gemma = {"tokenizer_class": "GemmaTokenizer"} | sentencepiece | more
+        yield case(f"class GemmaTokenizer, {more}", gemma, "stories260k")
+    for kind in ["qwen2", "qwen3", "qwen3_5", "gpt_neox", "gemma2", "cohere", "mistral", "granite", "phi3", "olmo2"]:
+        for name in [None, "GPT2Tokenizer", "LlamaTokenizer", "PreTrainedTokenizerFast"]:
+            base, roles = ("stories260k", sentencepiece) if kind == "gemma2" else ("byte-bpe", one_for_all)
+            named = {} if name is None else {"tokenizer_class": name}
+            yield case(f"model type {kind}, class {name}", roles | named, base, model={"model_type": kind})
     for prefix in [True, False]:
         yield case(f"GPT2Tokenizer, prefix {prefix}", {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": prefix})
         yield case(f"as it is, prefix {prefix}", fast | {"add_prefix_space": prefix})

@@ -166,6 +166,43 @@ inline void set_gpt2_steps(PipelineTokenizer::Parts& parts, const TokenizerSetti
   parts.decoder = std::make_unique<ByteLevelDecoder>();
 }
 
+/// The steps of classes that cut a composed text by a pattern and name its bytes.
+inline void set_byte_level_steps(PipelineTokenizer::Parts& parts, const TokenizerSettings& settings,
+                                 std::optional<Regex> pattern, bool single_digits = false) {
+  parts.normalizer = std::make_unique<NormalFormNormalizer>(NormalForm::nfc);
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  const auto split = [&](Regex regex) {
+    steps.push_back(std::make_unique<SplitPreTokenizer>(TextPattern(std::move(regex)), SplitBehavior::isolated));
+  };
+  if (single_digits) split(Regex(R"(\p{N})", "digits"));
+  const bool own = pattern.has_value();
+  if (own) split(std::move(*pattern));
+  steps.push_back(std::make_unique<ByteLevelPreTokenizer>(settings.add_prefix_space().value_or(false), !own));
+  parts.pre_tokenizer = std::make_unique<PreTokenizerSequence>(std::move(steps));
+  parts.decoder = std::make_unique<ByteLevelDecoder>();
+}
+
+/// Qwen2Tokenizer's pattern, and Qwen3_5Tokenizer's, where marks belong to words.
+inline constexpr std::string_view qwen2_pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view qwen3_5_pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*)"
+    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+/// The steps of GemmaTokenizer: `▁` for every space, and a word keeps the one behind it.
+inline void set_gemma_steps(PipelineTokenizer::Parts& parts) {
+  const std::string space(sentencepiece_space);
+  parts.normalizer = std::make_unique<ReplaceNormalizer>(TextPattern::literal(" "), space);
+  parts.pre_tokenizer =
+      std::make_unique<SplitPreTokenizer>(TextPattern::literal(" "), SplitBehavior::merged_with_previous);
+  std::vector<std::unique_ptr<Decoder>> steps;
+  steps.push_back(std::make_unique<ReplaceDecoder>(TextPattern::literal(space), " "));
+  steps.push_back(std::make_unique<ByteFallbackDecoder>());
+  steps.push_back(std::make_unique<FuseDecoder>());
+  parts.decoder = std::make_unique<DecoderSequence>(std::move(steps));
+}
+
 /// `</s>` ends a sequence of T5's.
 inline SequenceEnds t5_ends(const Vocabulary& vocabulary) {
   SequenceEnds ends;
@@ -184,6 +221,25 @@ inline void set_default_roles(TokenizerSettings& settings, TokenizerClass name, 
     set(SpecialTokens::bos, "<s>");
     set(SpecialTokens::eos, "</s>");
     set(SpecialTokens::unk, "<unk>");
+  } else if (name == TokenizerClass::qwen2 || name == TokenizerClass::qwen3_5) {
+    for (const auto role : {SpecialTokens::eos, SpecialTokens::pad, SpecialTokens::unk}) set(role, "<|endoftext|>");
+  } else if (name == TokenizerClass::gpt_neox) {
+    for (const auto role : {SpecialTokens::bos, SpecialTokens::eos, SpecialTokens::unk}) set(role, "<|endoftext|>");
+    set(SpecialTokens::pad, "<|padding|>");
+  } else if (name == TokenizerClass::gemma) {
+    set(SpecialTokens::bos, "<bos>");
+    set(SpecialTokens::eos, "<eos>");
+    set(SpecialTokens::unk, "<unk>");
+    set(SpecialTokens::pad, "<pad>");
+    set(SpecialTokens::mask, "<mask>");
+  } else if (name == TokenizerClass::cohere) {
+    set(SpecialTokens::bos, "<BOS_TOKEN>");
+    set(SpecialTokens::eos, "<|END_OF_TURN_TOKEN|>");
+    set(SpecialTokens::unk, "<UNK>");
+    set(SpecialTokens::pad, "<PAD>");
+    set(SpecialTokens::cls, "<CLS>");
+    set(SpecialTokens::sep, "<SEP>");
+    set(SpecialTokens::mask, "<MASK_TOKEN>");
   } else if (name == TokenizerClass::t5) {
     set(SpecialTokens::eos, "</s>");
     set(SpecialTokens::pad, "<pad>");
@@ -243,6 +299,25 @@ inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesyste
       parts.model =
           make_token_model(model, Bpe::Options{.unk_token = std::nullopt, .fuse_unk = true, .byte_fallback = true});
       set_llama_steps(parts, settings);
+      break;
+    case TokenizerClass::qwen2:
+    case TokenizerClass::qwen3_5:
+    case TokenizerClass::gpt_neox:
+    case TokenizerClass::cohere: {
+      parts.model = make_token_model(model, Bpe::Options{});
+      std::optional<Regex> pattern;
+      if (name == TokenizerClass::qwen2) pattern.emplace(qwen2_pattern, "Qwen2Tokenizer");
+      if (name == TokenizerClass::qwen3_5) pattern.emplace(qwen3_5_pattern, "Qwen3_5Tokenizer");
+      set_byte_level_steps(parts, settings, std::move(pattern), name == TokenizerClass::cohere);
+      if (name == TokenizerClass::gpt_neox) ends = SequenceEnds{};
+      break;
+    }
+    case TokenizerClass::gemma:
+      parts.model = make_token_model(
+          model, Bpe::Options{.unk_token = settings.special().content(SpecialTokens::unk).value_or("<unk>"),
+                              .fuse_unk = true,
+                              .byte_fallback = true});
+      set_gemma_steps(parts);
       break;
     case TokenizerClass::t5:
       parts.model = make_token_model(model, std::nullopt, Unigram::Options{.unk_id = 2});
