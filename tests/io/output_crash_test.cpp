@@ -190,6 +190,20 @@ TEST_CASE("killed at any moment, a run leaves the older or the newer folder, and
   }
 }
 
+TEST_CASE("killed while it removes what a killed run has left, a run leaves what the next one knows") {
+  int calls = 0;
+  for (bool died = true; died; ++calls) {
+    CAPTURE(calls);
+    TemporaryFolder folder;
+    REQUIRE(dies_in(20, [&] { write_version(folder / "model", "new"); }));
+    REQUIRE(folder.entries() == 2);  // what was written, and the lock
+    died = dies_in(calls, [&] { OutputFolder next(folder / "model"); });
+    { OutputFolder last(folder / "model"); }
+    CHECK(folder.entries() == 0);
+  }
+  CHECK(calls > 5);
+}
+
 TEST_CASE("killed while it moves files into a folder that cannot be renamed, a run is finished by the next") {
   int marked = 0, calls = 0;
   for (bool died = true; died; ++calls) {
