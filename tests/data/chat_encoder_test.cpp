@@ -134,6 +134,15 @@ TEST_CASE("without marks, what the assistant says is behind the text before it, 
        "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
        "<system>Be kind.<|im_end|>\n<user>One?<|im_end|>\n<assistant>[First.<|im_end|>]\n<user>Two?<|im_end|>\n"
        "<assistant>[<think></think>Second.<|im_end|>]\n"},
+      // One more token at the end of all, and another one there.
+      {"{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>\n{% endfor %}{{ '<assistant>' if "
+       "add_generation_prompt else '<|endoftext|>' }}",
+       "<system>Be kind.<|im_end|>\n<user>One?<|im_end|>\n<assistant>[First.<|im_end|>]\n<user>Two?<|im_end|>\n"
+       "<assistant>[Second.<|im_end|>\n<|endoftext|>]"},
+      {"{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ '<|endoftext|>' if loop.last and m.role == 'assistant' "
+       "else '<|im_end|>' }}{% endfor %}{{ '<assistant>' if add_generation_prompt }}",
+       "<system>Be kind.<|im_end|><user>One?<|im_end|><assistant>[First.<|im_end|>]<user>Two?<|im_end|>"
+       "<assistant>[Second.<|endoftext|>]"},
       {"{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}"
        "<assistant><think>\n{% endif %}",
        "<system>Be kind.<|im_end|>\n<user>One?<|im_end|>\n<assistant>[First.<|im_end|>]\n<user>Two?<|im_end|>\n"
@@ -144,7 +153,10 @@ TEST_CASE("without marks, what the assistant says is behind the text before it, 
     const auto tokenizer = tokenizer_with(jinja);
     const Dataset data = load(say_twice, *tokenizer);
     CHECK(shown(data.examples.at(0), *tokenizer) == text);
-    CHECK(data.end_of_turn_ids == (has(text, "<|im_end|>") ? Ids{*tokenizer->id("<|im_end|>")} : Ids{}));
+    Ids ends;
+    if (has(text, "<|im_end|>")) ends.push_back(*tokenizer->id("<|im_end|>"));
+    if (has(text, "<|endoftext|>")) ends.push_back(*tokenizer->id("<|endoftext|>"));
+    CHECK(data.end_of_turn_ids == ends);
   }
 }
 

@@ -167,12 +167,8 @@ class ChatEncoder {
   /// comes next.
   std::size_t behind_end_of_turn(std::string_view text, const EncodedText& tokens, std::size_t first,
                                  std::size_t last) const {
-    const auto is_blank = [&](std::size_t t) {
-      const auto [begin, end] = tokens.offsets[t];
-      return templates::python::strip(text.substr(begin, end - begin), {}, true, true).empty();
-    };
     std::size_t end = last;
-    while (end > first && is_blank(end - 1) && !tokenizer_->is_special(tokens.ids[end - 1])) --end;
+    while (end > first && is_blank(text, tokens, end - 1)) --end;
     return end > first && tokenizer_->is_special(tokens.ids[end - 1]) ? end : last;
   }
 
@@ -204,20 +200,49 @@ class ChatEncoder {
     return same;
   }
 
-  /// Where the text of all messages up to this one ends, or, where later messages change that text, as where reasoning
-  /// is left out of earlier answers, behind the special token that it ends with.
+  /// Where the text of all messages up to this one ends. Later messages may change that text: the last turn may end
+  /// with another token than the others, or with one more; or, as where reasoning is left out of earlier answers, only
+  /// the special token that ends a turn is the same.
   std::size_t end_of_answer(const Conversation& conversation, std::size_t message, std::string_view whole,
                             const EncodedText& tokens, std::size_t begin) const {
     if (message + 1 == conversation.messages.size()) return whole.size();
     const std::string said = rendered(conversation.start(message + 1), false).text;
     if (whole.starts_with(said)) return said.size();
-    const std::string_view trimmed = templates::python::strip(said, {}, false, true);
-    const std::vector<Index> ids = tokenizer_->encode(trimmed);
-    if (ids.empty() || !tokenizer_->is_special(ids.back())) refuse(message);
+    const EncodedText alone = tokenizer_->encode_with_offsets(said);
+    if (const auto end = end_in_common(alone, said, tokens, whole, begin)) return *end;
+    const std::size_t last = before_blanks(said, alone, alone.ids.size());
+    if (last == 0 || !tokenizer_->is_special(alone.ids[last - 1])) refuse(message);
     for (std::size_t t = 0; t < tokens.ids.size(); ++t) {
-      if (tokens.offsets[t].begin >= begin && tokens.ids[t] == ids.back()) return tokens.offsets[t].end;
+      if (tokens.offsets[t].begin >= begin && tokens.ids[t] == alone.ids[last - 1]) return tokens.offsets[t].end;
     }
     refuse(message);
+  }
+
+  /// The number of tokens up to `end` without blanks at their end.
+  std::size_t before_blanks(std::string_view text, const EncodedText& tokens, std::size_t end) const {
+    while (end > 0 && is_blank(text, tokens, end - 1)) --end;
+    return end;
+  }
+  bool is_blank(std::string_view text, const EncodedText& tokens, std::size_t t) const {
+    const auto [begin, end] = tokens.offsets[t];
+    return !tokenizer_->is_special(tokens.ids[t]) &&
+           templates::python::strip(text.substr(begin, end - begin), {}, true, true).empty();
+  }
+
+  /// Where an answer ends whose text alone goes on with nothing but special tokens and blanks behind what it has in
+  /// common with the whole: behind the special token in common, else behind the whole's next one.
+  std::optional<std::size_t> end_in_common(const EncodedText& alone, std::string_view said, const EncodedText& tokens,
+                                           std::string_view whole, std::size_t begin) const {
+    const auto differs = std::mismatch(alone.ids.begin(), alone.ids.end(), tokens.ids.begin(), tokens.ids.end()).first;
+    const auto same = static_cast<std::size_t>(differs - alone.ids.begin());
+    for (std::size_t t = same; t < alone.ids.size(); ++t) {
+      if (!tokenizer_->is_special(alone.ids[t]) && !is_blank(said, alone, t)) return std::nullopt;
+    }
+    const std::size_t last = before_blanks(whole, tokens, same);
+    if (last > 0 && tokenizer_->is_special(tokens.ids[last - 1]) && tokens.offsets[last - 1].begin >= begin)
+      return tokens.offsets[same - 1].end;
+    if (same == tokens.ids.size() || !tokenizer_->is_special(tokens.ids[same])) return std::nullopt;
+    return tokens.offsets[same].end;
   }
 
   [[noreturn]] static void refuse(std::size_t message) {
