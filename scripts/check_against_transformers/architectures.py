@@ -150,6 +150,24 @@ def falcon(rng):
     return made("Falcon", config | kind)
 
 
+def gpt_neo(rng):
+    s = sizes(rng)
+    config = dict(
+        vocab_size=VOCABULARY,
+        hidden_size=s["hidden_size"],
+        num_layers=s["num_hidden_layers"],
+        num_heads=s["num_attention_heads"],
+        attention_types=[[[rng.choice(["global", "local"])], s["num_hidden_layers"]]],
+        window_size=24,
+        intermediate_size=rng.choice([None, s["intermediate_size"]]),
+        max_position_embeddings=64,
+        tie_word_embeddings=s["tie_word_embeddings"],
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return made("GPTNeo", config)
+
+
 WINDOW = either(24, None)
 ARCHITECTURES = {
     "llama3": llama_like(
@@ -247,4 +265,16 @@ ARCHITECTURES = {
         hidden_act=either("gelu", "gelu_new"),
     ),
     "falcon": falcon,
+    "gpt_bigcode": gpt("GPTBigCode", multi_query=lambda rng, s: rng.random() < 0.7),
+    "gpt_neo": gpt_neo,
+    "hyperclovax": llama_like(
+        "HyperCLOVAX",
+        head_dim=either(6, None),
+        attention_bias=either(True, False),
+        use_post_norm=either(True, False),
+        embedding_multiplier=6.0,
+        logits_scaling=0.3,
+        residual_multiplier=0.4,
+        attention_multiplier=either(0.2, 1.0),
+    ),
 }

@@ -55,6 +55,8 @@ WANTED = {
     "gpt_neox": lambda c: (
         c.rope_parameters["partial_rotary_factor"] < 1 and c.use_parallel_residual and c.attention_bias
     ),
+    "gpt_bigcode": lambda c: c.multi_query,
+    "hyperclovax": lambda c: c.use_post_norm,
     "falcon": lambda c: c.new_decoder_architecture and c.num_kv_heads == 2,
 }
 

@@ -17,10 +17,13 @@
 #include "greentrainer/models/glm.hpp"
 #include "greentrainer/models/glm4.hpp"
 #include "greentrainer/models/gpt2.hpp"
+#include "greentrainer/models/gpt_bigcode.hpp"
+#include "greentrainer/models/gpt_neo.hpp"
 #include "greentrainer/models/gpt_neox.hpp"
 #include "greentrainer/models/gptj.hpp"
 #include "greentrainer/models/granite.hpp"
 #include "greentrainer/models/helium.hpp"
+#include "greentrainer/models/hyperclovax.hpp"
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/models/ministral.hpp"
 #include "greentrainer/models/mistral.hpp"
@@ -110,8 +113,9 @@ struct Architectures {
   struct NoPolicy {};
 };
 
-using KnownArchitectures = Architectures<Bloom, Cohere, Cohere2, Ernie45, Exaone4, Falcon, Gemma, Gemma3Text, Glm, Glm4,
-                                         Gpt2, GptJ, GptNeoX, Granite, Helium, Llama, Ministral, Mistral, Olmo2, Olmo3,
-                                         Opt, Phi, Phi3, Qwen2, Qwen3, SeedOss, SmolLm3, StableLm, StarCoder2, T5>;
+using KnownArchitectures =
+    Architectures<Bloom, Cohere, Cohere2, Ernie45, Exaone4, Falcon, Gemma, Gemma3Text, Glm, Glm4, Gpt2, GptBigCode,
+                  GptJ, GptNeo, GptNeoX, Granite, Helium, HyperClovaX, Llama, Ministral, Mistral, Olmo2, Olmo3, Opt,
+                  Phi, Phi3, Qwen2, Qwen3, SeedOss, SmolLm3, StableLm, StarCoder2, T5>;
 
 }  // namespace greentrainer

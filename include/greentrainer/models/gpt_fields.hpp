@@ -4,9 +4,10 @@
 
 namespace greentrainer {
 
-/// The fields that GPT-2 and GPT-J have under GPT-2's names: LayerNorm, a plain feed-forward, and biases. Throws
-/// ConfigError naming one that is missing or out of range.
-inline CausalDecoder gpt_decoder_from(const ConfigReader& config, std::string_view model_type, bool tied) {
+/// The fields that GPT-2, GPT-J and GPT-BigCode have under GPT-2's names: LayerNorm, a plain feed-forward, and biases.
+/// Throws ConfigError naming one that is missing or out of range.
+inline CausalDecoder gpt_decoder_from(const ConfigReader& config, std::string_view model_type, bool tied,
+                                      const std::string& activation = "gelu_new") {
   CausalDecoder d;
   d.model_type = model_type;
   d.vocab_size = config.positive("vocab_size");
@@ -18,7 +19,7 @@ inline CausalDecoder gpt_decoder_from(const ConfigReader& config, std::string_vi
   d.intermediate_size = config.positive_or("n_inner", 4 * d.hidden_size, max_width);
   d.max_position_embeddings =
       positive_of(config, "n_positions", "max_position_embeddings", std::numeric_limits<Index>::max());
-  d.activation = activation_from(config, "activation_function", "gelu_new");
+  d.activation = activation_from(config, "activation_function", activation);
   d.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", tied);
   d.names = {.embedding = "transformer.wte",
              .blocks = "transformer.h.",
