@@ -43,9 +43,9 @@ TEST_CASE("gradients that stop at the context: the same loss to start from, fewe
   CHECK(whole["flops"]["train"] == whole["flops"]["full"]);
   CHECK(some["flops"]["train"].get<Flops>() < whole["flops"]["train"].get<Flops>());
 
-  const Outcome planned =
-      run_program({"plan", "--json", "--model", golden_model("llama-gqa-tied"), "--train", run.data, "--epochs", "2",
-                   "--batch-size", "2", "--tensors", "*", "--context-gradients", "none"});
+  const Outcome planned = run_program({"plan", "--json", "--model", golden_model("llama-gqa-tied"), "--train", run.data,
+                                       "--epochs", "2", "--batch-size", "2", "--tokens", "32", "--labelled-tokens", "4",
+                                       "--tensors", "*", "--context-gradients", "none"});
   CAPTURE(planned.err);
   REQUIRE(planned.status == 0);
   CHECK(planned.json()["run"]["total"] == some["flops"]["train"]);
