@@ -14,8 +14,14 @@ namespace {
 
 struct Run {
   TemporaryFolder folder;
-  std::string data = folder.write("train.jsonl", golden_rows("llama-gqa-tied")).string();
+  std::string data = folder.write("train.jsonl", rows()).string();
 
+  /// Each golden row five times over.
+  static std::string rows() {
+    std::string all;
+    for (int i = 0; i < 5; ++i) all += golden_rows("llama-gqa-tied");
+    return all;
+  }
   Outcome run(const std::string& name, std::vector<std::string> more) const {
     more.insert(more.begin(),
                 {"finetune", "--json", "--model", golden_model("llama-gqa-tied"), "--train", data, "--epochs", "2",
