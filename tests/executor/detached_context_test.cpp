@@ -123,6 +123,12 @@ TEST_CASE("a cut between the two embeddings keeps a trained table from being cac
   CHECK(first_trained(detached.graph(), select_listed(detached.graph(), {"model.embed_tokens.weight"})) == 0);
 }
 
+TEST_CASE("a graph over the weights of a model is refused if its parameters are others") {
+  Double backend(1);
+  Model<Double> model = model_of(backend, {"llama-gqa-tied"}), other = model_of(backend, {"llama-mha-untied"});
+  CHECK_THROWS_WITH_AS(model.with_graph(other.graph(), other.facts()), doctest::Contains("parameters"), ConfigError);
+}
+
 TEST_CASE("an encoder-decoder is refused, whose encoder no gradient would reach") {
   Double backend(1);
   Model<Double> model = model_of(backend, {"t5-tied-relu"});
