@@ -21,9 +21,8 @@ struct CostsAlone {};
 using Graph = TensorGraph<CostsAlone>;
 
 Graph graph_of(const std::filesystem::path& folder) {
-  return KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"), [](const auto& architecture) {
-    return architecture.template graph<CostsAlone>();
-  });
+  return KnownArchitectures::read(ConfigReader::from_file(folder / "config.json"),
+                                  [](const auto& architecture) { return architecture.template graph<CostsAlone>(); });
 }
 
 }  // namespace

@@ -66,9 +66,8 @@ class MemoryLimit {
     std::vector<Workload> batch = demand_.evaluated;
     const Workload evaluation = largest_batch_of(std::move(batch), static_cast<std::size_t>(demand_.evaluation_batch));
     // One block of indices serves all phases. Sums in double: one for each tensor, of the loss, of squared gradients.
-    batch_bytes_ =
-        std::max(batch_bytes(graph, demand_.largest), batch_bytes(graph, evaluation)) +
-        static_cast<Bytes>(sizeof(double) * (graph.parameters().size() + 2));
+    batch_bytes_ = std::max(batch_bytes(graph, demand_.largest), batch_bytes(graph, evaluation)) +
+                   static_cast<Bytes>(sizeof(double) * (graph.parameters().size() + 2));
   }
 
   Bytes limit() const { return demand_.limit; }
