@@ -80,6 +80,17 @@ void say_selection(const SelectionRecord& record, std::size_t parameters, bool c
   say("memory of training: " + memory_line(record.memory));
 }
 
+/// What --context-gradients none leaves out of these examples.
+std::string context_line(const Dataset& train) {
+  Workload all;
+  for (const Example& example : train.examples) all += workload_of(example);
+  return text("gradients are approximate: they do not go through tokens without a label, ",
+              fixed(100.0 * static_cast<double>(all[Measure::context_tokens]) /
+                        static_cast<double>(all[Measure::decoder_tokens]),
+                    1),
+              "% of all");
+}
+
 /// A signal has ended the run.
 template <Backend B>
 int end_at_signal(Trainer<B>& trainer, SavedStates& states) {
@@ -129,7 +140,7 @@ int finetune(B& backend, const FinetuneOptions& options) {
   say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", backend.name()));
-  if (detaches_context(options)) say("gradients are approximate: they do not go through tokens without a label");
+  if (detaches_context(options)) say(context_line(train));
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   Metrics metrics;
   Progress progress(peak_of(backend));

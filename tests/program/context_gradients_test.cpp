@@ -41,7 +41,7 @@ TEST_CASE("gradients that stop at the context: the same loss to start from, fewe
   const Json whole = exact.json(), some = approximate.json();
   CHECK(whole["context_gradients"] == "exact");
   CHECK(some["context_gradients"] == "none");
-  CHECK(approximate.err.find("gradients are approximate") != std::string::npos);
+  CHECK(approximate.err.find("tokens without a label, 37.5% of all") != std::string::npos);
   CHECK(some["loss_before"] == whole["loss_before"]);
   CHECK(some["loss_after"].get<double>() < some["loss_before"].get<double>());
   CHECK(some["loss_after"] != whole["loss_after"]);
