@@ -50,8 +50,7 @@ class Runs:
     def common(self):
         args = self.args
         data = ["--dataset", args.dataset] if args.dataset else []
-        return ["--model", args.model, "--train", args.train, "--train-rows", str(args.rows), *data,
-                "--epochs", str(args.epochs)]
+        return ["--model", args.model, "--train", args.train, "--train-rows", str(args.rows), *data]
 
     def finetune(self, name, *options, program=None):
         """The report of a run, with the losses of its steps; made unless it is there. None where it is left out."""
@@ -65,6 +64,8 @@ class Runs:
                 this_build = [] if program else ["--evaluate", "none"]
                 command = [program or self.args.program, "finetune", *self.common(), "--output", tuned, "--json",
                            *this_build, *options, *self.args.finetune]
+                if "--steps" not in options:
+                    command += ["--epochs", str(self.args.epochs)]
                 report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
                 with open(os.path.join(tuned, "metrics.jsonl"), encoding="utf-8") as metrics:
                     steps = [json.loads(line) for line in metrics]
@@ -79,7 +80,8 @@ class Runs:
     def planned(self, names, *options):
         more = self.args.finetune
         shared = [x for i, name in enumerate(more) if name in ("--batch-size", "--max-tokens") for x in more[i:i + 2]]
-        command = [self.args.program, "plan", *self.common(), "--tensors", ",".join(names), "--json", *options, *shared]
+        command = [self.args.program, "plan", *self.common(), "--epochs", str(self.args.epochs), "--tensors",
+                   ",".join(names), "--json", *options, *shared]
         run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return json.loads(run.stdout)["run"]
 
