@@ -114,12 +114,15 @@ def row(label, report, base, agreement=""):
 
 
 def table(rows, compared=()):
-    """Prints the runs that were made, (label, report), beside the first; those in `compared` with its losses too."""
+    """Prints the runs that were made, (label, report), beside the first; losses of those in `compared`, too."""
     rows = [(label, report) for label, report in rows if report]
+    if not rows:
+        return
+    plain = next((report for label, report in rows if label in compared), None)
     print("\n| run | lowest block | TFLOPs | to the first | seconds | to the first | ratio | cached MiB | losses |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     for label, report in rows:
-        agreement = losses(report, rows[0][1]) if label in compared else ""
+        agreement = losses(report, plain) if label in compared else ""
         print(row(label, report, rows[0][1], agreement))
 
 
@@ -146,9 +149,9 @@ def main():
     print(f"{os.path.basename(args.model.rstrip('/'))}, {args.epochs} epochs of {args.rows} rows, rho {args.rho}. "
           "FLOPs are those of forward and backward passes, seconds those of steps without the optimizer; ratio: of "
           "full fine-tuning's FLOPs.")
-    same = [("the earlier build, no cache", before), ("no cache", plain), ("memory", memory), ("disk", disk),
-            ("memory, bfloat16", rounded)]
-    table([*same, ("chosen with the cache priced in, memory", deeper)], [label for label, _ in same])
+    same = [("no cache", plain), ("memory", memory), ("disk", disk), ("memory, bfloat16", rounded)]
+    table([("the earlier build, no cache", before), *same, ("chosen with the cache priced in, memory", deeper)],
+          [label for label, _ in same])
     table([("a selection every two epochs, no cache", often), ("with a cache that fills anew", refilled)])
     table([("full fine-tuning", full), (f"top {args.top} blocks, memory", top)])
 
