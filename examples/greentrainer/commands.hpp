@@ -11,5 +11,6 @@ Command make_evaluate_command();
 Command make_generate_command();
 Command make_experiment_command();
 Command make_compare_command();
+Command make_calibrate_command();
 
 }  // namespace greentrainer::program

@@ -268,7 +268,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
                                         steps * update;
                                }};
     const Extent asked_steps = prices.steps(asked.batch_size);
-    const Flops full = prices.flops(asked.batch_size, asked_steps);
+    const Flops full = prices.price(asked.batch_size, asked_steps);
     const Flops budget = 1 + static_cast<Flops>(random.uniform() * static_cast<double>(full));
     CAPTURE(trial);
 
@@ -279,7 +279,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     double nearest = 0;  // by trying all
     for (Extent size = 1; size <= asked.batch_size; ++size) {
       Extent steps = 0;
-      while (steps < prices.steps(size) && prices.flops(size, steps + 1) <= budget) ++steps;
+      while (steps < prices.steps(size) && prices.price(size, steps + 1) <= budget) ++steps;
       if (steps > 0) nearest = std::max(nearest, nearness(steps));
     }
     if (nearest == 0) {
@@ -288,7 +288,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     }
     const RunPlan plan = plan_run({.flops = budget}, asked.batch_size, full, prices);
     CHECK(nearness(plan.steps) == doctest::Approx(nearest).epsilon(1e-12));
-    CHECK(plan.planned == prices.flops(plan.batch_size, plan.steps));
+    CHECK(plan.planned == prices.price(plan.batch_size, plan.steps));
     CHECK(plan.planned <= budget);
   }
 }
