@@ -132,6 +132,25 @@ TEST_CASE("controls of every budget are one line, and the report says in words h
         std::string::npos);
 }
 
+TEST_CASE("methods are compared with the reference seed by seed and example by example") {
+  const Experiment experiment;
+  const Outcome outcome = experiment.run({"--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json report = outcome.json();
+  REQUIRE(report["paired"].size() == 1);
+  const Json& pair = report["paired"][0];
+  CHECK(pair["method"] == "Green");
+  CHECK(pair["against"] == "full");
+  CHECK(pair["field"] == "loss");
+  CHECK(pair["seeds"] == 2);
+  const auto loss = [&](std::size_t method) { return report["methods"][method]["scores"]["loss"]["mean"].get<double>(); };
+  CHECK(pair["difference"].get<double>() == doctest::Approx(loss(2) - loss(1)).epsilon(1e-9));
+  CHECK(pair["standard_error"].get<double>() > 0);
+  CHECK(pair["low"].get<double>() <= pair["difference"].get<double>());
+  CHECK(pair["high"].get<double>() >= pair["difference"].get<double>());
+  CHECK(contents(experiment.folder / "results/report.md").find("| Green | full | 2 | ") != std::string::npos);
+}
+
 TEST_CASE("controls that cannot be made are refused before anything runs") {
   const auto error = [](const std::string& more, const std::string& rho = "0.6") {
     const Experiment experiment;
