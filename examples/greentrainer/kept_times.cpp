@@ -28,8 +28,8 @@ std::filesystem::path cache_folder() {
 
 }  // namespace
 
-KeptTimes::KeptTimes(const std::string& backend)
-    : description_({{"machine", machine_name()}, {"backend", backend}, {"build", detail::build_text()}}) {
+KeptTimes::KeptTimes(const std::string& backend) {
+  description_ = {{"machine", machine_name()}, {"backend", backend}, {"build", detail::build_text()}};
   const std::filesystem::path folder = cache_folder();
   if (folder.empty()) return;
   Sha256 sum;
