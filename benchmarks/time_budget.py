@@ -41,8 +41,8 @@ def main():
                 for number, budget in enumerate(args.budgets):
                     output = os.path.join(folder, f"{method.replace(':', '')}-{number}")
                     command = [args.program, "finetune", "--model", model, "--train", args.train, *data,
-                               "--output", output, "--overwrite", "--evaluate", "none", "--save-every", "none", "--json", "--epochs",
-                               args.epochs, "--method", method, "--budget", budget, "--budget-cuts", "steps",
+                               "--output", output, "--overwrite", "--evaluate", "none", "--save-every", "none", "--json",
+                               "--epochs", args.epochs, "--method", method, "--budget", budget, "--budget-cuts", "steps",
                                *args.finetune.split()]
                     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                          env=environment)
@@ -50,8 +50,8 @@ def main():
                     seconds, planned = report["budget"]["seconds"], report["budget"]["planned_seconds"]
                     spent = report["budget"]["spent_seconds"]
                     print(f"| {os.path.basename(model.rstrip('/'))} | {method} | {seconds:.0f} "
-                          f"| {report['budget']['steps']} | {planned / seconds:.3f} | {spent / seconds:.3f} | {spent / planned:.3f} "
-                          f"| {report['budget']['ended']} |", flush=True)
+                          f"| {report['budget']['steps']} | {planned / seconds:.3f} | {spent / seconds:.3f} "
+                          f"| {spent / planned:.3f} | {report['budget']['ended']} |", flush=True)
 
 
 if __name__ == "__main__":
