@@ -41,8 +41,10 @@ def main():
                 for number, budget in enumerate(args.budgets):
                     output = os.path.join(folder, f"{method.replace(':', '')}-{number}")
                     command = [args.program, "finetune", "--model", model, "--train", args.train, *data,
-                               "--output", output, "--overwrite", "--evaluate", "none", "--save-every", "none", "--json",
-                               "--epochs", args.epochs, "--method", method, "--budget", budget, "--budget-cuts", "steps",
+                               "--output", output, "--overwrite", "--evaluate", "none", "--save-every", "none",
+                               "--json",
+                               "--epochs", args.epochs, "--method", method, "--budget", budget,
+                               "--budget-cuts", "steps",
                                *args.finetune.split()]
                     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                          env=environment)
