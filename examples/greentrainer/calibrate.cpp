@@ -49,7 +49,7 @@ struct Calibration {
 };
 
 template <Backend B>
-Calibration price(const Model<B>& model, const OperatorTimes& times, const Workload& workload) {
+Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& workload) {
   const auto& graph = model.graph();
   const TimeCost<B> time(std::make_shared<OperatorTimes>(times));
   const ExactCost<B> flops;

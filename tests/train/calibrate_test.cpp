@@ -41,7 +41,7 @@ TEST_CASE("every operator of a model is measured, and weights stay what they wer
     B backend(1);
     auto model = load_pretrained(
         testing::source_folder() / "tests/golden/models" / name, backend,
-        GraphOptions{.lora = {.rank = 2, .alpha = 4, .dropout = 0.1, .targets = {"all-linear"}}}, 1);
+        GraphOptions{.lora = LoraOptions{.rank = 2, .alpha = 4, .dropout = 0.1, .targets = {"all-linear"}}}, 1);
     const auto before = weights_of(model);
     const std::vector<Batch> batches = two_batches(model.facts());
     const OperatorTimes times = calibrate(model, std::span<const Batch>(batches), AdamWOptions{});

@@ -262,7 +262,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     };
     const Flops update = random.below(5);
     const RunPrices prices{.steps = [&](Extent size) { return batches_of(size).steps(); },
-                           .flops =
+                           .price =
                                [&](Extent size, Extent steps) {
                                  return 3 * batches_of(size).workload_of_steps(0, steps)[Measure::decoder_tokens] +
                                         steps * update;
