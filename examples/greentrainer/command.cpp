@@ -84,6 +84,7 @@ void Command::choice(const std::string& name, std::string& target, std::vector<s
             }
             target = values.back();
           }});
+  options_.back().choices = std::move(choices);
 }
 
 void Command::list(const std::string& name, std::vector<std::string>& target, const std::string& placeholder,

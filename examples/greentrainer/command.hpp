@@ -25,6 +25,7 @@ class Command {
     std::function<void(const std::vector<std::string>&)> set;
     Source source = Source::nowhere;
     bool positional = false;  ///< stands by itself, without a name in front
+    std::vector<std::string> choices = {};  ///< all values that there are; empty: any
 
     bool is_switch() const { return placeholder.empty(); }
   };

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "command.hpp"
 
 namespace greentrainer::program {
@@ -11,5 +13,9 @@ Command make_evaluate_command();
 Command make_generate_command();
 Command make_experiment_command();
 Command make_compare_command();
+Command make_calibrate_command();
+Command make_doctor_command();
+/// Completes the commands that `all` has when it runs, and must outlive it.
+Command make_completion_command(const std::vector<Command>& all);
 
 }  // namespace greentrainer::program

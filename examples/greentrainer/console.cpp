@@ -29,6 +29,11 @@ std::string with_prefix(double value, const std::string& unit) {
          unit;
 }
 
+std::string cost_text(std::int64_t value, const std::string& unit) {
+  if (unit == "ps") return fixed(static_cast<double>(value) / 1e12, 2) + " s";
+  return with_prefix(static_cast<double>(value), unit);
+}
+
 std::string bytes_text(Bytes bytes) {
   constexpr std::array prefixes = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);

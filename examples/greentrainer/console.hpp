@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@ namespace greentrainer::program {
 
 /// 1234567890, "FLOPs" -> "1.235 GFLOPs"; with "multiply-adds", "1.235 G multiply-adds".
 std::string with_prefix(double value, const std::string& unit);
+/// In a cost model's unit: picoseconds as seconds.
+std::string cost_text(std::int64_t value, const std::string& unit);
 /// 1536 -> "1.5 KiB".
 std::string bytes_text(Bytes bytes);
 std::string fixed(double value, int digits);

@@ -202,6 +202,63 @@ std::string nothing_stands_out(const OrderedJson& report) {
               "5% of training's time.");
 }
 
+/// Differences with their errors, one row for a pair of methods; empty where there are none.
+std::vector<Row> paired_table(const OrderedJson& report) {
+  const auto& paired = report.at("paired");
+  if (paired.empty()) return {};
+  Row head = {"method", "against", "seeds", "examples"};
+  std::vector<std::string> fields;
+  for (const auto& one : paired) {
+    const auto field = one.at("field").get<std::string>();
+    if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
+  }
+  for (const std::string& field : fields) head.push_back(field);
+  std::vector<Row> rows = {head};
+  for (const auto& one : paired) {
+    const Row begin = {one.at("method").get<std::string>(), one.at("against").get<std::string>(),
+                       one.at("seeds").dump(), one.at("examples").dump()};
+    if (rows.back()[0] != begin[0] || rows.back()[1] != begin[1]) {
+      rows.push_back(begin);
+      rows.back().resize(head.size());
+    }
+    const auto column = std::find(fields.begin(), fields.end(), one.at("field").get<std::string>()) - fields.begin();
+    const double difference = one.at("difference").get<double>(), error = one.at("standard_error").get<double>();
+    rows.back()[4 + static_cast<std::size_t>(column)] =
+        text(difference > 0 ? "+" : "", fixed(difference, 4), " ± ", fixed(error, 4));
+  }
+  return rows;
+}
+
+constexpr const char* paired_legend =
+    "Mean difference of the same seeds and test examples ± standard error, by a bootstrap over seeds and examples.";
+
+std::string markdown_table(const std::vector<Row>& rows, std::size_t left) {
+  std::string out;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    out += "|";
+    for (const std::string& cell : rows[i]) out += " " + in_table(cell) + " |";
+    out += "\n";
+    if (i > 0) continue;
+    out += "|";
+    for (std::size_t c = 0; c < rows[0].size(); ++c) out += c < left ? " --- |" : " ---: |";
+    out += "\n";
+  }
+  return out;
+}
+
+std::string html_table(const std::vector<Row>& rows) {
+  std::string out = "<div class=\"wide\"><table>\n";
+  bool head = true;
+  for (const Row& row : rows) {
+    out += "<tr>";
+    for (const std::string& cell : row)
+      out += (head ? "<th>" : "<td>") + escape_markup(cell) + (head ? "</th>" : "</td>");
+    out += "</tr>\n";
+    head = false;
+  }
+  return out + "</table></div>\n";
+}
+
 std::string paragraph(const std::string& markup) { return markup.empty() ? "" : "<p>" + markup + "</p>\n"; }
 
 }  // namespace
@@ -211,20 +268,13 @@ std::string experiment_markdown(const OrderedJson& report) {
   if (const auto note = report.at("note").get<std::string>(); !note.empty()) out += note + "\n\n";
   out += text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ",
               report.at("version").get<std::string>(), ".\n\n");
-  const std::vector<Row> table = method_table(report);
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    out += "|";
-    for (const std::string& cell : table[i]) out += " " + in_table(cell) + " |";
-    out += "\n";
-    if (i > 0) continue;
-    out += "| --- |";
-    for (std::size_t c = 1; c < table[0].size(); ++c) out += " ---: |";
-    out += "\n";
-  }
+  out += markdown_table(method_table(report), 1);
   out += text("\n", legend, "\n\n## Frontier\n\n");
   for (const auto& frontier : report.at("frontiers")) {
     for (const auto& line : frontier.at("words")) out += "- " + line.get<std::string>() + "\n";
   }
+  if (const auto rows = paired_table(report); !rows.empty())
+    out += "\n## Paired differences\n\n" + markdown_table(rows, 2) + "\n" + paired_legend + "\n";
   out += "\n## What stands out\n\n";
   for (const auto& line : report.at("diagnoses")) out += "- " + line.get<std::string>() + "\n";
   if (report.at("diagnoses").empty()) out += nothing_stands_out(report) + "\n";
@@ -249,21 +299,14 @@ std::string experiment_page(const OrderedJson& report) {
   out += paragraph(escape_markup(report.at("note").get<std::string>()));
   out += paragraph(escape_markup(text("Machine: ", report.at("machine").get<std::string>(), ". greentrainer ",
                                       report.at("version").get<std::string>(), ".")));
-  out += "<div class=\"wide\"><table>\n";
-  bool head = true;
-  for (const Row& row : method_table(report)) {
-    out += "<tr>";
-    for (const std::string& cell : row)
-      out += (head ? "<th>" : "<td>") + escape_markup(cell) + (head ? "</th>" : "</td>");
-    out += "</tr>\n";
-    head = false;
-  }
-  out += "</table></div>\n" + paragraph(legend) + "<h2>Frontier</h2>\n<ul>\n";
+  out += html_table(method_table(report)) + paragraph(legend) + "<h2>Frontier</h2>\n<ul>\n";
   for (const auto& frontier : report.at("frontiers")) {
     for (const auto& line : frontier.at("words")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
   }
   out += "</ul>\n";
   for (const auto& frontier : report.at("frontiers")) out += frontier_plot(report, frontier).svg() + "\n";
+  if (const auto rows = paired_table(report); !rows.empty())
+    out += "<h2>Paired differences</h2>\n" + html_table(rows) + paragraph(paired_legend);
   out += "<h2>What stands out</h2>\n<ul>\n";
   for (const auto& line : report.at("diagnoses")) out += "<li>" + escape_markup(line.get<std::string>()) + "</li>\n";
   if (report.at("diagnoses").empty()) out += "<li>" + escape_markup(nothing_stands_out(report)) + "</li>\n";

@@ -7,6 +7,7 @@
 
 #include "command.hpp"
 #include "console.hpp"
+#include "experiment_pairs.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/core/version.hpp"
 #include "machine.hpp"
@@ -208,6 +209,7 @@ OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells) {
                       text("expected a field of evaluate's report, got ", plan.score, suggestion(plan.score, names)));
   }
   report["frontiers"] = frontiers(report);
+  report["paired"] = paired_differences(report, cells);
   report["diagnoses"] = diagnose(report);
   report["cells"] = std::move(cells);
   return report;

@@ -11,6 +11,7 @@
 #include "finetune_options.hpp"
 #include "finetune_report.hpp"
 #include "finetune_trainer.hpp"
+#include "kept_times.hpp"
 #include "machine.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -54,11 +55,11 @@ TrainingData load_training_data(const PretrainedModel<B>& model, const FinetuneO
 void say_selection(const SelectionRecord& record, std::size_t parameters, bool cached_on_disk) {
   std::string line = text("step ", record.step, ": training ", record.names.size(), " of ", parameters, " tensors");
   if (record.budget > 0) {
-    line += ", backward " + with_prefix(static_cast<double>(record.cost), "FLOPs") + " of at most " +
-            with_prefix(static_cast<double>(record.budget), "FLOPs") + " until the next selection";
+    line += ", backward " + cost_text(record.cost, record.unit) + " of at most " +
+            cost_text(record.budget, record.unit) + " until the next selection";
   }
   if (record.recomputed > 0) {
-    line += "; " + with_prefix(static_cast<double>(record.recomputed), record.unit) + " are computed again in " +
+    line += "; " + cost_text(record.recomputed, record.unit) + " are computed again in " +
             text(record.recomputed_from.size()) + " segments to keep the memory limit" +
             (record.recomputation_optimal ? "" : ", which is not proved to be the least");
   }
@@ -145,6 +146,13 @@ int finetune(B& backend, const FinetuneOptions& options) {
   Metrics metrics;
   Progress progress(peak_of(backend));
   fit.validation = data.validation.examples;
+  if (fit.budget.seconds > 0) {
+    fit.budget.times = with_optimizer(options, [&](const auto& optimizer) {
+      return std::make_shared<OperatorTimes>(
+          times_of(trained, std::span<const Example>(train.examples), fit.batch_size, optimizer));
+    });
+    if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
+  }
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   const EvaluationSample sample(train.examples, fit);
   if (fit.evaluate != Evaluations::none) {

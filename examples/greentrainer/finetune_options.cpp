@@ -178,9 +178,9 @@ void declare(Command& command, FinetuneOptions& options) {
                "green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto (green)");
   command.number("rho", options.rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)",
                  1);
-  command.text("budget", options.budget, "40TFLOP|0.5x",
-               "What the whole run may spend, evaluation apart: FLOPs, or a share of full fine-tuning of the run as "
-               "asked for (any)");
+  command.text("budget", options.budget, "40TFLOP|0.5x|20min",
+               "What the whole run may spend, evaluation apart: FLOPs, a share of full fine-tuning of the run as asked "
+               "for, or time, by measured times of the model's operators (any)");
   command.choice(
       "budget-cuts", options.budget_cuts, {"batch", "steps"},
       "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "

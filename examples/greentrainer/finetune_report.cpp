@@ -93,6 +93,11 @@ std::string rounding_warning(const TrainingReport& report, double unrounded, con
 
 std::string plan_line(const RunPlan& plan) {
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
+  if (plan.seconds > 0) {
+    return text("budget ", fixed(plan.seconds, 1), " s: ", plan.steps, " steps, batch size ", plan.batch_size,
+                ", which are expected to take ", fixed(plan.planned_seconds, 1), " s, ", plan.exact ? "" : "at most ",
+                flops(plan.planned));
+  }
   return text("budget ", flops(plan.budget), ", ",
               fixed(static_cast<double>(plan.budget) / static_cast<double>(plan.full), 3),
               " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ",
@@ -100,8 +105,14 @@ std::string plan_line(const RunPlan& plan) {
 }
 
 OrderedJson json_of(const RunPlan& plan) {
-  return {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
-          {"planned", plan.planned}, {"exact", plan.exact}, {"full", plan.full}};
+  OrderedJson json = {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
+                      {"planned", plan.planned}, {"exact", plan.exact}, {"full", plan.full}};
+  if (plan.seconds > 0) {
+    json["flops"] = nullptr;
+    json["seconds"] = plan.seconds;
+    json["planned_seconds"] = plan.planned_seconds;
+  }
+  return json;
 }
 
 std::string overshoot_advice(double negative) {
@@ -136,9 +147,10 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                    {"refilled", report.flops.refilled},     {"full", report.flops.full}};
   json["skipped_steps"] = report.skipped;
   json["budget"] = nullptr;
-  if (const RunPlan& plan = report.plan; plan.budget > 0) {
+  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.seconds > 0) {
     json["budget"] = json_of(plan);
     json["budget"]["spent"] = report.spent();
+    if (plan.seconds > 0) json["budget"]["spent_seconds"] = report.training_seconds();
     json["budget"]["ended"] = report.budget_reached ? "budget" : "steps";
   }
   json["saved_dtype"] = around.saved_dtype;
@@ -198,13 +210,14 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
                            " above its start; planned " + bytes_text(report.memory.peak()) +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
-  if (const RunPlan& plan = report.plan; plan.budget > 0) {
-    print_table({{"budget", flops(plan.budget)},
+  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.seconds > 0) {
+    const bool timed = plan.seconds > 0;
+    print_table({{"budget", timed ? seconds(plan.seconds) : flops(plan.budget)},
                  {text("  planned for ", plan.steps, " steps, batch size ", plan.batch_size),
-                  (plan.exact ? "" : "at most ") + flops(plan.planned)},
+                  timed ? seconds(plan.planned_seconds) : (plan.exact ? "" : "at most ") + flops(plan.planned)},
                  {report.budget_reached ? text("  spent; step ", report.steps + 1, " would have exceeded it")
                                         : std::string("  spent; all planned steps were taken"),
-                  flops(report.spent())}});
+                  timed ? seconds(report.training_seconds()) : flops(report.spent())}});
   }
   std::cout << "written to " << output << " in " << around.saved_dtype << '\n';
 }

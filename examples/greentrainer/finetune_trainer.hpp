@@ -45,10 +45,20 @@ Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
   return detaches_context(options) ? with_detached_context(model) : model.share();
 }
 
+/// Calls use(options of the optimizer that is asked for).
+template <class Use>
+auto with_optimizer(const FinetuneOptions& options, const Use& use) {
+  if (options.optimizer == "sgd") {
+    return use(SgdOptions{
+        .learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
+  }
+  return use(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+}
+
 /// The trainer that the options ask for.
 template <Backend B>
 Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
-  const auto with = [&](const auto& optimizer) {
+  return with_optimizer(options, [&](const auto& optimizer) {
     if (options.method != "green") return Trainer<B>(model, fixed_selection(model, options), optimizer);
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
@@ -59,12 +69,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
                        optimizer);
     trainer.use_selector(selector_of(model.graph(), options));
     return trainer;
-  };
-  if (options.optimizer == "sgd") {
-    return with(SgdOptions{
-        .learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
-  }
-  return with(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+  });
 }
 
 }  // namespace greentrainer::program

@@ -39,6 +39,9 @@ int run(int argc, char** argv) {
     commands.push_back(make_generate_command());
     commands.push_back(make_experiment_command());
     commands.push_back(make_compare_command());
+    commands.push_back(make_calibrate_command());
+    commands.push_back(make_doctor_command());
+    commands.push_back(make_completion_command(commands));
     command = read_command_line(argc, argv, commands);
     if (command != nullptr && command->check) command->check(*command);
     const int status = command == nullptr ? 0 : command->run(*command);

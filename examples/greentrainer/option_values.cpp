@@ -31,27 +31,25 @@ Interval parse_interval(const std::string& value) {
 }
 
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts) {
-  constexpr const char* expected = "expected FLOPs such as 40TFLOP, or a share of full fine-tuning such as 0.5x, got ";
+  constexpr const char* expected =
+      "expected FLOPs such as 40TFLOP, a share of full fine-tuning such as 0.5x, or time such as 20min, got ";
   RunBudget budget{.cuts = cuts == "steps" ? BudgetCuts::steps : BudgetCuts::batch};
   long double number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   std::string unit(end, value.data() + value.size());
-  constexpr std::array<std::pair<const char*, const char*>, 8> others = {{{"s", "time"},
-                                                                          {"min", "time"},
-                                                                          {"h", "time"},
-                                                                          {"J", "energy"},
-                                                                          {"kJ", "energy"},
-                                                                          {"MJ", "energy"},
-                                                                          {"Wh", "energy"},
-                                                                          {"kWh", "energy"}}};
-  for (const auto& [other, of] : others) {
-    if (error == std::errc{} && unit == other)
-      bad_usage(where, text("--budget: ", expected, value, "; a budget of ", of, " is not supported yet"));
-  }
   const bool is_positive = error == std::errc{} && std::isfinite(number) && number > 0;
   if (is_positive && unit == "x" && number <= 1e6L) {
     budget.share_of_full = static_cast<double>(number);
     return budget;
+  }
+  constexpr std::array<std::pair<const char*, int>, 3> times = {{{"s", 1}, {"min", 60}, {"h", 3600}}};
+  for (const auto& [name, seconds] : times) {
+    if (!is_positive || unit != name || number * seconds > most_budget_seconds) continue;
+    budget.seconds = static_cast<double>(number * seconds);
+    return budget;
+  }
+  for (const char* energy : {"J", "kJ", "MJ", "Wh", "kWh"}) {
+    if (unit == energy) bad_usage(where, text("--budget: ", expected, value, "; energy is not supported yet"));
   }
   if (unit.ends_with("s")) unit.pop_back();
   long double factor = 1;

@@ -10,8 +10,8 @@ namespace greentrainer::program {
 /// "2e" or "100s" for --reselect-every. Throws UsageError.
 Interval parse_interval(const std::string& value);
 
-/// "40TFLOP" or "0.5x" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, or a share of full fine-tuning.
-/// Throws UsageError of the command `where`, for seconds and joules by name.
+/// "40TFLOP", "0.5x" or "20min" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of full
+/// fine-tuning, or time in s, min or h. Throws UsageError of the command `where`, for joules by name.
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts);
 
 /// "4GiB", "512MiB", "1000" for `flag` of a command: at least so many bytes, with KiB, MiB, GiB or TiB for powers of

@@ -313,11 +313,11 @@ RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const L
     PlanOptions of_size = options;
     of_size.batch_size = batch_size;
     const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(of_size))) +
-                                update_flops(graph, updated, adamw_flops_per_element, false);
+                                update_price(graph, updated, update_flops_per_element(adamw_flops_per_element, false));
     return (CheckedInteger(steps) * step).value();
   };
   const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
-                         .flops = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
+                         .price = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
   const Flops full = flops(full_cost, select_all(graph), options.batch_size, options.steps);
   return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
 }

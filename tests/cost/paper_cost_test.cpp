@@ -21,7 +21,7 @@ struct Row {
 
 }  // namespace
 
-TEST_CASE("OPT's rows of the paper's table") {
+TEST_CASE("OPT's costs by the published rules are those of the paper's table") {
   const Row rows[] = {{"OPT-125M", 12, 768, 3072, 768, 12, true, 196, 272.598831, 291.711222, 253.264996},
                       {"OPT-350M", 24, 1024, 4096, 512, 16, false, 388, 723.388469, 774.369182, 671.768693},
                       {"OPT-1.3B", 24, 2048, 8192, 2048, 32, true, 388, 2789.161832, 2891.121164, 2685.971663},

@@ -144,7 +144,7 @@ __global__ void one_shared_array_each(T* y) {
 
 }  // namespace kernels
 
-TEST_CASE("threads know where they stand") {
+TEST_CASE("every thread sees its own block and thread index") {
   in_every_mode([] {
     const DeviceArray<unsigned> y(24 * 64);
     start(dim3(4, 3, 2), dim3(8, 4, 2), kernels::places, y.data());

@@ -78,7 +78,7 @@ TEST_CASE("an event stands for the work before it, as it was recorded last") {
   CHECK(take_faults().empty());
 }
 
-TEST_CASE("time between events passes") {
+TEST_CASE("the time between two events is positive") {
   const DeviceArray<float> x(1);
   cudaEvent_t start_event = nullptr, end_event = nullptr, untimed = nullptr;
   cudaEventCreate(&start_event);

@@ -119,7 +119,7 @@ TEST_CASE("ChatML: loss on the assistant's words and its end mark") {
         std::string::npos);
 }
 
-TEST_CASE("data sets in their own form") {
+TEST_CASE("known data sets are read in their own form") {
   const auto tokenizer = load_tokenizer(root / "examples/data/stories260k");
   const auto original =
       load_jsonl(root / "examples/data/scitldr/scitldr-original.jsonl", *tokenizer, {.dataset = "scitldr"});

@@ -33,3 +33,17 @@ TEST_CASE("the backend of a few lines in backends/README.md is that of examples/
   CHECK(contents("backends/README.md").find("```cpp\n" + program.substr(begin, end - 1 - begin) + "```") !=
         std::string::npos);
 }
+
+TEST_CASE("the parts of one's own in docs/library.md are those of examples/own_parts.cpp") {
+  const std::string program = contents("examples/own_parts.cpp"), page = contents("docs/library.md");
+  std::size_t quoted = 0;
+  for (std::size_t at = page.find("```cpp\n"); at != std::string::npos; at = page.find("```cpp\n", at)) {
+    at += 7;
+    const std::string code = page.substr(at, page.find("```", at) - at);
+    CAPTURE(code);
+    CHECK(program.find(code) != std::string::npos);
+    at += code.size() + 3;
+    ++quoted;
+  }
+  CHECK(quoted == 4);
+}

@@ -45,7 +45,7 @@ TEST_CASE("a graph knows its values, uses and shapes") {
   CHECK(graph.contribution(layer + 1, 0) == Write::overwrite);
 }
 
-TEST_CASE("names are taken once") {
+TEST_CASE("a parameter name can be declared once") {
   Graph graph;
   graph.parameter("a", {1});
   CHECK_THROWS_WITH_AS(graph.parameter("a", {2}), doctest::Contains("a: expected a new parameter name"), ConfigError);

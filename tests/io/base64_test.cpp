@@ -15,7 +15,7 @@ TEST_CASE("RFC 4648's test vectors") {
   CHECK(decode_base64("+/+/") == "\xFB\xFF\xBF");
 }
 
-TEST_CASE("what is no base64 is nothing") {
+TEST_CASE("text that is not base64 decodes to nothing") {
   for (const char* text :
        {"Z", "Zg", "Zg=", "Zg===", "=Zg=", "Zm9v\n", "Zm-v", "Zm_v", "Zh==", "Zm9=", "====", "Z===", "Zg==Zg=="}) {
     CAPTURE(text);

@@ -28,7 +28,7 @@ std::string load_error(const TemporaryFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("one file") {
+TEST_CASE("a checkpoint of one file lists its tensors with their shapes") {
   const Checkpoint checkpoint(testing::source_folder() / "examples/data/stories260k");
   CHECK(checkpoint.files().size() == 1);
   CHECK(checkpoint.contains("model.embed_tokens.weight"));
@@ -37,7 +37,7 @@ TEST_CASE("one file") {
   CHECK(has(error_of<LoadError>([&] { checkpoint.info("absent"); }), "expected tensor absent"));
 }
 
-TEST_CASE("several files by their index") {
+TEST_CASE("a checkpoint of several files finds each tensor through the index") {
   TemporaryFolder folder;
   write_one(folder / "a.safetensors", "x", 1);
   write_one(folder / "b.safetensors", "y", 2);

@@ -101,7 +101,7 @@ TEST_CASE("a folder with a file that the program did not write is never replaced
   CHECK(folder.entries() == 2);
 }
 
-TEST_CASE("what a refusal lists is bounded") {
+TEST_CASE("a refusal lists at most eight files") {
   TemporaryFolder folder;
   for (int i = 0; i < 100; ++i) folder.write("home/letter" + std::to_string(100 + i), "dear");
   CHECK(has(refusal(folder / "home"),

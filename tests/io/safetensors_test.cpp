@@ -141,7 +141,7 @@ TEST_CASE("shapes whose product overflows") {
   CHECK(has(load_error(shaped("[0,9223372036854775807,9223372036854775807]")), "tensor x"));
 }
 
-TEST_CASE("a name twice") {
+TEST_CASE("a tensor name that stands twice is refused") {
   CHECK(has(
       load_error(file_of(
           R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",

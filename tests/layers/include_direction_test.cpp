@@ -249,7 +249,7 @@ TEST_CASE("a wrong arrow planted in the repository is found") {
 
 TEST_CASE("the planted tree is right as it stands") { CHECK(wrong_arrows(empty_tree()).empty()); }
 
-TEST_CASE("arrows to the left are allowed") {
+TEST_CASE("includes of layers to the left are allowed") {
   const std::vector<std::pair<std::string, std::string>> arrows = {
       {"concepts", "core"},   {"ops", "core"},
       {"graph", "ops"},       {"select", "core"},
@@ -312,7 +312,7 @@ TEST_CASE("backends see core, concepts and themselves, and nothing under include
   CHECK(faults_with("include/greentrainer/greentrainer.hpp", "#include \"greentrainer/backends/one.hpp\"").size() == 1);
 }
 
-TEST_CASE("the umbrella is for programs") {
+TEST_CASE("no header of the library includes the umbrella header") {
   CHECK(faults_with("include/greentrainer/greentrainer.hpp", "#include \"greentrainer/train/x.hpp\"").empty());
   CHECK(faults_with("include/greentrainer/train/x.hpp", "#include \"greentrainer/greentrainer.hpp\"").size() == 1);
 }

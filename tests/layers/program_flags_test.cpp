@@ -74,7 +74,7 @@ TEST_CASE("a planted flag is found in a text and in a comment") {
   CHECK(program_flags("/* `--json` */").size() == 1);
 }
 
-TEST_CASE("what is no flag is passed over") {
+TEST_CASE("decrements and comments are not taken for program flags") {
   CHECK(program_flags("for (; n > 0; --n) f(--m); // from -- to").empty());
   CHECK(program_flags("\"a -- b\", '\"', --n, \"x--y\"").empty());
 }

@@ -16,7 +16,7 @@ TEST_CASE("scores are those of rouge-score: with and without stems, one or sever
   CHECK(comparison.differences == 0);
 }
 
-TEST_CASE("what is counted, by hand") {
+TEST_CASE("ROUGE counts what a count by hand gives") {
   const RougeScores scores = rouge_scores("the cat sat on the mat", "the cat lay on a mat", false);
   CHECK(scores.rouge1.precision == doctest::Approx(4.0 / 6));
   CHECK(scores.rouge1.recall == doctest::Approx(4.0 / 6));
@@ -43,7 +43,7 @@ TEST_CASE("each kind of score is that of its own best reference") {
   CHECK_THROWS_AS(rouge_scores(std::vector<std::string>{}, "a"), DataError);
 }
 
-TEST_CASE("nothing to compare scores nothing") {
+TEST_CASE("texts without words score 0") {
   for (const auto& [reference, prediction] :
        {std::pair("", ""), std::pair("", "a"), std::pair("a", ""), std::pair("...", "\n\n")}) {
     const RougeScores scores = rouge_scores(reference, prediction);

@@ -60,7 +60,7 @@ struct Spoilt {
 
 }  // namespace
 
-TEST_CASE("checkpoints that cannot be used") {
+TEST_CASE("a checkpoint that cannot be used is refused in one line") {
   const Spoilt spoilt;
   const std::string file = "model/model.safetensors";
   const std::string whole = contents(spoilt.folder / file);
@@ -129,7 +129,7 @@ TEST_CASE("configurations that cannot be used") {
   }
 }
 
-TEST_CASE("data that cannot be used") {
+TEST_CASE("data that cannot be used are refused with file and line") {
   const Spoilt spoilt;
   const std::string good = golden_rows("opt-pre");
   SUBCASE("token id beyond the vocabulary") {
@@ -176,7 +176,7 @@ TEST_CASE("data that cannot be used") {
   }
 }
 
-TEST_CASE("runs that cannot be finished") {
+TEST_CASE("a run that cannot be finished says why and leaves no output") {
   const Spoilt spoilt;
   SUBCASE("a ratio that cannot be kept names the smallest that can") {
     spoilt.check({"--rho: expected at least 0."}, {"--rho", "0.05", "--method", "green"});
@@ -188,7 +188,7 @@ TEST_CASE("runs that cannot be finished") {
   SUBCASE("longer than the model's positions") { spoilt.check({"--max-tokens", "64"}, {"--max-tokens", "65"}); }
 }
 
-TEST_CASE("outputs that must not be written") {
+TEST_CASE("an output that must not be written is refused before training") {
   const Spoilt spoilt;
   const auto finetune = [&](const std::string& output, std::vector<std::string> more = {}) {
     more.insert(more.begin(),

@@ -1,6 +1,9 @@
 // greentrainer finetune --budget: said before the start, kept to the FLOP, and repeatable by hand.
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <stdlib.h>
 #include <string>
 #include <vector>
 
@@ -162,6 +165,77 @@ TEST_CASE("method auto is LoRA on all linear layers at its own rate, and says so
   CHECK(given.err.find("--lora-targets fc1 --learning-rate 0.002\n") != std::string::npos);
 }
 
+TEST_CASE("a budget in time is planned by measured times, which are kept, said and reported") {
+  const Run run;
+  const TemporaryFolder cache;
+  ::setenv("XDG_CACHE_HOME", (cache / "").c_str(), 1);
+  const auto kept = [&] {
+    std::vector<std::filesystem::path> files;
+    if (std::filesystem::exists(cache / "greentrainer")) {
+      for (const auto& entry : std::filesystem::directory_iterator(cache / "greentrainer")) files.push_back(entry.path());
+    }
+    return files;
+  };
+  const Outcome first = run.run("first", {"--method", "full", "--budget", "2h"});
+  REQUIRE_MESSAGE(first.status == 0, first.err);
+  CHECK(first.err.find("times of operators measured in ") != std::string::npos);
+  CHECK(first.err.find("budget 7200.0 s: ") != std::string::npos);
+  const Json budget = first.json()["budget"];
+  CHECK(budget["seconds"] == 7200);
+  CHECK(budget["flops"].is_null());
+  CHECK(budget["planned_seconds"].get<double>() > 0);
+  CHECK(budget["spent_seconds"].get<double>() > 0);
+  CHECK(budget["ended"] == "steps");
+  const Outcome whole = run.run("whole", {"--method", "full"});
+  CHECK(first.json()["loss_after"] == whole.json()["loss_after"]);  // the budget pays for all
+  REQUIRE(kept().size() == 1);
+
+  const Outcome second = run.run("second", {"--method", "green", "--rho", "0.6", "--budget", "2h"});
+  REQUIRE_MESSAGE(second.status == 0, second.err);
+  CHECK(second.err.find("times of operators from " + kept().front().string()) != std::string::npos);
+  CHECK(second.json()["selections"][0]["unit"] == "ps");
+
+  std::ofstream(kept().front()) << "{\"format\": 3}";
+  const Outcome third = run.run("third", {"--method", "full", "--budget", "2h"});
+  REQUIRE_MESSAGE(third.status == 0, third.err);
+  CHECK(third.err.find("note: kept times are not used: ") != std::string::npos);
+  CHECK(third.err.find("times of operators measured in ") != std::string::npos);
+  CHECK(contents(kept().front()).find("\"parts\"") != std::string::npos);
+
+  const Outcome short_of = run.run("short", {"--method", "full", "--budget", "1e-9s"});
+  CHECK(short_of.status == 1);
+  CHECK(short_of.err.find("--budget: expected at least ") != std::string::npos);
+  CHECK(short_of.err.find(" seconds, which the first step on a batch of 1 is expected to take") != std::string::npos);
+
+  const Outcome plan = run_program({"plan", "--model", golden_model("opt-pre"), "--steps", "9", "--budget", "20min"});
+  CHECK(plan.status == 2);
+  CHECK(plan.err.find("time is planned by finetune, which measures it") != std::string::npos);
+  ::unsetenv("XDG_CACHE_HOME");
+}
+
+TEST_CASE("a calibration says what each kind of operator takes, and keeps it") {
+  const Run run;
+  const TemporaryFolder cache;
+  ::setenv("XDG_CACHE_HOME", (cache / "").c_str(), 1);
+  const Outcome outcome =
+      run_program({"calibrate", "--model", golden_model("opt-pre"), "--train", run.data, "--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json json = outcome.json();
+  double sum = 0;
+  for (const Json& kind : json["operators"])
+    sum += kind["forward_seconds"].get<double>() + kind["backward_seconds"].get<double>();
+  CHECK(sum > 0);
+  CHECK(json["pass_seconds"].get<double>() >= sum);
+  CHECK(json["update_seconds"].get<double>() > 0);
+  CHECK(std::filesystem::exists(cache / "greentrainer"));
+  ::setenv("XDG_CACHE_HOME", "/dev/null", 1);
+  const Outcome nowhere = run_program({"calibrate", "--model", golden_model("opt-pre"), "--train", run.data});
+  CHECK(nowhere.status == 0);
+  CHECK(nowhere.err.find("note: times are not kept: ") != std::string::npos);
+  CHECK(nowhere.out.find("a pass of full fine-tuning over a batch of ") != std::string::npos);
+  ::unsetenv("XDG_CACHE_HOME");
+}
+
 TEST_CASE("budgets that are none are refused by name, before anything is read") {
   const Run run;
   const auto error = [&](std::vector<std::string> more) {
@@ -173,10 +247,11 @@ TEST_CASE("budgets that are none are refused by name, before anything is read") 
   for (const std::string wrong :
        {"40", "0x", "-1x", "x", "TFLOP", "40 TFLOP", "40TFLOPS", "nanx", "infx", "1e30FLOP", "0.2FLOP", "1e9x"}) {
     CAPTURE(wrong);
-    CHECK(error({"--budget", wrong}).find("--budget: expected FLOPs such as 40TFLOP, or a share") != std::string::npos);
+    CHECK(error({"--budget", wrong}).find("--budget: expected FLOPs such as 40TFLOP, a share") != std::string::npos);
   }
-  CHECK(error({"--budget", "20min"}).find("20min; a budget of time is not supported yet") != std::string::npos);
-  CHECK(error({"--budget", "50kJ"}).find("50kJ; a budget of energy is not supported yet") != std::string::npos);
+  for (const std::string wrong : {"0s", "-1min", "1e9h", "20minutes", "20 min"})
+    CHECK(error({"--budget", wrong}).find("or time such as 20min, got " + wrong) != std::string::npos);
+  CHECK(error({"--budget", "50kJ"}).find("50kJ; energy is not supported yet") != std::string::npos);
   CHECK(error({"--budget-cuts", "steps"})
             .find("--budget-cuts: expected not to be given with training without --budget") != std::string::npos);
   CHECK(error({"--budget", "0.5x", "--memory-limit", "1GiB"})

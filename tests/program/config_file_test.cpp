@@ -61,7 +61,7 @@ TEST_CASE("texts that the parser asserts on are errors, in every kind of build")
     check_refused(toml, "expected TOML, got ");
 }
 
-TEST_CASE("dates are no values of options") {
+TEST_CASE("a date as an option's value is refused") {
   for (const char* value : {"1979-05-27", "07:32:00", "1979-05-27 07:32:00Z"}) {
     const Outcome outcome = plan_with("rho = " + std::string(value) + "\n");
     CAPTURE(outcome.err);

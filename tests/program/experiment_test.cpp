@@ -132,6 +132,25 @@ TEST_CASE("controls of every budget are one line, and the report says in words h
         std::string::npos);
 }
 
+TEST_CASE("methods are compared with the reference seed by seed and example by example") {
+  const Experiment experiment;
+  const Outcome outcome = experiment.run({"--json"});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const Json report = outcome.json();
+  REQUIRE(report["paired"].size() == 1);
+  const Json& pair = report["paired"][0];
+  CHECK(pair["method"] == "Green");
+  CHECK(pair["against"] == "full");
+  CHECK(pair["field"] == "loss");
+  CHECK(pair["seeds"] == 2);
+  const auto loss = [&](std::size_t method) { return report["methods"][method]["scores"]["loss"]["mean"].get<double>(); };
+  CHECK(pair["difference"].get<double>() == doctest::Approx(loss(2) - loss(1)).epsilon(1e-9));
+  CHECK(pair["standard_error"].get<double>() > 0);
+  CHECK(pair["low"].get<double>() <= pair["difference"].get<double>());
+  CHECK(pair["high"].get<double>() >= pair["difference"].get<double>());
+  CHECK(contents(experiment.folder / "results/report.md").find("| Green | full | 2 | ") != std::string::npos);
+}
+
 TEST_CASE("controls that cannot be made are refused before anything runs") {
   const auto error = [](const std::string& more, const std::string& rho = "0.6") {
     const Experiment experiment;
@@ -147,7 +166,7 @@ TEST_CASE("controls that cannot be made are refused before anything runs") {
         std::string::npos);
   CHECK(error("controls = \"full-fewer-steps\"\nbudget = \"0.5x\"\n").find("expected an array of names") !=
         std::string::npos);
-  CHECK(error("budget = \"20min\"\n").find("[[method]] Green, --budget: expected FLOPs") != std::string::npos);
+  CHECK(error("budget = \"50kJ\"\n").find("[[method]] Green, --budget: expected FLOPs") != std::string::npos);
   CHECK(error("budget = \"0.5x\"\ncontrols = [\"lora-fewer-steps\"]\ncontrol-lora-learning-rate = \"high\"\n")
             .find("key \"control-lora-learning-rate\": expected a number") != std::string::npos);
 }

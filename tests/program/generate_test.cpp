@@ -48,7 +48,7 @@ TEST_CASE("generate goes on as published, in any batch, and says how fast") {
   for (const char* field : {"seconds", "tokens_per_second"}) CHECK(report[field].get<double>() > 0);
 }
 
-TEST_CASE("beams and draws") {
+TEST_CASE("the paper's beam search and seeded sampling give repeatable answers") {
   const auto json_of = [](std::vector<std::string> more) {
     more.insert(more.end(), {"--prompt", "Tom had a red", "--max-new-tokens", "12", "--json"});
     const Outcome outcome = generate(std::move(more));

@@ -212,7 +212,7 @@ TEST_CASE("an encoder-decoder is priced by source and target") {
   CHECK(has(labelled.err, "--labelled-tokens: expected at most --target-tokens, 8, got 9"));
 }
 
-TEST_CASE("the paper's totals") {
+TEST_CASE("plan reproduces the totals of the paper's rules") {
   // G multiply-adds for a batch of 4 x 512 tokens (T5: 512 in, 64 out): forward, activation gradients, weight
   // gradients. Computed from arXiv 2309.13192's published rules.
   struct Row {

@@ -8,7 +8,7 @@
 using namespace greentrainer;
 using namespace greentrainer::testing;
 
-TEST_CASE("help and version") {
+TEST_CASE("every command has help with examples, and the program its version") {
   const auto version = run_program({"--version"});
   CHECK(version.status == 0);
   CHECK(has(version.out, "greentrainer 0."));

@@ -124,7 +124,7 @@ TEST_CASE("a budget beyond everything takes all that is worth anything") {
   CHECK(result.optimal);
 }
 
-TEST_CASE("chains that are not") {
+TEST_CASE("a malformed chain problem is refused") {
   CHECK_THROWS_WITH_AS(gt::to_selection_problem({{1}, {1, 1}, {1, 1}, 1}),
                        "[chain_problem] grad_input: expected 2 entries as in grad_weight, got 1", gt::ConfigError);
   CHECK_THROWS_AS(gt::to_selection_problem({{1, 1}, {1, 1}, {1}, 1}), gt::ConfigError);

@@ -282,7 +282,7 @@ TEST_CASE("selectors that claim to be optimal agree, and none is worth more than
   CHECK(disagreements > 0);
 }
 
-TEST_CASE("edge cases of selection problems") {
+TEST_CASE("free items, empty problems and budgets of 0 are solved exactly") {
   const gt::ExactSelector exact;
   CHECK(exact.select({}).mask.empty());
 

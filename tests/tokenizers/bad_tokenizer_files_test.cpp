@@ -191,7 +191,7 @@ TEST_CASE("parts around the model that are unknown, or known and wrong") {
       });
 }
 
-TEST_CASE("added tokens") {
+TEST_CASE("malformed added tokens are refused by field") {
   check_bad_fields(small_bpe_json(),
                    {
                        {"/added_tokens", R"({"<s>": 4})", "added_tokens"},
@@ -326,7 +326,7 @@ TEST_CASE("normalisation rules whose places lie outside") {
   CHECK(load_tokenizer(folder.path())->encode("AAAA b") == std::vector<Index>{3, 2, 3, 5});
 }
 
-TEST_CASE("special tokens and settings") {
+TEST_CASE("malformed special tokens and settings are refused with file and field") {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", small_bpe_json());
   const auto check = [&](std::string_view file, const std::string& json, std::string_view says) {
@@ -373,7 +373,7 @@ TEST_CASE("special tokens and settings") {
   CHECK(has(error_of<LoadError>([&] { load_tokenizer(folder.path()); }), "AutoTokenizer"));
 }
 
-TEST_CASE("vocab.json and merges.txt") {
+TEST_CASE("malformed vocab.json and merges.txt are refused by file") {
   const TemporaryFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2})");
   CHECK(has(error_of<LoadError>([&] { load_tokenizer(folder.path()); }), "merges.txt"));

@@ -57,7 +57,7 @@ TEST_CASE("the loss is the mean over all labelled tokens, the same for any batch
     CHECK(evaluate(f.model, f.examples, {.batch_size = batch_size}).loss == doctest::Approx(all.loss).epsilon(1e-6));
 }
 
-TEST_CASE("nothing to evaluate is an error") {
+TEST_CASE("an evaluation without labelled tokens throws DataError") {
   Fixture f;
   CHECK_THROWS_AS(evaluate(f.model, std::span<const Example>{}), DataError);
   Example without_labels = f.examples.front();

@@ -262,13 +262,13 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     };
     const Flops update = random.below(5);
     const RunPrices prices{.steps = [&](Extent size) { return batches_of(size).steps(); },
-                           .flops =
+                           .price =
                                [&](Extent size, Extent steps) {
                                  return 3 * batches_of(size).workload_of_steps(0, steps)[Measure::decoder_tokens] +
                                         steps * update;
                                }};
     const Extent asked_steps = prices.steps(asked.batch_size);
-    const Flops full = prices.flops(asked.batch_size, asked_steps);
+    const Flops full = prices.price(asked.batch_size, asked_steps);
     const Flops budget = 1 + static_cast<Flops>(random.uniform() * static_cast<double>(full));
     CAPTURE(trial);
 
@@ -279,7 +279,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     double nearest = 0;  // by trying all
     for (Extent size = 1; size <= asked.batch_size; ++size) {
       Extent steps = 0;
-      while (steps < prices.steps(size) && prices.flops(size, steps + 1) <= budget) ++steps;
+      while (steps < prices.steps(size) && prices.price(size, steps + 1) <= budget) ++steps;
       if (steps > 0) nearest = std::max(nearest, nearness(steps));
     }
     if (nearest == 0) {
@@ -288,7 +288,7 @@ TEST_CASE("among all batch sizes the one is taken that keeps the number of steps
     }
     const RunPlan plan = plan_run({.flops = budget}, asked.batch_size, full, prices);
     CHECK(nearness(plan.steps) == doctest::Approx(nearest).epsilon(1e-12));
-    CHECK(plan.planned == prices.flops(plan.batch_size, plan.steps));
+    CHECK(plan.planned == prices.price(plan.batch_size, plan.steps));
     CHECK(plan.planned <= budget);
   }
 }

@@ -6,8 +6,8 @@
 
 namespace greentrainer {
 
-/// A whole number whose sums and products throw ConfigError where 63 bits do not hold them: costs of batches and models
-/// that nobody has, but that a file or an option may ask for.
+/// A whole number whose sums and products throw ConfigError on overflow of 63 bits: sizes come from untrusted files and
+/// options.
 class CheckedInteger {
  public:
   constexpr CheckedInteger(std::int64_t value) : value_(value) {}

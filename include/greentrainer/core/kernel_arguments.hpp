@@ -96,7 +96,7 @@ struct DropoutMask {
   double probability = 0;  ///< of dropping, at least 0 and below 1; 0 drops nothing and draws nothing
 
   constexpr std::uint32_t threshold() const { return static_cast<std::uint32_t>(probability * 0x1p32); }
-  /// What is left is multiplied with it, so that means stay what they were.
+  /// Factor of the surviving elements, 1 / (1 - rate): it preserves the expectation.
   constexpr double scale() const { return 1 / (1 - probability); }
   constexpr bool drops(Extent element) const {
     if (probability == 0) return false;

@@ -201,7 +201,10 @@ class Executor {
                         .caches = remembered(step)};
     node.op->forward(call);
     if (options_->inspector != nullptr) options_->inspector->look(step, call.outputs);
-    if (options_->profile != nullptr) options_->profile->of(static_cast<std::size_t>(step.op)).forward += since(start);
+    if (options_->profile != nullptr) {
+      wait_where_asked();
+      options_->profile->of(static_cast<std::size_t>(step.op)).forward += since(start);
+    }
     for (const ValueId v : node.outputs) {
       if (step.phase == PassPlan::Phase::forward && taken_[static_cast<std::size_t>(v)])
         options_->memory->take(v, values_[static_cast<std::size_t>(v)]);
@@ -252,6 +255,7 @@ class Executor {
       options_->inspector->look(step, call.grad_parameters);
     }
     if (options_->profile != nullptr) {
+      wait_where_asked();
       auto& seconds = options_->profile->of(static_cast<std::size_t>(step.op));
       seconds.backward += since(start) - loss.forward_seconds;
       seconds.forward += loss.forward_seconds;
@@ -261,6 +265,9 @@ class Executor {
     });
   }
 
+  void wait_where_asked() {
+    if (options_->profile->waits_for_every_operator()) backend_->synchronize();
+  }
   /// Waits for queued work; its time is added to the step's.
   void wait(const PassPlan::Step& step) {
     const auto start = Clock::now();

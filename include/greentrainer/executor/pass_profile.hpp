@@ -29,8 +29,14 @@ class PassProfile {
   }
   void reset() { operators_.clear(); }
 
+  /// Whether each operator is waited for before the next is started, where a backend queues work: what an operator
+  /// takes is then its own, and the pass slower. Otherwise the last operator of a phase is charged with what is queued.
+  void wait_for_every_operator(bool on) { waits_ = on; }
+  bool waits_for_every_operator() const { return waits_; }
+
  private:
   std::vector<Seconds> operators_;
+  bool waits_ = false;
 };
 
 }  // namespace greentrainer

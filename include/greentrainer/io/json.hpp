@@ -89,7 +89,7 @@ class JsonKeyCheck : public nlohmann::json_sax<J> {
     keys_.pop_back();
     return true;
   }
-  /// What is no JSON is the parser's to say.
+  /// Syntax errors are reported by the parser.
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
   bool null() override { return true; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 
 #include "greentrainer/core/checked_integer.hpp"
@@ -12,26 +13,33 @@ namespace greentrainer {
 
 /// What a run takes at a batch size, evaluation apart. Neither falls where batches are larger or steps more.
 struct RunPrices {
-  std::function<Extent(Extent batch_size)> steps;  ///< of the run as asked for: as many passes over the data
-  std::function<Flops(Extent batch_size, Extent steps)> flops;  ///< of its first so many steps
+  std::function<Extent(Extent batch_size)> steps;                       ///< of the run as asked for: as many passes
+                                                                        ///< over the data
+  std::function<std::int64_t(Extent batch_size, Extent steps)> price;  ///< of its first so many steps
 };
 
-/// FLOPs of updating a selection once, at so many for each element; clipping takes 3 more.
+/// What updating a selection once takes, at so much for each element.
 template <class P>
-Flops update_flops(const TensorGraph<P>& graph, const Selection& selection, Flops per_element, bool clips) {
+std::int64_t update_price(const TensorGraph<P>& graph, const Selection& selection, std::int64_t per_element) {
   CheckedInteger elements = 0;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     if (selection.contains(id)) elements += graph.parameter(id).size();
   }
-  return (elements * (per_element + (clips ? 3 : 0))).value();
+  return (elements * per_element).value();
 }
 
-/// The most steps within a budget.
-inline Extent steps_within(Flops budget, Extent batch_size, const RunPrices& prices) {
-  Extent paid = 0, too_many = prices.steps(batch_size) + 1;
+/// FLOPs of an update for each element; clipping takes 3 more.
+constexpr Flops update_flops_per_element(Flops optimizer, bool clips) { return optimizer + (clips ? 3 : 0); }
+
+/// The most steps within a budget. No price is asked for that is far beyond it: it might not be a number any more.
+inline Extent steps_within(std::int64_t budget, Extent batch_size, const RunPrices& prices) {
+  const Extent asked = prices.steps(batch_size);
+  Extent paid = 0, too_many = asked + 1;
+  for (Extent steps = 1; paid < asked && too_many > asked; steps = std::min(asked, 2 * steps))
+    (prices.price(batch_size, steps) <= budget ? paid : too_many) = steps;
   while (too_many - paid > 1) {
     const Extent steps = paid + (too_many - paid) / 2;
-    (prices.flops(batch_size, steps) <= budget ? paid : too_many) = steps;
+    (prices.price(batch_size, steps) <= budget ? paid : too_many) = steps;
   }
   return paid;
 }
@@ -40,12 +48,12 @@ namespace detail {
 
 /// Sets the largest batch size with which the steps asked for fit, or the next larger one: whichever makes their number
 /// come nearer, as a ratio.
-inline void take_smaller_batches(RunPlan& plan, const RunPrices& prices) {
+inline void take_smaller_batches(RunPlan& plan, std::int64_t budget, const RunPrices& prices) {
   struct Size {
     Extent batch_size = 0, steps = 0;
   };
   const Extent asked = plan.steps;
-  const auto with = [&](Extent size) { return Size{size, steps_within(plan.budget, size, prices)}; };
+  const auto with = [&](Extent size) { return Size{size, steps_within(budget, size, prices)}; };
   Size fits, too_large = with(plan.batch_size);
   while (too_large.batch_size - fits.batch_size > 1) {
     const Size size = with(fits.batch_size + (too_large.batch_size - fits.batch_size) / 2);
@@ -60,26 +68,40 @@ inline void take_smaller_batches(RunPlan& plan, const RunPrices& prices) {
 
 }  // namespace detail
 
+inline constexpr double picoseconds = 1e12;  ///< in a second
+
 /// Decides how many steps a run takes, and on batches of how many examples, so that what they cost stays within the
-/// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates. A
-/// run that its budget pays for is taken as it is, and no longer. Throws InfeasibleBudget where not even one step fits.
-inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& prices) {
-  RunPlan plan{.steps = prices.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};
+/// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates.
+/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds, in picoseconds. A run that its budget pays
+/// for is taken as it is, and no longer. Throws InfeasibleBudget where not even one step fits.
+inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& flops,
+                        const RunPrices& times = {}) {
+  RunPlan plan{.steps = flops.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};
   if (budget.share_of_full > 0) {
     const auto share = static_cast<long double>(budget.share_of_full) * static_cast<long double>(full);
     plan.budget = static_cast<Flops>(std::min(std::floor(share), 9.0e18L));
   }
-  plan.planned = prices.flops(batch_size, plan.steps);
-  if (!budget.is_set() || plan.planned <= plan.budget) return plan;
-  if (budget.cuts == BudgetCuts::steps)
-    plan.steps = steps_within(plan.budget, batch_size, prices);
-  else
-    detail::take_smaller_batches(plan, prices);
+  const bool timed = budget.seconds > 0;
+  const RunPrices& prices = timed ? times : flops;
+  const std::int64_t limit = timed ? static_cast<std::int64_t>(budget.seconds * picoseconds) : plan.budget;
+  if (budget.is_set()) {
+    const Extent paid = steps_within(limit, batch_size, prices);
+    if (budget.cuts == BudgetCuts::steps)
+      plan.steps = paid;
+    else if (paid < plan.steps)
+      detail::take_smaller_batches(plan, limit, prices);
+  }
   if (plan.steps == 0) {
     const Extent smallest = budget.cuts == BudgetCuts::steps ? batch_size : 1;
-    throw InfeasibleBudget(plan.budget, prices.flops(smallest, 1), smallest, full);
+    const std::int64_t least = prices.price(smallest, 1);
+    if (timed) throw InfeasibleBudget(budget.seconds, static_cast<double>(least) / picoseconds, smallest);
+    throw InfeasibleBudget(plan.budget, least, smallest, full);
   }
-  plan.planned = prices.flops(plan.batch_size, plan.steps);
+  plan.planned = flops.price(plan.batch_size, plan.steps);
+  if (timed) {
+    plan.seconds = budget.seconds;
+    plan.planned_seconds = static_cast<double>(times.price(plan.batch_size, plan.steps)) / picoseconds;
+  }
   return plan;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cmath>
+#include <memory>
 
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/cost/operator_times.hpp"
 
 namespace greentrainer {
 
@@ -14,21 +16,31 @@ enum class BudgetCuts {
 };
 
 /// What a run may spend on all but evaluation: forward and backward passes, importances, updates. At most one of the
-/// two limits.
+/// three limits.
 struct RunBudget {
   Flops flops = 0;           ///< 0: any number
   double share_of_full = 0;  ///< of full fine-tuning of the run as it is asked for, with its updates; 0: any
+  double seconds = 0;        ///< planned by `times`, which are then required; 0: any
   BudgetCuts cuts = BudgetCuts::batch;
+  std::shared_ptr<const OperatorTimes> times = {};  ///< of the model as it is trained, see calibrate
 
-  bool is_set() const { return flops != 0 || share_of_full != 0; }
+  bool is_set() const { return flops != 0 || share_of_full != 0 || seconds != 0; }
 };
+
+/// The longest budget: 63 bits hold twice as many picoseconds.
+inline constexpr double most_budget_seconds = 4e6;
 
 /// Throws ConfigError for a budget that is out of range, and for two at once.
 inline void check_options(const RunBudget& o) {
   expect_option(o.flops >= 0, "fit", "budget", "a positive number of FLOPs, or 0 for any number", o.flops);
   expect_option(std::isfinite(o.share_of_full) && o.share_of_full >= 0, "fit", "budget",
                 "a positive share of full fine-tuning, or 0 for any", o.share_of_full);
-  expect_option(o.flops == 0 || o.share_of_full == 0, "fit", "budget", "FLOPs or a share of full fine-tuning", "both");
+  expect_option(o.seconds >= 0 && o.seconds <= most_budget_seconds, "fit", "budget",
+                text("0 to ", most_budget_seconds, " seconds, where 0 is any number"), o.seconds);
+  expect_option((o.flops != 0) + (o.share_of_full != 0) + (o.seconds != 0) <= 1, "fit", "budget",
+                "FLOPs, a share of full fine-tuning, or seconds", "more than one of them");
+  expect_option(o.seconds == 0 || o.times != nullptr, "fit", "budget", "times of the model's operators beside seconds",
+                "none; calibrate");
 }
 
 /// What a run will be, as decided before it starts.
@@ -39,6 +51,8 @@ struct RunPlan {
   bool exact = true;      ///< whether they take exactly so many, since what they train is known; else at most
   Flops budget = 0;       ///< in FLOPs; 0: none
   Flops full = 0;         ///< of full fine-tuning of the run as it was asked for, with its updates
+  double seconds = 0;          ///< the budget in seconds; 0: none
+  double planned_seconds = 0;  ///< that these steps are expected to take, where there is such a budget
 };
 
 /// A budget that does not pay for a single step.
@@ -51,12 +65,17 @@ class InfeasibleBudget : public ConfigError {
                  std::ceil(1e6 * static_cast<double>(smallest) / static_cast<double>(full)) / 1e6,
                  " of full fine-tuning, which the first step on a batch of ", batch_size, " takes, got ", budget)),
         smallest_(smallest) {}
+  /// In seconds.
+  InfeasibleBudget(double budget, double smallest, Extent batch_size)
+      : ConfigError("fit", "budget",
+                    text("expected at least ", smallest, " seconds, which the first step on a batch of ", batch_size,
+                         " is expected to take, got ", budget)) {}
 
-  /// The smallest budget that is feasible.
+  /// The smallest budget that is feasible, in FLOPs; 0 where the budget is in seconds.
   Flops smallest() const { return smallest_; }
 
  private:
-  Flops smallest_;
+  Flops smallest_ = 0;
 };
 
 }  // namespace greentrainer

@@ -111,7 +111,8 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   identity["steps"] = text(o.steps);
   identity["batch_size"] = text(o.batch_size);
   identity["gradient_accumulation"] = text(o.gradient_accumulation);
-  identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning");
+  identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning, ",
+                            exact_text(o.budget.seconds), " seconds");
   identity["budget_cuts"] = o.budget.cuts == BudgetCuts::batch ? "batch" : "steps";
   identity["schedule"] = LearningRateSchedule::name_of(o.schedule.kind);
   identity["warmup"] = text(o.schedule.warmup_steps);

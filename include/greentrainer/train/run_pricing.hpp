@@ -1,9 +1,15 @@
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "greentrainer/cost/time_cost.hpp"
 #include "greentrainer/train/make_prefix_store.hpp"
 #include "greentrainer/train/plan_run.hpp"
 #include "greentrainer/train/tensor_choice.hpp"
@@ -11,77 +17,122 @@
 
 namespace greentrainer {
 
-/// FLOPs that a fit's budget is taken from, before any step is made. What it looks at must outlive it.
+/// What a run is priced by: its passes by a cost model, and what there is beside them, in the same unit.
+template <class C>
+struct RunCost {
+  C passes;
+  std::int64_t per_updated = 0;  ///< element, each time
+  std::int64_t per_batch = 0;
+};
+
+/// FLOPs of a run with these options.
 template <Backend B>
+RunCost<ExactCost<B>> run_flops(const Optimizer<B>& optimizer, const FitOptions& options) {
+  return {.passes = {}, .per_updated = update_flops_per_element(optimizer.flops_per_element(), options.clip_norm > 0)};
+}
+
+/// Picoseconds of a run with these options, as measured. Throws ConfigError where updates as this optimizer makes them
+/// were not measured.
+template <Backend B>
+RunCost<TimeCost<B>> run_times(const std::shared_ptr<const OperatorTimes>& times, const Optimizer<B>& optimizer,
+                               const FitOptions& options) {
+  const auto update = times->per_update.find(
+      update_key(optimizer.flops_per_element(), optimizer.state_bytes_per_element()));
+  if (update == times->per_update.end()) {
+    throw ConfigError("fit", "budget", text("expected times of updates as ", optimizer.description(),
+                                            " makes them, got others; calibrate with this optimizer"));
+  }
+  const double clipping = options.clip_norm > 0 ? times->per_clipped : 0;
+  return {.passes = TimeCost<B>(times),
+          .per_updated = std::llround(update->second + clipping),
+          .per_batch = std::llround(times->per_pass)};
+}
+
+/// What a fit's budget is taken from, before any step is made, in the unit of the cost. What it looks at must outlive
+/// it.
+template <Backend B, class C = ExactCost<B>>
 class RunPricing {
  public:
-  RunPricing(const Model<B>& model, const Optimizer<B>& optimizer, const TensorChoice<B>& choice,
-             const FitOptions& options)
-      : model_(&model), optimizer_(&optimizer), choice_(&choice), options_(&options) {}
+  RunPricing(const Model<B>& model, const TensorChoice<B>& choice, const FitOptions& options, RunCost<C> cost)
+      : model_(&model), choice_(&choice), options_(&options), cost_(std::move(cost)) {}
 
-  /// Of forward and backward of full fine-tuning: of the model without what was added to it.
+  /// FLOPs of forward and backward of full fine-tuning: of the model without what was added to it.
   static LinearCost full_cost(const Model<B>& model) {
     return model.facts().full_cost ? *model.facts().full_cost : full_fine_tuning_cost(model.graph(), ExactCost<B>{});
   }
 
   /// Of updating a selection once.
-  Flops update(const Selection& selection) const {
-    return update_flops(model_->graph(), selection, optimizer_->flops_per_element(), options_->clip_norm > 0);
+  std::int64_t update(const Selection& selection) const {
+    return update_price(model_->graph(), selection, cost_.per_updated);
   }
-  /// Of full fine-tuning on these batches, updates included.
+  /// FLOPs of full fine-tuning on these batches, updates included. Requires that the cost's unit is FLOPs.
   Flops full(const TrainingBatches& batches) const {
     const Selection own = select_where(model_->graph(), [](const Parameter& p) { return !p.is_adapter(); });
     CheckedInteger total = CheckedInteger(batches.steps()) * update(own);
     total += evaluate(full_cost(*model_), batches.workload_of_steps(0, batches.steps()));
     return total.value();
   }
-  /// Of the first so many steps: exactly, where the selection is fixed. Where tensors are chosen at most so many, if
-  /// the selector keeps to its budget; updates are then priced as if all tensors were chosen.
-  Flops steps(const TrainingBatches& batches, Extent steps) const {
-    return choice_->fixed() != nullptr ? of_selection(batches, *choice_->fixed(), steps) : at_most(batches, steps);
+  /// Of the first so many steps. Where the selection is fixed, in FLOPs exactly so many. Where tensors are chosen at
+  /// most so many, if the selector keeps to its budget; updates are then priced as if all tensors were chosen.
+  std::int64_t steps(const TrainingBatches& batches, Extent steps) const {
+    const CheckedInteger total = choice_->fixed() != nullptr ? of_selection(batches, *choice_->fixed(), steps)
+                                                             : at_most(batches, steps);
+    return (total + CheckedInteger(batches.workload_of_steps(0, steps)[Measure::steps]) * cost_.per_batch).value();
   }
 
  private:
-  Flops of_selection(const TrainingBatches& batches, const Selection& selection, Extent steps) const {
+  CheckedInteger of_selection(const TrainingBatches& batches, const Selection& selection, Extent steps) const {
     const auto& graph = model_->graph();
     const Workload workload = batches.workload_of_steps(0, steps);
     std::vector<CutForecast> forecasts;
     if (const auto room = planned_prefix_room<B>(*options_))
       forecasts = forecast_cache(graph, cacheable_cuts(graph), *room, batches, 0, steps);
-    const auto cut = best_cut(graph, ExactCost<B>{}, workload, forecasts, selection);
-    const TrainingCosts costs = training_costs(graph, selection, cut);
+    const auto cut = best_cut(graph, ExactCost<B>{}, workload, forecasts, selection);  // as training takes it
+    const TrainingCosts costs = training_costs(graph, selection, cut, {}, cost_.passes);
     CheckedInteger total = CheckedInteger(steps) * update(selection);
     total += evaluate(costs.above, workload);
     for (const CutForecast& f : forecasts) {
       if (cut && f.cut == *cut) total += evaluate(costs.below, f.computed);
     }
-    return total.value();
+    return total;
   }
-  Flops at_most(const TrainingBatches& batches, Extent steps) const {
+  CheckedInteger at_most(const TrainingBatches& batches, Extent steps) const {
     const auto& graph = model_->graph();
+    const LinearCost everything = full_fine_tuning_cost(graph, cost_.passes);
+    const LinearCost ratio_is_of = std::is_same_v<C, ExactCost<B>> ? full_cost(*model_) : everything;
     CheckedInteger total = CheckedInteger(steps) * update(select_all(graph));
     for (Extent first = 0, end = 0; first < steps; first = end) {
       auto round = choice_->round(first, batches);
       end = round.end = std::min(steps, round.end);
       const Workload workload = batches.workload_of_steps(first, end);
-      total += choice_->importance_flops(batches, round);
+      total += importance(batches, round, evaluate(everything, workload), workload);
       total += choice_->ratio_is_of_flops()
-                   ? within_ratio(choice_->flops_ratio(), evaluate(full_cost(*model_), workload))
-                   : full_pass_flops(graph, workload);
+                   ? within_ratio(choice_->flops_ratio(), evaluate(ratio_is_of, workload))
+                   : evaluate(everything, workload);
     }
-    return total.value();
+    return total;
+  }
+  /// FLOPs are known; other prices of them are as those of full fine-tuning. `full`: of this workload.
+  std::int64_t importance(const TrainingBatches& batches, const typename TensorChoice<B>::Round& round,
+                          std::int64_t full, const Workload& workload) const {
+    const Flops flops = choice_->importance_flops(batches, round);
+    if constexpr (std::is_same_v<C, ExactCost<B>>) return flops;
+    const auto full_flops = static_cast<double>(full_pass_flops(model_->graph(), workload));
+    return std::llround(static_cast<double>(flops) * (static_cast<double>(full) / full_flops));
   }
 
   const Model<B>* model_;
-  const Optimizer<B>* optimizer_;
   const TensorChoice<B>* choice_;
   const FitOptions* options_;
+  RunCost<C> cost_;
 };
 
 /// How many steps a fit takes within its budget, on batches of how many examples: as many passes over the data at every
-/// batch size. Looks at the examples' lengths alone. Throws InfeasibleBudget, DataError without examples.
+/// batch size. `times`: for a budget in seconds, else null. Looks at the examples' lengths alone. Throws
+/// InfeasibleBudget, DataError without examples.
 template <Backend B>
-RunPlan plan_run(const RunPricing<B>& pricing, std::span<const Example> examples, const FitOptions& options) {
+RunPlan plan_run(const RunPricing<B>& pricing, const RunPricing<B, TimeCost<B>>* times,
+                 std::span<const Example> examples, const FitOptions& options) {
   FitOptions of_size = options;
   std::optional<TrainingBatches> batches;
   const auto of = [&](Extent size) -> const TrainingBatches& {
@@ -90,9 +141,12 @@ RunPlan plan_run(const RunPricing<B>& pricing, std::span<const Example> examples
     of_size.steps = options.steps * options.batch_size / size;
     return batches.emplace(examples, of_size);
   };
-  const RunPrices prices{.steps = [&](Extent size) { return of(size).steps(); },
-                         .flops = [&](Extent size, Extent steps) { return pricing.steps(of(size), steps); }};
-  return plan_run(options.budget, options.batch_size, pricing.full(of(options.batch_size)), prices);
+  const auto steps = [&](Extent size) { return of(size).steps(); };
+  const RunPrices flops{.steps = steps,
+                        .price = [&](Extent size, Extent count) { return pricing.steps(of(size), count); }};
+  const RunPrices timed{.steps = steps,
+                        .price = [&](Extent size, Extent count) { return times->steps(of(size), count); }};
+  return plan_run(options.budget, options.batch_size, pricing.full(of(options.batch_size)), flops, timed);
 }
 
 }  // namespace greentrainer

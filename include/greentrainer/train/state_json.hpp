@@ -246,6 +246,7 @@ void fields(Archive& archive, TrainingReport& r) {
   archive("seconds_backward", r.seconds.backward);
   archive("seconds_optimizer", r.seconds.optimizer);
   archive("seconds_evaluation", r.seconds.evaluation);
+  archive("seconds_steps", r.seconds.steps);
   archive("seconds_callbacks", r.seconds.callbacks);
   archive("seconds_total", r.seconds.total);
   archive("memory_importance", r.memory.importance);

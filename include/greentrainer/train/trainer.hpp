@@ -55,7 +55,12 @@ class Trainer {
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
     check(examples, options);
-    RunPlan plan = greentrainer::plan_run(pricing(options), examples, options);
+    std::optional<RunPricing<B, TimeCost<B>>> times;
+    if (options.budget.seconds > 0) {
+      times.emplace(parts_.model, parts_.choice, options,
+                    run_times(options.budget.times, *parts_.optimizer, options));
+    }
+    RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
     plan.exact = parts_.choice.fixed() != nullptr;
     return plan;
   }
@@ -104,6 +109,8 @@ class Trainer {
     run.identity["backend"] = detail::arithmetic_of(parts_.model.backend());
     run.identity["build"] = detail::build_text();
     add_identity(run.identity, given);
+    if (const RunPlan& plan = parts_.report.plan; plan.seconds > 0)  // which follows from measured times
+      run.identity["planned"] = text(plan.steps, " steps of batch size ", plan.batch_size);
     parts_.choice.add_identity(run.identity);
     run_.emplace(std::move(run));
   }
@@ -200,7 +207,7 @@ class Trainer {
   }
 
   RunPricing<B> pricing(const FitOptions& options) const {
-    return RunPricing<B>(parts_.model, *parts_.optimizer, parts_.choice, options);
+    return RunPricing<B>(parts_.model, parts_.choice, options, run_flops(*parts_.optimizer, options));
   }
 
   void check(std::span<const Example> examples, const FitOptions& options) const {
@@ -269,9 +276,17 @@ class Trainer {
       total += parts_.pass.flops_of(run_->batches, numbers);
     return total.value();
   }
+  /// FLOPs to come take the time that those before them took; at first, what was planned.
   bool affords(Flops coming) const {
     const TrainingReport& report = parts_.report;
-    return report.plan.budget == 0 || coming <= report.plan.budget - report.spent();
+    const RunPlan& plan = report.plan;
+    if (plan.seconds > 0) {
+      const double spent = report.training_seconds(), flops = static_cast<double>(coming);
+      const double rate = report.spent() > 0 ? spent / static_cast<double>(report.spent())
+                                             : plan.planned_seconds / static_cast<double>(plan.planned);
+      return spent + flops * rate <= plan.seconds;
+    }
+    return plan.budget == 0 || coming <= plan.budget - report.spent();
   }
 
   TrainerParts<B> parts_;

@@ -94,7 +94,7 @@ struct TrainerParts {
   }
 
   Flops updates_of(const Selection& trained, const FitOptions& options) const {
-    return RunPricing<B>(model, *optimizer, choice, options).update(trained);
+    return RunPricing<B>(model, choice, options, run_flops(*optimizer, options)).update(trained);
   }
 
   ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {

@@ -18,7 +18,7 @@
 
 namespace greentrainer {
 
-/// FLOPs of the passes of a batch.
+/// What the passes of a batch cost: FLOPs, or in the unit of another cost model.
 struct TrainingCosts {
   LinearCost above = {};       ///< of the cut, for all sequences
   LinearCost recomputed = {};  ///< on top of these
@@ -33,12 +33,12 @@ PassPlan training_plan(const TensorGraph<P>& graph, const Selection& selection, 
   return cut ? plan_above(graph, std::move(plan), *cut) : plan;
 }
 
-template <class P>
+template <class P, CostModel<TensorGraph<P>> C = ExactCost<P>>
 TrainingCosts training_costs(const TensorGraph<P>& graph, const Selection& selection, const std::optional<Cut>& cut,
-                             const std::vector<DroppedSegment>& dropped = {}) {
-  const PassCost above = pass_cost(graph, training_plan(graph, selection, cut, dropped), ExactCost<P>{});
+                             const std::vector<DroppedSegment>& dropped = {}, const C& cost = {}) {
+  const PassCost above = pass_cost(graph, training_plan(graph, selection, cut, dropped), cost);
   TrainingCosts costs{.above = above.forward + above.backward, .recomputed = above.recomputed};
-  if (cut) costs.below = pass_cost(graph, plan_below(graph, *cut), ExactCost<P>{}).total();
+  if (cut) costs.below = pass_cost(graph, plan_below(graph, *cut), cost).total();
   return costs;
 }
 

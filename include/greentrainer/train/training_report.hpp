@@ -72,6 +72,7 @@ struct TrainingReport {
   } flops;
   struct {
     double importance = 0, selection = 0, forward = 0, backward = 0, optimizer = 0, evaluation = 0;
+    double steps = 0;      ///< passes, their batches and updates: all of every step
     double callbacks = 0;  ///< the caller's own, such as on_step
     double total = 0;      ///< without callbacks
   } seconds;
@@ -88,6 +89,9 @@ struct TrainingReport {
   RunPlan plan;                       ///< of a run with a budget
   /// What came next would have exceeded the budget: fewer steps were taken than planned.
   bool budget_reached = false;
+
+  /// Seconds of all steps, and of choosing tensors: what a budget in seconds pays for.
+  double training_seconds() const { return seconds.steps + seconds.importance + seconds.selection; }
 
   /// All FLOPs but those of evaluation.
   Flops spent() const { return flops.train + flops.recomputed + flops.importance + flops.optimizer; }
@@ -125,6 +129,11 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
       << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward "
       << r.seconds.backward << ", optimizer " << r.seconds.optimizer << ", importance " << r.seconds.importance
       << ", selection " << r.seconds.selection << ", evaluation " << r.seconds.evaluation << '\n';
+  if (r.plan.seconds > 0) {
+    out << std::setprecision(1) << "budget " << r.plan.seconds << " s: planned " << r.plan.planned_seconds << " s for "
+        << r.plan.steps << " steps of batch size " << r.plan.batch_size << ", spent " << r.training_seconds() << " s"
+        << (r.budget_reached ? "; the next step would have exceeded it" : "") << '\n';
+  }
   if (r.plan.budget > 0) {
     out << std::setprecision(1) << "budget " << static_cast<double>(r.plan.budget) / 1e9 << " G: planned "
         << (r.plan.exact ? "" : "at most ") << static_cast<double>(r.plan.planned) / 1e9 << " G in " << r.plan.steps

@@ -123,6 +123,7 @@ inline void count_step(TrainingReport& report, TrainingRun& run, const StepRecor
   report.flops.train += record.flops;
   report.flops.recomputed += record.recomputed_flops;
   report.flops.full += record.full_flops;
+  report.seconds.steps += record.seconds;
   report.history.push_back(record);
   run.next_step = record.step;
   run.selection_made = false;

@@ -55,7 +55,7 @@ TEST_CASE("Attention that a device has too little shared memory for is refused, 
   CHECK(cuda_emulation::take_faults().empty());
 }
 
-TEST_CASE("A backend gives everything back") {
+TEST_CASE("a CUDA backend frees all device memory when it ends") {
   const std::size_t before = cuda_emulation::live_allocations();
   {
     CudaBackend<float> backend(0);

@@ -1,0 +1,135 @@
+// greentrainer doctor: what this machine and this build of the program can do.
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "backends.hpp"
+#include "commands.hpp"
+#include "console.hpp"
+#include "kept_times.hpp"
+#include "machine.hpp"
+
+namespace greentrainer::program {
+
+namespace {
+
+constexpr const char* examples =
+    "Examples:\n"
+    "  greentrainer doctor\n"
+    "  greentrainer doctor --json\n"
+    "Takes about a second: it measures how fast the processor is.";
+
+/// Of the processor, as far as kernels can use them.
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> sets;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") != 0) sets.push_back("AVX2");
+  if (__builtin_cpu_supports("fma") != 0) sets.push_back("FMA");
+  if (__builtin_cpu_supports("avx512f") != 0) sets.push_back("AVX-512");
+  if (__builtin_cpu_supports("avx512bf16") != 0) sets.push_back("AVX512_BF16");
+#endif
+  return sets;
+}
+
+/// The number of a line "NAME: N kB" of /proc/meminfo in bytes; 0 where there is none.
+Bytes memory_of(const std::string& name) {
+  std::ifstream in("/proc/meminfo");
+  std::string key;
+  Bytes kilobytes = 0;
+  for (std::string rest; in >> key >> kilobytes && std::getline(in, rest);) {
+    if (key == name + ":") return kilobytes * 1024;
+  }
+  return 0;
+}
+
+/// Free bytes where a folder lies; nothing where it cannot be told.
+std::optional<Bytes> free_bytes(const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto space = std::filesystem::space(folder, error);
+  if (error) return std::nullopt;
+  return static_cast<Bytes>(space.available);
+}
+
+/// The device's name, or why there is none.
+std::string gpu_name() {
+  std::string name;
+  try {
+    with_cuda({.name = "cuda"}, [&](auto& backend) {
+      name = backend.name();
+      return 0;
+    });
+  } catch (const Error& error) {
+    name = text("none: ", error.detail());
+  }
+  return name;
+}
+
+OrderedJson look() {
+  EigenBackend<float> backend;
+  EnergyMeter energy;
+  const KeptTimes kept(backend.name());
+  OrderedJson json = {{"build", detail::build_text()},
+#if GREENTRAINER_NATIVE_BUILD
+                      {"native", true},
+#else
+                      {"native", false},
+#endif
+                      {"processor", machine_name()},
+                      {"instruction_sets", instruction_sets()},
+                      {"backend", backend.name()},
+                      {"peak_flops", measured_peak(backend.threads())},
+                      {"gpu", gpu_name()},
+                      {"memory_bytes", memory_of("MemTotal")},
+                      {"available_memory_bytes", memory_of("MemAvailable")},
+                      {"energy", energy.joules() ? "measured" : "not measured"},
+                      {"times_file", kept.file().string()},
+                      {"times_of_operators", kept.load().parts.size()}};
+  json["free_disk_bytes"] = nullptr;
+  if (const auto bytes = free_bytes(".")) json["free_disk_bytes"] = *bytes;
+  return json;
+}
+
+void print(const OrderedJson& json) {
+  std::string sets;
+  for (const auto& set : json["instruction_sets"]) sets += (sets.empty() ? "" : ", ") + set.get<std::string>();
+  const auto bytes = [&](const char* key) {
+    return json[key].is_null() ? std::string("not known") : bytes_text(json[key].get<Bytes>());
+  };
+  print_table({{"build", json["build"].get<std::string>()},
+               {"for this machine", json["native"].get<bool>() ? "yes" : "no: configure with -DGREENTRAINER_NATIVE=ON"},
+               {"processor", json["processor"].get<std::string>()},
+               {"instruction sets", sets.empty() ? "none that kernels use" : sets},
+               {"backend", json["backend"].get<std::string>()},
+               {"measured peak", with_prefix(json["peak_flops"].get<double>(), "FLOPs") + " a second, float32"},
+               {"GPU", json["gpu"].get<std::string>()},
+               {"memory", bytes("memory_bytes") + ", " + bytes("available_memory_bytes") + " available"},
+               {"free disk here", bytes("free_disk_bytes")},
+               {"energy counters", json["energy"] == "measured" ? "readable" : "none that can be read"},
+               {"times of operators", text(json["times_of_operators"].get<std::size_t>(), " parts kept",
+                                           json["times_file"] == "" ? "" : " in " + json["times_file"].get<std::string>())}});
+}
+
+}  // namespace
+
+Command make_doctor_command() {
+  const auto as_json = std::make_shared<bool>(false);
+  Command command("doctor", "What this machine and this build can do", examples);
+  command.on("json", *as_json, "Print one JSON object on stdout");
+  command.run = [as_json](const Command&) {
+    const OrderedJson json = look();
+    if (*as_json)
+      print_json(json);
+    else
+      print(json);
+    return 0;
+  };
+  return command;
+}
+
+}  // namespace greentrainer::program
