@@ -3,7 +3,8 @@
 # type and is passed over for another: where the class registered for the model_type is the general TokenizersBackend
 # (OLMo 2, Granite), AutoTokenizer gives that one whatever the folder says. GPT2Tokenizer rebuilds the tokenizer and
 # drops steps of tokenizer.json, TokenizersBackend does not, so the same files encode differently.
-# Seen: one folder, "GPT2Tokenizer": model_type llama gives GPT2Tokenizer, olmo2 and granite give TokenizersBackend.
+# Seen: one folder that says "GPT2Tokenizer" and has a lower-casing step: model_type llama gives GPT2Tokenizer, which
+# keeps "AB"; olmo2 and granite give TokenizersBackend and "ab".
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -14,13 +15,14 @@ HF_HUB_OFFLINE=1 "$work/venv/bin/python" - <<'PYTHON'
 import json
 import os
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 byte_level = sorted(pre_tokenizers.ByteLevel.alphabet())
 tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(byte_level)}, merges=[]))
 tokenizer.normalizer = normalizers.Lowercase()
 tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
 
 seen = {}
 for model_type in ("llama", "olmo2", "granite"):
