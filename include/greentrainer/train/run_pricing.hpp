@@ -24,6 +24,9 @@ class RunPricing {
     return model.facts().full_cost ? *model.facts().full_cost : full_fine_tuning_cost(model.graph(), ExactCost<B>{});
   }
 
+  /// Of the model's attention: see TensorGraph::window.
+  Extent window() const { return model_->graph().window(); }
+
   /// Of updating a selection once.
   Flops update(const Selection& selection) const {
     return update_flops(model_->graph(), selection, optimizer_->flops_per_element(), options_->clip_norm > 0);
@@ -88,7 +91,7 @@ RunPlan plan_run(const RunPricing<B>& pricing, std::span<const Example> examples
     if (batches && of_size.batch_size == size) return *batches;
     of_size.batch_size = size;
     of_size.steps = options.steps * options.batch_size / size;
-    return batches.emplace(examples, of_size);
+    return batches.emplace(examples, of_size, pricing.window());
   };
   const RunPrices prices{.steps = [&](Extent size) { return of(size).steps(); },
                          .flops = [&](Extent size, Extent steps) { return pricing.steps(of(size), steps); }};
