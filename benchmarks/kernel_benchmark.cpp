@@ -104,8 +104,15 @@ void run(const std::string& filter) {
     measure(attention_grad_case(opt, {.queries = true, .keys = true, .values = true}));
     measure(attention_grad_case(opt, {.values = true}));
   }
-  const AttentionSizes grouped{
+  AttentionSizes grouped{
       .heads = 9, .kv_heads = 3, .head_dim = 64, .causal = true, .query_lengths = {2048}, .key_lengths = {2048}};
+  measure(attention_forward_case(grouped));
+  measure(attention_grad_case(grouped, {.queries = true, .keys = true, .values = true}));
+  grouped.window = 256;
+  measure(attention_forward_case(grouped));
+  measure(attention_grad_case(grouped, {.queries = true, .keys = true, .values = true}));
+  grouped.window = 0;
+  grouped.score_cap = 50;
   measure(attention_forward_case(grouped));
   measure(attention_grad_case(grouped, {.queries = true, .keys = true, .values = true}));
 
@@ -133,7 +140,8 @@ void run(const std::string& filter) {
   measure(rms_norm_grad_input_case(tokens, width, 0, Write::accumulate));
   measure(rms_norm_grad_weight_case(tokens, width, 0));
   measure(rotary_case(tokens, 12, 64, Rotation::forward, true));
-  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                             Activation::tanh, Activation::relu_squared}) {
     measure(activation_forward_case(f, tokens, wide, 0));
     measure(activation_grad_case(f, tokens, wide, 0));
   }

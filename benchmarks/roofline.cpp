@@ -115,7 +115,8 @@ class PricingBackend : public KernelForwarder<PricingBackend, float> {
     for (std::size_t s = 0; s < queries.size(); ++s) {
       QueryPositions positions{.first = shape.first_position(queries[s], keys[s])};
       if (!scattered.empty()) positions.scattered = std::exchange(row, row + queries[s]);
-      for (Extent q = 0; q < queries[s]; ++q) pairs += shape.keys_seen(positions[q], keys[s]);
+      for (Extent q = 0; q < queries[s]; ++q)
+        pairs += shape.keys_seen(positions[q], keys[s]) - shape.first_key_seen(positions[q]);
     }
     return pairs;
   }
@@ -210,7 +211,7 @@ void print_workload(PricedModel& model, const std::vector<Batch>& batches) {
   const auto& graph = model.graph();
   const auto steps = static_cast<double>(batches.size());
   Workload workload;
-  for (const Batch& batch : batches) workload += workload_of(batch);
+  for (const Batch& batch : batches) workload += workload_of(batch, graph.window());
   std::cout << "A mean step has " << std::setprecision(0)
             << static_cast<double>(workload[Measure::decoder_tokens]) / steps << " tokens, "
             << static_cast<double>(workload[Measure::labelled_tokens]) / steps

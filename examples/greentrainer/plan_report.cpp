@@ -157,7 +157,7 @@ TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, cons
     std::shared_ptr<const Tokenizer> tokenizer;
     if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer = load_tokenizer(options.model);
     for (const Example& example : load_data(options.train, tokenizer.get(), facts, options.data).examples)
-      examples.push_back(workload_of(example));
+      examples.push_back(workload_of(example, batch.window));
   }
   return {std::move(examples), fit};
 }
@@ -280,12 +280,13 @@ inline constexpr bool is_encoder_decoder = requires(const Architecture& architec
 /// The batch that the options describe. An encoder-decoder's sequences are the targets, and --tokens those of their
 /// sources.
 template <class Architecture>
-Workload planned_workload(const PlanOptions& options) {
+Workload planned_workload([[maybe_unused]] const Graph& graph, const PlanOptions& options) {
   if constexpr (is_encoder_decoder<Architecture>) {
     return uniform_workload(options.batch_size, options.target_tokens,
                             options.labelled_of(options.target_tokens, "--target-tokens"), options.tokens);
   } else {
-    return uniform_workload(options.batch_size, options.tokens, options.labelled_of(options.tokens, "--tokens"));
+    return uniform_workload(options.batch_size, options.tokens, options.labelled_of(options.tokens, "--tokens"), 0,
+                            graph.window());
   }
 }
 
@@ -312,7 +313,7 @@ RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const L
   const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
     PlanOptions of_size = options;
     of_size.batch_size = batch_size;
-    const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(of_size))) +
+    const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(graph, of_size))) +
                                 update_price(graph, updated, update_flops_per_element(adamw_flops_per_element, false));
     return (CheckedInteger(steps) * step).value();
   };
@@ -327,7 +328,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   const Graph exact = architecture.template graph<Policy>();
   const Graph graph = options.context_gradients == "none" ? with_detached_context(exact) : exact;
   const LinearCost full = full_fine_tuning_cost(exact, ExactCost<Policy>{});
-  const Workload workload = planned_workload<Architecture>(options);
+  const Workload workload = planned_workload<Architecture>(graph, options);
   const bool published = options.cost_model == "paper";
   PlanReport report =
       published ? price_as_published(graph, published_prices(architecture, options)) : price_exactly(graph, workload);

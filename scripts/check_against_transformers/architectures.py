@@ -6,7 +6,6 @@ VOCABULARY = 80
 
 
 def sizes(rng):
-    """Windows of attention are wider than any of the texts: longer ones are refused."""
     heads = rng.choice([2, 4])
     return dict(
         vocab_size=VOCABULARY,
@@ -157,8 +156,8 @@ def gpt_neo(rng):
         hidden_size=s["hidden_size"],
         num_layers=s["num_hidden_layers"],
         num_heads=s["num_attention_heads"],
-        attention_types=[[[rng.choice(["global", "local"])], s["num_hidden_layers"]]],
-        window_size=24,
+        attention_types=[[[rng.choice(["global", "local"])], 1] for _ in range(s["num_hidden_layers"])],
+        window_size=5,
         intermediate_size=rng.choice([None, s["intermediate_size"]]),
         max_position_embeddings=64,
         tie_word_embeddings=s["tie_word_embeddings"],
@@ -168,15 +167,15 @@ def gpt_neo(rng):
     return made("GPTNeo", config)
 
 
-WINDOW = either(24, None)
+WINDOW = either(5, None)
 ARCHITECTURES = {
     "llama3": llama_like(
         "Llama", attention_bias=either(True, False), mlp_bias=either(True, False), head_dim=either(6, None)
     ),
-    "qwen2": llama_like("Qwen2", use_sliding_window=either(True, False), sliding_window=24, max_window_layers=1),
-    "qwen3": llama_like("Qwen3", head_dim=either(6, 8), attention_bias=either(True, False), sliding_window=24),
+    "qwen2": llama_like("Qwen2", use_sliding_window=either(True, False), sliding_window=5, max_window_layers=1),
+    "qwen3": llama_like("Qwen3", head_dim=either(6, 8), attention_bias=either(True, False), sliding_window=5),
     "mistral": llama_like("Mistral", head_dim=either(6, None), sliding_window=WINDOW),
-    "ministral": llama_like("Ministral", head_dim=either(6, 8), sliding_window=24, layer_types=types_of_layers),
+    "ministral": llama_like("Ministral", head_dim=either(6, 8), sliding_window=5, layer_types=types_of_layers),
     "smollm3": llama_like(
         "SmolLM3",
         attention_bias=either(True, False),
@@ -185,12 +184,12 @@ ARCHITECTURES = {
         no_rope_layers=either(None, [1, 0, 1]),
         no_rope_layer_interval=2,
         use_sliding_window=either(True, False),
-        sliding_window=24,
+        sliding_window=5,
     ),
     "olmo2": llama_like("Olmo2", attention_bias=either(True, False)),
     "olmo3": llama_like(
         "Olmo3",
-        sliding_window=24,
+        sliding_window=5,
         layer_types=types_of_layers,
         rope_parameters=without_truncate(per_layer_rotary),
     ),
@@ -227,13 +226,37 @@ ARCHITECTURES = {
         tie_word_embeddings=True,
         pad_token_id=either(0, 7),
         query_pre_attn_scalar=either(16, 10),
-        sliding_window=24,
+        sliding_window=5,
         layer_types=types_of_layers,
         rope_parameters=without_truncate(per_layer_rotary),
     ),
+    "gemma2": llama_like(
+        "Gemma2",
+        head_dim=either(6, 8),
+        tie_word_embeddings=True,
+        pad_token_id=either(0, 7),
+        query_pre_attn_scalar=either(16, 10),
+        attention_bias=either(True, False),
+        sliding_window=5,
+        layer_types=types_of_layers,
+        attn_logit_softcapping=either(0.3, 2.0, None),
+        final_logit_softcapping=either(2.0, 6.0, None),
+    ),
+    "vaultgemma": llama_like(
+        "VaultGemma",
+        head_dim=either(6, 8),
+        tie_word_embeddings=True,
+        pad_token_id=either(0, 7),
+        query_pre_attn_scalar=either(16, 10),
+        attention_bias=either(True, False),
+        sliding_window=5,
+        layer_types=types_of_layers,
+        attn_logit_softcapping=either(0.3, 2.0, None),
+        final_logit_softcapping=either(2.0, 6.0, None),
+    ),
     "starcoder2": llama_like("Starcoder2", use_bias=either(True, False), sliding_window=WINDOW),
     "cohere": llama_like("Cohere", attention_bias=either(True, False), logit_scale=0.3),
-    "cohere2": llama_like("Cohere2", sliding_window=24, layer_types=types_of_layers, logit_scale=0.3),
+    "cohere2": llama_like("Cohere2", sliding_window=5, layer_types=types_of_layers, logit_scale=0.3),
     "glm": llama_like("Glm", head_dim=8, rope_parameters=partial_rotary, attention_bias=either(True, False)),
     "glm4": llama_like("Glm4", head_dim=8, rope_parameters=partial_rotary, attention_bias=either(True, False)),
     "exaone4": llama_like(
@@ -253,6 +276,18 @@ ARCHITECTURES = {
     "ernie4_5": llama_like("Ernie4_5", head_dim=either(6, 8), use_bias=either(True, False)),
     "seed_oss": llama_like(
         "SeedOss", head_dim=either(6, 8), attention_bias=either(True, False), attention_out_bias=either(True, False)
+    ),
+    "cwm": llama_like(
+        "Cwm", head_dim=either(6, 8), mlp_bias=either(True, False), sliding_window=5, layer_types=types_of_layers
+    ),
+    "arcee": llama_like(
+        "Arcee", head_dim=either(6, None), attention_bias=either(True, False), mlp_bias=either(True, False)
+    ),
+    "jais2": llama_like(
+        "Jais2", head_dim=either(6, None), attention_bias=either(True, False), mlp_bias=either(True, False)
+    ),
+    "hunyuan_v1_dense": llama_like(
+        "HunYuanDenseV1", head_dim=either(6, 8), attention_bias=either(True, False), pad_token_id=either(0, 7)
     ),
     "gpt2": gpt("GPT2"),
     "gptj": gpt("GPTJ", rotary_dim=lambda rng, s: rng.choice([2, 4])),

@@ -20,6 +20,8 @@ struct AttentionSizes {
   RelativeBias relative = {};
   /// Of the queries of all sequences among their keys; empty: they follow each other.
   std::vector<Index> positions = {};
+  Index window = 0;
+  double score_cap = 0;
 
   Extent query_rows() const { return offsets_of(query_lengths).back(); }
   Extent key_rows() const {
@@ -34,20 +36,23 @@ struct AttentionSizes {
       const Index cached = std::max(0, key_lengths[s] - query_lengths[s]);
       for (Index i = 0; i < query_lengths[s]; ++i, ++row) {
         const Index position = positions.empty() ? cached + i : positions[row];
-        pairs += causal ? std::min(position + 1, key_lengths[s]) : key_lengths[s];
+        const Index seen = causal ? std::min(position + 1, key_lengths[s]) : key_lengths[s];
+        pairs += window > 0 ? std::min(seen, window) : seen;
       }
     }
     return pairs;
   }
-  /// Of what is added to one score.
-  Extent bias_flops() const { return (alibi ? 2 : 0) + (relative.buckets > 0 ? 1 : 0); }
+  Extent cap_flops() const { return score_cap > 0 ? 3 : 0; }
+  /// Of what becomes of one scaled score.
+  Extent score_flops() const { return cap_flops() + (alibi ? 2 : 0) + (relative.buckets > 0 ? 1 : 0); }
   std::string text_of() const {
     std::string lengths;
     for (std::size_t s = 0; s < query_lengths.size(); ++s) lengths += text(" ", query_lengths[s], "/", key_lengths[s]);
     return text(causal ? "causal " : "", heads, "/", kv_heads, " heads of ", head_dim, ", lengths", lengths,
                 key_room > 0 ? " with room" : "", head_gap > 0 ? ", heads apart" : "", alibi ? ", alibi" : "",
                 relative.buckets > 0 ? text(", ", relative.buckets, " buckets") : "",
-                positions.empty() ? "" : ", scattered");
+                positions.empty() ? "" : ", scattered", window > 0 ? text(", window ", window) : "",
+                score_cap > 0 ? ", capped" : "");
   }
   /// Begins and ends of queries, then of keys, then positions: index arrays of a case.
   std::vector<std::vector<Index>> indices() const {
@@ -78,7 +83,9 @@ struct AttentionSizes {
             .head_dim = head_dim,
             .head_stride = head_dim + head_gap,
             .scale = 1 / std::sqrt(static_cast<double>(head_dim)),
+            .score_cap = score_cap,
             .causal = causal,
+            .window = window,
             .alibi = alibi,
             .relative = relative,
             .queries = view(index(0), index(1), query_lengths),
@@ -115,7 +122,7 @@ struct RunAttentionForward {
 inline auto attention_forward_case(const AttentionSizes& sizes) {
   std::vector<Operand> operands = attention_operands(sizes);
   operands[4].written = operands[5].written = true;
-  const Extent a_pair = 4 * sizes.head_dim + 4 + sizes.bias_flops();
+  const Extent a_pair = 4 * sizes.head_dim + 4 + sizes.score_flops();
   return operator_case({.kernel = "attention_forward",
                         .shape = sizes.text_of(),
                         .flops = sizes.heads * (sizes.pairs() * a_pair + sizes.query_rows() * (sizes.head_dim + 3)),
@@ -152,8 +159,8 @@ inline auto attention_grad_case(const AttentionSizes& sizes, Wanted wanted) {
   const Extent products = (wanted.queries ? 1 : 0) + (wanted.keys ? 1 : 0) + (wanted.values ? 1 : 0);
   Flops flops = 0;
   if (products > 0 || wanted.bias)
-    flops += sizes.pairs() * (2 * d + 3 + sizes.bias_flops() + products * 2 * d + (wanted.bias ? 1 : 0));
-  if (wanted.through_scores()) flops += sizes.pairs() * (2 * d + 3) + sizes.query_rows() * 2 * d;
+    flops += sizes.pairs() * (2 * d + 3 + sizes.score_flops() + products * 2 * d + (wanted.bias ? 1 : 0));
+  if (wanted.through_scores()) flops += sizes.pairs() * (2 * d + 3 + sizes.cap_flops()) + sizes.query_rows() * 2 * d;
   return operator_case(
       {.kernel = "attention_grad",
        .shape = sizes.text_of() + (wanted.queries ? " queries" : "") + (wanted.keys ? " keys" : "") +
@@ -322,7 +329,100 @@ inline std::vector<AttentionSizes> attention_sizes() {
            .query_lengths = {0, 3, 9},
            .key_lengths = {4, 20, 9},
            .relative = both_ways,
-           .positions = {2, 3, 19, 0, 1, 2, 3, 4, 5, 6, 7, 8}}};
+           .positions = {2, 3, 19, 0, 1, 2, 3, 4, 5, 6, 7, 8}},
+          // Windows: shorter and longer than panels, tiles and sequences; from a cache; of queries
+          // whose windows overlap, touch, and lie apart.
+          {.heads = 2,
+           .kv_heads = 1,
+           .head_dim = 5,
+           .causal = true,
+           .query_lengths = {5, 1, 40},
+           .key_lengths = {5, 1, 40},
+           .window = 2},
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = ragged,
+           .key_lengths = ragged,
+           .window = 4},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = true,
+           .query_lengths = {70, 33, 150},
+           .key_lengths = {70, 33, 150},
+           .head_gap = 12,
+           .alibi = true,
+           .window = 33},
+          {.heads = 1,
+           .kv_heads = 1,
+           .head_dim = 64,
+           .causal = true,
+           .query_lengths = {530},
+           .key_lengths = {530},
+           .window = 100},
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = {1, 5, 0, 37},
+           .key_lengths = {9, 40, 3, 70},
+           .key_room = 3,
+           .window = 7},
+          {.heads = 6,
+           .kv_heads = 2,
+           .head_dim = 10,
+           .causal = true,
+           .query_lengths = {1, 1, 1},
+           .key_lengths = {90, 17, 1},
+           .key_room = 2,
+           .window = 20},
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = true,
+           .query_lengths = {45, 30, 2, 1, 5},
+           .key_lengths = {60, 33, 90, 8, 200},
+           .relative = backwards,
+           .positions = joined({some_of(60, 45, 2), some_of(33, 30, 3), {80, 81}, {7}, {3, 13, 24, 190, 199}}),
+           .window = 10},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 32,
+           .causal = true,
+           .query_lengths = {30, 3},
+           .key_lengths = {600, 300},
+           .positions = joined({some_of(600, 30, 5), {4, 150, 299}}),
+           .window = 5},
+          // Capped scores: alone, with a window, and with what is added to them.
+          {.heads = 4,
+           .kv_heads = 2,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = ragged,
+           .key_lengths = ragged,
+           .score_cap = 0.5},
+          {.heads = 2,
+           .kv_heads = 2,
+           .head_dim = 6,
+           .causal = true,
+           .query_lengths = {1, 70, 1},
+           .key_lengths = {40, 70, 1},
+           .key_room = 1,
+           .window = 12,
+           .score_cap = 2},
+          {.heads = 3,
+           .kv_heads = 3,
+           .head_dim = 8,
+           .causal = true,
+           .query_lengths = {40, 1, 4},
+           .key_lengths = {130, 1, 60},
+           .alibi = true,
+           .relative = backwards,
+           .positions = joined({some_of(130, 40, 1), {0}, {2, 40, 41, 59}}),
+           .window = 21,
+           .score_cap = 1}};
 }
 
 template <class Visit>

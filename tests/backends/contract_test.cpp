@@ -135,7 +135,8 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
     }
     CHECK(found);
   };
-  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                             Activation::tanh, Activation::relu_squared}) {
     for (const std::size_t element : std::vector<std::size_t>{0, 16}) {
       spreads(activation_forward_case(f, 1, 17, 0), 0, element);
       spreads(activation_grad_case(f, 1, 17, 0), 0, element);
@@ -145,6 +146,9 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
   }
   AttentionSizes sizes{
       .heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
+  for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2})
+    spreads(attention_forward_case(sizes), operand, 0);
+  sizes.score_cap = 1;
   for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2})
     spreads(attention_forward_case(sizes), operand, 0);
   sizes.relative = {.buckets = 8, .max_distance = 20, .bidirectional = false};

@@ -64,7 +64,8 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of norms are the slopes of the forward kern
 TEST_CASE_TEMPLATE_APPLY(norms, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forward kernels", B, activations) {
-  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                             Activation::tanh, Activation::relu_squared}) {
     CAPTURE(name_of(f));
     GradientCheck<B> plain({{"x", rows, cols}}, {rows, cols});
     plain.forward = [f](B& b, auto& d) { b.activation_forward(f, d.in(0), d.y()); };

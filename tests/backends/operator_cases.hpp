@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -205,10 +206,14 @@ inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rot
 }
 
 inline Extent value_flops(Activation f) {
-  return f == Activation::relu ? 0 : f == Activation::gelu ? 5 : f == Activation::gelu_tanh ? 9 : 3;
+  return std::map<Activation, Extent>{{Activation::relu, 0}, {Activation::gelu, 5}, {Activation::gelu_tanh, 9},
+                                      {Activation::silu, 3}, {Activation::tanh, 1}, {Activation::relu_squared, 1}}
+      .at(f);
 }
 inline Extent slope_flops(Activation f) {
-  return f == Activation::relu ? 0 : f == Activation::gelu ? 11 : f == Activation::gelu_tanh ? 19 : 8;
+  return std::map<Activation, Extent>{{Activation::relu, 0}, {Activation::gelu, 11}, {Activation::gelu_tanh, 19},
+                                      {Activation::silu, 8}, {Activation::tanh, 4},  {Activation::relu_squared, 2}}
+      .at(f);
 }
 
 /// Kernels of up to three matrices of one shape, each with `a_value` FLOPs an element; `call(backend, x, z, w, y)`.
@@ -332,7 +337,8 @@ void for_each_operator_case(Visit&& visit) {
                                        write));  // with fewer columns the gradient is zero but for rounding
       for (const double offset : {0.0, 1.0}) visit(rms_norm_grad_input_case(rows, cols + 2, gap, write, offset));
     }
-    for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+    for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                               Activation::tanh, Activation::relu_squared}) {
       for (const int place : {-1, 0}) {
         visit(activation_forward_case(f, rows, cols, gap, place));
         visit(activation_grad_case(f, rows, cols, gap, place));

@@ -2,7 +2,12 @@
 
 #include "greentrainer/core/workload.hpp"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
+
+#include "greentrainer/core/random.hpp"
+#include "greentrainer/data/collate.hpp"
 
 using namespace greentrainer;
 
@@ -66,4 +71,56 @@ TEST_CASE("the cost of two batches is the sum of their costs") {
   CHECK(evaluate(cost, a) == 10 * 5 + 3 * 15 + 100);
   CHECK(evaluate(cost, a + b) == evaluate(cost, a) + evaluate(cost, b));
   CHECK(evaluate(cost * 3 - cost, b) == 2 * evaluate(cost, b));
+}
+
+TEST_CASE("pairs in a window are those of a query with the last keys up to its own, counted one by one") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    CounterRandom random(seed, "windows");
+    const Extent window = 1 + random.below(12);
+    std::vector<Example> examples(1 + random.below(4));
+    Extent pairs = 0, labelled = 0;
+    for (Example& example : examples) {
+      const Extent length = 1 + random.below(20);
+      for (Extent t = 0; t < length; ++t) {
+        example.input_ids.push_back(3);
+        example.labels.push_back(random.uniform() < 0.5 ? ignore_label : 3);
+        for (Extent key = 0; key <= t; ++key) {
+          if (t - key >= window) continue;
+          ++pairs;
+        }
+        for (Extent key = 0; key < t && example.labels.back() != ignore_label; ++key)  // predicted by the row before
+          if (t - 1 - key < window) ++labelled;
+      }
+    }
+    std::vector<std::size_t> all(examples.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    const Workload w = workload_of(collate(examples, all), window);
+    CHECK(w[Measure::window_pairs] == pairs);
+    CHECK(w[Measure::labelled_window_pairs] == labelled);
+    CHECK(w[Measure::context_window_pairs] == pairs - labelled);
+    Workload sum;
+    for (const Example& example : examples) sum += workload_of(example, window);
+    sum[Measure::steps] = 1;
+    CHECK(sum == w);
+    CHECK(largest_batch_of({w}, 1) == w);
+  }
+}
+
+TEST_CASE("a uniform workload counts pairs in a window, too") {
+  Batch batch{.decoder = packed({9, 9}), .encoder = {}, .label_rows = {4, 5, 6, 7, 13, 14, 15, 16}, .labels = {}};
+  batch.labels.assign(8, 0);
+  for (const Extent window : {1, 3, 6, 9, 40})
+    CHECK(uniform_workload(2, 9, 4, 0, window) == workload_of(batch, window));
+}
+
+TEST_CASE("a cost of pairs in a window is refused for a workload that they were not counted for") {
+  LinearCost cost = per(Measure::window_pairs, 3);
+  cost.window = 4;
+  CHECK(evaluate(cost, uniform_workload(1, 6, 6, 0, 4)) == 3 * (1 + 2 + 3 + 4 + 4 + 4));
+  CHECK(evaluate(cost, Workload{}) == 0);
+  CHECK_THROWS_WITH_AS(evaluate(cost, uniform_workload(1, 6, 6)), doctest::Contains("window of 4"), ConfigError);
+  LinearCost other = cost;
+  other.window = 5;
+  CHECK_THROWS_WITH_AS(cost += other, doctest::Contains("got 4 and 5"), ConfigError);
 }

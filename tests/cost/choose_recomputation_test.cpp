@@ -169,7 +169,7 @@ TEST_CASE("on the golden models the choice is the best of all where it says so, 
   for (const Graph& graph : testing::golden_graphs<CostsAlone>()) {
     if (narrow_cuts(graph).size() > 9) continue;
     const Selection all = select_all(graph);
-    const Workload workload = uniform_workload(3, 12, 4, 9);
+    const Workload workload = uniform_workload(3, 12, 4, 9, graph.window());
     chains += is_chain(graph, all, workload) ? 1 : 0;
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
       CAPTURE(seed);

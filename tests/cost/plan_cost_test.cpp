@@ -52,7 +52,8 @@ double seconds_to_plan(int layers) {
 
 TEST_CASE("the cheapest parameter costs what the least of all single selections does") {
   for (const Graph& graph : testing::golden_graphs<CostsAlone>()) {
-    for (const Workload& workload : {uniform_workload(4, 512, 512), uniform_workload(2, 7, 1, 30)}) {
+    for (const Workload& workload :
+         {uniform_workload(4, 512, 512, 0, graph.window()), uniform_workload(2, 7, 1, 30, graph.window())}) {
       const ExactCost<CostsAlone> cost;
       std::int64_t least = std::numeric_limits<std::int64_t>::max();
       for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {

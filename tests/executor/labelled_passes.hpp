@@ -25,10 +25,10 @@ inline std::vector<LabelPattern> label_patterns() {
           {"all", all}};
 }
 inline Batch labelled_batch(const LabelPattern& labels, bool with_sources) {
-  Batch batch = random_batch(96, {7, 12, 1, 5}, 3, with_sources ? 6 : 0);
+  Batch batch = random_batch(80, {7, 12, 1, 5}, 3, with_sources ? 6 : 0);
   batch.label_rows = labels.rows;
   batch.labels.clear();
-  for (const Index row : labels.rows) batch.labels.push_back((5 * row + 3) % 96);
+  for (const Index row : labels.rows) batch.labels.push_back((5 * row + 3) % 80);
   return batch;
 }
 inline LabelPattern random_labels(CounterRandom& random) {
@@ -56,7 +56,8 @@ inline PassOutcome train_once(Model<Double>& model, const Batch& batch, const Se
   PassOutcome outcome;
   outcome.loss = model.executor().run(schedule, batch, {.gradients = &gradients});
   outcome.flops = model.backend().flops();
-  outcome.planned = evaluate(pass_cost(model.graph(), schedule.plan, ExactCost<Double>{}).total(), workload_of(batch));
+  outcome.planned = evaluate(pass_cost(model.graph(), schedule.plan, ExactCost<Double>{}).total(),
+                             workload_of(batch, model.graph().window()));
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id)
     outcome.gradients.push_back(gradients[id].download());
   return outcome;

@@ -76,7 +76,7 @@ class Fixture {
       : backend_(backend),
         model_(backend, std::move(graph), std::move(facts)),
         batch_(std::move(batch)),
-        workload_(workload_of(batch_)) {
+        workload_(workload_of(batch_, model_.graph().window())) {
     randomize(model_, 7);
     model_.executor().poison_dead_memory(true);
     full_ = run(make_schedule(model_.graph(), select_all(model_.graph())), select_all(model_.graph()));
@@ -165,7 +165,7 @@ inline std::vector<Fixture> fixtures(Counting& backend) {
     KnownArchitectures::read(config, [&](const auto& architecture) {
       const ModelFacts facts = facts_of(architecture);
       all.emplace_back(backend, architecture.template graph<Counting>(variant.options), facts,
-                       random_batch(96, {7, 12, 1, 5}, 3, facts.target_shift ? 6 : 0));
+                       random_batch(80, {7, 12, 1, 5}, 3, facts.target_shift ? 6 : 0));
       return 0;
     });
   }

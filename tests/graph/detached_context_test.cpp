@@ -44,7 +44,8 @@ TEST_CASE("every decoder's graph can be detached; its backward pass costs what l
       for (std::size_t p = 0; p < graph.parameters().size(); ++p)
         CHECK(detached.parameters()[p].name == graph.parameters()[p].name);
 
-      const Workload few = uniform_workload(4, 64, 2), all = uniform_workload(4, 64, 64);
+      const Workload few = uniform_workload(4, 64, 2, 0, graph.window()),
+                     all = uniform_workload(4, 64, 64, 0, graph.window());
       const auto backward = [&](const Graph& of, const Workload& workload) {
         return evaluate(backward_cost(of, select_all(of), cost), workload);
       };

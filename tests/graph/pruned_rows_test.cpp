@@ -114,7 +114,7 @@ TEST_CASE("a pruned graph has the parameters of the whole one, and costs no more
       const PassCost ours = pass_cost(graph, training_plan(graph, selection), cost),
                      other = pass_cost(whole, training_plan(whole, selection), cost);
       for (const Extent labelled : {0, 1, 5, 16}) {
-        const Workload workload = uniform_workload(3, 16, labelled, 9);
+        const Workload workload = uniform_workload(3, 16, labelled, 9, graph.window());
         CAPTURE(labelled);
         REQUIRE(evaluate(ours.forward, workload) <= evaluate(other.forward, workload));
         REQUIRE(evaluate(ours.backward, workload) <= evaluate(other.backward, workload));

@@ -235,7 +235,7 @@ TEST_CASE("damaged and foreign checkpoints are refused by file and tensor") {
     has(with(bloom, "position_embedding", "rotary"), {"config.json", "position_embedding"});
     CHECK(with(bloom, "n_embed", 24).empty());
 
-    has(with(t5, "feed_forward_proj", "gated-tanh"), {"config.json", "feed_forward_proj", "tanh"});
+    has(with(t5, "feed_forward_proj", "gated-mish"), {"config.json", "feed_forward_proj", "mish"});
     has(with(t5, "dense_act_fn", "relu"), {"config.json", "dense_act_fn", "gelu_new"});
     has(with(t5, "is_gated_act", false), {"config.json", "is_gated_act"});
     has(with(t5, "tie_encoder_decoder", true), {"config.json", "tie_encoder_decoder"});

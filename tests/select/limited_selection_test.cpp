@@ -24,7 +24,7 @@ std::vector<double> random_importance(const Graph& graph, std::uint64_t seed) {
 
 struct Setting {
   const Graph& graph;
-  Workload workload = uniform_workload(4, 24, 24, 20);
+  Workload workload = uniform_workload(4, 24, 24, 20, graph.window());
   ExactCost<CostsAlone> cost = {};
   int selections = 0;
 

@@ -23,12 +23,12 @@ Model<B> tiny_model(B& backend, const std::string& name) {
 }
 
 /// Sequences that count upwards: easy to learn, of many lengths.
-inline std::vector<Example> counting_examples(std::size_t count) {
+inline std::vector<Example> counting_examples(std::size_t count, std::size_t vocabulary = 96) {
   std::vector<Example> examples;
   for (std::size_t i = 0; i < count; ++i) {
     Example e;
     for (std::size_t t = 0; t < 6 + i % 5; ++t) {
-      e.input_ids.push_back(static_cast<Index>((7 * i + t) % 96));
+      e.input_ids.push_back(static_cast<Index>((7 * i + t) % vocabulary));
       e.labels.push_back(t < 2 ? ignore_label : e.input_ids.back());
     }
     examples.push_back(std::move(e));

@@ -28,7 +28,7 @@ namespace {
 using B = CountingBackend<EigenBackend<float>>;
 
 std::vector<Example> examples_for(const Model<B>& model, std::size_t count) {
-  std::vector<Example> examples = counting_examples(count);
+  std::vector<Example> examples = counting_examples(count, static_cast<std::size_t>(model.facts().vocabulary));
   for (std::size_t i = 0; model.facts().target_shift && i < examples.size(); ++i) {
     examples[i].source_ids.assign(3 + i % 4, static_cast<Index>(i % 90));
     examples[i].source_ids.back() = 1;
@@ -77,7 +77,8 @@ Cut highest_cut_below(const Model<B>& model, const Selection& selection) {
 
 TEST_CASE("20 steps with a cache in memory or on disk equal those without to the bit, for any number of threads") {
   TemporaryFolder folder;
-  for (const char* name : {"llama-gqa-tied", "opt-pre", "opt-post", "bloom", "t5-tied-relu"}) {
+  for (const char* name :
+       {"llama-gqa-tied", "opt-pre", "opt-post", "bloom", "t5-tied-relu", "../architectures/gemma2"}) {
     CAPTURE(name);
     FitOptions options{.steps = 20, .batch_size = 2, .gradient_accumulation = 2, .prefix_cache_folder = folder.path()};
     const Run plain = run(name, last_layer, options);

@@ -29,7 +29,7 @@ PretrainedModel<B> golden_model(B& backend, const std::string& name, const Graph
 
 /// Of many lengths; with sources for an encoder-decoder.
 std::vector<Example> examples_for(const ModelFacts& facts, std::size_t count) {
-  std::vector<Example> examples = counting_examples(count);
+  std::vector<Example> examples = counting_examples(count, static_cast<std::size_t>(facts.vocabulary));
   for (std::size_t i = 0; i < count && facts.target_shift; ++i)
     examples[i].source_ids.assign(3 + i % 4, static_cast<Index>(i % 50));
   return examples;
@@ -69,7 +69,7 @@ Flops cost_of(Trainer<B>& trainer, const std::vector<Example>& examples, FitOpti
 TEST_CASE("a run of known tensors spends what was planned, to the FLOP, and one step more would exceed the budget") {
   CounterRandom random(3, "budgets");
   const LoraOptions everywhere{.rank = 2, .alpha = 4, .dropout = 0.1, .targets = {"all-linear"}};
-  for (const char* name : {"opt-pre", "bloom", "llama-gqa-tied", "t5-tied-relu"}) {
+  for (const char* name : {"opt-pre", "bloom", "llama-gqa-tied", "t5-tied-relu", "../architectures/gemma2"}) {
     for (const bool lora : {false, true}) {
       B backend(1);
       auto model = golden_model(backend, name, lora ? GraphOptions{.lora = everywhere} : GraphOptions{});

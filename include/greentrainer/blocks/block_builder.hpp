@@ -29,6 +29,12 @@
 
 namespace greentrainer {
 
+/// What an attention leaves out of its scores: see AttentionShape.
+struct AttentionLimits {
+  Extent window = 0;
+  double score_cap = 0;
+};
+
 /// Wires operators to parameters by name: `linear("fc1", x)` reads "fc1.weight" and, where it is declared, "fc1.bias",
 /// and takes its sizes from them. Parameters are declared beforehand, by an architecture's table or on the graph, in
 /// checkpoint order, which need not be the order of the forward pass. What GraphOptions ask for is built in, with
@@ -129,9 +135,17 @@ class BlockBuilder {
                        {x});
   }
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
-                    bool causal) {
+                    bool causal, const AttentionLimits& limits = {}) {
+    if (limits.window > 0 && options_.prefix_tokens > 0) {
+      throw ConfigError("adapters", "prefix_tokens",
+                        text("expected 0 for a model whose attention has a window, which ", limits.window,
+                             " keys wide would leave the prefix behind, got ", options_.prefix_tokens));
+    }
     std::tie(k, v) = keys_and_values(name, k, v, causal);
-    return graph_->add(attention_of(q, k, head_dim, scale, causal), name, {q, k, v})[0];
+    Attention attention = attention_of(q, k, head_dim, scale, causal);
+    attention.window = limits.window;
+    attention.score_cap = limits.score_cap;
+    return graph_->add(attention, name, {q, k, v})[0];
   }
   /// With the relative position bias of a parameter, given by its full name, which several attentions may read.
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
@@ -167,13 +181,14 @@ class BlockBuilder {
   ValueId gather_labelled(const std::string& name, ValueId x) {
     return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0];
   }
-  /// With a bias where "`name`.bias" is declared.
-  void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight) {
+  /// With a bias where "`name`.bias" is declared. `logit_cap`: see CrossEntropyHead.
+  void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight, double logit_cap = 0) {
     std::vector<ParameterId> parameters = {named(weight)};
     if (const auto bias = graph_->find(name + ".bias")) parameters.push_back(*bias);
     graph_->add(CrossEntropyHead{.width = shape_of(x).cols,
                                  .vocabulary = graph_->parameter(parameters.front()).rows(),
-                                 .bias = parameters.size() > 1},
+                                 .bias = parameters.size() > 1,
+                                 .logit_cap = logit_cap},
                 name, {x}, parameters);
   }
 

@@ -76,11 +76,12 @@ concept BackendKernels = is_element<T> &&
   //                                                          3R times the columns that turn, in all heads
   b.rotary(x, index, rotary, rotation, y);
 
-  // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC
+  // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC, tanh RC, relu_squared RC
   b.activation_forward(activation, x, y);
   // (kind, grad_output, saved, grad_input): saved is the *output* for relu, the input for the others; in place
   // (grad_input = grad_output) allowed.
-  //                                                 relu 0, gelu 11RC, gelu_tanh 19RC, silu 8RC
+  //                                                 relu 0, gelu 11RC, gelu_tanh 19RC, silu 8RC, tanh 4RC, relu_squared
+  //                                                 2RC
   b.activation_grad(activation, x, z, y);
   // y = f(gate) * up; in place (y = gate or y = up) allowed.                         forward + RC
   b.gated_forward(activation, x, z, y);
@@ -104,17 +105,18 @@ concept BackendKernels = is_element<T> &&
   // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query
   // rows, heads) receives the log-sum-exp of each row's scores.
   //                       with P pairs: heads * (P (4 head_dim + 4) + R (head_dim + 3)), with alibi + 2P heads, with
-  //                       relative + P heads
+  //                       relative + P heads, with a cap + 3P heads
   // A query without keys gets output and statistic 0. P counts the pairs that see each other; what a backend computes
-  // beside them is not counted.
+  // beside them is not counted; what lies outside of a window is to be skipped, not masked, since a window is there to
+  // save it.
   b.attention_forward(attention, x, x, x, x, y, y);
   // (shape, queries, keys, values, bias, output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias):
   // gradients whose data is null are not formed, nor what only they need. grad_bias (buckets, heads) accumulates; the
   // others are overwritten in the rows of sequences and the columns of heads, and untouched elsewhere. Without
   // grad_queries, grad_keys and grad_bias, values and output are not read and may be null.
-  //     heads * (probabilities P (2 head_dim + 3), with alibi + 2P, with relative + P; grad_values P 2 head_dim;
-  //              with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim; for queries and keys P 2 head_dim each,
-  //              for bias P)
+  //     heads * (probabilities P (2 head_dim + 3), with alibi + 2P, with relative + P, with a cap + 3P;
+  //              grad_values P 2 head_dim; with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim, with a cap
+  //              + 3P; for queries and keys P 2 head_dim each, for bias P)
   b.attention_grad(attention, x, x, x, x, x, x, x, y, y, y, y);
 
   // Rows of logits x = y (R, V) and labels (R): result[0] += sum of the rows' losses (double, in the backend's memory),

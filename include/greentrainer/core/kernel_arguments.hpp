@@ -30,14 +30,17 @@ struct SequenceView {
 /// ...) have head h in head_dim columns from h * head_stride on; the output is dense, (query rows, heads * head_dim).
 /// Query head h reads key and value head h / (heads / kv_heads). The key at position j of its sequence scores scale *
 /// (query . key) + alibi_slope(heads, h) * j + bias[relative_bucket(j - the query's position)][h]; the last two terms
-/// only if asked for.
+/// only if asked for. Where there is a cap, the first is cap * tanh(that / cap).
 struct AttentionShape {
   Extent heads = 0;
   Extent kv_heads = 0;
   Extent head_dim = 0;
   Extent head_stride = 0;  ///< of queries, keys, values and their gradients; 0: head_dim
   double scale = 1;        ///< on the scores, before biases and softmax
+  double score_cap = 0;    ///< what scaled scores are limited to, smoothly; 0: nothing
   bool causal = true;
+  /// Keys that a query sees at most: the last ones up to its own, which is there. 0: all up to its own. Only if causal.
+  Extent window = 0;
   bool alibi = false;
   RelativeBias relative = {};  ///< its table, (buckets, heads), is an argument beside the shape
   SequenceView queries = {};
@@ -51,7 +54,11 @@ struct AttentionShape {
   constexpr Extent first_position(Extent query_count, Extent key_count) const {
     return causal && key_count > query_count ? key_count - query_count : 0;
   }
-  /// Keys that a query at this position sees: the first so many.
+  /// The first key that a query at this position sees.
+  constexpr Extent first_key_seen(Extent position) const {
+    return window > 0 && position >= window ? position + 1 - window : 0;
+  }
+  /// Where the keys that a query at this position sees end.
   constexpr Extent keys_seen(Extent position, Extent key_count) const {
     return causal && position + 1 < key_count ? position + 1 : key_count;
   }
@@ -77,7 +84,7 @@ struct QueryPositions {
 };
 
 /// Element-wise functions between two linear layers. `gelu` is the exact one (erf), `gelu_tanh` its tanh approximation.
-enum class Activation { relu, gelu, gelu_tanh, silu };
+enum class Activation { relu, gelu, gelu_tanh, silu, tanh, relu_squared };
 
 constexpr std::string_view name_of(Activation kind) {
   switch (kind) {
@@ -85,6 +92,8 @@ constexpr std::string_view name_of(Activation kind) {
     case Activation::gelu: return "gelu";
     case Activation::gelu_tanh: return "gelu_tanh";
     case Activation::silu: return "silu";
+    case Activation::tanh: return "tanh";
+    case Activation::relu_squared: return "relu_squared";
   }
   return "?";
 }

@@ -50,8 +50,9 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
 }
 
 /// The workload of a batch of this example alone, without making the batch. Workloads add up over the sequences of a
-/// batch, but for Measure::steps. Requires an example that collate() accepts.
-inline Workload workload_of(const Example& example) {
+/// batch, but for Measure::steps. `window`: that of the model's attention, 0 for none. Requires an example that
+/// collate() accepts.
+inline Workload workload_of(const Example& example, Extent window = 0) {
   const auto length = static_cast<Extent>(example.input_ids.size());
   const auto source = static_cast<Extent>(example.source_ids.size());
   const Extent read = source == 0 ? length : std::max<Extent>(1, length - 1);
@@ -67,7 +68,15 @@ inline Workload workload_of(const Example& example) {
   }
   w[Measure::labelled_tokens] = labelled;
   w[Measure::labelled_pairs] = pairs;
-  w[Measure::decoder_pairs] = read * (read + 1) / 2;
+  w[Measure::decoder_pairs] = causal_pairs(read);
+  w.window = window;
+  if (window > 0) {
+    w[Measure::window_pairs] = causal_pairs(read, window);
+    for (std::size_t t = 1; t < example.labels.size(); ++t) {
+      if (example.labels[t] != ignore_label)
+        w[Measure::labelled_window_pairs] += std::min(static_cast<Extent>(t), window);
+    }
+  }
   count_context(w);
   if (source == 0) return w;
   w[Measure::encoder_sequences] = 1;

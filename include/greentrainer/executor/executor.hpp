@@ -60,7 +60,7 @@ class Executor {
 
   /// Runs one pass; returns the sum of the labelled rows' losses.
   double run(const Schedule& schedule, const Batch& batch, const RunOptions<B>& options = {}) {
-    return run(schedule, upload_(batch), workload_of(batch), options);
+    return run(schedule, upload_(batch), workload_of(batch, graph_->window()), options);
   }
   /// The same for a batch on the device. The workload says how many rows values have; the loss is 0 where the batch has
   /// no labels.

@@ -75,7 +75,7 @@ class DecodingExecutor : private PassMemory<B> {
     device.labelled = packed_tokens(last, prompts.sequences(), prompts.sequences(), 1);
     device.labelled.keys = device.decoder.keys;
     device.label_rows = indices_[last_rows];
-    run(prompt_pass_, device, workload_of(batch));
+    run(prompt_pass_, device, workload_of(batch, graph_->window()));
     return logits_on_host(device.labelled.tokens);
   }
 
@@ -160,6 +160,9 @@ class DecodingExecutor : private PassMemory<B> {
     for (const Measure m : {Measure::decoder_sequences, Measure::decoder_tokens, Measure::labelled_tokens})
       workload[m] = rows;
     for (const Measure m : {Measure::decoder_pairs, Measure::labelled_pairs}) workload[m] = rows * cache_.room();
+    workload.window = graph_->window();
+    for (const Measure m : {Measure::window_pairs, Measure::labelled_window_pairs})
+      workload[m] = rows * std::min(cache_.room(), workload.window);
     for (const Measure m : {Measure::cross_pairs, Measure::labelled_cross_pairs}) workload[m] = rows * longest_source_;
     return workload;
   }

@@ -75,7 +75,7 @@ class TensorGraph {
 
   /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has
   /// another shape than it expects, ConfigError if its gradient parts name inputs, outputs, parameters or parts that
-  /// are not there.
+  /// are not there, or if it has a window of attention of another width than an operator before.
   template <class Op>
   std::vector<ValueId> add(Op op, std::string name, std::vector<ValueId> inputs,
                            std::vector<ParameterId> parameters = {}) {
@@ -87,6 +87,7 @@ class TensorGraph {
                               std::vector<ParameterId> parameters) {
     check_shapes(*op, name, inputs, parameters);
     check_parts(*op, name);
+    windows_.join_window(op->forward_cost().window);
     const auto id = static_cast<OperatorId>(operators_.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) value_ref(inputs[i]).uses.emplace_back(id, static_cast<int>(i));
     for (const ParameterId p : parameters) {
@@ -147,6 +148,9 @@ class TensorGraph {
     for (const Value& value : values_) rows = std::max(rows, value.shape.prefix);
     return rows;
   }
+
+  /// What pairs in a window of attention are counted for (MeasureVector::window); 0 where there is no window.
+  Extent window() const { return windows_.window; }
 
   /// Whether some value has rows of a kind.
   bool has_rows(Rows rows) const {
@@ -261,6 +265,7 @@ class TensorGraph {
   std::vector<std::vector<ParameterUse>> uses_;
   std::vector<OperatorId> first_readers_;
   std::unordered_map<std::string, ParameterId> by_name_;
+  LinearCost windows_;  ///< of all operators
 };
 
 }  // namespace greentrainer

@@ -66,7 +66,7 @@ class ConfigReader {
   }
 
   /// A field that must be there, as bool, an integer, a floating-point number, std::string, or std::vector of one of
-  /// them. Floating-point numbers are finite.
+  /// them, or as it stands in the file (Json). Floating-point numbers are finite.
   template <class T>
   T get(std::string_view key) const {
     const Json* value = find(key);
@@ -157,6 +157,8 @@ class ConfigReader {
   static std::string type_text() {
     if constexpr (std::is_same_v<T, bool>)
       return "true or false";
+    else if constexpr (std::is_same_v<T, Json>)
+      return "a value";
     else if constexpr (std::is_integral_v<T>)
       return "an integer";
     else if constexpr (std::is_floating_point_v<T>)
@@ -181,6 +183,8 @@ class ConfigReader {
       if (value.is_number() && std::isfinite(value.get<T>())) return value.get<T>();
     } else if constexpr (std::is_same_v<T, std::string>) {
       if (value.is_string()) return value.get<std::string>();
+    } else if constexpr (std::is_same_v<T, Json>) {
+      return value;
     } else {
       if (value.is_array()) {
         T list;

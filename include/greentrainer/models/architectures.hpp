@@ -6,13 +6,16 @@
 #include <utility>
 
 #include "greentrainer/concepts/architecture.hpp"
+#include "greentrainer/models/arcee.hpp"
 #include "greentrainer/models/bloom.hpp"
 #include "greentrainer/models/cohere.hpp"
 #include "greentrainer/models/cohere2.hpp"
+#include "greentrainer/models/cwm.hpp"
 #include "greentrainer/models/ernie4_5.hpp"
 #include "greentrainer/models/exaone4.hpp"
 #include "greentrainer/models/falcon.hpp"
 #include "greentrainer/models/gemma.hpp"
+#include "greentrainer/models/gemma2.hpp"
 #include "greentrainer/models/gemma3_text.hpp"
 #include "greentrainer/models/glm.hpp"
 #include "greentrainer/models/glm4.hpp"
@@ -23,7 +26,9 @@
 #include "greentrainer/models/gptj.hpp"
 #include "greentrainer/models/granite.hpp"
 #include "greentrainer/models/helium.hpp"
+#include "greentrainer/models/hunyuan_v1_dense.hpp"
 #include "greentrainer/models/hyperclovax.hpp"
+#include "greentrainer/models/jais2.hpp"
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/models/ministral.hpp"
 #include "greentrainer/models/mistral.hpp"
@@ -39,6 +44,7 @@
 #include "greentrainer/models/stablelm.hpp"
 #include "greentrainer/models/starcoder2.hpp"
 #include "greentrainer/models/t5.hpp"
+#include "greentrainer/models/vaultgemma.hpp"
 
 namespace greentrainer {
 
@@ -114,8 +120,9 @@ struct Architectures {
 };
 
 using KnownArchitectures =
-    Architectures<Bloom, Cohere, Cohere2, Ernie45, Exaone4, Falcon, Gemma, Gemma3Text, Glm, Glm4, Gpt2, GptBigCode,
-                  GptJ, GptNeo, GptNeoX, Granite, Helium, HyperClovaX, Llama, Ministral, Mistral, Olmo2, Olmo3, Opt,
-                  Phi, Phi3, Qwen2, Qwen3, SeedOss, SmolLm3, StableLm, StarCoder2, T5>;
+    Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3Text, Glm, Glm4,
+                  Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2, Llama,
+                  Ministral, Mistral, Olmo2, Olmo3, Opt, Phi, Phi3, Qwen2, Qwen3, SeedOss, SmolLm3, StableLm,
+                  StarCoder2, T5, VaultGemma>;
 
 }  // namespace greentrainer

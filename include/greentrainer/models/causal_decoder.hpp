@@ -57,13 +57,15 @@ struct CausalDecoder {
   Extent num_key_value_heads = 0;
   Extent head_dim = 0;
   Extent max_position_embeddings = 0;
-  Extent window = 0;  ///< of attention; 0: none. Sequences are no longer, so that all of them see all
+  Extent window = 0;  ///< of attention: the last keys that a token sees, its own among them; 0: none
+  std::vector<bool> windowed_layers = {};     ///< which layers have it; empty: all, if there is one
   std::vector<std::string> passed_over = {};  ///< globs of tensors that are no weights; see TensorTable
   std::optional<Extent> padding_row = {};     ///< of the token embedding; see padding_row_from
   bool tie_word_embeddings = false;
 
   Norm norm = {};
   HeadNorm head_norm = HeadNorm::none;
+  bool head_norm_behind_rotary = false;
   FusedLayout fused_layout = FusedLayout::in_blocks;
   bool conv1d = false;  ///< linear layers are stored as (in, out)
   bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
@@ -75,13 +77,13 @@ struct CausalDecoder {
   std::vector<int> rotary_of_layer = {};  ///< which of them a layer has; -1: none. Empty: all have the first, if any
   double embedding_scale = 1;
   double attention_scale = 0;  ///< of the scores; 0: 1 / sqrt(head_dim)
+  double score_cap = 0;        ///< what scaled scores are limited to, smoothly (AttentionShape); 0: nothing
   double residual_scale = 1;
   double logit_scale = 1;
+  double logit_cap = 0;  ///< what logits are limited to, smoothly (CrossEntropyHead); 0: nothing
 
   Extent vocabulary() const { return vocab_size; }
-  Extent max_positions() const {
-    return window > 0 ? std::min(window, max_position_embeddings) : max_position_embeddings;
-  }
+  Extent max_positions() const { return max_position_embeddings; }
   std::string layer_prefix(Extent layer) const { return text(names.blocks, layer, "."); }
   Extent layers() const { return num_hidden_layers; }
 
@@ -116,7 +118,7 @@ struct CausalDecoder {
     for (Extent i = 0; i < num_hidden_layers; ++i) x = block(b, i, x);
     x = normed(b, names.final_norm, b.gather_labelled("labelled_rows", x));
     x = scaled(b, "logit_scale", x, logit_scale);
-    b.cross_entropy_head(names.head, x, (tie_word_embeddings ? names.embedding : names.head) + ".weight");
+    b.cross_entropy_head(names.head, x, (tie_word_embeddings ? names.embedding : names.head) + ".weight", logit_cap);
     b.finish();
     return graph;
   }
@@ -191,10 +193,11 @@ struct CausalDecoder {
   template <class P>
   ValueId attention(BlockBuilder<P>& b, Extent i, const std::string& layer, ValueId h) const {
     std::vector<ValueId> qkv = projections(b, layer, h);
-    if (head_norm != HeadNorm::none) {
+    const auto norm_heads = [&] {
       qkv[0] = normed(b, layer, names.q_norm, qkv[0]);
       qkv[1] = normed(b, layer, names.k_norm, qkv[1]);
-    }
+    };
+    if (head_norm != HeadNorm::none && !head_norm_behind_rotary) norm_heads();
     const int rotary = rotaries.empty()          ? -1
                        : rotary_of_layer.empty() ? 0
                                                  : rotary_of_layer[static_cast<std::size_t>(i)];
@@ -203,8 +206,12 @@ struct CausalDecoder {
       qkv[0] = b.rotary(layer + "self_attn.q_rotary", qkv[0], shape);
       qkv[1] = b.rotary(layer + "self_attn.k_rotary", qkv[1], shape);
     }
+    if (head_norm != HeadNorm::none && head_norm_behind_rotary) norm_heads();
     const double scale = attention_scale > 0 ? attention_scale : 1.0 / std::sqrt(static_cast<double>(head_dim));
-    return b.linear(layer + names.o, b.attention(layer + "self_attn", qkv[0], qkv[1], qkv[2], head_dim, scale, true));
+    const bool windowed = windowed_layers.empty() || windowed_layers[static_cast<std::size_t>(i)];
+    const AttentionLimits limits{.window = windowed ? window : 0, .score_cap = score_cap};
+    return b.linear(layer + names.o,
+                    b.attention(layer + "self_attn", qkv[0], qkv[1], qkv[2], head_dim, scale, true, limits));
   }
   template <class P>
   std::vector<ValueId> projections(BlockBuilder<P>& b, const std::string& layer, ValueId h) const {

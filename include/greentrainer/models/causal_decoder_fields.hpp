@@ -95,12 +95,21 @@ inline std::vector<std::string> layer_types_from(const ConfigReader& config, con
 }
 
 /// The window of attention of the layers of type sliding_attention: `sliding_window`, none where that is null, and
-/// `fallback` where there is no such field. Sequences that are longer are refused: see CausalDecoder::window.
+/// `fallback` where there is no such field.
 inline void read_window(const ConfigReader& config, CausalDecoder& d, std::optional<Extent> fallback,
                         const std::vector<std::string>& types) {
   if (config.is_null("sliding_window")) fallback = {};
   const Extent window = config.positive_or("sliding_window", fallback.value_or(0) > 0 ? *fallback : 1);
-  if ((fallback || config.has("sliding_window")) && std::ranges::count(types, sliding_attention) > 0) d.window = window;
+  if (!fallback && !config.has("sliding_window")) return;
+  for (const std::string& type : types) d.windowed_layers.push_back(type == sliding_attention);
+  if (std::ranges::count(d.windowed_layers, true) > 0) d.window = window;
+}
+
+/// A field that limits numbers smoothly, null for no limit. Throws ConfigError unless it is positive.
+inline double cap_from(const ConfigReader& config, std::string_view field, double fallback) {
+  if (config.is_null(field)) return 0;
+  const double cap = config.get_or<double>(field, fallback);
+  return config.has(field) ? detail::positive_number(config, field, cap) : cap;
 }
 
 /// Qwen's: of the layers from `max_window_layers` on, and none unless `use_sliding_window` says so.

@@ -75,8 +75,10 @@ inline Activation activation_named(const ConfigReader& config, std::string_view 
   if (name == "gelu") return Activation::gelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
   if (name == "silu" || name == "swish") return Activation::silu;
+  if (name == "tanh") return Activation::tanh;
+  if (name == "relu2") return Activation::relu_squared;
   throw ConfigError("config", text(config.source(), ", field \"", field, "\""),
-                    text("expected relu, gelu, gelu_new, gelu_pytorch_tanh or silu, got ", name));
+                    text("expected relu, gelu, gelu_new, gelu_pytorch_tanh, silu, tanh or relu2, got ", name));
 }
 inline Activation activation_from(const ConfigReader& config, std::string_view field, const std::string& fallback) {
   return activation_named(config, field, config.get_or<std::string>(field, fallback));

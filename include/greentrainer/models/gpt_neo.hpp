@@ -1,5 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
 #include "greentrainer/models/causal_decoder_fields.hpp"
 
 namespace greentrainer {
@@ -22,7 +26,9 @@ struct GptNeo {
     d.head_dim = d.hidden_size / d.num_attention_heads;
     d.intermediate_size = config.positive_or("intermediate_size", 4 * d.hidden_size, max_width);
     d.max_position_embeddings = config.positive("max_position_embeddings");
-    d.window = config.positive_or("window_size", 256);  // whether or not attention_types have it: sequences are shorter
+    d.window = config.positive_or("window_size", 256);
+    d.windowed_layers = local_layers(config, d.num_hidden_layers);
+    if (std::ranges::count(d.windowed_layers, true) == 0) d.window = 0;
     d.norm = {.layer_norm = true, .bias = true, .epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-5)};
     d.activation = activation_from(config, "activation_function", "gelu_new");
     d.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
@@ -42,10 +48,38 @@ struct GptNeo {
     d.o_bias = d.mlp_bias = true;
     d.attention_scale = 1;
     d.passed_over = {"*.attn.attention.bias", "*.attn.attention.masked_bias"};  // masks that older files have
-    config.ignore({"attention_types", "attention_layers", "embed_dropout", "resid_dropout", "summary_type",
-                   "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"});
+    config.ignore({"attention_layers", "embed_dropout", "resid_dropout", "summary_type", "summary_use_proj",
+                   "summary_activation", "summary_proj_to_labels", "summary_first_dropout"});
     finish_config(config);
     return d;
+  }
+
+ private:
+  /// `attention_types`, a list of [[types of layers], how often], "local" for a window; global and local by turns where
+  /// there is none. Throws ConfigError unless it has a type for each layer.
+  static std::vector<bool> local_layers(const ConfigReader& config, Extent layers) {
+    const auto fail = [&](const auto&... detail) {
+      throw ConfigError("config", text(config.source(), ", field \"attention_types\""), text(detail...));
+    };
+    const Json types = config.get_or<Json>("attention_types", Json::parse(R"([[["global", "local"], 12]])"));
+    std::vector<bool> local;
+    const auto is_item = [](const Json& item) {
+      return item.is_array() && item.size() == 2 && item[0].is_array() && item[1].is_number_unsigned();
+    };
+    if (!types.is_array() || !std::ranges::all_of(types, is_item))
+      fail("expected a list of lists of types with a number each, got another value");
+    for (const Json& item : types) {
+      for (std::uint64_t i = 0; i < item[1].get<std::uint64_t>(); ++i) {
+        for (const Json& type : item[0]) {
+          if (type != "local" && type != "global") fail("expected global or local, got ", type.dump());
+          local.push_back(type == "local");
+        }
+        if (item[0].empty() || static_cast<Extent>(local.size()) > layers) break;
+      }
+    }
+    if (static_cast<Extent>(local.size()) != layers)
+      fail("expected one for each of ", layers, " layers, got ", local.size());
+    return local;
   }
 };
 

@@ -15,14 +15,13 @@ struct SmolLm3 {
         causal_decoder_from(config, model_type, {.pad_token_id = 128004, .tied = true, .rotary = {.theta = 2e6}});
     read_biases(config, d);
     const std::vector<Extent> has_rotary = layers_with_rotary(config, d);
+    const bool windowed = config.get_or<bool>("use_sliding_window", false) && config.has("sliding_window");
     std::vector<std::string> types = all_layers(d, full_attention);
     for (std::size_t i = 0; i < types.size(); ++i) {
       d.rotary_of_layer.push_back(has_rotary[i] != 0 ? 0 : -1);
-      if (has_rotary[i] == 0 && config.has("sliding_window")) types[i] = sliding_attention;
+      if (has_rotary[i] == 0 && windowed) types[i] = sliding_attention;
     }
-    types = layer_types_from(config, d, types);
-    if (!config.get_or<bool>("use_sliding_window", false)) types = all_layers(d, full_attention);
-    read_window(config, d, {}, types);
+    read_window(config, d, {}, layer_types_from(config, d, types));
     config.ignore({"no_rope_layer_interval", "pretraining_tp", "max_window_layers"});
     finish_config(config);
     return d;

@@ -11,6 +11,8 @@ constexpr Extent activation_flops(Activation kind) {
     case Activation::gelu: return 5;
     case Activation::gelu_tanh: return 9;
     case Activation::silu: return 3;
+    case Activation::tanh: return 1;
+    case Activation::relu_squared: return 1;
   }
   return 0;
 }
@@ -20,6 +22,8 @@ constexpr Extent activation_grad_flops(Activation kind) {
     case Activation::gelu: return 11;
     case Activation::gelu_tanh: return 19;
     case Activation::silu: return 8;
+    case Activation::tanh: return 4;
+    case Activation::relu_squared: return 2;
   }
   return 0;
 }

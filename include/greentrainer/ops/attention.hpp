@@ -13,6 +13,12 @@ constexpr Measure pairs_of(Rows query_rows, Rows key_rows) {
   return across ? Measure::cross_pairs : Measure::decoder_pairs;
 }
 
+/// The same of a causal attention with a window.
+constexpr Measure window_pairs_of(Rows query_rows) {
+  if (query_rows == Rows::context_tokens) return Measure::context_window_pairs;
+  return query_rows == Rows::labelled_tokens ? Measure::labelled_window_pairs : Measure::window_pairs;
+}
+
 /// AttentionShape::positions: of queries that are some of the tokens that they attend to.
 inline const Index* query_positions(const DeviceBatch& batch, Rows query_rows, Rows key_rows) {
   const bool some = query_rows != key_rows && key_rows == Rows::decoder_tokens;
@@ -33,7 +39,9 @@ struct Attention {
   Extent kv_heads = 0;
   Extent head_dim = 0;
   double scale = 1;
+  double score_cap = 0;  ///< see AttentionShape
   bool causal = true;
+  Extent window = 0;  ///< see AttentionShape: of tokens to themselves, without a prefix
   bool alibi = false;
   RelativeBias relative = {};
   Extent prefix = 0;  ///< rows in front of each sequence's keys and values, which every query sees
@@ -73,12 +81,13 @@ struct Attention {
   BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
   LinearCost forward_cost() const {
-    return per_pair(heads * (4 * head_dim + 4 + bias_flops())) + per(query_rows, heads * (head_dim + 3));
+    return per_pair(heads * (4 * head_dim + 4 + score_flops())) + per(query_rows, heads * (head_dim + 3));
   }
   LinearCost part_cost(int part, Write) const {
     switch (part) {
-      case probabilities: return per_pair(heads * (2 * head_dim + 3 + bias_flops()));
-      case grad_scores: return per_pair(heads * (2 * head_dim + 3)) + per(query_rows, heads * 2 * head_dim);
+      case probabilities: return per_pair(heads * (2 * head_dim + 3 + score_flops()));
+      case grad_scores:
+        return per_pair(heads * (2 * head_dim + 3 + cap_flops())) + per(query_rows, heads * 2 * head_dim);
       case grad_bias: return per_pair(heads);
       default: return per_pair(heads * 2 * head_dim);
     }
@@ -104,16 +113,22 @@ struct Attention {
   bool has_table() const { return relative.buckets > 0; }
   /// `amount` for every pair of a query and a key it sees.
   LinearCost per_pair(std::int64_t amount) const {
-    return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount);
+    if (window == 0) return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount);
+    LinearCost cost = per(window_pairs_of(query_rows), amount);
+    cost.window = window;
+    return cost;
   }
-  /// Of what is added to one score.
-  Extent bias_flops() const { return (alibi ? 2 : 0) + (has_table() ? 1 : 0); }
+  Extent cap_flops() const { return score_cap > 0 ? 3 : 0; }
+  /// Of what becomes of one scaled score.
+  Extent score_flops() const { return cap_flops() + (alibi ? 2 : 0) + (has_table() ? 1 : 0); }
   AttentionShape shape(const DeviceBatch& batch) const {
     return {.heads = heads,
             .kv_heads = kv_heads,
             .head_dim = head_dim,
             .scale = scale,
+            .score_cap = score_cap,
             .causal = causal,
+            .window = window,
             .alibi = alibi,
             .relative = relative,
             .queries = tokens_of(batch, query_rows).sequences,

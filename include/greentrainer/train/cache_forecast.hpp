@@ -21,7 +21,7 @@ namespace greentrainer {
 template <class P>
 bool is_worth_caching(const TensorGraph<P>& graph, const Cut& cut) {
   constexpr Flops least = 16;  // for an element
-  const Workload token = uniform_workload(1, 1, 1, 1);
+  const Workload token = uniform_workload(1, 1, 1, 1, graph.window());
   const Flops below = evaluate(pass_cost(graph, plan_below(graph, cut), ExactCost<P>{}).total(), token);
   return below >= least * PrefixRoom{.element_size = 1}.entry(graph, cut, token);
 }

@@ -21,7 +21,7 @@ FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches
                    .largest = batches.largest_batch(),
                    .evaluation_batch = EvaluateOptions{}.batch_size};
   if (options.evaluate != Evaluations::none) {
-    for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
+    for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example, graph.window()));
   }
   if (cache == nullptr) return demand;
   Workload all;

@@ -146,7 +146,7 @@ class RoundSelection {
     for (const auto& numbers : choice.measured_on(run_->batches, round)) {
       const Batch& batch = made.emplace_back(run_->batches.make(numbers));
       check_batch(parts_->model.facts(), batch);
-      report.flops.importance += metric.full_passes() * evaluate(again, workload_of(batch));
+      report.flops.importance += metric.full_passes() * evaluate(again, workload_of(batch, graph.window()));
     }
     auto context = parts_->importance_context(made, run_->options, round.chosen_at);
     if (metric.full_passes() > 0) context.full_pass = &full_pass;

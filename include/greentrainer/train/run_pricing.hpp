@@ -61,6 +61,9 @@ class RunPricing {
     return model.facts().full_cost ? *model.facts().full_cost : full_fine_tuning_cost(model.graph(), ExactCost<B>{});
   }
 
+  /// Of the model's attention: see TensorGraph::window.
+  Extent window() const { return model_->graph().window(); }
+
   /// Of updating a selection once.
   std::int64_t update(const Selection& selection) const {
     return update_price(model_->graph(), selection, cost_.per_updated);
@@ -139,7 +142,7 @@ RunPlan plan_run(const RunPricing<B>& pricing, const RunPricing<B, TimeCost<B>>*
     if (batches && of_size.batch_size == size) return *batches;
     of_size.batch_size = size;
     of_size.steps = options.steps * options.batch_size / size;
-    return batches.emplace(examples, of_size);
+    return batches.emplace(examples, of_size, pricing.window());
   };
   const auto steps = [&](Extent size) { return of(size).steps(); };
   const RunPrices flops{.steps = steps,

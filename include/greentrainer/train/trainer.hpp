@@ -94,7 +94,9 @@ class Trainer {
       options.steps = parts_.report.plan.steps;
       options.batch_size = parts_.report.plan.batch_size;
     }
-    TrainingRun run{.options = options, .batches = {examples, options}, .sample = {examples, options}};
+    TrainingRun run{.options = options,
+                    .batches = {examples, options, parts_.model.graph().window()},
+                    .sample = {examples, options}};
     run.started = started;
     expect_option(options.schedule.warmup_steps <= run.batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", run.batches.steps(), " steps"), options.schedule.warmup_steps);

@@ -17,8 +17,9 @@ class TrainingBatches {
  public:
   using Numbers = std::vector<std::size_t>;  ///< of the examples of one batch
 
-  /// Throws DataError without examples, or for one that no batch can hold.
-  TrainingBatches(std::span<const Example> examples, const FitOptions& options)
+  /// `window`: that of the model's attention (TensorGraph::window), 0 for none. Throws DataError without examples, or
+  /// for one that no batch can hold.
+  TrainingBatches(std::span<const Example> examples, const FitOptions& options, Extent window = 0)
       : examples_(examples),
         batch_size_(static_cast<std::size_t>(options.batch_size)),
         sampler_(examples.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
@@ -26,7 +27,7 @@ class TrainingBatches {
     workloads_.reserve(examples.size());
     for (std::size_t i = 0; i < examples.size(); ++i) {
       check_example(examples[i], i);
-      workloads_.push_back(workload_of(examples[i]));
+      workloads_.push_back(workload_of(examples[i], window));
     }
     add_up_epoch(options);
   }

@@ -105,7 +105,7 @@ class TrainingPass {
   /// Runs a batch, which is made of these of the examples.
   Result run(const Batch& batch, std::span<const Example> examples, std::span<const std::size_t> numbers,
              RunOptions<B> options) {
-    const Workload workload = workload_of(batch);
+    const Workload workload = workload_of(batch, graph_->window());
     Result result{.flops = evaluate(costs_.above, workload), .recomputed = evaluate(costs_.recomputed, workload)};
     if (cache_ && cache_->cut()) {
       const Flops computed = run_below(batch, examples, numbers, options.profile);
@@ -139,7 +139,7 @@ class TrainingPass {
     const Batch part = collate(examples, missing);
     executor_->run(below_, part, {.memory = &*cache_, .profile = profile});
     cache_->commit();
-    return evaluate(costs_.below, workload_of(part));
+    return evaluate(costs_.below, workload_of(part, graph_->window()));
   }
 
   B* backend_;

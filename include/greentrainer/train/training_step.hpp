@@ -61,7 +61,7 @@ StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRe
     check_batch(parts.model.facts(), batch);
     record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
     record.labelled_tokens += batch.labelled();
-    record.full_flops += evaluate(parts.full_cost, workload_of(batch));
+    record.full_flops += evaluate(parts.full_cost, workload_of(batch, parts.model.graph().window()));
   }
   if (record.labelled_tokens == 0)
     throw DataError("fit", text("step ", record.step), "expected labelled tokens in the batch, got none");

@@ -102,24 +102,20 @@ class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::S
   /// decorator for tests may wait.
   Extent visible_pairs(const AttentionShape& shape) {
     const std::vector<Extent> queries = lengths(shape.queries), keys = lengths(shape.keys);
-    const std::vector<Index> positions = scattered_positions(shape);
+    const std::vector<Index> scattered = scattered_positions(shape);
     Extent pairs = 0;
     for (std::size_t s = 0, row = 0; s < queries.size(); ++s) {
-      const Extent q = queries[s], k = keys[s], both = std::min(q, k);
-      if (!positions.empty()) {
-        for (const std::size_t end = row + static_cast<std::size_t>(q); row < end; ++row)
-          pairs += std::min<Extent>(positions[row] + 1, k);
-        continue;
+      const Extent first = shape.first_position(queries[s], keys[s]);
+      for (Extent q = 0; q < queries[s]; ++q, ++row) {
+        const Extent position = scattered.empty() ? first + q : scattered[row];
+        pairs += shape.keys_seen(position, keys[s]) - shape.first_key_seen(position);
       }
-      // Causal: 1 + 2 + ... over as many queries as there are keys. Queries beyond that see all keys; keys beyond that,
-      // a cache's, are seen by all.
-      pairs += !shape.causal ? q * k : both * (both + 1) / 2 + (q > k ? (q - k) * k : q * (k - q));
     }
     return pairs;
   }
-  /// Of the queries of one sequence after the other, where they decide what is seen; else none.
+  /// Of the queries of one sequence after the other; empty where they follow each other.
   std::vector<Index> scattered_positions(const AttentionShape& shape) {
-    if (shape.positions == nullptr || !shape.causal) return {};
+    if (shape.positions == nullptr) return {};
     std::vector<Index> all;
     const std::vector<Index> begins = on_host(shape.queries.begins, shape.queries.count),
                              ends = on_host(shape.queries.ends, shape.queries.count);

@@ -285,17 +285,22 @@ class ReferenceBackend {
   }
 
   static T value(Activation kind, T x) {
-    using std::erf, std::exp, std::tanh;
+    using reference::number_like, std::erf, std::exp, std::tanh;
     switch (kind) {
       case Activation::relu: return x < T(0) ? T(0) : x;
       case Activation::gelu: return T(0.5) * x * (T(1) + erf(x * T(1 / std::numbers::sqrt2)));
       case Activation::gelu_tanh: return T(0.5) * x * (T(1) + tanh(T(slope_at_0) * (x + T(cubic) * x * x * x)));
       case Activation::silu: return x / (T(1) + exp(-x));
+      case Activation::tanh: return tanh(x);
+      case Activation::relu_squared: {
+        const T kept = x < T(0) ? number_like(x, 0) : x;
+        return kept * kept;
+      }
     }
     return x;
   }
   static T slope(Activation kind, T dy, T x) {
-    using std::erf, std::exp, std::tanh;
+    using reference::number_like, std::erf, std::exp, std::tanh;
     switch (kind) {
       case Activation::relu: return x > T(0) ? dy : T(0);
       case Activation::gelu:
@@ -310,6 +315,11 @@ class ReferenceBackend {
         const T gate = T(1) / (T(1) + exp(-x));
         return dy * gate * (T(1) + x * (T(1) - gate));
       }
+      case Activation::tanh: {
+        const T t = tanh(x);
+        return dy * (T(1) - t * t);
+      }
+      case Activation::relu_squared: return dy * (T(2) * (x > T(0) ? x : number_like(x, 0)));
     }
     return dy;
   }

@@ -10,6 +10,8 @@ constexpr Extent activation_value_flops(Activation kind) {
     case Activation::gelu: return 5;
     case Activation::gelu_tanh: return 9;
     case Activation::silu: return 3;
+    case Activation::tanh: return 1;
+    case Activation::relu_squared: return 1;
   }
   return 0;
 }
@@ -19,6 +21,8 @@ constexpr Extent activation_slope_flops(Activation kind) {
     case Activation::gelu: return 11;
     case Activation::gelu_tanh: return 19;
     case Activation::silu: return 8;
+    case Activation::tanh: return 4;
+    case Activation::relu_squared: return 2;
   }
   return 0;
 }
@@ -151,7 +155,7 @@ class KernelForwarder {
                          Matrix<T> output, Matrix<T> stats) {
     const Extent d = shape.head_dim;
     const Flops flops =
-        shape.heads * (self().visible_pairs(shape) * (4 * d + 4 + bias_flops(shape)) + queries.rows * (d + 3));
+        shape.heads * (self().visible_pairs(shape) * (4 * d + 4 + score_flops(shape)) + queries.rows * (d + 3));
     forward(
         "attention_forward", flops, [](auto& b, auto... a) { b.attention_forward(a...); }, shape, queries, keys, values,
         bias, output, stats);
@@ -162,8 +166,8 @@ class KernelForwarder {
     const Extent d = shape.head_dim, pairs = self().visible_pairs(shape);
     const bool through_scores = grad_queries || grad_keys || grad_bias, any = through_scores || grad_values;
     const Extent products = (grad_queries ? 1 : 0) + (grad_keys ? 1 : 0) + (grad_values ? 1 : 0);
-    const Extent a_pair = (any ? 2 * d + 3 + bias_flops(shape) : 0) + (through_scores ? 2 * d + 3 : 0) +
-                          products * 2 * d + (grad_bias ? 1 : 0);
+    const Extent a_pair = (any ? 2 * d + 3 + score_flops(shape) : 0) +
+                          (through_scores ? 2 * d + 3 + cap_flops(shape) : 0) + products * 2 * d + (grad_bias ? 1 : 0);
     const Flops flops = shape.heads * (pairs * a_pair + (through_scores ? queries.rows * 2 * d : 0));
     forward(
         "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, bias,
@@ -226,9 +230,10 @@ class KernelForwarder {
   void forward(std::string_view kernel, Flops flops, Call call, const Arguments&... arguments) {
     self().around(kernel, flops, call, arguments...);
   }
-  /// Of what is added to one score.
-  static Flops bias_flops(const AttentionShape& shape) {
-    return (shape.alibi ? 2 : 0) + (shape.relative.buckets > 0 ? 1 : 0);
+  static Flops cap_flops(const AttentionShape& shape) { return shape.score_cap > 0 ? 3 : 0; }
+  /// Of what becomes of one scaled score.
+  static Flops score_flops(const AttentionShape& shape) {
+    return cap_flops(shape) + (shape.alibi ? 2 : 0) + (shape.relative.buckets > 0 ? 1 : 0);
   }
   static Flops added(Const x, Write write) { return write == Write::accumulate ? x.size() : 0; }
 };

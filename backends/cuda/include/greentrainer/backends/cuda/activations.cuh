@@ -49,6 +49,22 @@ struct Silu {
   }
 };
 
+template <class T>
+struct Tanh {
+  __device__ static T value(T x) { return std::tanh(x); }
+  // 1 - tanh^2 from exp, which loses no digits where tanh is near 1.
+  __device__ static T grad(T dy, T x) {
+    const T e = std::exp(x < T(0) ? T(2) * x : T(-2) * x);
+    return dy * (T(4) * e / ((T(1) + e) * (T(1) + e)));
+  }
+};
+
+template <class T>
+struct ReluSquared {
+  __device__ static T value(T x) { return x < T(0) ? T(0) : x * x; }
+  __device__ static T grad(T dy, T x) { return x <= T(0) ? T(0) : dy * (T(2) * x); }
+};
+
 /// Calls use(f) with the activation of that kind.
 template <class T, class Use>
 void with_activation(Activation kind, Use use) {
@@ -57,6 +73,8 @@ void with_activation(Activation kind, Use use) {
     case Activation::gelu: return use(Gelu<T>{});
     case Activation::gelu_tanh: return use(GeluTanh<T>{});
     case Activation::silu: return use(Silu<T>{});
+    case Activation::tanh: return use(Tanh<T>{});
+    case Activation::relu_squared: return use(ReluSquared<T>{});
   }
 }
 

@@ -43,12 +43,13 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
 
   const T lowest = std::numeric_limits<T>::lowest();
   const ScoreTerms<T> score(shape, block.head);
-  int seen[R];
-  T largest[R], sum[R];  // the sum is of the lane's own columns
+  int begins[R], seen[R];  // of the keys that a row's query sees
+  T largest[R], sum[R];    // the sum is of the lane's own columns
   typename Tile::Sums out;
 #pragma unroll
   for (int i = 0; i < R; ++i) {
     seen[i] = sequence.seen(shape, first + Tile::row(i));
+    begins[i] = seen[i] > 0 ? sequence.first_key_seen(shape, first + Tile::row(i)) : 0;
     largest[i] = lowest;
     sum[i] = T(0);
 #pragma unroll
@@ -58,7 +59,8 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
   const int last = first + Tile::rows < sequence.queries ? first + Tile::rows - 1 : sequence.queries - 1;
   const int keys_seen = first < sequence.queries ? sequence.seen(shape, last) : 0;
   const bool side_by_side = shape.positions == nullptr;
-  for (int key = 0; key < keys_seen; key += Tile::cols) {
+  for (int key = sequence.next_key_seen(shape, first, 0); key < keys_seen;
+       key = sequence.next_key_seen(shape, first, key + Tile::cols)) {
     __syncthreads();  // everyone is done with the tiles before
     Tile::template load_rows<Tile::cols>(key_rows, key, key_tile);
     Tile::template load_rows<Tile::cols>(value_rows, key, value_tile);
@@ -82,7 +84,8 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
         const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(numerators, i, j);
-        scores[i][j] = position < seen[i] ? score(scores[i][j], position, relative) : lowest;
+        const bool visible = position >= begins[i] && position < seen[i];
+        scores[i][j] = visible ? score(score.share(scores[i][j]), position, relative) : lowest;
         highest = scores[i][j] > highest ? scores[i][j] : highest;
       }
       highest = Tile::lanes_max(highest);
@@ -92,7 +95,9 @@ __global__ void __launch_bounds__(attention_threads, D <= 80 ? 3 : 2)
       Tile::scale_row(out[i], correction);
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
-        const T numerator = key + Tile::col(j) < seen[i] ? std::exp(scores[i][j] - highest) : T(0);
+        const int position = key + Tile::col(j);
+        const bool visible = position >= begins[i] && position < seen[i];
+        const T numerator = visible ? std::exp(scores[i][j] - highest) : T(0);
         sum[i] += numerator;
         Tile::store_score(numerators, i, j, numerator);
       }

@@ -9,7 +9,7 @@ namespace greentrainer::cuda {
 /// Elements of shared memory of the kernel below.
 template <class Tile>
 inline constexpr std::size_t attention_grad_keys_shared =
-    2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size + 3 * Tile::cols;
+    2 * Tile::owned_size + 2 * Tile::streamed_size + Tile::scores_size + Tile::diagonals_size + 4 * Tile::cols;
 
 /// Gradients of a tile of keys and values of one key-value head, a block each: sums over all queries that see them,
 /// head after head of the group. Scores are formed transposed, (keys, queries). grad_keys or grad_values may be null;
@@ -29,7 +29,9 @@ __global__ void __launch_bounds__(attention_threads, 2)
   T* const by_diagonal = weights + Tile::scores_size;         // (diagonals)
   T* const log_sums = by_diagonal + Tile::diagonals_size;     // (cols)
   T* const lowered = log_sums + Tile::cols;                   // (cols)
-  int* const keys_seen = reinterpret_cast<int*>(lowered + Tile::cols);  // (cols)
+  // Of the keys that a query sees.
+  int* const keys_seen = reinterpret_cast<int*>(lowered + Tile::cols);       // (cols)
+  int* const first_seen = reinterpret_cast<int*>(lowered + 2 * Tile::cols);  // (cols)
 
   const AttentionShape& shape = problem.shape;
   const AttentionBlock block(shape, shape.kv_heads);
@@ -53,14 +55,16 @@ __global__ void __launch_bounds__(attention_threads, 2)
   }
 
   const bool side_by_side = shape.positions == nullptr;
-  const int first_query = first < sequence.keys ? sequence.first_query_seeing(shape, first) : sequence.queries;
+  const int last = first + Tile::rows < sequence.keys ? first + Tile::rows - 1 : sequence.keys - 1;
+  const int end_query = sequence.end_of_queries_seeing(shape, last);
+  const int first_query = first < sequence.keys ? sequence.first_query_seeing(shape, first) : end_query;
   for (int head = block.head * group; head < (block.head + 1) * group; ++head) {
     const HeadRows<const T> query_rows =
         head_rows(queries, sequence.first_query, sequence.queries, head * shape.columns_a_head(), dim);
     const HeadRows<const T> grad_output_rows =
         head_rows(grad_output, sequence.first_query, sequence.queries, head * shape.head_dim, dim);
     const ScoreTerms<T> score(shape, head);
-    for (int query = first_query; query < sequence.queries; query += Tile::cols) {
+    for (int query = first_query; query < end_query; query += Tile::cols) {
       __syncthreads();  // everyone is done with the tiles before
       Tile::template load_rows<Tile::cols>(query_rows, query, query_tile);
       Tile::template load_rows<Tile::cols>(grad_output_rows, query, grad_output_tile);
@@ -68,6 +72,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
         const Extent row = sequence.first_query + query + c;
         const bool there = query + c < sequence.queries;
         keys_seen[c] = sequence.seen(shape, query + c);
+        first_seen[c] = there ? sequence.first_key_seen(shape, query + c) : 0;
         log_sums[c] = there ? stats.data[row * stats.stride + head] : T(0);
         if (grad_keys.data != nullptr) lowered[c] = there ? along[row * shape.heads + head] : T(0);
       }
@@ -82,17 +87,19 @@ __global__ void __launch_bounds__(attention_threads, 2)
       }
       __syncthreads();
 
-      typename Tile::Scores probabilities;
+      typename Tile::Scores probabilities, cap_slopes;
       Tile::multiply_rows(key_tile, query_tile, probabilities);
 #pragma unroll
       for (int j = 0; j < Tile::thread_cols; ++j) {
-        const int seen = keys_seen[Tile::col(j)];
+        const int begin = first_seen[Tile::col(j)], seen = keys_seen[Tile::col(j)];
 #pragma unroll
         for (int i = 0; i < R; ++i) {
           const int position = first + Tile::row(i);
           const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(weights, i, j);
-          probabilities[i][j] = position < seen
-                                    ? std::exp(score(probabilities[i][j], position, relative) - log_sums[Tile::col(j)])
+          const T share = score.share(probabilities[i][j]);
+          cap_slopes[i][j] = score.slope_of_cap(share);
+          probabilities[i][j] = position >= begin && position < seen
+                                    ? std::exp(score(share, position, relative) - log_sums[Tile::col(j)])
                                     : T(0);
           Tile::store_score(weights, i, j, probabilities[i][j]);
         }
@@ -107,7 +114,8 @@ __global__ void __launch_bounds__(attention_threads, 2)
         for (int i = 0; i < R; ++i) {
 #pragma unroll
           for (int j = 0; j < Tile::thread_cols; ++j)
-            Tile::store_score(weights, i, j, probabilities[i][j] * (slopes[i][j] - lowered[Tile::col(j)]));
+            Tile::store_score(weights, i, j,
+                              probabilities[i][j] * (slopes[i][j] - lowered[Tile::col(j)]) * cap_slopes[i][j]);
         }
         __syncwarp();
         Tile::add_weighted_rows(weights, query_tile, key_sums);

@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
   }
 
   const ScoreTerms<T> score(shape, block.head);
-  int seen[R];
+  int begins[R], seen[R];  // of the keys that a row's query sees
   T log_sum[R], lowered[R];
   typename Tile::Sums grad;
 #pragma unroll
@@ -59,6 +59,7 @@ __global__ void __launch_bounds__(attention_threads, 2)
     const int query = first + Tile::row(i);
     const Extent row = sequence.first_query + query;
     seen[i] = sequence.seen(shape, query);
+    begins[i] = seen[i] > 0 ? sequence.first_key_seen(shape, query) : 0;
     log_sum[i] = seen[i] > 0 ? stats.data[row * stats.stride + block.head] : T(0);
     lowered[i] = seen[i] > 0 ? along[row * shape.heads + block.head] : T(0);
 #pragma unroll
@@ -68,7 +69,8 @@ __global__ void __launch_bounds__(attention_threads, 2)
   const int last = first + Tile::rows < sequence.queries ? first + Tile::rows - 1 : sequence.queries - 1;
   const int keys_seen = first < sequence.queries ? sequence.seen(shape, last) : 0;
   const bool side_by_side = shape.positions == nullptr;
-  for (int key = 0; key < keys_seen; key += Tile::cols) {
+  for (int key = sequence.next_key_seen(shape, first, 0); key < keys_seen;
+       key = sequence.next_key_seen(shape, first, key + Tile::cols)) {
     __syncthreads();  // everyone is done with the tiles before
     Tile::template load_rows<Tile::cols>(key_rows, key, key_tile);
     Tile::template load_rows<Tile::cols>(value_rows, key, value_tile);
@@ -92,15 +94,25 @@ __global__ void __launch_bounds__(attention_threads, 2)
       for (int j = 0; j < Tile::thread_cols; ++j) {
         const int position = key + Tile::col(j);
         const T* relative = side_by_side ? by_diagonal + Tile::diagonal(i, j) : Tile::score_in(grad_scores, i, j);
-        const T probability =
-            position < seen[i] ? std::exp(score(probabilities[i][j], position, relative) - log_sum[i]) : T(0);
-        Tile::store_score(grad_scores, i, j, probability * (slopes[i][j] - lowered[i]));
+        const bool visible = position >= begins[i] && position < seen[i];
+        const T share = score.share(probabilities[i][j]);
+        const T probability = visible ? std::exp(score(share, position, relative) - log_sum[i]) : T(0);
+        probabilities[i][j] = probability * (slopes[i][j] - lowered[i]);
+        Tile::store_score(grad_scores, i, j, probabilities[i][j] * score.slope_of_cap(share));
       }
     }
     __syncwarp();
     if (grad_queries.data != nullptr) Tile::add_weighted_rows(grad_scores, key_tile, grad);
 
     if (bias_sums != nullptr) {
+      if (score.cap > T(0)) {  // the bias is added behind the cap: its gradient does not go through that
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < R; ++i) {
+#pragma unroll
+          for (int j = 0; j < Tile::thread_cols; ++j) Tile::store_score(grad_scores, i, j, probabilities[i][j]);
+        }
+      }
       __syncthreads();  // all rows of grad_scores are there
       if (side_by_side) {
         for (int d = static_cast<int>(threadIdx.x); d < Tile::diagonals; d += attention_threads)

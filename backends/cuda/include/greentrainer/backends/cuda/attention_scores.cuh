@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <ranges>
 
 #include "greentrainer/backends/cuda/attention_tile.cuh"
@@ -84,19 +85,41 @@ struct AttendingSequence {
   __device__ int seen(const AttentionShape& shape, int query) const {
     return query < queries ? static_cast<int>(shape.keys_seen(position(shape, query), keys)) : 0;
   }
-  /// The first query that sees this key.
-  __device__ int first_query_seeing(const AttentionShape& shape, int key) const {
-    if (!shape.causal) return 0;
-    if (shape.positions == nullptr) return key > first_position ? key - first_position : 0;
+  /// The first key that a query which there is sees.
+  __device__ int first_key_seen(const AttentionShape& shape, int query) const {
+    return static_cast<int>(shape.first_key_seen(position(shape, query)));
+  }
+  /// The first query at this position or behind; as many as there are if none is.
+  __device__ int first_query_at(const AttentionShape& shape, Extent where) const {
+    if (shape.positions == nullptr) {
+      const Extent query = where - first_position;
+      return query < 0 ? 0 : query < queries ? static_cast<int>(query) : queries;
+    }
     int begin = 0, end = queries;
     while (begin < end) {
       const int middle = (begin + end) / 2;
-      if (position(shape, middle) < key)
+      if (position(shape, middle) < where)
         begin = middle + 1;
       else
         end = middle;
     }
     return begin;
+  }
+  /// The first query that sees this key or a later one.
+  __device__ int first_query_seeing(const AttentionShape& shape, int key) const {
+    return shape.causal ? first_query_at(shape, key) : 0;
+  }
+  /// Where the queries that see this key end.
+  __device__ int end_of_queries_seeing(const AttentionShape& shape, int key) const {
+    return shape.window > 0 ? first_query_at(shape, key + shape.window) : queries;
+  }
+  /// Where a tile of keys from `key` on may as well start, for queries from `first` on: scattered ones may have windows
+  /// that do not touch.
+  __device__ int next_key_seen(const AttentionShape& shape, int first, int key) const {
+    if (shape.window == 0) return key;
+    const int at_key = first_query_at(shape, key), query = at_key > first ? at_key : first;
+    const int begin = query < queries ? first_key_seen(shape, query) : key;
+    return begin > key ? begin : key;
   }
 };
 
@@ -119,17 +142,23 @@ struct AttentionBlock {
 template <class T>
 struct ScoreTerms {
   T scale;
+  T cap;        ///< what scaled scores are limited to; 0: nothing
   T slope;      ///< ALiBi's
   bool biased;  ///< there is a relative bias
 
   __device__ ScoreTerms(const AttentionShape& shape, int head)
       : scale(static_cast<T>(shape.scale)),
+        cap(static_cast<T>(shape.score_cap)),
         slope(shape.alibi ? static_cast<T>(alibi_slope(shape.heads, head)) : T(0)),
         biased(shape.relative.buckets > 0) {}
 
-  /// `relative`: where the pair's relative bias is, read only if there is one.
-  __device__ T operator()(T product, int key_position, const T* relative) const {
-    const T score = product * scale + slope * static_cast<T>(key_position);
+  /// The scaled product; where there is a cap, the share of it that is reached.
+  __device__ T share(T product) const { return cap > T(0) ? std::tanh(product * (scale / cap)) : product * scale; }
+  /// How the scaled and capped score changes with the scaled product.
+  __device__ T slope_of_cap(T share) const { return cap > T(0) ? T(1) - share * share : T(1); }
+  /// From that share. `relative`: where the pair's relative bias is, read only if there is one.
+  __device__ T operator()(T share, int key_position, const T* relative) const {
+    const T score = (cap > T(0) ? share * cap : share) + slope * static_cast<T>(key_position);
     return biased ? score + *relative : score;
   }
 };

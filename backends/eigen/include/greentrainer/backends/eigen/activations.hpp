@@ -56,6 +56,24 @@ struct Silu {
   }
 };
 
+template <class T>
+struct Tanh {
+  using L = Lanes<T>;
+  L value(const L& x) const { return x.tanh(); }
+  // 1 - tanh^2 from exp, which loses no digits where tanh is near 1.
+  L grad(const L& dy, const L& x) const {
+    const L e = (x.abs() * T(-2)).exp();
+    return dy * (T(4) * e / (T(1) + e).square());
+  }
+};
+
+template <class T>
+struct ReluSquared {
+  using L = Lanes<T>;
+  L value(const L& x) const { return (x < T(0)).select(L::Zero(), x.square()); }
+  L grad(const L& dy, const L& x) const { return (x <= T(0)).select(L::Zero(), dy * (T(2) * x)); }
+};
+
 /// Calls use(f) with the activation of that kind.
 template <class T, class Use>
 void with_activation(Activation kind, Use use) {
@@ -64,6 +82,8 @@ void with_activation(Activation kind, Use use) {
     case Activation::gelu: return use(Gelu<T>{});
     case Activation::gelu_tanh: return use(GeluTanh<T>{});
     case Activation::silu: return use(Silu<T>{});
+    case Activation::tanh: return use(Tanh<T>{});
+    case Activation::relu_squared: return use(ReluSquared<T>{});
   }
 }
 

@@ -41,34 +41,52 @@ inline HeadRows rows_of(const SequenceView& sequences, Extent s) {
   return {sequences.begins[s], sequences.ends[s] - sequences.begins[s]};
 }
 
-/// The queries [first, first + count) of a sequence, and the keys that any of them sees.
+/// The queries [first, first + count) of a sequence, and the keys [begin, begin + keys) that any of them sees; in front
+/// of these, up to Tile::rows - 1 that none does, so that packed keys can be read from there on.
+template <class T>
 struct QueryPanel {
   Extent first = 0;
   Extent count = 0;
   QueryPositions positions;  ///< of the sequence's queries
+  Extent begin = 0;
   Extent keys = 0;
   bool causal = true;
+  Extent window = 0;
 
-  QueryPanel(const AttentionShape& shape, Extent first_, Extent width, HeadRows queries, HeadRows all_keys)
+  /// Of the queries [first, end) as many as go together. `base`: the first key that is packed.
+  QueryPanel(const AttentionShape& shape, Extent first_, Extent end, HeadRows queries, HeadRows all_keys,
+             Extent base = 0)
       : first(first_),
-        count(std::min(width, queries.count - first_)),
         positions(QueryPositions::of(shape, queries.first, queries.count, all_keys.count)),
-        keys(shape.keys_seen(positions[first_ + count - 1], all_keys.count)),
-        causal(shape.causal) {}
+        causal(shape.causal),
+        window(shape.window) {
+    const Extent most = std::min(queries_a_panel<T>, end - first);
+    // Queries whose windows do not touch are taken apart: the keys between them are seen by none.
+    for (count = 1; count < most; ++count) {
+      if (window > 0 && shape.first_key_seen(position(count)) > position(count - 1) + 1) break;
+    }
+    begin = base + (shape.first_key_seen(position(0)) - base) / Tile<T>::rows * Tile<T>::rows;
+    keys = shape.keys_seen(position(count - 1), all_keys.count) - begin;
+  }
 
   /// Of the i-th query of the panel, among the keys.
   Extent position(Extent i) const { return positions[first + i]; }
   /// Whether the queries stand side by side among the keys.
   bool is_dense() const { return positions.follow_each_other(first, count); }
 
-  /// Sets what a query does not see; only the last rows of a causal panel hold any.
-  template <class T>
+  /// Sets what a query does not see: in the last rows of a causal panel, and in the first ones where there is a window.
   void mask(T* panel, T value) const {
     if (!causal) return;
-    Extent blind = 0;  // queries that do not see the key: the first ones
-    for (Extent key = position(0) + 1; key < keys; ++key) {
+    Extent blind = 0;  // queries that do not see the key yet: the first ones
+    for (Extent key = position(0) + 1; key < begin + keys; ++key) {
       while (blind < count && position(blind) < key) ++blind;
-      std::fill_n(panel + key * queries_a_panel<T>, blind, value);
+      std::fill_n(panel + (key - begin) * queries_a_panel<T>, blind, value);
+    }
+    if (window == 0) return;
+    Extent seeing = 0;  // queries that still see the key: the first ones
+    for (Extent key = begin; key + window <= position(count - 1); ++key) {
+      while (seeing < count && position(seeing) < key + window) ++seeing;
+      std::fill_n(panel + (key - begin) * queries_a_panel<T> + seeing, count - seeing, value);
     }
   }
 };

@@ -33,42 +33,56 @@ class Distances {
   std::vector<Index> buckets_;
 };
 
-/// What one head adds to its scaled scores.
+/// What becomes of one head's scaled scores: a cap, and what is added to them.
 template <class T>
 struct HeadBias {
   const Distances& distances;
+  T cap = 0;                       ///< scores become cap * tanh(score / cap); 0: they stay
   T slope = 0;                     ///< ALiBi's, times the key's position
   const T* by_distance = nullptr;  ///< relative bias
 
-  bool any() const { return slope != T(0) || by_distance != nullptr; }
+  bool any() const { return cap != T(0) || slope != T(0) || by_distance != nullptr; }
 
-  /// scores = scale * scores + bias.
-  void apply(const QueryPanel& panel, T* scores, T scale) const {
+  /// scores = capped(scale * scores) + bias. `slopes` of the cap, a panel, unless null: 1 - tanh^2.
+  void apply(const QueryPanel<T>& panel, T* scores, T scale, T* slopes = nullptr) const {
     const bool dense = panel.is_dense();
     for (Extent j = 0; j < panel.keys; ++j) {
+      const Extent key = panel.begin + j;
       auto row = row_of(scores, j);
-      row = row * scale + slope * static_cast<T>(j);
+      if (cap == T(0)) {
+        row = row * scale + slope * static_cast<T>(key);
+      } else {
+        const Across<T> share = (row * (scale / cap)).tanh();
+        if (slopes != nullptr) row_of(slopes, j) = T(1) - share.square();
+        row = share * cap + slope * static_cast<T>(key);
+      }
       if (by_distance == nullptr) continue;
       if (dense) {
-        row += across(by_distance + distances.entry(panel.position(0), j));
+        row += across(by_distance + distances.entry(panel.position(0), key));
       } else {
-        for (Extent i = 0; i < panel.count; ++i) row[i] += by_distance[distances.entry(panel.position(i), j)];
+        for (Extent i = 0; i < panel.count; ++i) row[i] += by_distance[distances.entry(panel.position(i), key)];
       }
     }
   }
-  /// sums, by distance, += the row of a panel that belongs to key j.
-  void add_by_distance(const QueryPanel& panel, Extent j, const Across<T>& row, T* sums) const {
+  /// sums, by distance, += row j of a panel.
+  void add_by_distance(const QueryPanel<T>& panel, Extent j, const Across<T>& row, T* sums) const {
+    const Extent key = panel.begin + j;
     if (panel.is_dense()) {
-      across(sums + distances.entry(panel.position(0), j)) += row;
+      across(sums + distances.entry(panel.position(0), key)) += row;
     } else {
-      for (Extent i = 0; i < panel.count; ++i) sums[distances.entry(panel.position(i), j)] += row[i];
+      for (Extent i = 0; i < panel.count; ++i) sums[distances.entry(panel.position(i), key)] += row[i];
     }
   }
-  /// The same for one query at this position: scores of `keys` keys side by side.
-  void apply(Extent position, Extent keys, T* scores, T scale) const {
-    for (Extent j = 0; j < keys; ++j) {
-      scores[j] = scores[j] * scale + slope * static_cast<T>(j);
-      if (by_distance != nullptr) scores[j] += by_distance[distances.entry(position, j)];
+  /// The same for one query at this position: scores of the keys [begin, end) side by side.
+  void apply(Extent position, Extent begin, Extent end, T* scores, T scale) const {
+    if (cap != T(0)) {
+      map_lanes(
+          end - begin, scores, [&](const Lanes<T>& x) -> Lanes<T> { return (x * (scale / cap)).tanh() * cap; }, scores);
+      scale = 1;
+    }
+    for (Extent key = begin; key < end; ++key, ++scores) {
+      *scores = *scores * scale + slope * static_cast<T>(key);
+      if (by_distance != nullptr) *scores += by_distance[distances.entry(position, key)];
     }
   }
 };
@@ -88,6 +102,7 @@ class ScoreBias {
 
   HeadBias<T> operator()(Extent head) const {
     return {.distances = distances_,
+            .cap = static_cast<T>(shape_.score_cap),
             .slope = shape_.alibi ? static_cast<T>(alibi_slope(shape_.heads, head)) : T(0),
             .by_distance = distances_.size() > 0 ? by_distance_ + head * distances_.size() : nullptr};
   }

@@ -19,7 +19,8 @@ struct QueryOfHead {
   Extent row = 0;        ///< of the query
   Extent position = 0;   ///< of the query in its sequence
   Extent first_key = 0;  ///< row of the key at position 0
-  Extent seen = 0;
+  Extent begin = 0;      ///< keys seen: those at the positions [begin, end)
+  Extent end = 0;
 };
 
 /// Calls visit(QueryOfHead) for every query and head.
@@ -36,7 +37,8 @@ void for_queries(const AttentionShape& shape, Visit visit) {
                           .row = first + q,
                           .position = positions[q],
                           .first_key = first_key,
-                          .seen = shape.keys_seen(positions[q], keys)});
+                          .begin = shape.first_key_seen(positions[q]),
+                          .end = shape.keys_seen(positions[q], keys)});
       }
     }
   }
@@ -60,12 +62,19 @@ inline Extent bucket_of(const AttentionShape& shape, const QueryOfHead& query, E
   return relative_bucket(shape.relative, position - query.position);
 }
 
-/// The scaled and biased score of a query and the key at `position`.
+/// The scaled score of a query and a key; where there is a cap, the share of it that is reached.
 template <class T>
-T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, const T* q, const T* key,
-        Matrix<const T> bias) {
-  T s = dot(shape.head_dim, q, key) * T(shape.scale);
-  if (shape.alibi) s += number_like(*q, alibi_slope(shape.heads, query.head)) * T(static_cast<double>(position));
+T scaled_score(const AttentionShape& shape, const T* q, const T* key) {
+  using std::tanh;
+  const T s = dot(shape.head_dim, q, key) * T(shape.scale);
+  return shape.score_cap > 0 ? tanh(s / T(shape.score_cap)) : s;
+}
+
+/// The capped and biased score of a query and the key at `position`, from the scaled one.
+template <class T>
+T score(const AttentionShape& shape, const QueryOfHead& query, Extent position, T scaled, Matrix<const T> bias) {
+  T s = shape.score_cap > 0 ? T(shape.score_cap) * scaled : scaled;
+  if (shape.alibi) s += number_like(s, alibi_slope(shape.heads, query.head)) * T(static_cast<double>(position));
   if (shape.relative.buckets > 0) s += bias.data[bucket_of(shape, query, position) * bias.stride + query.head];
   return s;
 }
@@ -80,14 +89,15 @@ void attention_forward(const AttentionShape& shape, Matrix<const T> queries, Mat
     T* out = output.data + query.row * output.stride + query.head * dim;
     std::fill_n(out, dim, T(0));
     std::vector<T> scores;
-    for (Extent j = 0; j < query.seen; ++j) {
-      scores.push_back(score(shape, query, j, q, head_of(shape, keys, query.first_key + j, query.kv_head), bias));
+    for (Extent j = query.begin; j < query.end; ++j) {
+      const T scaled = scaled_score(shape, q, head_of(shape, keys, query.first_key + j, query.kv_head));
+      scores.push_back(score(shape, query, j, scaled, bias));
     }
     // Without keys, a sum of 1 leaves output and statistic zero.
     const T max = scores.empty() ? number_like(*q, 0) : *std::max_element(scores.begin(), scores.end());
     T sum = number_like(*q, scores.empty() ? 1 : 0);
-    for (Extent j = 0; j < query.seen; ++j) {
-      const T e = exp(scores[static_cast<std::size_t>(j)] - max);
+    for (Extent j = query.begin; j < query.end; ++j) {
+      const T e = exp(scores[static_cast<std::size_t>(j - query.begin)] - max);
       sum += e;
       const T* value = head_of(shape, values, query.first_key + j, query.kv_head);
       for (Extent d = 0; d < dim; ++d) out[d] += e * value[d];
@@ -125,10 +135,11 @@ void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix
     const T* dy = grad_output.data + query.row * grad_output.stride + query.head * dim;
     const T along = needs_scores ? dot(dim, dy, output.data + query.row * output.stride + query.head * dim) : T(0);
     const T log_sum = stats.data[query.row * stats.stride + query.head];
-    for (Extent j = 0; j < query.seen; ++j) {
+    for (Extent j = query.begin; j < query.end; ++j) {
       const Extent row = query.first_key + j;
       const T* key = head_of(shape, keys, row, query.kv_head);
-      const T probability = exp(score(shape, query, j, q, key, bias) - log_sum);
+      const T scaled = scaled_score(shape, q, key);
+      const T probability = exp(score(shape, query, j, scaled, bias) - log_sum);
       const auto add_to = [&](Matrix<T> gradient, Extent to, Extent head, T factor, const T* x) {
         T* sum = head_of(shape, gradient, to, head);
         for (Extent d = 0; d < dim; ++d) sum[d] += factor * x[d];
@@ -137,7 +148,8 @@ void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix
       if (!needs_scores) continue;
       const T grad_score = probability * (dot(dim, dy, head_of(shape, values, row, query.kv_head)) - along);
       if (grad_bias) grad_bias.data[bucket_of(shape, query, j) * grad_bias.stride + query.head] += grad_score;
-      const T slope = grad_score * T(shape.scale);
+      const T capped = shape.score_cap > 0 ? grad_score * (T(1) - scaled * scaled) : grad_score;
+      const T slope = capped * T(shape.scale);
       if (grad_queries) add_to(grad_queries, query.row, query.head, slope, key);
       if (grad_keys) add_to(grad_keys, row, query.kv_head, slope, q);
     }
