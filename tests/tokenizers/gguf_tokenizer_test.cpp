@@ -127,9 +127,10 @@ TEST_CASE("control tokens in a text are found, and left out of decoded text; so 
   Keys keys;
   CHECK(keys.load()->encode("ab<end>a") == std::vector<Index>{2, 3, 0});
   CHECK(keys.load()->decode(std::vector<Index>{2, 3, 0}) == "aba");
-  keys.types[3] = 4;
-  CHECK(keys.load()->encode("ab<end>a") == std::vector<Index>{2, 3, 0});
-  CHECK(keys.load()->decode(std::vector<Index>{2, 3, 0}) == "ab<end>a");
+  keys.tokens.push_back("<user>");
+  keys.types.push_back(4);
+  CHECK(keys.load()->encode("ab<user>a<end>") == std::vector<Index>{2, 4, 0, 3});
+  CHECK(keys.load()->decode(std::vector<Index>{2, 4, 0, 3}) == "ab<user>a");
 }
 
 TEST_CASE("chat templates: one, or several with names") {
