@@ -80,11 +80,13 @@ void measure(const std::string& folder, const Case& what, std::size_t sequences,
   const auto with = [&](auto& model) {
     gt::Bytes limit = 0;
     if (what.limited) {  // weights, gradients and state as they are, and 30% of the activations
-      const auto workload = gt::workload_of(gt::collate(random_examples(model.facts(), sequences, tokens), [&] {
-        std::vector<std::size_t> all(sequences);
-        for (std::size_t i = 0; i < sequences; ++i) all[i] = i;
-        return all;
-      }()));
+      const auto workload = gt::workload_of(gt::collate(random_examples(model.facts(), sequences, tokens),
+                                                        [&] {
+                                                          std::vector<std::size_t> all(sequences);
+                                                          for (std::size_t i = 0; i < sequences; ++i) all[i] = i;
+                                                          return all;
+                                                        }()),
+                                            model.graph().window());
       const auto memory =
           gt::training_memory(model.graph(), gt::select_all(model.graph()), workload, sizeof(float), 2 * sizeof(float));
       limit = memory.total() - memory.activations * 7 / 10;

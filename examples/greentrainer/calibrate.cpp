@@ -111,8 +111,8 @@ int run(const Options& options) {
     say_if_not_native();
     const OperatorTimes times =
         times_of(model, std::span<const Example>(data.examples), options.batch_size, AdamWOptions{}, true);
-    print(price(model, times, workload_of(calibration_batches(data.examples, options.batch_size).front())),
-          options.json);
+    const Batch batch = calibration_batches(data.examples, options.batch_size).front();
+    print(price(model, times, workload_of(batch, model.graph().window())), options.json);
     return 0;
   });
 }

@@ -117,7 +117,7 @@ int run(const Options& options) {
 Command make_compare_command() {
   const auto options = std::make_shared<Options>();
   Command command("compare", "Whether another backend computes what the CPU does", examples);
-  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("model", options->model, "DIR", "Model folder in Hugging Face form (safetensors), or a GGUF file");
   command.text("data", options->data, "FILE", "Data, JSON lines; the first --batch-size rows are used");
   command.whole("batch-size", options->batch_size, 1, "Rows (4)", 1 << 16);
   declare_data(command, options->choice);

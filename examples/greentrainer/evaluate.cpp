@@ -180,8 +180,9 @@ int run(const Options& options) {
 Command make_evaluate_command() {
   const auto options = std::make_shared<Options>();
   Command command("evaluate", "Loss, perplexity and accuracy of a model on data, and how well it generates", examples);
-  command.text("model", options->model, "DIR",
-               "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
+  command.text(
+      "model", options->model, "DIR",
+      "Model folder in Hugging Face form (safetensors), a GGUF file, or an adapter's folder, as peft saves it");
   command.text("data", options->data, "FILE", "Data, JSON lines");
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
   declare_data(command, options->choice);

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <span>
 
 #include "console.hpp"
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/io/sha256.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/pretrained/model_source.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
 #include "option_values.hpp"
 #include "saved_states.hpp"
@@ -158,8 +160,20 @@ FitOptions fit_options(const FinetuneOptions& options) {
   return fit;
 }
 
+namespace {
+
+/// Of the model's config.json, or of what stands for it.
+std::string config_sum(const std::string& model) {
+  const std::string config = open_model("finetune", model).files.read("config.json");
+  Sha256 sum;
+  sum.update(std::as_bytes(std::span(config)));
+  return sum.finish();
+}
+
+}  // namespace
+
 RunIdentity run_facts(const FinetuneOptions& options) {
-  RunIdentity facts = {{"config.json", "sum " + sha256_of_file(std::filesystem::path(options.model) / "config.json")},
+  RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},
                        {"method", options.method},
                        {"context_gradients", options.context_gradients},
                        {"selector", options.selector},
@@ -169,7 +183,7 @@ RunIdentity run_facts(const FinetuneOptions& options) {
 }
 
 void declare(Command& command, FinetuneOptions& options) {
-  command.text("model", options.model, "DIR", "Model folder in Hugging Face form (safetensors)");
+  command.text("model", options.model, "DIR", "Model folder in Hugging Face form (safetensors), or a GGUF file");
   command.text("train", options.train, "FILE", "Training data, JSON lines");
   command.text("validation", options.validation, "FILE",
                "Data for the loss before and after (some of the training data)");

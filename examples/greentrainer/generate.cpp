@@ -92,8 +92,9 @@ int run(const Options& options) {
 Command make_generate_command() {
   const auto options = std::make_shared<Options>();
   Command command("generate", "Text that a model goes on with", examples);
-  command.text("model", options->model, "DIR",
-               "Model folder in Hugging Face form (safetensors), or an adapter's, as peft saves it");
+  command.text(
+      "model", options->model, "DIR",
+      "Model folder in Hugging Face form (safetensors), a GGUF file, or an adapter's folder, as peft saves it");
   command.text("prompt", options->prompt, "TEXT", "What the model goes on with");
   command.text("data", options->data, "FILE", "Prompts or conversations, JSON lines");
   declare_rows(command, "rows", options->choice.rows,

@@ -9,8 +9,8 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "finetune_report.hpp"
-#include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/tensor_info.hpp"
+#include "greentrainer/pretrained/model_source.hpp"
 #include "option_values.hpp"
 #include "plan_report.hpp"
 
@@ -211,8 +211,8 @@ void check(const Command& command, PlanOptions& options) {
 }
 
 int run(const Command& command, const PlanOptions& options) {
-  expect_complete_folder("plan", options.model);
-  const auto config = ConfigReader::from_file(std::filesystem::path(options.model) / "config.json");
+  const ModelSource source = open_model("plan", options.model);
+  const auto config = ConfigReader::from_files(source.files, "config.json");
   const PlanReport report = make_plan_report(config, command, options);
   for (const std::string& note : report.notes) say("note: " + note);
   if (options.json)
@@ -227,7 +227,7 @@ int run(const Command& command, const PlanOptions& options) {
 Command make_plan_command() {
   const auto options = std::make_shared<PlanOptions>();
   Command command("plan", "What would training cost? FLOPs and memory by tensor, from config.json alone", examples);
-  command.text("model", options->model, "DIR", "Model folder; its config.json is read");
+  command.text("model", options->model, "DIR", "Model folder or GGUF file; its config.json or metadata are read");
   command.whole("batch-size", options->batch_size, 1, "Sequences in a batch (4)", 1 << 20);
   command.whole("tokens", options->tokens, 1, "Tokens in a sequence; of the source, for encoder-decoder models (512)",
                 1 << 20);

@@ -16,6 +16,7 @@
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/pretrained/model_source.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
@@ -153,9 +154,8 @@ TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, cons
     one[Measure::steps] = 1;
     examples.assign(static_cast<std::size_t>(options.examples), one);
   } else {
-    const auto has = [&](const char* name) { return std::filesystem::exists(options.model + "/" + name); };
-    std::shared_ptr<const Tokenizer> tokenizer;
-    if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer = load_tokenizer(options.model);
+    const ModelFiles files = open_model("plan", options.model).files;
+    const auto tokenizer = has_tokenizer(files) ? load_tokenizer(files) : nullptr;
     for (const Example& example : load_data(options.train, tokenizer.get(), facts, options.data).examples)
       examples.push_back(workload_of(example, batch.window));
   }

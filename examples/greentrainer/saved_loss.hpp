@@ -23,7 +23,7 @@ std::string saved_dtype_name(const PretrainedModel<B>& model, std::optional<DTyp
   std::optional<DType> all = asked;
   for (ParameterId id = 0; !asked && id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     if (model.graph().parameter(id).is_adapter()) continue;
-    const DType own = *model.checkpoint().info(model.source_name(id)).dtype;
+    const DType own = *model.stored().saved(id).dtype;
     if (all && *all != own) return "each tensor's own type";
     all = own;
   }

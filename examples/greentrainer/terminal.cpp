@@ -5,7 +5,7 @@
 #include <streambuf>
 #include <unistd.h>
 
-#include "greentrainer/tokenizers/utf8.hpp"
+#include "greentrainer/core/utf8.hpp"
 
 namespace greentrainer::program {
 

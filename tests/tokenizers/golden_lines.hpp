@@ -12,10 +12,10 @@
 
 namespace greentrainer::testing {
 
-/// Checks a folder's tokenizer against the golden ids, and what they decode to, of
+/// Checks the tokenizer of a model's files against the golden ids, and what they decode to, of
 /// tests/golden/tokenizers/<name>.jsonl, and the bytes that they stand for of tests/golden/offsets/<name>.jsonl.
-inline void compare_with_golden_lines(const std::filesystem::path& folder, const std::string& name) {
-  const auto tokenizer = load_tokenizer(folder);
+inline void compare_with_golden_lines(const ModelFiles& files, const std::string& name) {
+  const auto tokenizer = load_tokenizer(files);
   std::ifstream file(testing::source_folder() / "tests/golden/tokenizers" / (name + ".jsonl"));
   std::ifstream offset_file(testing::source_folder() / "tests/golden/offsets" / (name + ".jsonl"));
   std::size_t lines = 0;

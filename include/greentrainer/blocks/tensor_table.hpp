@@ -23,6 +23,14 @@ enum class TensorRole {
   head
 };
 
+/// What a tensor is called in GGUF files, and how its numbers differ there. They lie as the graph reads them. An empty
+/// name: no GGUF file has it.
+struct GgufForm {
+  std::string name = {};
+  Extent rotary_heads = 0;  ///< rows i and i + half of each of so many heads stand next to each other
+  float offset = 0;         ///< has been added to every number, in float32
+};
+
 /// One tensor of a model: its name, its shape as the graph reads it, and how checkpoints hold it.
 struct TensorRow {
   std::string name = {};
@@ -32,6 +40,7 @@ struct TensorRow {
   bool stored_transposed = false;             ///< checkpoints have (in, out), as GPT-2's Conv1D
   bool kept_in_float32 = false;               ///< transformers keeps it so in a float16 model
   std::vector<std::string> other_names = {};  ///< that checkpoints may have it under as well; those in a file are equal
+  GgufForm gguf = {};
 
   bool is_bias() const { return name.ends_with(".bias"); }
   ParameterShape stored_shape() const {
@@ -73,6 +82,15 @@ struct TensorTable {
   void embedding(const std::string& layer, Extent entries, Extent width,
                  TensorRole role = TensorRole::token_embedding) {
     add({.name = layer + ".weight", .shape = {entries, width}, .role = role});
+  }
+
+  /// Says what the rows from `first` on, the weight and bias of one layer, are in GGUF files; `form` has the layer's
+  /// name.
+  void set_gguf(std::size_t first, const GgufForm& form) {
+    for (std::size_t i = first; i < rows.size(); ++i) {
+      rows[i].gguf = form;
+      rows[i].gguf.name += rows[i].is_bias() ? ".bias" : ".weight";
+    }
   }
 
   const TensorRow* find(std::string_view name) const {

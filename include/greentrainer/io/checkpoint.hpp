@@ -2,17 +2,19 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/io/gguf.hpp"
 #include "greentrainer/io/safetensors.hpp"
 
 namespace greentrainer {
 
-/// The weights of a Hugging Face model folder: `model.safetensors`, or the files that `model.safetensors.index.json`
-/// lists.
+/// The weights of a model. Of a Hugging Face folder: `model.safetensors`, or the files that
+/// `model.safetensors.index.json` lists. Or of a GGUF file, under the names that it has.
 class Checkpoint {
  public:
   /// Opens and checks all files. Throws LoadError; for a folder with pickle files alone it says how to convert them.
@@ -32,34 +34,55 @@ class Checkpoint {
     }
   }
 
-  const std::filesystem::path& folder() const { return folder_; }
+  explicit Checkpoint(std::shared_ptr<const GgufFile> file) : folder_(file->path()), gguf_(std::move(file)) {}
 
-  bool contains(std::string_view name) const { return where_.contains(name); }
+  /// Whether a folder has weights that this reads.
+  static bool has_weights(const std::filesystem::path& folder) {
+    std::error_code error;
+    return std::filesystem::exists(folder / single_name, error) || std::filesystem::exists(folder / index_name, error);
+  }
+
+  /// The folder, or the GGUF file.
+  const std::filesystem::path& folder() const { return folder_; }
+  bool is_gguf() const { return gguf_ != nullptr; }
+
+  bool contains(std::string_view name) const { return gguf_ ? gguf_->contains(name) : where_.contains(name); }
 
   /// Each of these throws LoadError for a name that is not there.
-  const TensorInfo& info(std::string_view name) const { return file_of(name).info(name); }
+  const TensorInfo& info(std::string_view name) const { return gguf_ ? gguf_->info(name) : file_of(name).info(name); }
+  /// Of a folder's tensor, its bytes as stored.
   std::vector<std::byte> raw(std::string_view name) const { return file_of(name).raw(name); }
 
   /// The tensor's numbers, converted; see SafetensorsFile::read_as.
   template <std::floating_point T>
   void read_as(std::string_view name, std::span<T> values) const {
-    file_of(name).read_as(name, values);
+    if (gguf_)
+      gguf_->read_part_as(name, 0, values);
+    else
+      file_of(name).read_as(name, values);
   }
   /// Some of them; see SafetensorsFile::read_part_as.
   template <std::floating_point T>
   void read_part_as(std::string_view name, std::size_t first, std::span<T> values) const {
-    file_of(name).read_part_as(name, first, values);
+    if (gguf_)
+      gguf_->read_part_as(name, first, values);
+    else
+      file_of(name).read_part_as(name, first, values);
   }
 
   /// All tensors, file after file, each in the order of its bytes.
   std::vector<std::string> names() const {
     std::vector<std::string> all;
+    if (gguf_) {
+      for (const TensorInfo& tensor : gguf_->tensors()) all.push_back(tensor.name);
+    }
     for (const auto& file : files_) {
       for (const auto& tensor : file.tensors()) all.push_back(tensor.name);
     }
     return all;
   }
 
+  /// None of a GGUF file.
   const std::vector<SafetensorsFile>& files() const { return files_; }
 
  private:
@@ -138,6 +161,7 @@ class Checkpoint {
   }
 
   std::filesystem::path folder_;
+  std::shared_ptr<const GgufFile> gguf_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, std::size_t, std::less<>> where_;
 };

@@ -14,6 +14,7 @@
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/model_files.hpp"
 
 namespace greentrainer {
 
@@ -31,6 +32,11 @@ class ConfigReader {
   /// Reads a file such as config.json. Throws LoadError or ConfigError.
   static ConfigReader from_file(const std::filesystem::path& path) {
     return {read_json_file(path, Bytes{16} << 20), path.string()};
+  }
+
+  /// The same of a model's files.
+  static ConfigReader from_files(const ModelFiles& files, std::string_view name) {
+    return {parse_json(files.read(name, Bytes{16} << 20), files.source(name)), files.source(name)};
   }
 
   const std::string& source() const { return source_; }
@@ -72,7 +78,7 @@ class ConfigReader {
     const Json* value = find(key);
     if (value == nullptr)
       throw ConfigError("config", subject(key),
-                        text("expected ", type_text<T>(), ", got nothing; is this the model's config.json?"));
+                        text("expected ", type_text<T>(), ", got nothing; is this the right file?"));
     return convert<T>(key, *value);
   }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

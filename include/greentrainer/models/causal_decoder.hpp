@@ -67,7 +67,8 @@ struct CausalDecoder {
   HeadNorm head_norm = HeadNorm::none;
   bool head_norm_behind_rotary = false;
   FusedLayout fused_layout = FusedLayout::in_blocks;
-  bool conv1d = false;  ///< linear layers are stored as (in, out)
+  bool conv1d = false;             ///< linear layers are stored as (in, out)
+  bool gguf_rotary_pairs = false;  ///< GGUF files have the rows of queries and keys in pairs; see GgufForm
   bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
   Activation activation = Activation::silu;
   bool parallel = false;  ///< attention and feed-forward read the same input; without a norm of its own the latter
@@ -91,15 +92,22 @@ struct CausalDecoder {
     using TensorRole::position_embedding, TensorRole::head;
     TensorTable t;
     t.embedding(names.embedding, vocab_size, hidden_size);
-    if (!names.positions.empty())
+    t.set_gguf(0, {.name = "token_embd"});
+    if (!names.positions.empty()) {
       t.embedding(names.positions, max_position_embeddings, hidden_size, position_embedding);
-    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, layer_prefix(i));
+      t.set_gguf(1, {.name = "position_embd"});
+    }
+    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, layer_prefix(i), text("blk.", i, "."));
+    const std::size_t last = t.rows.size();
     t.norm(names.final_norm, hidden_size, norm.bias);
+    t.set_gguf(last, {.name = "output_norm", .offset = static_cast<float>(norm.offset)});
+    const std::size_t output = t.rows.size();
     if (tie_word_embeddings)
       t.head = TiedHead{names.head + ".weight", names.embedding + ".weight"};
     else
       t.embedding(names.head, vocab_size, hidden_size, head);
     if (head_bias) t.add({.name = names.head + ".bias", .shape = {vocab_size}, .role = head});
+    t.set_gguf(output, {.name = "output"});
     t.passed_over = passed_over;
     t.passed_over.push_back("*.rotary_emb.inv_freq");
     return t;
@@ -128,37 +136,48 @@ struct CausalDecoder {
   Extent key_width() const { return num_key_value_heads * head_dim; }
   Extent head_norm_width(Extent width) const { return head_norm == HeadNorm::each_head ? head_dim : width; }
 
-  void add_block(TensorTable& t, const std::string& layer) const {
+  /// `layer` and `gguf_layer`: what the names of the block's tensors begin with, in checkpoints and in GGUF files.
+  void add_block(TensorTable& t, const std::string& layer, const std::string& gguf_layer) const {
     using TensorRole::linear, TensorRole::value;
-    const auto linear_layer = [&](const std::string& name, Extent in, Extent out, bool bias, TensorRole role = linear,
-                                  bool takes_lora = false) {
+    const auto linear_layer = [&](const std::string& name, const char* gguf_name, Extent in, Extent out, bool bias,
+                                  TensorRole role = linear, bool takes_lora = false) {
       if (name.empty()) return;
       const std::size_t weight = t.rows.size();
       t.linear(layer + name, in, out, bias, role, takes_lora);
       t.rows[weight].stored_transposed = conv1d;
+      t.set_gguf(weight, {.name = gguf_layer + gguf_name});
     };
-    const auto norm_layer = [&](const std::string& name, Extent width) {
-      if (!name.empty()) t.norm(layer + name, width, norm.bias);
+    const auto rotary_layer = [&](const std::string& name, const char* gguf_name, Extent heads, bool takes_lora) {
+      const std::size_t weight = t.rows.size();
+      linear_layer(name, gguf_name, hidden_size, heads * head_dim, qkv_bias, linear, takes_lora);
+      if (gguf_rotary_pairs) t.set_gguf(weight, {.name = gguf_layer + gguf_name, .rotary_heads = heads});
+    };
+    const auto norm_layer = [&](const std::string& name, const char* gguf_name, Extent width) {
+      if (name.empty()) return;
+      const std::size_t weight = t.rows.size();
+      t.norm(layer + name, width, norm.bias);
+      t.set_gguf(weight, {.name = gguf_layer + gguf_name, .offset = static_cast<float>(norm.offset)});
     };
     if (names.qkv.empty()) {
-      linear_layer(names.q, hidden_size, query_width(), qkv_bias, linear, true);
-      linear_layer(names.k, hidden_size, key_width(), qkv_bias);
-      linear_layer(names.v, hidden_size, key_width(), qkv_bias, value, true);
+      rotary_layer(names.q, "attn_q", num_attention_heads, true);
+      rotary_layer(names.k, "attn_k", num_key_value_heads, false);
+      linear_layer(names.v, "attn_v", hidden_size, key_width(), qkv_bias, value, true);
     } else {
-      linear_layer(names.qkv, hidden_size, query_width() + 2 * key_width(), qkv_bias, value, true);
+      linear_layer(names.qkv, "attn_qkv", hidden_size, query_width() + 2 * key_width(), qkv_bias, value, true);
     }
-    linear_layer(names.o, query_width(), hidden_size, o_bias);
+    linear_layer(names.o, "attn_output", query_width(), hidden_size, o_bias);
     if (head_norm != HeadNorm::none) {
-      norm_layer(names.q_norm, head_norm_width(query_width()));
-      norm_layer(names.k_norm, head_norm_width(key_width()));
+      norm_layer(names.q_norm, "attn_q_norm", head_norm_width(query_width()));
+      norm_layer(names.k_norm, "attn_k_norm", head_norm_width(key_width()));
     }
-    linear_layer(names.gate_up, hidden_size, 2 * intermediate_size, mlp_bias);
-    linear_layer(names.gate, hidden_size, intermediate_size, mlp_bias);
-    linear_layer(names.up, hidden_size, intermediate_size, mlp_bias);
-    linear_layer(names.down, intermediate_size, hidden_size, mlp_bias);
-    for (const std::string& name : {names.attention_input_norm, names.attention_output_norm,
-                                    names.feed_forward_input_norm, names.feed_forward_output_norm})
-      norm_layer(name, hidden_size);
+    linear_layer(names.gate_up, "ffn_up", hidden_size, 2 * intermediate_size, mlp_bias);
+    linear_layer(names.gate, "ffn_gate", hidden_size, intermediate_size, mlp_bias);
+    linear_layer(names.up, "ffn_up", hidden_size, intermediate_size, mlp_bias);
+    linear_layer(names.down, "ffn_down", intermediate_size, hidden_size, mlp_bias);
+    norm_layer(names.attention_input_norm, "attn_norm", hidden_size);
+    norm_layer(names.attention_output_norm, "post_attention_norm", hidden_size);
+    norm_layer(names.feed_forward_input_norm, "ffn_norm", hidden_size);
+    norm_layer(names.feed_forward_output_norm, "post_ffw_norm", hidden_size);
   }
 
   template <class P>

@@ -13,6 +13,8 @@ struct Llama {
   /// is not here.
   static CausalDecoder read(const ConfigReader& config) {
     CausalDecoder d = causal_decoder_from(config, model_type, {});
+    d.gguf_rotary_pairs = true;
+    d.passed_over = {"rope_freqs.weight"};  // of GGUF files, whose config.json says what it stands for
     read_biases(config, d);
     config.expect_value("rope_interleaved", false);
     config.ignore({"pretraining_tp", "is_llama_config"});

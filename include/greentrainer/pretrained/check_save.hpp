@@ -46,8 +46,11 @@ SaveSize size_of_weights(const PretrainedModel<B>& model, std::optional<DType> d
 template <Backend B>
 SaveSize size_of_save(const PretrainedModel<B>& model, std::optional<DType> dtype = {}) {
   SaveSize size = size_of_weights(model, dtype);
-  for (const std::string& name : detail::companions_of(model.folder()))
-    size.add(static_cast<Bytes>(std::filesystem::file_size(model.folder() / name)));
+  const ModelFiles& files = model.files();
+  for (const std::string& name : detail::companions_of(files)) {
+    size.add(static_cast<Bytes>(files.is_folder() ? std::filesystem::file_size(files.path() / name)
+                                                  : files.read(name).size()));
+  }
   return size;
 }
 
@@ -76,12 +79,13 @@ void check_save(const PretrainedModel<B>& model, const OutputFolder& output, std
   const SaveSize size = size_of_save(model, dtype);
   output.expect_room(size.bytes, size.largest_file);
   std::vector<T> values;
-  for (const TensorToWrite& tensor : detail::tensors_to_save(model, dtype)) {
-    const TensorInfo& info = model.checkpoint().info(tensor.name);
-    if (tensor.dtype_name == info.dtype_name) continue;
+  for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
+    if (model.graph().parameter(id).is_adapter()) continue;
+    const TensorInfo info = model.stored().saved(id);
+    const DType stored = dtype.value_or(*info.dtype);
+    if (stored == *info.dtype) continue;
     values.resize(static_cast<std::size_t>(info.elements()));
-    model.checkpoint().template read_as<T>(info.name, values);
-    const DType stored = *dtype_from_safetensors(tensor.dtype_name);
+    model.checkpoint().template read_as<T>(model.source_name(id), values);
     detail::expect_held<T>(info.name, stored, values, encode_floats<T>(stored, std::span<const T>(values)));
   }
 }

@@ -19,18 +19,17 @@ namespace greentrainer {
 template <Backend B>
 std::vector<Index> eos_ids_of(const PretrainedModel<B>& model) {
   for (const char* name : {"generation_config.json", "config.json"}) {
-    const std::filesystem::path file = model.folder() / name;
-    std::error_code error;
-    if (!std::filesystem::exists(file, error)) continue;
-    const Json json = read_json_file(file, Bytes{16} << 20);
-    const ConfigReader config(json, file.string());
+    if (!model.files().has(name)) continue;
+    const std::string file = model.files().source(name);
+    const Json json = parse_json(model.files().read(name, Bytes{16} << 20), file);
+    const ConfigReader config(json, file);
     if (!config.has("eos_token_id")) continue;
     const bool list = json.at("eos_token_id").is_array();
     const auto ids =
         list ? config.get<std::vector<Index>>("eos_token_id") : std::vector{config.get<Index>("eos_token_id")};
     for (const Index id : ids) {
       if (id >= 0 && id < model.facts().vocabulary) continue;
-      throw ConfigError("config", text(file.string(), ", field \"eos_token_id\""),
+      throw ConfigError("config", text(file, ", field \"eos_token_id\""),
                         text("expected ids from 0 to ", model.facts().vocabulary - 1, ", got ", id));
     }
     return ids;
@@ -43,10 +42,9 @@ std::vector<Index> eos_ids_of(const PretrainedModel<B>& model) {
 /// caller's choice.
 template <Backend B>
 std::vector<std::string> generation_settings_not_followed(const PretrainedModel<B>& model) {
-  const std::filesystem::path file = model.folder() / "generation_config.json";
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return {};
-  const auto config = ConfigReader::from_file(file);
+  const char* const name = "generation_config.json";
+  if (!model.files().has(name)) return {};
+  const auto config = ConfigReader::from_files(model.files(), name);
   config.ignore({"eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version",
                  "_from_model_config", "use_cache"});
   std::vector<std::string> names;
@@ -70,11 +68,13 @@ void write_generation_ends(const PretrainedModel<B>& model, const std::filesyste
   }
   if (ids.size() == before) return;
   OrderedJson generation = OrderedJson::object();
-  std::error_code error;
-  if (std::filesystem::exists(model.folder() / "generation_config.json", error)) {
-    generation = read_json_file<OrderedJson>(model.folder() / "generation_config.json", Bytes{16} << 20);
+  const auto read = [&](const char* name) {
+    return parse_json<OrderedJson>(model.files().read(name, Bytes{16} << 20), model.files().source(name));
+  };
+  if (model.files().has("generation_config.json")) {
+    generation = read("generation_config.json");
   } else {
-    const auto config = read_json_file<OrderedJson>(model.folder() / "config.json", Bytes{16} << 20);
+    const OrderedJson config = read("config.json");
     for (const char* field : {"bos_token_id", "pad_token_id", "decoder_start_token_id"}) {
       if (config.contains(field) && !config.at(field).is_null()) generation[field] = config.at(field);
     }

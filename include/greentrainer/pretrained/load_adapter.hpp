@@ -138,9 +138,10 @@ PretrainedModel<B> load_model_or_adapter(const std::filesystem::path& folder, B&
   const auto config_file = folder / "adapter_config.json";
   if (!std::filesystem::exists(config_file, error)) return load_pretrained(folder, backend);
   const auto base = ConfigReader::from_file(config_file).get<std::string>("base_model_name_or_path");
-  if (!std::filesystem::is_directory(base, error)) {
-    throw LoadError("load_adapter", text(config_file.string(), ", field \"base_model_name_or_path\""),
-                    text("expected the folder of the adapter's model, got ", base, "; write there where it is"));
+  if (!std::filesystem::exists(base, error)) {
+    throw LoadError(
+        "load_adapter", text(config_file.string(), ", field \"base_model_name_or_path\""),
+        text("expected the folder or the GGUF file of the adapter's model, got ", base, "; write there where it is"));
   }
   return load_pretrained_with_adapter(base, folder, backend);
 }

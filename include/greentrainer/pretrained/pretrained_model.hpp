@@ -7,17 +7,18 @@
 #include <utility>
 #include <vector>
 
-#include "greentrainer/io/incomplete_marker.hpp"
+#include "greentrainer/io/model_files.hpp"
 #include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
+#include "greentrainer/pretrained/model_source.hpp"
 #include "greentrainer/pretrained/stored_weights.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 
 namespace greentrainer {
 
-/// A model with the Hugging Face folder that it came from: weights on the backend, the tokenizer, and the files that
-/// saving needs.
+/// A model with the Hugging Face folder or the GGUF file that it came from: weights on the backend, the tokenizer, and
+/// the files that saving needs.
 template <Backend B>
 class PretrainedModel : public Model<B> {
  public:
@@ -25,18 +26,15 @@ class PretrainedModel : public Model<B> {
 
   /// `graph` is what the architecture makes of `options`; `stored` has been matched with it. Adapters get their first
   /// values from the seed.
-  PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, StoredWeights stored, GraphOptions options = {},
-                  std::uint64_t seed = 0)
+  PretrainedModel(B& backend, TensorGraph<B> graph, ModelFacts facts, StoredWeights stored, ModelFiles files,
+                  GraphOptions options = {}, std::uint64_t seed = 0)
       : Model<B>(backend, std::move(graph), std::move(facts)),
         stored_(std::move(stored)),
+        files_(std::move(files)),
         options_(std::move(options)) {
     load_weights();
     set_first_values(*this, seed);
-    const auto has = [&](const char* name) {
-      std::error_code error;
-      return std::filesystem::exists(folder() / name, error);
-    };
-    if (has("tokenizer.json") || has("spiece.model") || has("vocab.json")) tokenizer_ = load_tokenizer(folder());
+    if (greentrainer::has_tokenizer(files_)) tokenizer_ = load_tokenizer(files_);
   }
 
   /// Throws LoadError if the folder has no tokenizer.
@@ -49,7 +47,10 @@ class PretrainedModel : public Model<B> {
     return *tokenizer_;
   }
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
-  const std::filesystem::path& folder() const { return checkpoint().folder(); }
+  /// The folder, or the GGUF file.
+  const std::filesystem::path& folder() const { return files_.path(); }
+  /// Its small files; those of a GGUF file are made of its metadata.
+  const ModelFiles& files() const { return files_; }
   const Checkpoint& checkpoint() const { return stored_.checkpoint(); }
   /// The checkpoint's tensors as this model's parameters.
   const StoredWeights& stored() const { return stored_; }
@@ -73,6 +74,7 @@ class PretrainedModel : public Model<B> {
   }
 
   StoredWeights stored_;
+  ModelFiles files_;
   GraphOptions options_;
   std::shared_ptr<const Tokenizer> tokenizer_;
 };
@@ -82,10 +84,10 @@ namespace detail {
 /// Nothing is allocated for the model before the files' shapes have been compared with the graph's; `check` may compare
 /// more.
 template <Backend B, class Architecture, class Check>
-PretrainedModel<B> load_architecture(const Architecture& described, const std::filesystem::path& folder,
+PretrainedModel<B> load_architecture(const Architecture& described, const ModelSource& source,
                                      const ConfigReader& config, B& backend, const GraphOptions& options,
                                      std::uint64_t seed, const Check& check) {
-  const auto checkpoint = std::make_shared<const Checkpoint>(folder);
+  const auto checkpoint = source.checkpoint();
   const DType dtype = element_type_of(config, *checkpoint);
   const Architecture architecture = as_stored(described, checkpoint, dtype);
   TensorGraph<B> graph = graph_of<B>(architecture, options);
@@ -93,16 +95,17 @@ PretrainedModel<B> load_architecture(const Architecture& described, const std::f
   StoredWeights stored(checkpoint, dtype, architecture.tensors());
   stored.match();
   check(graph, facts);
-  return PretrainedModel<B>(backend, std::move(graph), std::move(facts), std::move(stored), options, seed);
+  return PretrainedModel<B>(backend, std::move(graph), std::move(facts), std::move(stored), source.files, options,
+                            seed);
 }
 
 template <class List, Backend B, class Check>
 PretrainedModel<B> load_checked(const std::filesystem::path& folder, B& backend, const GraphOptions& options,
                                 std::uint64_t seed, const Check& check) {
-  expect_complete_folder("load_pretrained", folder);
-  const auto config = ConfigReader::from_file(folder / "config.json");
+  const ModelSource source = open_model("load_pretrained", folder);
+  const auto config = ConfigReader::from_files(source.files, "config.json");
   return List::read(config, [&](const auto& architecture) {
-    return load_architecture(architecture, folder, config, backend, options, seed, check);
+    return load_architecture(architecture, source, config, backend, options, seed, check);
   });
 }
 
@@ -110,9 +113,10 @@ inline constexpr auto no_check = [](const auto&, const ModelFacts&) {};
 
 }  // namespace detail
 
-/// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) of a known architecture,
-/// with what the options add to its graph; adapters get their first values from the seed. Throws ConfigError or
-/// LoadError naming file and field or tensor, and LoadError for a folder whose files are just being replaced.
+/// Loads a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer files) or a GGUF file of a
+/// known architecture, with what the options add to its graph; adapters get their first values from the seed. Throws
+/// ConfigError or LoadError naming file and field or tensor, and LoadError for a folder whose files are just being
+/// replaced.
 template <Backend B>
 PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {},
                                    std::uint64_t seed = 0) {
@@ -131,10 +135,10 @@ PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backe
 template <class Architecture, Backend B>
 PretrainedModel<B> load_pretrained(const std::filesystem::path& folder, B& backend, const GraphOptions& options = {},
                                    std::uint64_t seed = 0) {
-  expect_complete_folder("load_pretrained", folder);
-  const auto config = ConfigReader::from_file(folder / "config.json");
+  const ModelSource source = open_model("load_pretrained", folder);
+  const auto config = ConfigReader::from_files(source.files, "config.json");
   config.expect_value("model_type", std::string(Architecture::model_type));
-  return detail::load_architecture(Architecture::read(config), folder, config, backend, options, seed,
+  return detail::load_architecture(Architecture::read(config), source, config, backend, options, seed,
                                    detail::no_check);
 }
 

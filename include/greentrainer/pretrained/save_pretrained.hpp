@@ -41,8 +41,8 @@ inline void expect_own_file(const std::filesystem::path& folder, const std::stri
   if (::access(file.c_str(), R_OK) != 0) fail('"', errno_text(), '"');
 }
 
-/// Files of a model's folder that a saved one has too, as they are. Throws SaveError for one that cannot be copied.
-inline std::vector<std::string> companions_of(const std::filesystem::path& folder) {
+/// Files of a model that a saved folder has too, as they are. Throws SaveError for one that cannot be copied.
+inline std::vector<std::string> companions_of(const ModelFiles& files) {
   constexpr std::array names = {"tokenizer.json",
                                 "tokenizer_config.json",
                                 "special_tokens_map.json",
@@ -56,8 +56,8 @@ inline std::vector<std::string> companions_of(const std::filesystem::path& folde
                                 "generation_config.json"};
   std::vector<std::string> found;
   for (const char* name : names) {
-    if (!is_there(folder / name)) continue;
-    expect_own_file(folder, name);
+    if (files.is_folder() ? !is_there(files.path() / name) : !files.has(name)) continue;
+    if (files.is_folder()) expect_own_file(files.path(), name);
     found.push_back(name);
   }
   return found;
@@ -69,7 +69,7 @@ std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std:
   std::vector<TensorToWrite> tensors;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     if (model.graph().parameter(id).is_adapter()) continue;
-    const TensorInfo& info = model.checkpoint().info(model.source_name(id));
+    const TensorInfo info = model.stored().saved(id);
     const DType stored = dtype.value_or(*info.dtype);
     tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape,
                        [&model, id, stored](const ByteSink& sink) { sink(weights_to_save(model, id, stored)); }});
@@ -98,8 +98,8 @@ void write_weights(const PretrainedModel<B>& model, const OutputFolder& output, 
 /// tokenizer's files as they were. Throws SaveError.
 template <Backend B>
 void write_companions(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
-  const std::vector<std::string> companions = detail::companions_of(model.folder());
-  auto config = read_json_file<OrderedJson>(model.folder() / "config.json");
+  const std::vector<std::string> companions = detail::companions_of(model.files());
+  auto config = parse_json<OrderedJson>(model.files().read("config.json"), model.files().source("config.json"));
   if (dtype) {
     for (const char* field : {"torch_dtype", "dtype"}) {
       if (config.contains(field)) config[field] = name_of(*dtype);
@@ -108,7 +108,9 @@ void write_companions(const PretrainedModel<B>& model, const OutputFolder& outpu
   atomic_write_file(output.path() / "config.json", config.dump(2) + "\n");
   for (const std::string& name : companions) {
     std::error_code error;
-    if (!std::filesystem::copy_file(model.folder() / name, output.path() / name, error)) {
+    if (!model.files().is_folder()) {
+      atomic_write_file(output.path() / name, model.files().read(name));
+    } else if (!std::filesystem::copy_file(model.files().path() / name, output.path() / name, error)) {
       throw SaveError("save_pretrained", (output.path() / name).string(),
                       text("expected to copy it, got ", error.message()));
     }

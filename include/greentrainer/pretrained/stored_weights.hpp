@@ -41,7 +41,8 @@ inline DType element_type_of(const ConfigReader& config, const Checkpoint& check
 }
 
 /// A checkpoint's tensors as the rows of an architecture's table, which are the first parameters of its graph: which is
-/// which, and their numbers as transformers loads them.
+/// which, and their numbers as transformers loads them. A GGUF file has them under names of its own, and some of them
+/// in another form (GgufForm); it is saved as a folder.
 class StoredWeights {
  public:
   StoredWeights(std::shared_ptr<const Checkpoint> checkpoint, DType dtype, TensorTable table)
@@ -51,14 +52,29 @@ class StoredWeights {
   /// What a parameter that is not an adapter is called in the checkpoint.
   const std::string& name(ParameterId id) const { return found_[static_cast<std::size_t>(id)]; }
 
+  /// A parameter's tensor as a saved folder has it: its name, shape and element type.
+  TensorInfo saved(ParameterId id) const {
+    const TensorInfo& info = checkpoint_->info(name(id));
+    if (!checkpoint_->is_gguf()) return info;
+    return {.name = row(id).name,
+            .dtype_name = std::string(safetensors_name(*info.dtype)),
+            .dtype = info.dtype,
+            .shape = row(id).stored_shape()};
+  }
+  /// Its bytes in a saved folder of that element type, if it has not changed; nothing where the source has none such.
+  std::optional<std::vector<std::byte>> saved_bytes(ParameterId id) const {
+    if (checkpoint_->is_gguf()) return std::nullopt;
+    return checkpoint_->raw(name(id));
+  }
+
   /// Whether the checkpoint has linear layers as (in, out).
   bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
 
   /// Whether the checkpoint has a head of its own beside the embedding that the head may be tied to.
   bool has_own_head() const {
-    if (!table_.head || !checkpoint_->contains(table_.head->name)) return false;
+    if (!table_.head || !checkpoint_->contains(head_name())) return false;
     const auto embedding = find_own(table_.head->embedding);
-    return embedding && !equal(*embedding, table_.head->name);
+    return embedding && !equal(*embedding, head_name());
   }
 
   /// Finds each row's tensor. Throws LoadError for one that is not there or has another shape, and for a tensor that
@@ -68,14 +84,15 @@ class StoredWeights {
     found_.clear();
     for (const TensorRow& row : table_.rows) {
       auto stored = find_own(row.name);
-      if (!stored && head_is_tied() && row.name == table_.head->embedding && checkpoint_->contains(table_.head->name))
-        stored = table_.head->name;
+      if (!stored && head_is_tied() && row.name == table_.head->embedding && checkpoint_->contains(head_name()))
+        stored = head_name();
       found_.push_back(stored.value_or(row.name));
       const TensorInfo& info = checkpoint_->info(found_.back());
-      if (info.shape != row.stored_shape()) {
-        throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
-                        text("expected shape ", shape_text(row.stored_shape()), ", got ", shape_text(info.shape),
-                             "; does config.json belong to this checkpoint?"));
+      const ParameterShape shape = checkpoint_->is_gguf() ? row.shape : row.stored_shape();
+      if (info.shape != shape) {
+        throw LoadError(
+            "load_pretrained", text(info.file.string(), ", tensor ", info.name),
+            text("expected shape ", shape_text(shape), ", got ", shape_text(info.shape), "; ", belongs_question()));
       }
     }
     const std::set<std::string_view> read(found_.begin(), found_.end());
@@ -97,10 +114,13 @@ class StoredWeights {
                       text("expected finite weights of ", name_of(dtype_), ", got ", *bad, " at element ",
                            bad - values.begin(), "; transformers, too, loads them as that type"));
     }
-    if (row(id).stored_transposed) transpose(row(id).shape[1], values);
+    if (checkpoint_->is_gguf())
+      from_gguf(row(id), values);
+    else if (row(id).stored_transposed)
+      transpose(row(id).shape[1], values);
   }
 
-  /// A parameter's numbers, laid out as the checkpoint has them; and the other way round.
+  /// A parameter's numbers, laid out as a folder has them; and the other way round.
   template <std::floating_point T>
   std::vector<T> as_stored(ParameterId id, std::vector<T> values) const {
     if (row(id).stored_transposed) transpose(row(id).shape[0], std::span<T>(values));
@@ -116,7 +136,34 @@ class StoredWeights {
   static constexpr std::size_t chunk = std::size_t{1} << 16;
 
   const TensorRow& row(ParameterId id) const { return table_.rows[static_cast<std::size_t>(id)]; }
+  const char* belongs_question() const {
+    return checkpoint_->is_gguf() ? "does the file have metadata of another model?"
+                                  : "does config.json belong to this checkpoint?";
+  }
+  /// Of the head that may be tied, in the checkpoint.
+  const std::string& head_name() const {
+    static const std::string of_gguf = "output.weight";
+    return checkpoint_->is_gguf() ? of_gguf : table_.head->name;
+  }
   bool head_is_tied() const { return table_.head && table_.find(table_.head->name) == nullptr; }
+
+  /// Takes off what GgufForm says, in place.
+  template <std::floating_point T>
+  static void from_gguf(const TensorRow& row, std::span<T> values) {
+    if (row.gguf.offset != 0) {
+      for (T& value : values) value = static_cast<T>(static_cast<float>(value) - row.gguf.offset);
+    }
+    if (row.gguf.rotary_heads == 0) return;
+    const auto rows = static_cast<std::size_t>(row.shape[0]), width = values.size() / rows;
+    const std::size_t head = rows / static_cast<std::size_t>(row.gguf.rotary_heads);
+    const std::vector<T> before(values.begin(), values.end());
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t in_head = r % head, pair = in_head % (head / 2), second = in_head / (head / 2);
+      const std::size_t from = r - in_head + 2 * pair + second;
+      std::copy_n(before.begin() + static_cast<std::ptrdiff_t>(from * width), width,
+                  values.begin() + static_cast<std::ptrdiff_t>(r * width));
+    }
+  }
 
   /// Of `rows` rows, in place.
   template <std::floating_point T>
@@ -130,6 +177,11 @@ class StoredWeights {
 
   /// Under its own name, without a leading "model.", "transformer." or "gpt_neox.", or under another of its names.
   std::optional<std::string> find_own(const std::string& parameter) const {
+    if (checkpoint_->is_gguf()) {
+      const TensorRow* found = table_.find(parameter);
+      if (found == nullptr || found->gguf.name.empty()) return std::nullopt;
+      return found->gguf.name;
+    }
     if (checkpoint_->contains(parameter)) return parameter;
     for (const std::string_view prefix : {"model.", "transformer.", "gpt_neox."}) {
       if (parameter.starts_with(prefix) && checkpoint_->contains(parameter.substr(prefix.size())))
@@ -151,8 +203,7 @@ class StoredWeights {
     const auto original = repeated(tensor);
     if (!original) {
       throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
-                      text("expected a tensor of this architecture, got an unknown one; does config.json belong to "
-                           "this checkpoint?"));
+                      text("expected a tensor of this architecture, got an unknown one; ", belongs_question()));
     }
     const std::string& kept = name(static_cast<ParameterId>(*original));
     if (!equal(kept, tensor)) {
@@ -162,7 +213,7 @@ class StoredWeights {
   }
   /// The row that a tensor of this name repeats.
   std::optional<std::size_t> repeated(const std::string& tensor) const {
-    const bool head = head_is_tied() && tensor == table_.head->name;
+    const bool head = head_is_tied() && tensor == head_name();
     for (std::size_t i = 0; i < table_.rows.size(); ++i) {
       const TensorRow& original = table_.rows[i];
       if (head ? original.name == table_.head->embedding : std::ranges::count(original.other_names, tensor) > 0)

@@ -40,11 +40,13 @@ void expect_held(const std::string& tensor, DType dtype, std::span<const T> valu
 template <Backend B>
 std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
   using T = typename B::Scalar;
-  const TensorInfo& info = model.checkpoint().info(model.source_name(id));
+  const TensorInfo info = model.stored().saved(id);
   const std::vector<T> now = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
   std::vector<T> before(now.size());
   model.stored().template read<T>(id, before);
-  if (dtype == *info.dtype && now == before) return model.checkpoint().raw(info.name);
+  if (dtype == *info.dtype && now == before) {
+    if (auto bytes = model.stored().saved_bytes(id)) return std::move(*bytes);
+  }
   const std::vector<T> stored = model.stored().as_stored(id, now);
   std::vector<std::byte> bytes =
       now == before ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
@@ -68,7 +70,7 @@ class WeightsAsSaved {
     std::vector<std::pair<ParameterId, std::vector<T>>> stored;  // all of them before any is changed
     for (ParameterId id = 0; id < count(); ++id) {
       if (model.graph().parameter(id).is_adapter()) continue;
-      const DType type = dtype.value_or(*model.checkpoint().info(model.source_name(id)).dtype);
+      const DType type = dtype.value_or(*model.stored().saved(id).dtype);
       const std::vector<std::byte> bytes = weights_to_save(model, id, type);
       std::vector<T> values(static_cast<std::size_t>(model.graph().parameter(id).size()));
       decode_floats<T>(type, bytes, values);

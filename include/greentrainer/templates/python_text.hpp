@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/unicode.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer::templates {
 

@@ -11,9 +11,9 @@
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/text_budget.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "greentrainer/core/secret_hash.hpp"
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/piece_cache.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"
 
 namespace greentrainer {

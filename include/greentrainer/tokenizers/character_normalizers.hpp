@@ -6,12 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/byte_level.hpp"
 #include "greentrainer/tokenizers/character_classes.hpp"
 #include "greentrainer/tokenizers/normal_form.hpp"
 #include "greentrainer/tokenizers/normalizer_step.hpp"
 #include "greentrainer/tokenizers/unicode.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
 #include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -16,6 +16,7 @@
 #include "greentrainer/tokenizers/pipeline_tokenizer.hpp"
 #include "greentrainer/tokenizers/post_processor.hpp"
 #include "greentrainer/tokenizers/sentencepiece_model.hpp"
+#include "greentrainer/tokenizers/split_patterns.hpp"
 #include "greentrainer/tokenizers/tokenizer_settings.hpp"
 #include "greentrainer/tokenizers/unigram.hpp"
 #include "greentrainer/tokenizers/word_level.hpp"
@@ -182,14 +183,6 @@ inline void set_byte_level_steps(PipelineTokenizer::Parts& parts, const Tokenize
   parts.decoder = std::make_unique<ByteLevelDecoder>();
 }
 
-/// Qwen2Tokenizer's pattern, and Qwen3_5Tokenizer's, where marks belong to words.
-inline constexpr std::string_view qwen2_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view qwen3_5_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 /// The steps of GemmaTokenizer: `▁` for every space, and a word keeps the one behind it.
 inline void set_gemma_steps(PipelineTokenizer::Parts& parts) {
   const std::string space(sentencepiece_space);
@@ -263,19 +256,18 @@ inline const Json* precompiled_of(const Json& normalizer) {
   return nullptr;
 }
 
-inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesystem::path& folder,
-                                                            TokenizerSettings& settings) {
-  const auto path = folder / "tokenizer.json";
-  const std::string bytes = read_file(path);
-  const Json json = parse_json(bytes, path.string());
-  const Component root(json, path.string());
+inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const ModelFiles& files, TokenizerSettings& settings) {
+  const std::string path = files.source("tokenizer.json");
+  const std::string bytes = files.read("tokenizer.json");
+  const Json json = parse_json(bytes, path);
+  const Component root(json, path);
   const auto part = [&](std::string_view key) -> std::optional<Component> {
     const Json* value = root.find(key);
     if (value == nullptr) return std::nullopt;
-    return Component(*value, text(path.string(), ", ", key));
+    return Component(*value, text(path, ", ", key));
   };
   const auto name = settings.tokenizer_class(bytes.find("\"ByteLevel\"") != std::string::npos);
-  const Component model(root.at("model"), path.string() + ", model");
+  const Component model(root.at("model"), path + ", model");
   // "truncation" and "padding" are settings of transformers' calls, which every call overrides.
   PipelineTokenizer::Parts parts;
   std::optional<SequenceEnds> ends = SequenceEnds{};
@@ -323,15 +315,14 @@ inline std::shared_ptr<const Tokenizer> load_tokenizer_json(const std::filesyste
       parts.model = make_token_model(model, std::nullopt, Unigram::Options{.unk_id = 2});
       if (const Json* normalizer = root.find("normalizer")) {
         if (const Json* precompiled = precompiled_of(*normalizer))
-          parts.normalizer = make_normalizer(Component(*precompiled, path.string() + ", normalizer"));
+          parts.normalizer = make_normalizer(Component(*precompiled, path + ", normalizer"));
       }
       set_t5_steps(parts);
       break;
   }
   set_default_roles(settings, name, parts.model->vocabulary());
   if (name == TokenizerClass::t5) ends = t5_ends(parts.model->vocabulary());
-  return assemble_tokenizer(std::move(parts), settings, name != TokenizerClass::tokenizers_backend, ends,
-                            path.string());
+  return assemble_tokenizer(std::move(parts), settings, name != TokenizerClass::tokenizers_backend, ends, path);
 }
 
 inline std::shared_ptr<const Tokenizer> load_vocab_and_merges(const std::filesystem::path& folder,
@@ -396,22 +387,23 @@ inline std::shared_ptr<const Tokenizer> load_t5_sentencepiece(const std::filesys
 
 }  // namespace detail
 
-/// The tokenizer of a Hugging Face model folder: tokenizer.json, else T5's spiece.model (Unigram), else vocab.json with
-/// merges.txt (byte-level BPE, as GPT-2 and OPT). Special tokens come from the files beside it (TokenizerSettings).
-/// Throws LoadError naming the file, and what in it is not supported.
-inline std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
-  const auto has = [&](const char* file) {
-    std::error_code error;
-    return std::filesystem::exists(folder / file, error);
-  };
-  TokenizerSettings settings(folder);
-  if (has("tokenizer.json")) return detail::load_tokenizer_json(folder, settings);
-  if (has("spiece.model")) return detail::load_t5_sentencepiece(folder, settings);
-  if (has("vocab.json")) return detail::load_vocab_and_merges(folder, settings);
-  throw LoadError(
-      "load_tokenizer", folder.string(),
-      text("expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got ",
-           has("tokenizer.model") ? "tokenizer.model; " + detail::conversion_advice(folder) : "none of them"));
+/// The tokenizer of a model's files, as in a Hugging Face folder: tokenizer.json, else T5's spiece.model (Unigram),
+/// else vocab.json with merges.txt (byte-level BPE, as GPT-2 and OPT). Special tokens come from the files beside it
+/// (TokenizerSettings). Throws LoadError naming the file, and what in it is not supported.
+inline std::shared_ptr<const Tokenizer> load_tokenizer(const ModelFiles& files) {
+  TokenizerSettings settings(files);
+  if (files.has("tokenizer.json")) return detail::load_tokenizer_json(files, settings);
+  if (files.has("spiece.model")) return detail::load_t5_sentencepiece(files.path(), settings);
+  if (files.has("vocab.json")) return detail::load_vocab_and_merges(files.path(), settings);
+  throw LoadError("load_tokenizer", files.path().string(),
+                  text("expected tokenizer.json, spiece.model, or vocab.json and merges.txt, got ",
+                       files.has("tokenizer.model") ? "tokenizer.model; " + detail::conversion_advice(files.path())
+                                                    : "none of them"));
+}
+
+/// Whether there is a file of a tokenizer that load_tokenizer reads.
+inline bool has_tokenizer(const ModelFiles& files) {
+  return files.has("tokenizer.json") || files.has("spiece.model") || files.has("vocab.json");
 }
 
 }  // namespace greentrainer

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/character_classes.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/io/base64.hpp"
 #include "greentrainer/tokenizers/character_normalizers.hpp"
 #include "greentrainer/tokenizers/component.hpp"
@@ -14,7 +15,6 @@
 #include "greentrainer/tokenizers/precompiled_charsmap.hpp"
 #include "greentrainer/tokenizers/text_budget.hpp"
 #include "greentrainer/tokenizers/traced_text.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
+#include "greentrainer/core/utf8.hpp"
 
 namespace greentrainer {
 

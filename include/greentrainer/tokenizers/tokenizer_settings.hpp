@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/model_files.hpp"
 #include "greentrainer/tokenizers/special_tokens.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
 #include "greentrainer/tokenizers/tokenizer_class.hpp"
@@ -23,7 +24,7 @@ class TokenizerSettings {
  public:
   /// Throws LoadError naming the file, and a key of tokenizer_config.json that is neither followed nor known to be
   /// harmless.
-  explicit TokenizerSettings(std::filesystem::path folder) : folder_(std::move(folder)) {
+  explicit TokenizerSettings(ModelFiles files) : files_(std::move(files)) {
     const std::string config_text = bytes_of("tokenizer_config.json");
     config_ = object("tokenizer_config.json", config_text);
     model_config_ = read("config.json");
@@ -94,7 +95,7 @@ class TokenizerSettings {
       const auto content = special_->content(role);
       if (content) *id = id_of(*content);
       if (content && !*id && needed) {
-        throw LoadError("load_tokenizer", folder_.string(),
+        throw LoadError("load_tokenizer", files_.path().string(),
                         text("expected ", name, " in the vocabulary, got \"", *content, "\", which is not"));
       }
       if (*id) continue;
@@ -197,17 +198,15 @@ class TokenizerSettings {
     }
   }
 
-  std::string name_of_file(std::string_view file) const { return (folder_ / file).string(); }
+  std::string name_of_file(std::string_view file) const { return files_.source(file); }
 
   std::string bytes_of(std::string_view file) const {
-    std::error_code error;
-    return std::filesystem::exists(folder_ / file, error) ? read_file(folder_ / file, Bytes{64} << 20) : std::string();
+    return files_.has(file) ? files_.read(file, Bytes{64} << 20) : std::string();
   }
 
   /// Empty where there is no file.
   Json object(std::string_view file, const std::string& bytes) const {
-    std::error_code error;
-    if (!std::filesystem::exists(folder_ / file, error)) return Json::object();
+    if (!files_.has(file)) return Json::object();
     Json json = parse_json(bytes, name_of_file(file));
     if (!json.is_object())
       throw LoadError("load_tokenizer", name_of_file(file), text("expected a JSON object, got ", json.type_name()));
@@ -254,17 +253,12 @@ class TokenizerSettings {
   /// tokenizer_config.json: one template, or several with names.
   void read_chat_templates() {
     constexpr Bytes most{16 << 20};
-    std::error_code error;
-    const auto add = [&](std::string name, const std::filesystem::path& path) {
-      chat_templates_.push_back({std::move(name), path.string(), read_file(path, most)});
+    const auto add = [&](std::string name, const std::string& file) {
+      chat_templates_.push_back({std::move(name), name_of_file(file), files_.read(file, most)});
     };
-    if (const auto path = folder_ / "chat_template.jinja"; std::filesystem::exists(path, error)) add("default", path);
-    std::vector<std::filesystem::path> others;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "additional_chat_templates", error)) {
-      if (entry.path().extension() == ".jinja") others.push_back(entry.path());
-    }
-    std::sort(others.begin(), others.end());
-    for (const auto& path : others) add(path.stem().string(), path);
+    if (files_.has("chat_template.jinja")) add("default", "chat_template.jinja");
+    for (const std::string& file : files_.names_in("additional_chat_templates", ".jinja"))
+      add(std::filesystem::path(file).stem().string(), file);
     const Json* value = find(config_, "chat_template");
     if (!chat_templates_.empty() || value == nullptr) return;
     const std::string source = name_of_file("tokenizer_config.json") + ", chat_template";
@@ -287,7 +281,7 @@ class TokenizerSettings {
     }
   }
 
-  std::filesystem::path folder_;
+  ModelFiles files_;
   Json config_;  // tokenizer_config.json
   Json model_config_;
   std::optional<SpecialTokens> special_;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "greentrainer/tokenizers/utf8.hpp"
+#include "greentrainer/core/utf8.hpp"
 
 namespace greentrainer {
 

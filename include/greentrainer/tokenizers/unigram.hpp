@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/piece_cache.hpp"
 #include "greentrainer/tokenizers/piece_trie.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/component.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
-#include "greentrainer/tokenizers/utf8.hpp"
 
 namespace greentrainer {
 

@@ -44,7 +44,7 @@ class PassCalibration {
     run(few_, batch, number, few);
     const double total = run(all_, batch, number, all);
     if (!counts) return;
-    const Workload workload = workload_of(batch);
+    const Workload workload = workload_of(batch, model_->graph().window());
     double inside = 0;
     for (OperatorId id = 0; id < static_cast<OperatorId>(model_->graph().operators().size()); ++id) {
       const auto at = static_cast<std::size_t>(id);

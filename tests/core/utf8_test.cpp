@@ -1,6 +1,6 @@
 // UTF-8: as many well-formed sequences as there are code points, each its own.
 
-#include "greentrainer/tokenizers/utf8.hpp"
+#include "greentrainer/core/utf8.hpp"
 
 #include <doctest/doctest.h>
 
