@@ -41,6 +41,37 @@ void resolve_auto(const Command& command, FinetuneOptions& options) {
   if (!command.given("learning-rate")) options.learning_rate = 1e-3;
 }
 
+/// Whether a metric is one of answers that are generated.
+bool is_of_answers(const std::string& metric) {
+  return metric.starts_with("rouge") || metric == "exact_match" || metric == "f1";
+}
+
+/// Which options go with evaluations on the way.
+void check_evaluations(const Command& command, const FinetuneOptions& options) {
+  const std::string& metric = options.keep_best;
+  if (!options.evaluate_every.empty()) parse_interval("--evaluate-every", options.evaluate_every);
+  if (options.evaluate_every.empty())
+    command.refuse("keep-best", "evaluate-every", "training without --evaluate-every");
+  if (metric.empty()) command.refuse("patience", "keep-best", "training without --keep-best");
+  if (!is_of_answers(metric)) {
+    command.refuse("evaluation-tokens", "keep-best",
+                   metric.empty() ? "training without --keep-best" : "--keep-best " + metric);
+  }
+  if (metric.empty()) return;
+  command.refuse("memory-limit", "keep-best", "--keep-best");
+  if (options.validation.empty())
+    bad_usage("finetune",
+              "--keep-best: expected --validation beside it, got none; what is best on the training data is "
+              "no more than learnt by heart");
+  const bool chooses = has_choices(options.data), is_answer = task_of(options.data) == DatasetTask::answer;
+  const auto goes_with = [&](bool fits, const char* data) {
+    if (!fits) bad_usage("finetune", text("--keep-best: expected ", data, " for ", metric, ", got another one"));
+  };
+  if (metric == "accuracy") goes_with(chooses, "a --dataset whose labels are chosen from");
+  if (metric.starts_with("rouge")) goes_with(!chooses && !is_answer, "data of summaries or completions");
+  if (metric == "exact_match" || metric == "f1") goes_with(is_answer, "a --dataset of questions and answers");
+}
+
 /// Which options go with a method.
 void check_method(const Command& command, FinetuneOptions& options) {
   const std::vector<std::string> methods = {"green",     "full",   "top2", "last:K", "bitfit",
@@ -116,13 +147,15 @@ void check(const Command& command, FinetuneOptions& options) {
   check_backend(command, options.backend);
   check_method(command, options);
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
-  if (options.evaluate == "none") command.refuse("evaluation-examples", "evaluate", "--evaluate none");
+  if (options.evaluate == "none" && options.evaluate_every.empty())
+    command.refuse("evaluation-examples", "evaluate", "--evaluate none");
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw")
     options.weight_decay = AdamWOptions{}.weight_decay;
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
-  parse_interval(options.reselect_every);
+  parse_interval("--reselect-every", options.reselect_every);
+  check_evaluations(command, options);
   options.prefix_cache.check(command);
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
   if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
@@ -150,7 +183,9 @@ FitOptions fit_options(const FinetuneOptions& options) {
                  .shuffle = !options.no_shuffle,
                  .seed = static_cast<std::uint64_t>(options.seed),
                  .evaluate = evaluations_of(options.evaluate),
-                 .evaluation_examples = options.evaluation_examples};
+                 .evaluation_examples = options.evaluation_examples,
+                 .patience = options.patience};
+  if (!options.evaluate_every.empty()) fit.evaluate_every = parse_interval("--evaluate-every", options.evaluate_every);
   auto output = std::filesystem::absolute(options.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   options.prefix_cache.set(fit, output.parent_path().string());
@@ -163,6 +198,7 @@ RunIdentity run_facts(const FinetuneOptions& options) {
                        {"method", options.method},
                        {"context_gradients", options.context_gradients},
                        {"selector", options.selector},
+                       {"evaluation_tokens", text(options.evaluation_tokens)},
                        {"dependencies", options.dependencies}};
   options.adapters.add_facts(options.method, facts);
   return facts;
@@ -231,6 +267,17 @@ void declare(Command& command, FinetuneOptions& options) {
                 text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
                      " training examples)"),
                 most_steps);
+  command.text("evaluate-every", options.evaluate_every, "1e|100s",
+               "Take the loss on the way, too, every so many epochs or steps; --budget does not pay for it (never)");
+  command.choice("keep-best", options.keep_best,
+                 {"loss", "accuracy", "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match", "f1"},
+                 "Save the weights of the best of these evaluations, on the --validation data, the one after the last "
+                 "step among them: by the loss, by the accuracy of the labels that are chosen, or by how well "
+                 "generated answers fit the references (the last weights)");
+  command.whole("patience", options.patience, 1,
+                "End the run after so many evaluations in a row without a better one (none)", most_steps);
+  command.whole("evaluation-tokens", options.evaluation_tokens, 1,
+                "Most tokens of an answer that --keep-best generates (64)", 1 << 20);
   options.prefix_cache.declare(command);
   options.prefix_cache.declare_folder(command);
   command.text(

@@ -35,6 +35,8 @@ struct FinetuneOptions {
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
+  std::string evaluate_every, keep_best;  ///< empty: no
+  Extent patience = 0, evaluation_tokens = 64;
   PrefixCacheChoice prefix_cache;
   std::string memory_limit;
   Extent seed = 0;

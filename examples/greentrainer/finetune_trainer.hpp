@@ -55,7 +55,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
-                                    .reselect_every = parse_interval(options.reselect_every)},
+                                    .reselect_every = parse_interval("--reselect-every", options.reselect_every)},
                        optimizer);
     trainer.use_selector(selector_of(model.graph(), options));
     return trainer;

@@ -7,8 +7,8 @@
 
 namespace greentrainer::program {
 
-/// "2e" or "100s" for --reselect-every. Throws UsageError.
-Interval parse_interval(const std::string& value);
+/// "2e" or "100s" for `flag`. Throws UsageError.
+Interval parse_interval(const std::string& flag, const std::string& value);
 
 /// "40TFLOP" or "0.5x" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, or a share of full fine-tuning.
 /// Throws UsageError of the command `where`, for seconds and joules by name.

@@ -20,7 +20,7 @@ FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches
                    .state_bytes_per_element = state_bytes_per_element,
                    .largest = batches.largest_batch(),
                    .evaluation_batch = EvaluateOptions{}.batch_size};
-  if (options.evaluate != Evaluations::none) {
+  if (options.evaluate == Evaluations::before || evaluates_trained(options)) {
     for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example));
   }
   if (cache == nullptr) return demand;
@@ -63,8 +63,8 @@ void check_memory(const TensorGraph<B>& graph, const MemoryLimit<B>& memory, con
       is_fixed ? 0
                : memory.importance(choice.importance_demand(), again ? held : select_none(graph), {}).memory.total();
   Bytes evaluation = 0;
-  if (options.evaluate != Evaluations::none)
-    evaluation = memory.evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
+  if (options.evaluate == Evaluations::before || evaluates_trained(options))
+    evaluation = memory.evaluation(1, evaluates_trained(options) ? held : select_none(graph), {}).total();
   const Bytes most = std::max({evaluation, importance, training});
   if (most <= options.memory_limit) return;
   throw InfeasibleMemory("fit", options.memory_limit, most,

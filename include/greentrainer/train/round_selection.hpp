@@ -80,10 +80,10 @@ class RoundSelection {
     typename MemoryLimit<B>::Pass pass;
   };
 
-  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
+  /// Bytes by which an evaluation on the way or after training, if there is one, exceeds the limit.
   Bytes evaluation_excess(const Selection& held, const std::optional<Cut>& cut) const {
     const MemoryLimit<B>& memory = *parts_->memory;
-    return run_->evaluates(Evaluations::after) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
+    return evaluates_trained(run_->options) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
   }
 
   Chosen take_fixed(const Round& round, std::span<const CutForecast> with_cache, SelectionRecord& record) {

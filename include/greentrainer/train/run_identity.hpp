@@ -131,6 +131,10 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
                          : o.evaluate == Evaluations::after  ? "after"
                                                              : "both";
   identity["evaluation_examples"] = text(o.evaluation_examples);
+  identity["evaluate_every"] = o.evaluate_every ? text_of(*o.evaluate_every) : "none";
+  identity["keep_best"] =
+      !o.keep_best ? "none" : text(o.keep_best->larger_is_better ? "largest " : "smallest ", o.keep_best->name);
+  identity["patience"] = text(o.patience);
   identity["validation"] = identity_of(o.validation);
   for (const auto& [name, value] : o.also_depends_on) identity[name] = value;
 }

@@ -89,8 +89,7 @@ class TensorChoice {
     identity["importance"] = green_->importance;
     identity["importance_batches"] = text(green_->importance_batches);
     identity["importance_step"] = text(green_->importance_step);
-    identity["reselect_every"] = text(green_->reselect_every.every,
-                                      green_->reselect_every.unit == Interval::Unit::epochs ? " epochs" : " steps");
+    identity["reselect_every"] = text_of(green_->reselect_every);
     identity["cost_unit"] = unit_;
   }
 
@@ -109,8 +108,7 @@ class TensorChoice {
   /// The next step, not before `step`, at which tensors are chosen. A fixed selection is chosen once, at step 0.
   Extent next(Extent step, const TrainingBatches& batches) const {
     if (!green_) return step == 0 ? 0 : batches.steps();
-    const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? batches.steps_per_epoch() : 1;
-    const Extent every = green_->reselect_every.every * unit;
+    const Extent every = green_->reselect_every.steps(batches.steps_per_epoch());
     return (step + every - 1) / every * every;
   }
   /// What is trained with the selection of this step.
