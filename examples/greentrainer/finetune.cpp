@@ -123,13 +123,11 @@ int finetune(B& backend, const FinetuneOptions& options) {
   around.context_gradients = options.context_gradients;
   around.keep_best = options.keep_best;
   around.is_auto = options.is_auto;
-  expect_inputs_outside(options.output, {options.model, options.train, options.validation});
+  expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});
   const auto output =
       open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
   FitOptions fit = fit_options(options);
-  auto model =
-      load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
-                      static_cast<std::uint64_t>(options.seed));
+  auto model = load_model(options, backend);
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
   check_saving(model, *output, saving);

@@ -93,6 +93,12 @@ void check_method(const Command& command, FinetuneOptions& options) {
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
   options.adapters.check(command, options.method);
+  if (options.method != "lora" && options.method != "prefix")
+    command.refuse("from-adapter", "method", "--method " + options.method);
+  if (options.is_auto) command.refuse("from-adapter", "method", "--method auto");
+  if (options.from_adapter.empty()) return;
+  for (const char* name : {"lora-r", "lora-alpha", "lora-targets", "prefix-tokens"})
+    command.refuse(name, "from-adapter", "--from-adapter");
 }
 
 }  // namespace
@@ -153,6 +159,8 @@ void check(const Command& command, FinetuneOptions& options) {
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw")
     options.weight_decay = AdamWOptions{}.weight_decay;
+  if (options.weight_decay == 0) command.refuse("no-decay-on", "weight-decay", "--weight-decay 0");
+  if (!options.freeze.empty()) command.refuse("importance-step", "freeze", "--freeze");
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
   parse_interval("--reselect-every", options.reselect_every);
   check_evaluations(command, options);
@@ -201,6 +209,11 @@ RunIdentity run_facts(const FinetuneOptions& options) {
                        {"evaluation_tokens", text(options.evaluation_tokens)},
                        {"dependencies", options.dependencies}};
   options.adapters.add_facts(options.method, facts);
+  if (!options.from_adapter.empty()) {
+    const std::filesystem::path adapter = options.from_adapter;
+    facts["from_adapter"] = "sums " + sha256_of_file(adapter / "adapter_config.json") + ", " +
+                            sha256_of_file(adapter / "adapter_model.safetensors");
+  }
   return facts;
 }
 
@@ -222,6 +235,8 @@ void declare(Command& command, FinetuneOptions& options) {
       "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "
       "(batch)");
   command.list("tensors", options.tensors, "GLOB,...", "listed: names or globs of the tensors to train");
+  command.list("freeze", options.freeze, "GLOB,...",
+               "Names or globs of tensors that stay as they are, whatever the method (none)");
   command.choice("importance", options.importance, {importance_names.begin(), importance_names.end()},
                  "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options.importance_batches, 1,
@@ -241,6 +256,9 @@ void declare(Command& command, FinetuneOptions& options) {
                  "pass computes labelled rows alone (exact)");
   command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   options.adapters.declare(command);
+  command.text(
+      "from-adapter", options.from_adapter, "DIR",
+      "lora, prefix: goes on training the adapter in DIR, as --adapter-output peft or the library peft wrote it");
   command.whole("epochs", options.epochs, 1, "Passes over the data (1)");
   command.whole("steps", options.steps, 1, "Optimizer steps, instead of --epochs");
   command.whole("batch-size", options.batch_size, 1, "Examples in a pass (4)");
@@ -251,6 +269,8 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "As torch.optim's (adamw)");
   command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options.weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
+  command.choice("no-decay-on", options.no_decay_on, {"none", "norms-and-biases"},
+                 "Tensors without weight decay: norms-and-biases as transformers' Trainer (none)");
   command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.choice("on-nan", options.on_nan, {"stop", "skip"},
                  "Where the loss or a gradient of a step is infinite or no number, which never reaches the weights: "

@@ -19,7 +19,7 @@ namespace greentrainer::program {
 struct FinetuneOptions {
   std::string model, train, validation, output, config;
   std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
-  std::vector<std::string> tensors;
+  std::vector<std::string> tensors, freeze;
   double rho = 0.5;
   std::string budget, budget_cuts = "batch";
   Extent importance_batches = 1;
@@ -29,8 +29,10 @@ struct FinetuneOptions {
   Extent warmup = 0;
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
+  std::string no_decay_on = "none";
   std::string context_gradients = "exact";
   AdapterChoice adapters;
+  std::string from_adapter;
   DataChoice data;
   RowRange validation_rows;
   std::string evaluate = "both";

@@ -123,8 +123,10 @@ class RoundSelection {
     record.unit = choice.unit();
     record.optimal = chosen.optimal;
     record.gap = chosen.gap;
-    for (std::size_t i = 0; i < importance.size(); ++i)
-      record.importance[parts_->model.graph().parameters()[i].name] = importance[i];
+    for (std::size_t i = 0; i < importance.size(); ++i) {
+      if (choice.frozen().mask().empty() || !choice.frozen().mask()[i])
+        record.importance[parts_->model.graph().parameters()[i].name] = importance[i];
+    }
     return {.cut = chosen.cut, .pass = std::move(limited.pass)};
   }
 

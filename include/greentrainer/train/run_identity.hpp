@@ -113,7 +113,7 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   identity["gradient_accumulation"] = text(o.gradient_accumulation);
   identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning");
   identity["budget_cuts"] = o.budget.cuts == BudgetCuts::batch ? "batch" : "steps";
-  identity["schedule"] = LearningRateSchedule::name_of(o.schedule.kind);
+  identity["schedule"] = o.schedule.of_step ? "of_step" : LearningRateSchedule::name_of(o.schedule.kind);
   identity["warmup"] = text(o.schedule.warmup_steps);
   identity["clip_norm"] = exact_text(o.clip_norm);
   identity["prefix_cache"] = o.prefix_cache == PrefixCacheMode::off      ? "off"

@@ -51,6 +51,7 @@ struct GreenOptions {
   /// is taken from; priced inside flops_ratio, so that the steps until the next selection get the rest.
   bool importance_step = false;
   Interval reselect_every = {};
+  std::vector<std::string> freeze = {};  ///< names or globs of tensors that are never chosen
 };
 
 /// Throws ConfigError for an option that is out of range.
@@ -62,6 +63,8 @@ inline void check_options(const GreenOptions& o) {
                 "importance first-order, which alone a training step's own gradients give", o.importance);
   expect_option(!o.importance_step || o.importance_batches == 1, "GreenOptions", "importance_batches",
                 "1 beside importance_step, whose batches are those of the step", o.importance_batches);
+  expect_option(!o.importance_step || o.freeze.empty(), "GreenOptions", "freeze",
+                "none beside importance_step, whose step trains everything", o.freeze.empty() ? "" : o.freeze.front());
   expect_option(is_in_range(o.reselect_every), "GreenOptions", "reselect_every", text("1 to ", most_steps),
                 o.reselect_every.every);
 }
@@ -181,6 +184,8 @@ inline void check_options(const FitOptions& o) {
   within("gradient_accumulation", o.gradient_accumulation, 1);
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
+  expect_option(!o.schedule.of_step || o.schedule.warmup_steps == 0, "fit", "schedule.warmup_steps",
+                "0 beside schedule.of_step, which is all of the schedule", o.schedule.warmup_steps);
   within("most_skipped", o.most_skipped, 0);
   check_evaluations(o);
   check_options(o.budget);
