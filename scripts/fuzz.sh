@@ -28,7 +28,8 @@ flags=(-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recov
        "-DGREENTRAINER_SOURCE_DIR=\"$PWD\"" "-DGREENTRAINER_SHARED=\"\"" "-DGREENTRAINER_PROGRAM=\"\"")
 libraries=(-lpthread -licuuc -licudata -lpcre2-8)
 status=0
-printf '| target | executions | seconds | inputs kept | edges reached | findings |\n| --- | ---: | ---: | ---: | ---: | --- |\n'
+printf '| target | executions | seconds | inputs kept | edges reached | findings |\n'
+printf '| --- | ---: | ---: | ---: | ---: | --- |\n'
 for target in "${targets[@]}"; do
   header=tests/fuzz/targets/$target.hpp
   [ -f "$header" ] || { echo "fuzz.sh: expected one of tests/fuzz/targets, got $target" >&2; exit 2; }
@@ -36,7 +37,10 @@ for target in "${targets[@]}"; do
   [ "$target" = toml ] && sources+=(examples/greentrainer/{config_file,command,toml_depth}.cpp)
   "$compiler" "${flags[@]}" "-DGREENTRAINER_FUZZ_HEADER=\"fuzz/targets/$target.hpp\"" \
     "-DGREENTRAINER_FUZZ_TARGET=$target" "${sources[@]}" -o "$out/$target" "${libraries[@]}" \
-    2>"$out/$target.compile.log" || { echo "fuzz.sh: $target does not compile, see $out/$target.compile.log" >&2; exit 2; }
+    2>"$out/$target.compile.log" || {
+    echo "fuzz.sh: $target does not compile, see $out/$target.compile.log" >&2
+    exit 2
+  }
   found=$out/$target.corpus
   mkdir -p "$found" "$out/$target.findings"
   begin=$(date +%s)

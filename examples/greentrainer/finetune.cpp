@@ -148,6 +148,7 @@ int finetune(B& backend, const FinetuneOptions& options) {
   trainer.start(train.examples, fit);
   SavedStates states(output->states(), parse_save_interval(options.save_every), options.keep);
   if (states.resume(trainer, options.resume, options.other_build)) watch.go_on_from(trainer.report());
+  if (!options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
   while (trainer.step()) states.save_when_due(trainer);
   TrainingReport report = trainer.finish();
   watch.progress.clear();

@@ -321,6 +321,8 @@ void declare(Command& command, FinetuneOptions& options) {
                "options are the same; never: starts anew; or the state in DIR (auto)");
   command.on("other-build", options.other_build,
              "Goes on with a state of another build or backend, too: what follows may be rounded otherwise");
+  command.text("tensorboard", options.tensorboard, "DIR",
+               "Folder for a file of the run's numbers as TensorBoard reads them, while it goes on (none)");
   command.on("overwrite", options.overwrite, "Replace what stands at --output even if this program did not write it");
   command.text("config", options.config, "FILE", "TOML file with any of these options");
   command.on("json", options.json, "Print one JSON object on stdout; progress goes to stderr anyway");

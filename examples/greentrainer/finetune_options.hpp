@@ -50,6 +50,7 @@ struct FinetuneOptions {
   std::string save_every = "10min", resume = "auto";
   Extent keep = 2;
   bool other_build = false;
+  std::string tensorboard;  ///< folder, or empty
   bool overwrite = false, json = false;
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };

@@ -50,17 +50,26 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
   fit.on_evaluation = [this](const EvaluationRecord& record) {
     metrics.evaluation(record);
     say_evaluation(record);
+    tell(record.step, {{"evaluation/loss", record.loss}});
+    if (record.metric) tell(record.step, {{"evaluation/" + keep_best_, *record.metric}});
   };
   fit.on_step = [this](const StepRecord& record) {
     metrics.step(record);
     energy.sample();
     progress.step(record);
+    spent_ += record.flops + record.recomputed_flops;
+    tell(record.step,
+         {{"training/loss", record.loss},
+          {"training/learning_rate", record.learning_rate},
+          {"training/tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+          {"training/flops_spent", static_cast<double>(spent_)}});
     if (!record.skipped) return;
     progress.clear();
     say(text("warning: step ", record.step, " is skipped: its loss or a gradient is not finite"));
   };
   fit.on_selection = [this, tensors](const SelectionRecord& record) {
     metrics.selection(record);
+    tell(record.step, {{"selection/tensors", static_cast<double>(record.names.size())}});
     progress.clear();
     say_selection(record, tensors, cached_on_disk_);
   };
@@ -73,7 +82,19 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
 
 void RunWatch::go_on_from(const TrainingReport& report) {
   metrics.replay(report);
+  spent_ = report.flops.train + report.flops.recomputed;
   progress.go_on_from(report);
+}
+
+void RunWatch::tell(Extent step, std::initializer_list<EventFile::Scalar> scalars) {
+  if (!events_) return;
+  try {
+    events_->write(step, scalars);
+  } catch (const SaveError& error) {
+    progress.clear();
+    say(text("warning: no more numbers are written for TensorBoard: ", error.what()));
+    events_.reset();
+  }
 }
 
 void RunWatch::say_evaluation(const EvaluationRecord& record) {

@@ -2,10 +2,13 @@
 
 #include <chrono>
 #include <cstddef>
+#include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "finetune_options.hpp"
 #include "finetune_report.hpp"
+#include "greentrainer/io/event_file.hpp"
 #include "machine.hpp"
 #include "progress.hpp"
 
@@ -26,6 +29,8 @@ class RunWatch {
   /// What happened in a run before it was saved.
   void go_on_from(const TrainingReport& report);
 
+  /// Writes numbers of what happens from now on, after so many steps, for TensorBoard too. Throws SaveError.
+  void write_events(const std::string& folder, Extent step) { events_.emplace(folder, step); }
   /// Since the watch was made.
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
@@ -35,8 +40,12 @@ class RunWatch {
 
  private:
   void say_evaluation(const EvaluationRecord& record);
+  /// Without a file nothing. Where it cannot be written on, that is said once, and the run goes on.
+  void tell(Extent step, std::initializer_list<EventFile::Scalar> scalars);
 
   std::string keep_best_;
+  std::optional<EventFile> events_;
+  Flops spent_ = 0;
   bool cached_on_disk_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

@@ -27,7 +27,8 @@ def safetensors_seeds():
     data = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
     yield safetensors({"a": tensor("F32", [2, 3], 0, 24)}, data)
     metadata = {"format": "pt"}
-    yield safetensors({"__metadata__": metadata, "a": tensor("F16", [2], 0, 4), "b": tensor("I64", [1], 4, 12)}, data[:12])
+    two = {"a": tensor("F16", [2], 0, 4), "b": tensor("I64", [1], 4, 12)}
+    yield safetensors({"__metadata__": metadata, **two}, data[:12])
     yield safetensors({"a": tensor("BF16", [0], 0, 0)})
     yield safetensors({})
     yield safetensors({"a": tensor("F32", [2, 3], 0, 24), "b": tensor("F32", [1], 4, 8)}, data)
@@ -165,7 +166,8 @@ def template_seeds():
         b"{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}"
         b"{{ message.content | trim }}{{ eos_token }}{% endgeneration %}{% else %}<|{{ message['role'] }}|>"
         b"{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
-        b"{{ part.text }}{% endfor %}{% endif %}{% endif %}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+        b"{{ part.text }}{% endfor %}{% endif %}{% endif %}\n{% endfor %}"
+        b"{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     yield (
         b"{%- set ns = namespace(n=0) -%}{%- macro show(x, y=2) -%}{{ x|tojson(indent=y) }}{%- endmacro -%}"
