@@ -69,7 +69,7 @@ def phase(output):
         names = {p.name for p in folder.iterdir()}
         if any(name.startswith(".greentrainer-files.json.tmp") for name in names) and len(names) > 2:
             return "save: its list"
-        for name in ["weights.safetensors", "optimizer.safetensors", "state.json"]:
+        for name in ["weights.safetensors", "optimizer.safetensors", "best.safetensors", "state.json"]:
             if any(n.startswith(f".{name}.tmp") for n in names):
                 return f"save: {name}"
         return "save: about to be put in place" if "state.json" in names else "save: between files"
@@ -83,7 +83,7 @@ def phase(output):
 def size_of_state(state):
     """Bytes of a state's tensors, and of the whole folder."""
     tensors = 0
-    for name in ["weights.safetensors", "optimizer.safetensors"]:
+    for name in ["weights.safetensors", "optimizer.safetensors", "best.safetensors"]:
         data = (state / name).read_bytes()
         header = int.from_bytes(data[:8], "little")
         tensors += len(data) - 8 - header

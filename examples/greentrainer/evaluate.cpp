@@ -49,19 +49,6 @@ struct Answers {
   TextScores scores;
 };
 
-/// Throws DataError for a row without a reference.
-template <Backend B>
-Prompts load_questions(const PretrainedModel<B>& model, const Options& options) {
-  Prompts prompts = load_prompts(options.data, model.tokenizer(), model.facts(), options.choice,
-                                 options.generation.options.max_new_tokens);
-  for (std::size_t i = 0; i < prompts.ids.size(); ++i) {
-    if (!prompts.references[i].empty()) continue;
-    throw DataError("evaluate", text(options.data, ", line ", prompts.lines[i]),
-                    "expected a completion to compare with, got none");
-  }
-  return prompts;
-}
-
 /// Adds "rouge" or "exact_match" and "f1", "generation" and "generations" to the report.
 void add_answers(OrderedJson& json, const Answers& answers, DatasetTask task) {
   const auto named = [&](const std::vector<double>& values) {
@@ -91,7 +78,10 @@ int evaluate_on(B& backend, const Options& options) {
   const Dataset data =
       load_data(options.data, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.choice);
   Answers answers;
-  if (options.generates) answers.prompts = load_questions(model, options);
+  if (options.generates) {
+    answers.prompts = load_questions(options.data, model.tokenizer(), model.facts(), options.choice,
+                                     options.generation.options.max_new_tokens);
+  }
   say_if_not_native();
   Progress progress(0);
   std::size_t all = data.examples.size();

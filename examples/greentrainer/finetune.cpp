@@ -1,7 +1,5 @@
 // greentrainer finetune: from a Hugging Face folder and JSON lines to a fine-tuned folder.
 
-#include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <memory>
 
@@ -14,7 +12,8 @@
 #include "kept_times.hpp"
 #include "machine.hpp"
 #include "output.hpp"
-#include "progress.hpp"
+#include "run_metric.hpp"
+#include "run_watch.hpp"
 #include "saved_loss.hpp"
 #include "saved_states.hpp"
 #include "saving.hpp"
@@ -23,10 +22,6 @@
 namespace greentrainer::program {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct TrainingData {
   Dataset train, validation;
@@ -51,36 +46,6 @@ TrainingData load_training_data(const PretrainedModel<B>& model, const FinetuneO
   return all;
 }
 
-/// What was chosen, and what follows from it.
-void say_selection(const SelectionRecord& record, std::size_t parameters, bool cached_on_disk) {
-  std::string line = text("step ", record.step, ": training ", record.names.size(), " of ", parameters, " tensors");
-  if (record.budget > 0) {
-    line += ", backward " + cost_text(record.cost, record.unit) + " of at most " +
-            cost_text(record.budget, record.unit) + " until the next selection";
-  }
-  if (record.recomputed > 0) {
-    line += "; " + cost_text(record.recomputed, record.unit) + " are computed again in " +
-            text(record.recomputed_from.size()) + " segments to keep the memory limit" +
-            (record.recomputation_optimal ? "" : ", which is not proved to be the least");
-  }
-  if (!record.cached_below.empty()) {
-    line += "; values below " + record.cached_below + " are cached, in " + bytes_text(record.cached_bytes) +
-            (cached_on_disk ? " on disk" : " beside the memory of training");
-  }
-  say(line);
-  if (!record.not_cached.empty()) say("note: nothing is cached until the next selection: " + record.not_cached);
-  const auto negative =
-      std::count_if(record.importance.begin(), record.importance.end(), [](const auto& one) { return one.second < 0; });
-  const std::string advice = overshoot_advice(static_cast<double>(negative) /
-                                              static_cast<double>(std::max<std::size_t>(1, record.importance.size())));
-  if (!advice.empty()) say("note: " + advice);
-  if (record.names.empty())
-    say("note: no tensor that fits has a positive importance: nothing is trained until the next selection");
-  if (record.importance_memory.total() > 0)
-    say("memory while importances were evaluated: " + memory_line(record.importance_memory));
-  say("memory of training: " + memory_line(record.memory));
-}
-
 /// What --context-gradients none leaves out of these examples.
 std::string context_line(const Dataset& train) {
   Workload all;
@@ -103,114 +68,108 @@ int end_at_signal(Trainer<B>& trainer, SavedStates& states) {
   return 130;
 }
 
+/// For a budget in time: the times of the operators that it is planned by, which tensors are then chosen by, too.
 template <Backend B>
-int finetune(B& backend, const FinetuneOptions& options) {
-  const auto start = Clock::now();
-  EnergyMeter energy;
-  watch_for_interrupts();
-  Surroundings around;
-  around.memory_at_start = resident_memory();
-  expect_inputs_outside(options.output, {options.model, options.train, options.validation});
-  const auto output =
-      open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, const FinetuneOptions& options,
+                FitOptions& fit) {
+  if (fit.budget.seconds == 0) return;
+  fit.budget.times = with_optimizer(trained, options, [&](const auto& optimizer) {
+    return std::make_shared<OperatorTimes>(
+        times_of(trained, std::span<const Example>(train.examples), fit.batch_size, optimizer));
+  });
+  if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
+}
 
-  FitOptions fit = fit_options(options);
-
-  auto model =
-      load_pretrained(std::filesystem::path(options.model), backend, options.adapters.graph_options(options.method),
-                      static_cast<std::uint64_t>(options.seed));
-  SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
-                    .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
-  check_saving(model, *output, saving);
-  const TrainingData data = load_training_data(model, options, around);
-  const Dataset& train = data.train;
-  around.load_seconds = since(start);
-
-  Model<B> trained = trained_model(model, options);
-  Trainer<B> trainer = make_trainer(trained, options);
+/// What is to be done, before it is.
+template <Backend B>
+void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train, const EvaluationSample& sample,
+              const FinetuneOptions& options, const FitOptions& fit) {
   const auto& graph = trained.graph();
-  around.method = options.method;
-  around.is_auto = options.is_auto;
-  around.context_gradients = options.context_gradients;
   say_if_not_native();
   if (options.is_auto) {
     std::string targets;
     for (const std::string& target : options.adapters.lora_targets) targets += (targets.empty() ? "" : ",") + target;
     say(text("method auto: --method lora --lora-targets ", targets, " --learning-rate ", options.learning_rate));
   }
-  say(text(model.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
+  say(text(trained.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
-           " examples; backend ", backend.name()));
+           " examples; backend ", trained.backend().name()));
   if (detaches_context(options)) say(context_line(train));
-  around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
-  Metrics metrics;
-  Progress progress(peak_of(backend));
-  fit.validation = data.validation.examples;
-  if (fit.budget.seconds > 0) {
-    fit.budget.times = with_optimizer(options, [&](const auto& optimizer) {
-      return std::make_shared<OperatorTimes>(
-          times_of(trained, std::span<const Example>(train.examples), fit.batch_size, optimizer));
-    });
-    if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
-  }
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
-  const EvaluationSample sample(train.examples, fit);
-  if (fit.evaluate != Evaluations::none) {
-    say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
-             sample.held_out() ? " validation" : " training", " examples, ",
-             options.evaluate == "both" ? "before and after" : options.evaluate, " training"));
-  }
-  fit.on_evaluation = [&](const EvaluationProgress& now) {
-    progress.evaluation(now.done, now.of, now.after ? "after training" : "before training");
-  };
-  fit.on_step = [&](const StepRecord& record) {
-    metrics.step(record);
-    energy.sample();
-    progress.step(record);
-    if (!record.skipped) return;
-    progress.clear();
-    say(text("warning: step ", record.step, " is skipped: its loss or a gradient is not finite"));
-  };
-  fit.on_selection = [&](const SelectionRecord& record) {
-    metrics.selection(record);
-    progress.clear();
-    say_selection(record, graph.parameters().size(), options.prefix_cache.mode == "disk");
-  };
-  fit.on_warning = [&](const std::string& warning) {
-    progress.clear();
-    say("warning: " + warning);
-  };
-  fit.should_stop = interrupted;
-  fit.also_depends_on = run_facts(options);
-  trainer.start(train.examples, fit);
-  SavedStates states(output->states(), parse_save_interval(options.save_every), options.keep);
-  if (states.resume(trainer, options.resume, options.other_build)) {
-    const TrainingReport so_far = trainer.report();
-    metrics.replay(so_far);
-    progress.go_on_from(so_far);
-  }
-  while (trainer.step()) states.save_when_due(trainer);
-  TrainingReport report = trainer.finish();
-  progress.clear();
-  if (report.stopped || interrupted()) return end_at_signal(trainer, states);
+  if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;
+  std::string when = options.evaluate == "none"   ? ""
+                     : options.evaluate == "both" ? " before and after training"
+                                                  : " " + options.evaluate + " training";
+  if (fit.evaluate_every) when += text(when.empty() ? "" : ",", " every ", text_of(*fit.evaluate_every));
+  say(text("evaluating ", sample.examples().size(), " of ", sample.of(),
+           sample.held_out() ? " validation" : " training", " examples,", when));
+}
 
-  if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, progress, report, around);
-  const auto save_start = Clock::now();
-  if (report.loss_before) metrics.evaluation("before", *report.loss_before);
-  if (report.loss_after) metrics.evaluation("after", *report.loss_after, around.loss_after_unrounded);
-  saving.ends = train.end_of_turn_ids;
-  save_trained(model, *output, saving, metrics.lines());
+/// Writes what was trained, and reports on it.
+template <Backend B>
+void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const SaveChoice& saving,
+                     const FinetuneOptions& options, RunWatch& watch, SavedStates& states, TrainingReport& report,
+                     Surroundings& around) {
+  const double save_start = watch.seconds();
+  if (report.loss_after) watch.metrics.loss_after(report, around.loss_after_unrounded);
+  save_trained(model, output, saving, watch.metrics.lines());
   states.remove_all();
-  around.save_seconds = since(save_start);
-  around.total_seconds = since(start);
-  if constexpr (requires { backend.memory().peak; })
-    around.device_peak = backend.memory().peak;  // and no joules: the meter counts processors alone
+  around.total_seconds = watch.seconds();
+  around.save_seconds = around.total_seconds - save_start;
+  if constexpr (requires { model.backend().memory().peak; })
+    around.device_peak = model.backend().memory().peak;  // and no joules: the meter counts processors alone
   else
-    around.joules = energy.joules();
+    around.joules = watch.energy.joules();
   if (options.json)
     print_json(json_of(report, around));
   else
     print_report(report, around, options.output);
+}
+
+template <Backend B>
+int finetune(B& backend, const FinetuneOptions& options) {
+  watch_for_interrupts();
+  Surroundings around;
+  around.memory_at_start = resident_memory();
+  RunWatch watch(peak_of(backend), options);
+  around.method = options.method;
+  around.context_gradients = options.context_gradients;
+  around.keep_best = options.keep_best;
+  around.is_auto = options.is_auto;
+  expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});
+  const auto output =
+      open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+  FitOptions fit = fit_options(options);
+  auto model = load_model(options, backend);
+  SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
+                    .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
+  check_saving(model, *output, saving);
+  around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
+  const TrainingData data = load_training_data(model, options, around);
+  const Dataset& train = data.train;
+  saving.ends = train.end_of_turn_ids;
+  fit.validation = data.validation.examples;
+  fit.keep_best = run_metric(model, options);
+  fit.also_depends_on = run_facts(options);
+  around.load_seconds = watch.seconds();
+
+  Model<B> trained = trained_model(model, options);
+  Trainer<B> trainer = make_trainer(trained, options);
+  take_times(trained, trainer, train, options, fit);
+  const EvaluationSample sample(train.examples, fit);
+  say_task(trainer, trained, train, sample, options, fit);
+  watch.follow(fit, trained.graph().parameters().size());
+  trainer.start(train.examples, fit);
+  SavedStates states(output->states(), parse_save_interval(options.save_every), options.keep);
+  if (states.resume(trainer, options.resume, options.other_build)) watch.go_on_from(trainer.report());
+  if (!options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
+  while (trainer.step()) states.save_when_due(trainer);
+  TrainingReport report = trainer.finish();
+  watch.progress.clear();
+  if (report.stopped) return end_at_signal(trainer, states);
+
+  if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, watch.progress, report, around);
+  save_and_report(model, *output, saving, options, watch, states, report, around);
   return 0;
 }
 

@@ -43,6 +43,37 @@ void resolve_auto(const Command& command, FinetuneOptions& options) {
   if (!command.given("learning-rate")) options.learning_rate = 1e-3;
 }
 
+/// Whether a metric is one of answers that are generated.
+bool is_of_answers(const std::string& metric) {
+  return metric.starts_with("rouge") || metric == "exact_match" || metric == "f1";
+}
+
+/// Which options go with evaluations on the way.
+void check_evaluations(const Command& command, const FinetuneOptions& options) {
+  const std::string& metric = options.keep_best;
+  if (!options.evaluate_every.empty()) parse_interval("--evaluate-every", options.evaluate_every);
+  if (options.evaluate_every.empty())
+    command.refuse("keep-best", "evaluate-every", "training without --evaluate-every");
+  if (metric.empty()) command.refuse("patience", "keep-best", "training without --keep-best");
+  if (!is_of_answers(metric)) {
+    command.refuse("evaluation-tokens", "keep-best",
+                   metric.empty() ? "training without --keep-best" : "--keep-best " + metric);
+  }
+  if (metric.empty()) return;
+  command.refuse("memory-limit", "keep-best", "--keep-best");
+  if (options.validation.empty())
+    bad_usage("finetune",
+              "--keep-best: expected --validation beside it, got none; what is best on the training data is "
+              "no more than learnt by heart");
+  const bool chooses = has_choices(options.data), is_answer = task_of(options.data) == DatasetTask::answer;
+  const auto goes_with = [&](bool fits, const char* data) {
+    if (!fits) bad_usage("finetune", text("--keep-best: expected ", data, " for ", metric, ", got another one"));
+  };
+  if (metric == "accuracy") goes_with(chooses, "a --dataset whose labels are chosen from");
+  if (metric.starts_with("rouge")) goes_with(!chooses && !is_answer, "data of summaries or completions");
+  if (metric == "exact_match" || metric == "f1") goes_with(is_answer, "a --dataset of questions and answers");
+}
+
 /// Which options go with a method.
 void check_method(const Command& command, FinetuneOptions& options) {
   const std::vector<std::string> methods = {"green",     "full",   "top2", "last:K", "bitfit",
@@ -64,6 +95,12 @@ void check_method(const Command& command, FinetuneOptions& options) {
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
   if (options.method != "listed") command.refuse("tensors", "method", "--method " + options.method);
   options.adapters.check(command, options.method);
+  if (options.method != "lora" && options.method != "prefix")
+    command.refuse("from-adapter", "method", "--method " + options.method);
+  if (options.is_auto) command.refuse("from-adapter", "method", "--method auto");
+  if (options.from_adapter.empty()) return;
+  for (const char* name : {"lora-r", "lora-alpha", "lora-targets", "prefix-tokens"})
+    command.refuse(name, "from-adapter", "--from-adapter");
 }
 
 }  // namespace
@@ -118,13 +155,17 @@ void check(const Command& command, FinetuneOptions& options) {
   check_backend(command, options.backend);
   check_method(command, options);
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
-  if (options.evaluate == "none") command.refuse("evaluation-examples", "evaluate", "--evaluate none");
+  if (options.evaluate == "none" && options.evaluate_every.empty())
+    command.refuse("evaluation-examples", "evaluate", "--evaluate none");
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw")
     options.weight_decay = AdamWOptions{}.weight_decay;
+  if (options.weight_decay == 0) command.refuse("no-decay-on", "weight-decay", "--weight-decay 0");
+  if (!options.freeze.empty()) command.refuse("importance-step", "freeze", "--freeze");
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);
-  parse_interval(options.reselect_every);
+  parse_interval("--reselect-every", options.reselect_every);
+  check_evaluations(command, options);
   options.prefix_cache.check(command);
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
   if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
@@ -152,7 +193,9 @@ FitOptions fit_options(const FinetuneOptions& options) {
                  .shuffle = !options.no_shuffle,
                  .seed = static_cast<std::uint64_t>(options.seed),
                  .evaluate = evaluations_of(options.evaluate),
-                 .evaluation_examples = options.evaluation_examples};
+                 .evaluation_examples = options.evaluation_examples,
+                 .patience = options.patience};
+  if (!options.evaluate_every.empty()) fit.evaluate_every = parse_interval("--evaluate-every", options.evaluate_every);
   auto output = std::filesystem::absolute(options.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();
   options.prefix_cache.set(fit, output.parent_path().string());
@@ -177,8 +220,14 @@ RunIdentity run_facts(const FinetuneOptions& options) {
                        {"method", options.method},
                        {"context_gradients", options.context_gradients},
                        {"selector", options.selector},
+                       {"evaluation_tokens", text(options.evaluation_tokens)},
                        {"dependencies", options.dependencies}};
   options.adapters.add_facts(options.method, facts);
+  if (!options.from_adapter.empty()) {
+    const std::filesystem::path adapter = options.from_adapter;
+    facts["from_adapter"] = "sums " + sha256_of_file(adapter / "adapter_config.json") + ", " +
+                            sha256_of_file(adapter / "adapter_model.safetensors");
+  }
   return facts;
 }
 
@@ -200,6 +249,8 @@ void declare(Command& command, FinetuneOptions& options) {
       "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "
       "(batch)");
   command.list("tensors", options.tensors, "GLOB,...", "listed: names or globs of the tensors to train");
+  command.list("freeze", options.freeze, "GLOB,...",
+               "Names or globs of tensors that stay as they are, whatever the method (none)");
   command.choice("importance", options.importance, {importance_names.begin(), importance_names.end()},
                  "green: what a tensor is worth (paper)");
   command.whole("importance-batches", options.importance_batches, 1,
@@ -219,6 +270,9 @@ void declare(Command& command, FinetuneOptions& options) {
                  "pass computes labelled rows alone (exact)");
   command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   options.adapters.declare(command);
+  command.text(
+      "from-adapter", options.from_adapter, "DIR",
+      "lora, prefix: goes on training the adapter in DIR, as --adapter-output peft or the library peft wrote it");
   command.whole("epochs", options.epochs, 1, "Passes over the data (1)");
   command.whole("steps", options.steps, 1, "Optimizer steps, instead of --epochs");
   command.whole("batch-size", options.batch_size, 1, "Examples in a pass (4)");
@@ -229,6 +283,8 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "As torch.optim's (adamw)");
   command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
   command.number("weight-decay", options.weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
+  command.choice("no-decay-on", options.no_decay_on, {"none", "norms-and-biases"},
+                 "Tensors without weight decay: norms-and-biases as transformers' Trainer (none)");
   command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.choice("on-nan", options.on_nan, {"stop", "skip"},
                  "Where the loss or a gradient of a step is infinite or no number, which never reaches the weights: "
@@ -245,6 +301,17 @@ void declare(Command& command, FinetuneOptions& options) {
                 text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
                      " training examples)"),
                 most_steps);
+  command.text("evaluate-every", options.evaluate_every, "1e|100s",
+               "Take the loss on the way, too, every so many epochs or steps; --budget does not pay for it (never)");
+  command.choice("keep-best", options.keep_best,
+                 {"loss", "accuracy", "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match", "f1"},
+                 "Save the weights of the best of these evaluations, on the --validation data, the one after the last "
+                 "step among them: by the loss, by the accuracy of the labels that are chosen, or by how well "
+                 "generated answers fit the references (the last weights)");
+  command.whole("patience", options.patience, 1,
+                "End the run after so many evaluations in a row without a better one (none)", most_steps);
+  command.whole("evaluation-tokens", options.evaluation_tokens, 1,
+                "Most tokens of an answer that --keep-best generates (64)", 1 << 20);
   options.prefix_cache.declare(command);
   options.prefix_cache.declare_folder(command);
   command.text(
@@ -268,6 +335,8 @@ void declare(Command& command, FinetuneOptions& options) {
                "options are the same; never: starts anew; or the state in DIR (auto)");
   command.on("other-build", options.other_build,
              "Goes on with a state of another build or backend, too: what follows may be rounded otherwise");
+  command.text("tensorboard", options.tensorboard, "DIR",
+               "Folder for a file of the run's numbers as TensorBoard reads them, while it goes on (none)");
   command.on("overwrite", options.overwrite, "Replace what stands at --output even if this program did not write it");
   command.text("config", options.config, "FILE", "TOML file with any of these options");
   command.on("json", options.json, "Print one JSON object on stdout; progress goes to stderr anyway");

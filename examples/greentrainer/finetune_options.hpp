@@ -19,7 +19,7 @@ namespace greentrainer::program {
 struct FinetuneOptions {
   std::string model, train, validation, output, config;
   std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
-  std::vector<std::string> tensors;
+  std::vector<std::string> tensors, freeze;
   double rho = 0.5;
   std::string budget, budget_cuts = "batch";
   Extent importance_batches = 1;
@@ -29,12 +29,16 @@ struct FinetuneOptions {
   Extent warmup = 0;
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
+  std::string no_decay_on = "none";
   std::string context_gradients = "exact";
   AdapterChoice adapters;
+  std::string from_adapter;
   DataChoice data;
   RowRange validation_rows;
   std::string evaluate = "both";
   Extent evaluation_examples = 0;
+  std::string evaluate_every, keep_best;  ///< empty: no
+  Extent patience = 0, evaluation_tokens = 64;
   PrefixCacheChoice prefix_cache;
   std::string memory_limit;
   Extent seed = 0;
@@ -46,6 +50,7 @@ struct FinetuneOptions {
   std::string save_every = "10min", resume = "auto";
   Extent keep = 2;
   bool other_build = false;
+  std::string tensorboard;  ///< folder, or empty
   bool overwrite = false, json = false;
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };

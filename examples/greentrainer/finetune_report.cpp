@@ -20,6 +20,22 @@ OrderedJson json_of(const std::map<std::string, double>& importance) {
 
 OrderedJson json_of(const std::optional<double>& value) { return value ? OrderedJson(*value) : OrderedJson(); }
 
+OrderedJson json_of(const EvaluationRecord& record, const std::string& metric) {
+  OrderedJson json = {{"step", record.step}, {"loss", record.loss}};
+  if (record.metric) json[metric] = *record.metric;
+  return json;
+}
+
+/// The weights that are saved: those of the best evaluation, or the last ones.
+std::string kept_text(const TrainingReport& report, const std::string& metric) {
+  const EvaluationRecord* const best = report.best();
+  if (best == nullptr) return "the last step";
+  std::string kept = text("step ", best->step, ", the best of ", report.evaluations.size(), " evaluations, ", metric,
+                          " ", fixed(best->value(), 4));
+  if (report.patience_over) kept += text("; ended after ", report.since_best(), " without a better one");
+  return kept;
+}
+
 OrderedJson json_of(const SelectionRecord& record) {
   return {{"step", record.step},
           {"names", record.names},
@@ -49,9 +65,16 @@ void Metrics::replay(const TrainingReport& report) {
   const auto choices_after = [&](Extent step) {
     for (; chosen != report.selections.end() && chosen->step <= step; ++chosen) selection(*chosen);
   };
+  auto taken = report.evaluations.begin();
+  const auto evaluations_after = [&](Extent step) {
+    for (; taken != report.evaluations.end() && taken->step <= step; ++taken) evaluation(*taken);
+  };
+  evaluations_after(0);
   choices_after(0);
   for (const StepRecord& record : report.history) {
     step(record);
+    if (record.in_full) choices_after(record.step);  // made by the step itself
+    evaluations_after(record.step);
     choices_after(record.step);
   }
 }
@@ -75,8 +98,21 @@ void Metrics::step(const StepRecord& record) {
   add(json);
 }
 
-void Metrics::evaluation(const char* when, double loss, std::optional<double> unrounded) {
-  OrderedJson json = {{"event", "evaluation"}, {"when", when}, {"loss", loss}};
+void Metrics::evaluation(const EvaluationRecord& record) {
+  if (record.step > 0 && !on_the_way_) return;  // loss_after says it
+  OrderedJson json = {{"event", "evaluation"},
+                      {"when", record.step == 0 ? "before" : "on the way"},
+                      {"step", record.step},
+                      {"loss", record.loss}};
+  if (record.metric) json[metric_] = *record.metric;
+  if (!metric_.empty()) json["best"] = record.best;
+  add(json);
+}
+
+void Metrics::loss_after(const TrainingReport& report, std::optional<double> unrounded) {
+  OrderedJson json = {{"event", "evaluation"}, {"when", "after"}, {"step", report.steps + report.skipped}};
+  if (const EvaluationRecord* const best = report.best()) json["step"] = best->step;
+  json["loss"] = *report.loss_after;
   if (unrounded) json["loss_unrounded"] = *unrounded;
   add(json);
 }
@@ -131,6 +167,14 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["evaluated"] = {{"data", report.evaluated.held_out ? "validation" : "training"},
                        {"examples", report.loss_before || report.loss_after ? report.evaluated.examples : 0},
                        {"of", report.evaluated.of}};
+  json["evaluations"] = OrderedJson::array();
+  for (const auto& record : report.evaluations) json["evaluations"].push_back(json_of(record, around.keep_best));
+  json["kept"] = nullptr;
+  if (const EvaluationRecord* const best = report.best()) {
+    json["kept"] = json_of(*best, around.keep_best);
+    json["kept"]["by"] = around.keep_best;
+    json["kept"]["patience_over"] = report.patience_over;
+  }
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
   json["is_auto"] = around.is_auto;
@@ -161,11 +205,10 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"forward", s.forward},        {"backward", s.backward},      {"optimizer", s.optimizer},
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["peak_memory_bytes"] = peak_memory();
-  json["memory_bytes"] = {{"importance", report.memory.importance},
-                          {"training", report.memory.training},
-                          {"evaluation", report.memory.evaluation},
-                          {"planned_peak", report.memory.peak()},
-                          {"measured_peak", peak_memory() - around.memory_at_start}};
+  json["memory_bytes"] = {
+      {"importance", report.memory.importance}, {"training", report.memory.training},
+      {"evaluation", report.memory.evaluation}, {"best_weights", report.memory.best_weights},
+      {"planned_peak", report.memory.peak()},   {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   if (around.joules)
     json["energy_joules"] = *around.joules;
@@ -188,6 +231,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
              report.evaluated.held_out ? " validation" : " training", " examples"),
         loss(report.loss_before) + " -> " + loss(report.loss_after) +
             (around.loss_after_unrounded ? ", " + fixed(*around.loss_after_unrounded, 4) + " before rounding" : "")},
+       {"weights of", kept_text(report, around.keep_best)},
        {"steps", text(report.steps, report.skipped == 0 ? "" : text(", ", report.skipped, " skipped"))},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},

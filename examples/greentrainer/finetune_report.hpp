@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "greentrainer/data/row_keys.hpp"
 #include "greentrainer/io/json.hpp"
@@ -13,17 +14,26 @@ namespace greentrainer::program {
 /// nothing behind.
 class Metrics {
  public:
+  /// `metric`: what --keep-best compares by, or empty. `on_the_way`: whether there are evaluations besides those before
+  /// and after training.
+  Metrics(std::string metric, bool on_the_way) : metric_(std::move(metric)), on_the_way_(on_the_way) {}
+
   void selection(const SelectionRecord& record);
   void step(const StepRecord& record);
-  /// `unrounded`: of the weights in memory, where saving changes them.
-  void evaluation(const char* when, double loss, std::optional<double> unrounded = {});
+  /// One before training or on the way, the last of these after the last step.
+  void evaluation(const EvaluationRecord& record);
+  /// Of the weights as they are saved; `unrounded`: in memory, where saving changes them.
+  void loss_after(const TrainingReport& report, std::optional<double> unrounded);
   /// What happened in a run so far, as if it had just happened.
   void replay(const TrainingReport& report);
   const std::string& lines() const { return lines_; }
+  bool evaluates_on_the_way() const { return on_the_way_; }
 
  private:
   void add(const OrderedJson& json) { lines_ += json.dump() + '\n'; }
 
+  std::string metric_;
+  bool on_the_way_;
   std::string lines_;
   Flops flops_ = 0;
 };
@@ -32,6 +42,7 @@ class Metrics {
 struct Surroundings {
   std::string method;             ///< that was used
   std::string context_gradients;  ///< exact or none
+  std::string keep_best;          ///< what states were compared by; empty: the last was kept
   bool is_auto = false;           ///< and that the program chose
   std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;
   IgnoredKeys ignored_keys;

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
+
 #include "finetune_options.hpp"
 #include "greentrainer/models/detached_context.hpp"
+#include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/random_at_depth.hpp"
@@ -10,9 +14,9 @@
 
 namespace greentrainer::program {
 
-/// What a method other than green trains.
+/// What a method other than green trains, but for what is frozen.
 template <Backend B>
-Selection fixed_selection(const Model<B>& model, const FinetuneOptions& options) {
+Selection selection_of_method(const Model<B>& model, const FinetuneOptions& options) {
   const auto& graph = model.graph();
   if (const auto count = last_layers(options.method)) return select_last_layers(graph, model.facts(), *count);
   if (options.method == "bitfit") return select_biases(graph);
@@ -39,6 +43,26 @@ SelectFunction selector_of(const TensorGraph<B>& graph, const FinetuneOptions& o
   };
 }
 
+/// The model's folder, with what the options add to it: new adapters, or those of a folder.
+template <Backend B>
+PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
+  const std::filesystem::path folder = options.model;
+  if (options.from_adapter.empty()) {
+    return load_pretrained(folder, backend, options.adapters.graph_options(options.method),
+                           static_cast<std::uint64_t>(options.seed));
+  }
+  AdapterFolder adapter = read_adapter(options.from_adapter);
+  const bool is_lora = adapter.options.lora.has_value();
+  if (is_lora != (options.method == "lora")) {
+    throw ConfigError(
+        "finetune", "--from-adapter",
+        text("expected an adapter of --method ", options.method, ", got one of ", is_lora ? "lora" : "prefix"));
+  }
+  if (is_lora) adapter.options.lora->dropout = options.adapters.lora_dropout;
+  adapter.options.dropout = options.adapters.dropout;
+  return load_pretrained_with_adapter(folder, adapter, backend);
+}
+
 /// What is trained of a model's weights: the model as it is, or with gradients that stop at the context.
 template <Backend B>
 Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
@@ -46,26 +70,34 @@ Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
 }
 
 /// Calls use(options of the optimizer that is asked for).
-template <class Use>
-auto with_optimizer(const FinetuneOptions& options, const Use& use) {
+template <Backend B, class Use>
+auto with_optimizer(const Model<B>& model, const FinetuneOptions& options, const Use& use) {
+  const Selection undecayed = options.no_decay_on == "none" ? Selection() : select_norms_and_biases(model.graph());
   if (options.optimizer == "sgd") {
-    return use(SgdOptions{
-        .learning_rate = options.learning_rate, .momentum = options.momentum, .weight_decay = options.weight_decay});
+    return use(SgdOptions{.learning_rate = options.learning_rate,
+                          .momentum = options.momentum,
+                          .weight_decay = options.weight_decay,
+                          .undecayed = undecayed});
   }
-  return use(AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+  return use(AdamWOptions{
+      .learning_rate = options.learning_rate, .weight_decay = options.weight_decay, .undecayed = undecayed});
 }
 
 /// The trainer that the options ask for.
 template <Backend B>
 Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
-  return with_optimizer(options, [&](const auto& optimizer) {
-    if (options.method != "green") return Trainer<B>(model, fixed_selection(model, options), optimizer);
+  return with_optimizer(model, options, [&](const auto& optimizer) {
+    if (options.method != "green") {
+      return Trainer<B>(model, without_frozen(model.graph(), selection_of_method(model, options), options.freeze),
+                        optimizer);
+    }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
-                                    .reselect_every = parse_interval(options.reselect_every)},
+                                    .reselect_every = parse_interval("--reselect-every", options.reselect_every),
+                                    .freeze = options.freeze},
                        optimizer);
     trainer.use_selector(selector_of(model.graph(), options));
     return trainer;

@@ -21,11 +21,10 @@ std::pair<std::int64_t, std::string> number_and_unit(const std::string& value, s
 
 }  // namespace
 
-Interval parse_interval(const std::string& value) {
+Interval parse_interval(const std::string& flag, const std::string& value) {
   const auto [every, unit] = number_and_unit(value, 0);
   if (every < 1 || every > most_steps || (unit != "e" && unit != "s")) {
-    bad_usage("finetune",
-              text("--reselect-every: expected a number of epochs or steps such as 2e or 100s, got ", value));
+    bad_usage("finetune", text(flag, ": expected a number of epochs or steps such as 2e or 100s, got ", value));
   }
   return {.every = every, .unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps};
 }

@@ -7,8 +7,8 @@
 
 namespace greentrainer::program {
 
-/// "2e" or "100s" for --reselect-every. Throws UsageError.
-Interval parse_interval(const std::string& value);
+/// "2e" or "100s" for `flag`. Throws UsageError.
+Interval parse_interval(const std::string& flag, const std::string& value);
 
 /// "40TFLOP", "0.5x" or "20min" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of full
 /// fine-tuning, or time in s, min or h. Throws UsageError of the command `where`, for joules by name.

@@ -22,6 +22,7 @@ constexpr const char* examples =
     "Examples:\n"
     "  greentrainer plan --model opt-125m --batch-size 4 --tokens 256 --labelled-tokens 32\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*,*.bias'\n"
+    "  greentrainer plan --model opt-125m --freeze '*embed*' --budget 0.5x --steps 100\n"
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --epochs 5 --examples 1000 --prefix-cache memory\n"
     "  greentrainer plan --model opt-125m --steps 100 --budget 0.5x\n"
@@ -191,7 +192,8 @@ void check(const Command& command, PlanOptions& options) {
               "plan --help");
   }
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
-  if (options.cost_model == "paper") command.refuse("memory-limit", "cost-model", "--cost-model paper");
+  for (const char* name : {"memory-limit", "freeze"})
+    if (options.cost_model == "paper") command.refuse(name, "cost-model", "--cost-model paper");
   check_run(command, options);
   if (options.budget.empty()) {
     for (const char* name : {"steps", "budget-cuts"}) command.refuse(name, "budget", "a plan without --budget");
@@ -204,6 +206,7 @@ void check(const Command& command, PlanOptions& options) {
     for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "budget", "a plan with --budget");
     if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");
   }
+  if (options.selector == "paper") command.refuse("freeze", "selector", "--selector paper");
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
       bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
@@ -237,6 +240,7 @@ Command make_plan_command() {
   command.choice("cost-model", options->cost_model, {"exact", "paper"},
                  "exact: executed FLOPs; paper: the published multiply-adds (exact)");
   command.list("tensors", options->tensors, "GLOB,...", "Price training these tensors");
+  command.list("freeze", options->freeze, "GLOB,...", "Tensors that are not trained, whatever is chosen (none)");
   command.number("rho", options->rho, 0, true,
                  "Choose tensors within this share of full fine-tuning; needs --importance", 1);
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");

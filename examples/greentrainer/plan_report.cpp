@@ -227,9 +227,10 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
                                          std::optional<Cut>& cut) {
   const ExactCost<Policy> cost;
   const SelectFunction select = selector_of(report, importance, options);
+  const Selection frozen = select_listed(graph, options.freeze, "freeze");
   const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
     return select_within_ratio(graph, cost, workload, worth, ratio, select, full,
-                               cached ? forecasts : std::span<const CutForecast>());
+                               cached ? forecasts : std::span<const CutForecast>(), {}, frozen);
   };
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
     return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
@@ -323,6 +324,16 @@ RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const L
   return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
 }
 
+/// Takes what is frozen out of what is trained, and of what could be.
+void freeze(PlanReport& report, const Graph& graph, const Workload& workload, const PlanOptions& options) {
+  Selection trained = without_frozen(graph, report.selection.value_or(select_all(graph)), options.freeze);
+  if (options.rho == 0) report.selection = std::move(trained);
+  GradientDag dag = gradient_dag_of(graph, ExactCost<Policy>{}, workload);
+  const Selection frozen = select_listed(graph, options.freeze, "freeze");
+  for (std::size_t i = 0; i < dag.items.size(); ++i) dag.items[i].frozen = frozen.mask()[i];
+  report.cheapest = cheapest_item(dag);
+}
+
 template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
   const Graph exact = architecture.template graph<Policy>();
@@ -355,6 +366,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     forecasts = cache_forecasts(graph, *batches, options);
   }
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
+  if (!options.freeze.empty()) freeze(report, graph, workload, options);
   const Bytes limit = options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
   FitDemand demand{.limit = limit, .state_bytes_per_element = adamw_state, .largest = workload, .evaluated = {}};
   Workload coming = workload;

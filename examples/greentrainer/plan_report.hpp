@@ -19,7 +19,7 @@ namespace greentrainer::program {
 
 struct PlanOptions {
   std::string model, config, cost_model = "exact", importance, selector, backend = "eigen", memory_limit;
-  std::vector<std::string> tensors;
+  std::vector<std::string> tensors, freeze;
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;
   double rho = 0;
   Extent epochs = 0, examples = 0;  ///< of a run; 0: a batch is planned

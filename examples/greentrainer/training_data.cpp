@@ -122,6 +122,17 @@ Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const 
   return prompts;
 }
 
+Prompts load_questions(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
+                       const DataChoice& choice, Extent new_tokens) {
+  Prompts prompts = load_prompts(path, tokenizer, facts, choice, new_tokens);
+  for (std::size_t i = 0; i < prompts.ids.size(); ++i) {
+    if (!prompts.references[i].empty()) continue;
+    throw DataError("load_questions", text(path, ", line ", prompts.lines[i]),
+                    "expected a completion to compare with, got none");
+  }
+  return prompts;
+}
+
 DatasetTask task_of(const DataChoice& choice) {
   return choice.dataset.empty() ? DatasetTask::summary : dataset_form(choice.dataset).task;
 }

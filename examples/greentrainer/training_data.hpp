@@ -47,6 +47,10 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
 Prompts load_prompts(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
                      const DataChoice& choice, Extent new_tokens);
 
+/// The same with a reference for each, which answers are compared with. Throws DataError for a row without one.
+Prompts load_questions(const std::string& path, const Tokenizer& tokenizer, const ModelFacts& facts,
+                       const DataChoice& choice, Extent new_tokens);
+
 /// What the data ask of a model: rows without a data set's form are scored as summaries are.
 DatasetTask task_of(const DataChoice& choice);
 

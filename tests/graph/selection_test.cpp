@@ -79,3 +79,22 @@ TEST_CASE("a pattern that matches nothing is named, even beside one that does") 
                        doctest::Contains("got *.fc7.*, which matches none; e.g. model.decoder.embed_tokens.weight"),
                        ConfigError);
 }
+
+TEST_CASE(
+    "what is frozen is taken out of any selection, and a pattern that freezes nothing, or everything, is refused") {
+  const auto graph = opt_graph();
+  const Selection all = select_all(graph), biases = select_biases(graph);
+  const Selection left = without_frozen(graph, all, {"*.layers.0.*", "*embed*"});
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    const std::string& name = graph.parameter(id).name;
+    const bool frozen = name.find(".layers.0.") != std::string::npos || name.find("embed") != std::string::npos;
+    CHECK(left.contains(id) == !frozen);
+  }
+  CHECK(without_frozen(graph, biases, {"*.weight"}) == biases);
+  CHECK(without_frozen(graph, biases, {}) == biases);
+  CHECK_THROWS_WITH_AS(without_frozen(graph, all, {"*.layers.0.*", "*.layers.9.*"}),
+                       doctest::Contains("freeze: expected names or globs of the model's tensors, got *.layers.9.*"),
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(without_frozen(graph, biases, {"*.bias"}),
+                       doctest::Contains("freeze: expected patterns that leave something to train"), ConfigError);
+}

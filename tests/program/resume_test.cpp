@@ -175,12 +175,15 @@ TEST_CASE("a state can be named; a damaged one is set aside for the one before")
 }
 
 TEST_CASE("killed at any time, in the middle of a save, too, a run ends as the one that nothing has stopped") {
-  const std::vector<std::string> options = {"--rho", "0.6",          "--steps", "60", "--reselect-every",
-                                            "10s",   "--save-every", "2"};
-  const Run whole(options);
+  const std::vector<std::string> options = {
+      "--rho",        "0.6", "--steps",          "60", "--reselect-every", "10s",
+      "--save-every", "2",   "--evaluate-every", "3s", "--keep-best",      "loss"};
+  Run whole(options);
+  whole.more.insert(whole.more.end(), {"--validation", whole.data});
   REQUIRE(whole.go().status == 0);
   const auto expected = files_of(whole.output);
-  const Run run(options);
+  Run run(options);
+  run.more.insert(run.more.end(), {"--validation", run.data});
   int kills = 0;
   for (int milliseconds = 40;; milliseconds += 29, ++kills) {
     Program program(run.arguments());

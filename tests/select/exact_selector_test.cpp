@@ -14,6 +14,7 @@
 #include "gradient_dags.hpp"
 #include "greentrainer/concepts/selector.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
+#include "greentrainer/select/random_at_depth.hpp"
 #include "random_dags.hpp"
 
 namespace gt = greentrainer;
@@ -313,4 +314,29 @@ TEST_CASE("free items, empty problems and budgets of 0 are solved exactly") {
   bad = problem;
   bad.dag.items[0].cost = bad.dag.items[2].cost = std::numeric_limits<std::int64_t>::max();
   CHECK_THROWS_AS(exact.select(bad), gt::ConfigError);
+}
+
+TEST_CASE("what is frozen is never chosen, and what is chosen is the best of the rest") {
+  std::mt19937 random(9);
+  int of_all = 0, frozen_mattered = 0;
+  for (int k = 0; k < 1000; ++k) {
+    CAPTURE(k);
+    gt::SelectionProblem problem = random_problem(random, k % gtt::shapes);
+    const double free = gt::ExactSelector{}.select(problem).importance;
+    gt::SelectionProblem worthless = problem;
+    for (std::size_t i = 0; i < problem.dag.items.size(); ++i) {
+      problem.dag.items[i].frozen = gtt::pick(random, 0, 2) == 0;
+      if (problem.dag.items[i].frozen) worthless.dag.items[i].importance = -1;
+    }
+    const gt::SelectionResult exact = gt::ExactSelector{}.select(problem);
+    const double best = gtt::ExhaustiveSelection(worthless.dag).best(problem.budget);
+    CHECK(exact.importance == doctest::Approx(best));
+    frozen_mattered += best < free ? 1 : 0;
+    for (const auto& mask : {exact.mask, gt::ImportancePerFlopSelector{}.select(problem).mask,
+                             gt::RandomAtDepthSelector(1).select(problem).mask}) {
+      for (std::size_t i = 0; i < mask.size(); ++i) CHECK_FALSE((mask[i] && problem.dag.items[i].frozen));
+    }
+    ++of_all;
+  }
+  CHECK(frozen_mattered > of_all / 4);
 }

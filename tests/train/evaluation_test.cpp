@@ -98,7 +98,7 @@ TEST_CASE("a run evaluates when it is asked to, a sample of training examples or
   const double of_drawn = evaluate(model, drawn).loss;
 
   std::size_t passes = 0, last = 0;
-  const TrainingReport usual = fit({.on_evaluation = [&](const EvaluationProgress& now) {
+  const TrainingReport usual = fit({.on_evaluation_pass = [&](const EvaluationProgress& now) {
     passes += now.after ? 0 : 1;
     CHECK(now.of == 100);
     last = now.done;

@@ -169,3 +169,24 @@ TEST_CASE("token ids and lengths are checked before they reach a kernel") {
                   DataError);
   CHECK_THROWS_AS(trainer.fit(std::vector<Example>{}, {}), DataError);
 }
+
+TEST_CASE(
+    "a schedule of one's own is what the rates of the steps are, and the linear one written out is the same run") {
+  const auto examples = counting_examples(12);
+  const auto fit = [&](LearningRateSchedule schedule, std::vector<std::vector<float>>& weights) {
+    EigenBackend<float> backend(1);
+    auto model = tiny_model(backend, "opt-pre");
+    Trainer trainer{model, select_all(model.graph()), AdamWOptions{.learning_rate = 1e-3}};
+    const TrainingReport report = trainer.fit(examples, {.epochs = 2, .batch_size = 4, .schedule = schedule});
+    weights = greentrainer::testing::weights_of(model);
+    return report;
+  };
+  std::vector<std::vector<float>> linear, own;
+  fit({}, linear);
+  const TrainingReport report = fit(
+      {.of_step = [](Extent step, Extent total) { return 1 - static_cast<double>(step) / static_cast<double>(total); }},
+      own);
+  CHECK(own == linear);
+  for (const StepRecord& step : report.history)
+    CHECK(step.learning_rate == doctest::Approx(1e-3 * (1 - static_cast<double>(step.step - 1) / 6)));
+}

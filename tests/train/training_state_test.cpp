@@ -65,6 +65,7 @@ struct Session {
     for (StepRecord& step : without_times.history) step.seconds = 0;
     Json json = StateWriter::json_of(without_times);
     json["after"] = StateWriter::json_of(report.loss_after);
+    json["patience_over"] = report.patience_over;
     json["plan"] = {report.plan.steps, report.plan.batch_size, report.plan.planned, report.budget_reached};
     const auto& f = report.flops;
     return {.report = json.dump(),
@@ -90,7 +91,7 @@ Trainer<B> green(Model<B>& model) {
 
 std::vector<Case> cases() {
   const FitOptions plain{.epochs = 2, .batch_size = 2, .seed = 3};
-  FitOptions accumulated = plain, cached = plain, limited = plain, paid = plain;
+  FitOptions accumulated = plain, cached = plain, limited = plain, paid = plain, evaluated = plain;
   accumulated.gradient_accumulation = 2;
   accumulated.clip_norm = 0.5;
   accumulated.schedule = {.kind = LearningRateSchedule::Kind::cosine, .warmup_steps = 2};
@@ -101,6 +102,9 @@ std::vector<Case> cases() {
   long_cached.epochs = 5;
   long_cached.prefix_cache_limit = 7000;
   paid.budget = {.share_of_full = 0.5};
+  evaluated.evaluate_every = Interval{2, Interval::Unit::steps};
+  evaluated.keep_best = RunMetric{};
+  evaluated.patience = 2;
   const auto top = [](Model<B>& model) {
     return Trainer<B>(model, select_last_layers(model.graph(), model.facts(), 1), AdamWOptions{.learning_rate = 1e-3});
   };
@@ -122,6 +126,11 @@ std::vector<Case> cases() {
                                    .reselect_every = {4, Interval::Unit::steps}},
                       AdamWOptions{.learning_rate = 1e-3});
   };
+  // So fast that losses go up and down, and the best weights are not the last.
+  const auto restless = [](Model<B>& model) {
+    return Trainer<B>(model, GreenOptions{.flops_ratio = 0.6, .reselect_every = {3, Interval::Unit::steps}},
+                      AdamWOptions{.learning_rate = 5e-2});
+  };
   const GraphOptions lora{.lora = LoraOptions{.rank = 4, .alpha = 16, .dropout = 0.1}};
   return {{.name = "full, accumulated and clipped", .options = accumulated, .make = full},
           {.name = "green with re-selection", .options = plain, .make = green},
@@ -130,7 +139,8 @@ std::vector<Case> cases() {
           {.name = "LoRA with dropout", .graph = lora, .options = plain, .make = adapters},
           {.name = "the top layer, cached", .options = cached, .make = top},
           {.name = "importance in a step", .options = plain, .make = in_step},
-          {.name = "a budget for the run", .options = paid, .make = green}};
+          {.name = "a budget for the run", .options = paid, .make = green},
+          {.name = "the best weights, with patience", .options = evaluated, .make = restless}};
 }
 
 }  // namespace
@@ -143,6 +153,7 @@ TEST_CASE("a run that is saved after any step and continued by another process i
     CHECK(expected.unaccounted == 0);
     const Extent steps = whole.trainer.steps_done();
     REQUIRE(steps >= 3);
+    if (of.options.keep_best) REQUIRE(whole.trainer.report().best()->step < steps);  // or nothing is put back
     Flops refilled = 0;
     for (Extent stop = 0; stop <= steps; stop += stop < 4 ? 1 : 5) {
       CAPTURE(stop);
@@ -282,7 +293,8 @@ TEST_CASE("a damaged state is refused, whatever byte it is") {
   saved.trainer.save(folder / "state");
   const Result expected = saved.end();
   Session session(of);
-  for (const char* name : {StateFolder::state_file, StateFolder::weights_file, StateFolder::optimizer_file}) {
+  for (const char* name :
+       {StateFolder::state_file, StateFolder::weights_file, StateFolder::optimizer_file, StateFolder::best_file}) {
     CAPTURE(std::string(name));
     const auto path = folder / "state" / name;
     const std::string whole = read_file(path);
@@ -327,7 +339,7 @@ TEST_CASE("a state that someone made up is refused by field, before anything is 
     }
   };
   refused("format", [](Json& json) { json["format"] = "other"; });
-  refused("version", [](Json& json) { json["version"] = 2; });
+  refused("version", [](Json& json) { json["version"] = 1; });
   refused("next_step", [](Json& json) { json["next_step"] = 1000; });
   refused("next_step", [](Json& json) { json["next_step"] = -1; });
   refused("next_step", [](Json& json) { json["next_step"] = 1.5; });

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/graph/tensor_graph.hpp"
@@ -63,6 +64,17 @@ Selection select_norms(const TensorGraph<P>& graph) {
   return selection;
 }
 
+/// What transformers' Trainer spares from weight decay: parameters of normalisations, and biases, those of positions
+/// in T5 among them.
+template <class P>
+Selection select_norms_and_biases(const TensorGraph<P>& graph) {
+  Selection selection = select_norms(graph);
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (graph.parameter(id).name.find("bias") != std::string::npos) selection.insert(id);
+  }
+  return selection;
+}
+
 /// What was added to the model: LoRA's matrices, a prefix.
 template <class P>
 Selection select_adapters(const TensorGraph<P>& graph) {
@@ -91,9 +103,11 @@ inline bool matches_glob(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
-/// The parameters that any of the patterns matches. Throws ConfigError for a pattern that matches none.
+/// The parameters that any of the patterns, an option of this name, matches. Throws ConfigError for a pattern that
+/// matches none.
 template <class P>
-Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::string>& patterns) {
+Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::string>& patterns,
+                        std::string_view option = "tensors") {
   Selection selection = select_none(graph);
   for (const std::string& pattern : patterns) {
     bool matched = false;
@@ -104,12 +118,29 @@ Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::stri
     }
     if (!matched) {
       throw ConfigError(
-          "select_listed", "tensors",
+          "select_listed", option,
           text("expected names or globs of the model's tensors, got ", pattern, ", which matches none; e.g. ",
                graph.parameters().empty() ? "" : graph.parameters().front().name));
     }
   }
   return selection;
+}
+
+/// A selection without what any of the patterns matches: what must stay as it is. Throws ConfigError for a pattern that
+/// matches none of the graph's parameters, and where nothing would be left.
+template <class P>
+Selection without_frozen(const TensorGraph<P>& graph, const Selection& selection,
+                         const std::vector<std::string>& patterns) {
+  const Selection frozen = select_listed(graph, patterns, "freeze");
+  std::vector<bool> left = selection.mask();
+  for (std::size_t i = 0; i < left.size(); ++i) left[i] = left[i] && !frozen.mask()[i];
+  Selection trained(std::move(left));
+  if (trained.count() == 0 && selection.count() > 0) {
+    throw ConfigError("without_frozen", "freeze",
+                      text("expected patterns that leave something to train, got ones that match all of the ",
+                           selection.count(), " tensors that would be trained"));
+  }
+  return trained;
 }
 
 template <class P>

@@ -99,8 +99,12 @@ class OutputFolder {
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
   ~OutputFolder() {
-    const bool moving = detail::is_there(place_.target / incomplete_marker);  // the next run goes on with it
-    if (!committed_ && !moving) detail::remove_unfinished(staging_);
+    if (committed_) return;
+    try {
+      const bool moving = detail::is_there(place_.target / incomplete_marker);  // the next run goes on with it
+      if (!moving) detail::remove_unfinished(staging_);
+    } catch (...) {  // no memory: the next run removes it
+    }
   }
 
   /// Where to write.

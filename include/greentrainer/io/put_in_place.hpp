@@ -225,6 +225,9 @@ inline std::vector<std::string> put_in_place(const StagedFolder& staged) {
     return {};
   }
   auto older = FolderManifest::read(target);
+  if (!older && !staged.overwrite && is_there(target / FolderManifest::file_name))
+    fail_output(target, text("expected to read ", FolderManifest::file_name),
+                std::make_error_code(std::errc::io_error));
   if (older) {
     older->state = FolderManifest::State::replaced;
     older->write(target);

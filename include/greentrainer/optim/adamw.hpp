@@ -15,6 +15,7 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.01;
+  Selection undecayed = {};  ///< parameters without weight decay, see select_norms_and_biases; empty: none
 };
 
 /// Throws ConfigError for an option that is no number or outside of torch.optim.AdamW's range, and for an epsilon that
@@ -56,14 +57,14 @@ class AdamW final : public Optimizer<B> {
     State& s = state(id);
     ++s.steps;
     backend_->adamw_step(parameter.size(), parameter.data(), gradient.data(), s.first.data(), s.second.data(),
-                         scalars(learning_rate, s.steps));
+                         scalars(id, learning_rate, s.steps));
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
     const bool known = has_state(id);
     const T* first = known ? state(id).first.data() : nullptr;
     const T* second = known ? state(id).second.data() : nullptr;
     backend_->adamw_candidate(parameter.size(), parameter.data, gradient.data, first, second,
-                              scalars(learning_rate, known ? state(id).steps + 1 : 1));
+                              scalars(id, learning_rate, known ? state(id).steps + 1 : 1));
   }
 
   std::vector<typename Optimizer<B>::StateTensor> state_tensors(ParameterId id) override {
@@ -76,7 +77,7 @@ class AdamW final : public Optimizer<B> {
   std::string description() const override {
     return text("adamw (learning_rate ", exact_text(options_.learning_rate), ", beta1 ", exact_text(options_.beta1),
                 ", beta2 ", exact_text(options_.beta2), ", epsilon ", exact_text(options_.epsilon), ", weight_decay ",
-                exact_text(options_.weight_decay), ')');
+                exact_text(options_.weight_decay), text_of_undecayed(options_.undecayed), ')');
   }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return adamw_flops_per_element; }
@@ -98,12 +99,12 @@ class AdamW final : public Optimizer<B> {
  private:
   bool has_state(ParameterId id) const { return static_cast<std::size_t>(id) < states_.size() && state_of(id).first; }
   State& state(ParameterId id) { return states_[static_cast<std::size_t>(id)]; }
-  AdamWStep scalars(double learning_rate, Extent steps) const {
+  AdamWStep scalars(ParameterId id, double learning_rate, Extent steps) const {
     return {.learning_rate = learning_rate,
             .beta1 = options_.beta1,
             .beta2 = options_.beta2,
             .epsilon = options_.epsilon,
-            .weight_decay = options_.weight_decay,
+            .weight_decay = decay_of(id, options_.weight_decay, options_.undecayed),
             .step = steps};
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <string_view>
 
@@ -11,15 +12,25 @@
 namespace greentrainer {
 
 /// How the learning rate moves over a run, as in transformers: it rises linearly over `warmup_steps`, then falls to
-/// zero at the last step along a line or half a cosine, or stays.
+/// zero at the last step along a line or half a cosine, or stays. Or any function of the step.
 struct LearningRateSchedule {
   enum class Kind { linear, cosine, constant };
 
   Kind kind = Kind::linear;
   Extent warmup_steps = 0;
+  /// In place of the two: the factor on the peak learning rate at a step (from 0) of so many. Must be a function of
+  /// these alone, so that a saved run can go on.
+  std::function<double(Extent step, Extent total_steps)> of_step = {};
 
-  /// Factor on the peak learning rate at `step` (from 0) of `total_steps`.
+  /// Factor on the peak learning rate at `step` (from 0) of `total_steps`. Throws ConfigError where `of_step` gives no
+  /// finite number of 0 or more.
   double factor(Extent step, Extent total_steps) const {
+    if (of_step) {
+      const double own = of_step(step, total_steps);
+      if (std::isfinite(own) && own >= 0) return own;
+      throw ConfigError("LearningRateSchedule", "of_step",
+                        text("expected a finite factor of at least 0 at step ", step, ", got ", own));
+    }
     if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(std::max<Extent>(1, warmup_steps));
     if (kind == Kind::constant) return 1;
     const double done =

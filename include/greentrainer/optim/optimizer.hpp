@@ -10,6 +10,25 @@
 
 namespace greentrainer {
 
+/// The weight decay of a parameter, where some are spared.
+inline double decay_of(ParameterId id, double weight_decay, const Selection& undecayed) {
+  return !undecayed.mask().empty() && undecayed.contains(id) ? 0 : weight_decay;
+}
+
+/// For an optimizer's description: the numbers of the parameters that are spared, "0-2,7"; nothing without any.
+inline std::string text_of_undecayed(const Selection& undecayed) {
+  const std::vector<bool>& mask = undecayed.mask();
+  std::string numbers;
+  for (std::size_t first = 0; first < mask.size(); ++first) {
+    if (!mask[first]) continue;
+    std::size_t last = first;
+    while (last + 1 < mask.size() && mask[last + 1]) ++last;
+    numbers += (numbers.empty() ? "" : ",") + text(first) + (last > first ? text('-', last) : "");
+    first = last;
+  }
+  return numbers.empty() ? "" : ", undecayed " + numbers;
+}
+
 /// Updates selected parameters on a backend. State exists for these alone: it is made (zero, with a step count of its
 /// own) when a parameter is selected and freed when it no longer is, so bias correction is right whenever it comes
 /// back.

@@ -10,6 +10,7 @@ struct SgdOptions {
   double learning_rate = 1e-3;
   double momentum = 0;
   double weight_decay = 0;
+  Selection undecayed = {};  ///< parameters without weight decay, see select_norms_and_biases; empty: none
 };
 
 /// Throws ConfigError for an option that is no number or out of range.
@@ -48,14 +49,14 @@ class Sgd final : public Optimizer<B> {
     const auto i = static_cast<std::size_t>(id);
     T* velocity = options_.momentum == 0 ? nullptr : velocities_[i].data();
     backend_->sgd_step(parameter.size(), parameter.data(), gradient.data(), velocity,
-                       scalars(learning_rate, velocity == nullptr || updates_[i] == 0));
+                       scalars(id, learning_rate, velocity == nullptr || updates_[i] == 0));
     if (velocity != nullptr) ++updates_[i];
   }
   void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) override {
     const auto i = static_cast<std::size_t>(id);
     const bool known = i < velocities_.size() && velocities_[i] && updates_[i] > 0;
     backend_->sgd_candidate(parameter.size(), parameter.data, gradient.data, known ? velocities_[i].data() : nullptr,
-                            scalars(learning_rate, !known));
+                            scalars(id, learning_rate, !known));
   }
 
   std::vector<typename Optimizer<B>::StateTensor> state_tensors(ParameterId id) override {
@@ -71,7 +72,7 @@ class Sgd final : public Optimizer<B> {
 
   std::string description() const override {
     return text("sgd (learning_rate ", exact_text(options_.learning_rate), ", momentum ", exact_text(options_.momentum),
-                ", weight_decay ", exact_text(options_.weight_decay), ')');
+                ", weight_decay ", exact_text(options_.weight_decay), text_of_undecayed(options_.undecayed), ')');
   }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return options_.momentum == 0 ? 4 : 6; }
@@ -83,10 +84,10 @@ class Sgd final : public Optimizer<B> {
   }
 
  private:
-  SgdStep scalars(double learning_rate, bool first) const {
+  SgdStep scalars(ParameterId id, double learning_rate, bool first) const {
     return {.learning_rate = learning_rate,
             .momentum = options_.momentum,
-            .weight_decay = options_.weight_decay,
+            .weight_decay = decay_of(id, options_.weight_decay, options_.undecayed),
             .first = first};
   }
 

@@ -116,17 +116,23 @@ void load_adapter_tensors(PretrainedModel<B>& model, const SafetensorsFile& tens
   }
 }
 
-/// Loads a model's folder with an adapter's.
+/// Loads a model's folder with an adapter that was read, whose dropout may be set before: to train it further.
 template <Backend B>
-PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder,
-                                                const std::filesystem::path& adapter_folder, B& backend) {
-  const AdapterFolder adapter = read_adapter(adapter_folder);
+PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder, const AdapterFolder& adapter,
+                                                B& backend) {
   PretrainedModel<B> model = detail::load_checked<KnownArchitectures>(
       folder, backend, adapter.options, 0, [&](const auto& graph, const ModelFacts& facts) {
         check_adapter(graph, adapter, facts.target_shift.has_value());
       });
   load_adapter_tensors(model, adapter.tensors);
   return model;
+}
+
+/// Loads a model's folder with an adapter's.
+template <Backend B>
+PretrainedModel<B> load_pretrained_with_adapter(const std::filesystem::path& folder,
+                                                const std::filesystem::path& adapter_folder, B& backend) {
+  return load_pretrained_with_adapter(folder, read_adapter(adapter_folder), backend);
 }
 
 /// Loads a model's folder, or an adapter's with the model that it names. Throws LoadError where that model is no folder

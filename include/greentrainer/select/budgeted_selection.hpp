@@ -67,13 +67,14 @@ class InfeasibleRatio : public ConfigError {
 /// an importance or a mask without one entry for each parameter; NumericalError for an
 /// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 /// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
-/// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them.
+/// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them. `frozen`:
+/// what must not be chosen, empty for nothing; a selector that does is a ConfigError.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
     const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {},
-    const Workload& in_full = {}) {
+    const Workload& in_full = {}, const Selection& frozen = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -91,6 +92,7 @@ BudgetedSelection select_within_ratio(
                            text("expected a finite importance, got ", importance[i], "; lower the learning rate"));
     }
     problem.dag.items[i].importance = importance[i];
+    problem.dag.items[i].frozen = !frozen.mask().empty() && frozen.mask()[i];
   }
 
   const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, forecasts);
@@ -111,6 +113,12 @@ BudgetedSelection select_within_ratio(
   problem.budget = both_passes - result.in_full - levels.back().cost;
   const SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
+  for (std::size_t i = 0; i < parameters; ++i) {
+    if (chosen.mask[i] && problem.dag.items[i].frozen) {
+      throw ConfigError("select_within_ratio", "mask of the selector",
+                        text("expected none of the frozen parameters, got ", graph.parameters()[i].name));
+    }
+  }
   result.selection = Selection(chosen.mask);
   result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;

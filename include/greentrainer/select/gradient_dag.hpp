@@ -94,7 +94,8 @@ inline std::int64_t cost_of(const GradientDag& dag, const std::vector<bool>& mas
   return cost;
 }
 
-/// The true cost of the item that costs least alone. About O(nodes + items + needs): items are tried in the order of
+/// The true cost of the item that costs least alone, of those that are not frozen; as much as there can be, where all
+/// are. About O(nodes + items + needs): items are tried in the order of
 /// what their dearest path costs, until no other can be cheaper. Requires a valid DAG with at least one item.
 inline std::int64_t cheapest_item(const GradientDag& dag) {
   std::vector<std::int64_t> path(dag.nodes.size());
@@ -105,8 +106,9 @@ inline std::int64_t cheapest_item(const GradientDag& dag) {
   };
   for (std::size_t n = 0; n < dag.nodes.size(); ++n) path[n] = dag.nodes[n].cost + dearest(dag.nodes[n].needs);
   std::vector<std::pair<std::int64_t, std::size_t>> at_least;
-  for (std::size_t i = 0; i < dag.items.size(); ++i)
-    at_least.emplace_back(dag.items[i].cost + dearest(dag.items[i].needs), i);
+  for (std::size_t i = 0; i < dag.items.size(); ++i) {
+    if (!dag.items[i].frozen) at_least.emplace_back(dag.items[i].cost + dearest(dag.items[i].needs), i);
+  }
   std::sort(at_least.begin(), at_least.end());
   std::int64_t cheapest = std::numeric_limits<std::int64_t>::max();
   for (const auto& [bound, item] : at_least) {

@@ -14,8 +14,8 @@
 namespace greentrainer::select_detail {
 
 /// A selection problem with everything taken out that cannot matter, which is what the selectors work on.
-/// - Items that are never worth choosing (importance of 0 or less) or that do not fit into the budget even alone are
-/// gone.
+/// - Items that are frozen, never worth choosing (importance of 0 or less) or that do not fit into the budget even
+/// alone are gone.
 /// - Nodes are needed only for the items behind them, so nodes behind which lie the same items are computed together or
 /// not at all: they
 ///   become one *class*. That contracts chains of nodes without items between, siblings that always go together (the
@@ -63,7 +63,7 @@ inline ReducedProblem reduce(const SelectionProblem& problem) {
   std::vector<ReducedProblem::Item> items;
   for (std::size_t i = 0; i < problem.dag.items.size(); ++i) {
     const auto& item = problem.dag.items[i];
-    if (item.importance > 0 && item.cost <= problem.budget)
+    if (!item.frozen && item.importance > 0 && item.cost <= problem.budget)
       items.push_back({static_cast<int>(i), item.cost, item.importance});
   }
 

@@ -21,6 +21,7 @@ struct GradientDag {
     std::int64_t cost = 0;  ///< the paper's t_dw
     double importance = 0;  ///< the paper's I; what training this parameter is worth
     std::vector<int> needs = {};
+    bool frozen = false;  ///< must not be chosen, whatever it is worth
 
     bool operator==(const Item&) const = default;
   };

@@ -25,8 +25,8 @@ struct ChoiceEvaluation {
   double accuracy() const { return rows.empty() ? 0 : static_cast<double>(correct) / static_cast<double>(rows.size()); }
 };
 
-/// Scores every candidate of every row; to the options, a candidate is an example. Throws DataError without a row, and
-/// as evaluate.
+/// Scores every candidate of every row; to the options, a candidate is an example. Where `should_stop` says yes, the
+/// result is that of the rows whose candidates were all seen. Throws DataError without a row, and as evaluate.
 template <Backend B>
 ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row> rows,
                                   const EvaluateOptions& options = {}) {
@@ -37,6 +37,7 @@ ChoiceEvaluation evaluate_choices(Model<B>& model, std::span<const Choices::Row>
   ChoiceEvaluation result{.rows = {}, .correct = 0, .flops = evaluation.flops};
   auto candidate = evaluation.examples.begin();
   for (const Choices::Row& row : rows) {
+    if (static_cast<std::size_t>(evaluation.examples.end() - candidate) < row.candidates.size()) break;  // stopped
     ChoiceEvaluation::OfRow one;
     for (std::size_t i = 0; i < row.candidates.size(); ++i, ++candidate)
       one.log_likelihoods.push_back(-candidate->loss * static_cast<double>(candidate->tokens));

@@ -9,9 +9,12 @@
 
 namespace greentrainer {
 
+/// Number `i` of `count` that are spread over `of`.
+inline std::size_t spread_index(std::size_t i, std::size_t count, std::size_t of) { return i * of / count; }
+
 /// The examples that a fit evaluates: those of FitOptions::validation, or of the training examples where there are
-/// none. Where there are more than FitOptions::evaluation_examples, number i * of / count for each i below count:
-/// spread over the whole, and the same for every seed, so that losses of runs compare.
+/// none. Where there are more than FitOptions::evaluation_examples, as many, spread over the whole, and the same for
+/// every seed, so that losses of runs compare.
 class EvaluationSample {
  public:
   /// The examples must outlive it.
@@ -22,7 +25,7 @@ class EvaluationSample {
                                                         : usual_evaluation_examples;
     if (all_.size() <= static_cast<std::size_t>(most)) return;
     const auto count = static_cast<std::size_t>(most);
-    for (std::size_t i = 0; i < count; ++i) drawn_.push_back(all_[i * all_.size() / count]);
+    for (std::size_t i = 0; i < count; ++i) drawn_.push_back(all_[spread_index(i, count, all_.size())]);
   }
 
   std::span<const Example> examples() const { return drawn_.empty() ? all_ : std::span<const Example>(drawn_); }

@@ -20,7 +20,7 @@ FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches
                    .state_bytes_per_element = state_bytes_per_element,
                    .largest = batches.largest_batch(),
                    .evaluation_batch = EvaluateOptions{}.batch_size};
-  if (options.evaluate != Evaluations::none) {
+  if (options.evaluate == Evaluations::before || evaluates_trained(options)) {
     for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example, graph.window()));
   }
   if (cache == nullptr) return demand;
@@ -35,11 +35,13 @@ FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches
   return demand;
 }
 
-/// The least that training a single tensor takes; `selected` becomes that tensor.
+/// The least that training a single tensor takes, of those that are not frozen; `selected` becomes that tensor.
 template <Backend B>
-Bytes least_training_memory(const TensorGraph<B>& graph, const MemoryLimit<B>& memory, Selection& selected) {
+Bytes least_training_memory(const TensorGraph<B>& graph, const MemoryLimit<B>& memory, const Selection& frozen,
+                            Selection& selected) {
   Bytes least = std::numeric_limits<Bytes>::max();
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (!frozen.mask().empty() && frozen.contains(id)) continue;
     Selection one = select_none(graph);
     one.insert(id);
     const Bytes taken = memory.plain_training(one).total();
@@ -57,14 +59,14 @@ void check_memory(const TensorGraph<B>& graph, const MemoryLimit<B>& memory, con
   const bool is_fixed = choice.fixed() != nullptr;
   Selection held = is_fixed ? *choice.fixed() : select_none(graph);
   const Bytes training =
-      is_fixed ? memory.training(held, {}).memory.total() : least_training_memory(graph, memory, held);
+      is_fixed ? memory.training(held, {}).memory.total() : least_training_memory(graph, memory, choice.frozen(), held);
   const bool again = choice.next(1, batches) < batches.steps();
   const Bytes importance =
       is_fixed ? 0
                : memory.importance(choice.importance_demand(), again ? held : select_none(graph), {}).memory.total();
   Bytes evaluation = 0;
-  if (options.evaluate != Evaluations::none)
-    evaluation = memory.evaluation(1, options.evaluate == Evaluations::before ? select_none(graph) : held, {}).total();
+  if (options.evaluate == Evaluations::before || evaluates_trained(options))
+    evaluation = memory.evaluation(1, evaluates_trained(options) ? held : select_none(graph), {}).total();
   const Bytes most = std::max({evaluation, importance, training});
   if (most <= options.memory_limit) return;
   throw InfeasibleMemory("fit", options.memory_limit, most,

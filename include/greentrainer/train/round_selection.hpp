@@ -80,10 +80,10 @@ class RoundSelection {
     typename MemoryLimit<B>::Pass pass;
   };
 
-  /// Bytes by which the evaluation after training, if there is one, exceeds the limit.
+  /// Bytes by which an evaluation on the way or after training, if there is one, exceeds the limit.
   Bytes evaluation_excess(const Selection& held, const std::optional<Cut>& cut) const {
     const MemoryLimit<B>& memory = *parts_->memory;
-    return run_->evaluates(Evaluations::after) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
+    return evaluates_trained(run_->options) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
   }
 
   Chosen take_fixed(const Round& round, std::span<const CutForecast> with_cache, SelectionRecord& record) {
@@ -123,8 +123,10 @@ class RoundSelection {
     record.unit = choice.unit();
     record.optimal = chosen.optimal;
     record.gap = chosen.gap;
-    for (std::size_t i = 0; i < importance.size(); ++i)
-      record.importance[parts_->model.graph().parameters()[i].name] = importance[i];
+    for (std::size_t i = 0; i < importance.size(); ++i) {
+      if (choice.frozen().mask().empty() || !choice.frozen().mask()[i])
+        record.importance[parts_->model.graph().parameters()[i].name] = importance[i];
+    }
     return {.cut = chosen.cut, .pass = std::move(limited.pass)};
   }
 

@@ -114,7 +114,7 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning, ",
                             exact_text(o.budget.seconds), " seconds");
   identity["budget_cuts"] = o.budget.cuts == BudgetCuts::batch ? "batch" : "steps";
-  identity["schedule"] = LearningRateSchedule::name_of(o.schedule.kind);
+  identity["schedule"] = o.schedule.of_step ? "of_step" : LearningRateSchedule::name_of(o.schedule.kind);
   identity["warmup"] = text(o.schedule.warmup_steps);
   identity["clip_norm"] = exact_text(o.clip_norm);
   identity["prefix_cache"] = o.prefix_cache == PrefixCacheMode::off      ? "off"
@@ -132,6 +132,10 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
                          : o.evaluate == Evaluations::after  ? "after"
                                                              : "both";
   identity["evaluation_examples"] = text(o.evaluation_examples);
+  identity["evaluate_every"] = o.evaluate_every ? text_of(*o.evaluate_every) : "none";
+  identity["keep_best"] =
+      !o.keep_best ? "none" : text(o.keep_best->larger_is_better ? "largest " : "smallest ", o.keep_best->name);
+  identity["patience"] = text(o.patience);
   identity["validation"] = identity_of(o.validation);
   for (const auto& [name, value] : o.also_depends_on) identity[name] = value;
 }

@@ -192,6 +192,14 @@ void fields(Archive& archive, StepRecord& r) {
 }
 
 template <class Archive>
+void fields(Archive& archive, EvaluationRecord& r) {
+  archive("step", r.step);
+  archive("loss", r.loss);
+  archive("metric", r.metric);
+  archive("best", r.best);
+}
+
+template <class Archive>
 void fields(Archive& archive, MemoryEstimate& m) {
   archive("weights", m.weights);
   archive("gradients", m.gradients);
@@ -252,8 +260,10 @@ void fields(Archive& archive, TrainingReport& r) {
   archive("memory_importance", r.memory.importance);
   archive("memory_training", r.memory.training);
   archive("memory_evaluation", r.memory.evaluation);
+  archive("memory_best_weights", r.memory.best_weights);
   archive("selections", r.selections);
   archive.columns("history", r.history);
+  archive.columns("evaluations", r.evaluations);
   archive("cached_bytes", r.cached_bytes);
   archive("warnings", r.warnings);
 }

@@ -37,6 +37,10 @@ class TensorChoice {
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer, GreenOptions green)
       : TensorChoice(model, optimizer) {
     check_options(green);
+    if (!green.freeze.empty()) {
+      without_frozen(*graph_, select_all(*graph_), green.freeze);
+      frozen_ = select_listed(*graph_, green.freeze, "freeze");
+    }
     importance_ = make_importance<B>(green.importance);
     green_ = std::move(green);
   }
@@ -73,8 +77,8 @@ class TensorChoice {
     ratio_is_of_flops_ = false;
     choose_ = [graph = graph_, cost](const Workload& workload, const std::vector<double>& importance, double ratio,
                                      const SelectFunction& select, std::span<const CutForecast> forecasts,
-                                     const Workload& in_full) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full);
+                                     const Workload& in_full, const Selection& frozen) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen);
     };
     recomputed_cost_ = [graph = graph_, cost](const PassPlan& plan) {
       return pass_cost(*graph, plan, cost).recomputed;
@@ -89,13 +93,15 @@ class TensorChoice {
     identity["importance"] = green_->importance;
     identity["importance_batches"] = text(green_->importance_batches);
     identity["importance_step"] = text(green_->importance_step);
-    identity["reselect_every"] = text(green_->reselect_every.every,
-                                      green_->reselect_every.unit == Interval::Unit::epochs ? " epochs" : " steps");
+    identity["reselect_every"] = text_of(green_->reselect_every);
+    identity["freeze"] = frozen_.mask().empty() ? "none" : identity_of(frozen_);
     identity["cost_unit"] = unit_;
   }
 
   /// Null where tensors are chosen.
   const Selection* fixed() const { return fixed_ ? &*fixed_ : nullptr; }
+  /// Tensors that are never chosen; empty where any may be.
+  const Selection& frozen() const { return frozen_; }
   /// Whether the step at which tensors are chosen trains everything and its gradients say what to choose.
   bool in_step() const { return green_ && green_->importance_step; }
   /// Where tensors are chosen.
@@ -109,8 +115,7 @@ class TensorChoice {
   /// The next step, not before `step`, at which tensors are chosen. A fixed selection is chosen once, at step 0.
   Extent next(Extent step, const TrainingBatches& batches) const {
     if (!green_) return step == 0 ? 0 : batches.steps();
-    const Extent unit = green_->reselect_every.unit == Interval::Unit::epochs ? batches.steps_per_epoch() : 1;
-    const Extent every = green_->reselect_every.every * unit;
+    const Extent every = green_->reselect_every.steps(batches.steps_per_epoch());
     return (step + every - 1) / every * every;
   }
   /// What is trained with the selection of this step.
@@ -151,7 +156,7 @@ class TensorChoice {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
     choose_(batches.workload_of_steps(round.first, round.end), std::vector<double>(graph_->parameters().size(), 0.0),
-            green_->flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first));
+            green_->flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_);
   }
   /// Chooses for a round. Under a memory limit, `beside` tells by how much the phases beside training exceed it while a
   /// selection's state and cached values are held.
@@ -161,7 +166,8 @@ class TensorChoice {
     const Workload coming = batches.workload_of_steps(round.first, round.end),
                    in_full = batches.workload_of_steps(round.chosen_at, round.first);
     const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-      return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full);
+      return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full,
+                     frozen_);
     };
     if (memory.limit() == 0) {
       LimitedSelection<B> free{.chosen = choose(importance, green_->flops_ratio, true), .pass = {}};
@@ -177,16 +183,17 @@ class TensorChoice {
  private:
   using ChooseFunction =
       std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&,
-                                      std::span<const CutForecast>, const Workload&)>;
+                                      std::span<const CutForecast>, const Workload&, const Selection&)>;
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
         optimizer_(&optimizer),
         choose_([graph = graph_, facts = &model.facts()](
                     const Workload& workload, const std::vector<double>& importance, double ratio,
-                    const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full) {
+                    const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full,
+                    const Selection& frozen) {
           return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
-                                     forecasts, in_full);
+                                     forecasts, in_full, frozen);
         }),
         recomputed_cost_(
             [graph = graph_](const PassPlan& plan) { return pass_cost(*graph, plan, ExactCost<B>{}).recomputed; }) {}
@@ -202,6 +209,7 @@ class TensorChoice {
   const Optimizer<B>* optimizer_;
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;
+  Selection frozen_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   ChooseFunction choose_;

@@ -7,8 +7,8 @@
 
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
-#include "greentrainer/train/evaluation.hpp"
 #include "greentrainer/train/round_selection.hpp"
+#include "greentrainer/train/run_evaluation.hpp"
 #include "greentrainer/train/trainer_state.hpp"
 
 namespace greentrainer {
@@ -101,9 +101,10 @@ class Trainer {
     expect_option(options.schedule.warmup_steps <= run.batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", run.batches.steps(), " steps"), options.schedule.warmup_steps);
     parts_.profile.reset();
+    parts_.best.reset();
+    if (options.keep_best) parts_.best.emplace();
     prepare(run.batches, run.sample.examples(), options);
     parts_.report.evaluated = {run.sample.examples().size(), run.sample.of(), run.sample.held_out()};
-    run.evaluated = !run.evaluates(Evaluations::before);
     run.changed = select_none(parts_.model.graph());
     run.identity["model"] = identity_of(parts_.model);
     run.identity["train"] = identity_of(examples);
@@ -117,11 +118,11 @@ class Trainer {
     run_.emplace(std::move(run));
   }
 
-  /// Makes the next step, after the choice of tensors that is due: in front of the first one the evaluation, if there
-  /// is to be one. False, without a step, where the run is over: all is done, the next step would exceed the budget, or
-  /// `should_stop` says so. Throws DataError for examples that the model cannot read, ConfigError for a budget that the
-  /// tensors of this round cannot meet, and NumericalError when the loss is no longer a number; weights are then as the
-  /// last step left them.
+  /// Makes the next step, after the evaluation and the choice of tensors that are due. False, without a step, where the
+  /// run is over: all is done, the next step would exceed the budget, evaluations have not become better for so long as
+  /// FitOptions::patience says, or `should_stop` says so. Throws DataError for examples that the model cannot read,
+  /// ConfigError for a budget that the tensors of this round cannot meet, and NumericalError when the loss is no longer
+  /// a number; weights are then as the last step left them.
   bool step() {
     TrainingRun& run = this->run("step");
     if (run.is_finished)
@@ -129,12 +130,12 @@ class Trainer {
     TrainingReport& report = parts_.report;
     const TensorChoice<B>& choice = parts_.choice;
     const FitOptions& options = run.options;
-    if (!run.evaluated) {
-      report.loss_before = timed_evaluation(false);
-      run.evaluated = report.loss_before.has_value();
-    }
+    RunEvaluation<B> evaluation(parts_, run);
+    if (!evaluation.make_due()) return false;
     const Extent step = run.next_step;
     if (step == run.batches.steps()) return false;
+    report.patience_over = evaluation.patience_is_over();
+    if (report.patience_over) return false;
     report.stopped = report.stopped || (options.should_stop && options.should_stop());
     if (report.stopped) return false;
     const bool choosing = !run.selection_made && step == choice.next(step, run.batches);
@@ -149,10 +150,11 @@ class Trainer {
     return true;
   }
 
-  /// Ends a run with the evaluation, if there is to be one and nobody has asked to stop, and says what it did.
+  /// Ends a run, and says what it did: unless somebody has asked to stop, with the evaluation that is left to make, and
+  /// the weights that FitOptions::keep_best asks for.
   TrainingReport finish() {
     TrainingRun& run = this->run("finish");
-    if (run.evaluates(Evaluations::after) && !parts_.report.stopped) parts_.report.loss_after = timed_evaluation(true);
+    if (!run.is_finished && !parts_.report.stopped) RunEvaluation<B>(parts_, run).finish();
     note_cached(parts_, run);
     run.is_finished = true;
     parts_.pass.keep_prefixes(nullptr, {}, 0);
@@ -173,7 +175,10 @@ class Trainer {
     TrainingRun& run = this->run("save");
     if (!run.is_whole)
       throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
+    if (run.is_finished && !parts_.report.stopped)
+      throw ConfigError("save", folder.string(), "expected a run that can go on, got one that is over");
     save_run(parts_, run, folder);
+    if (run.options.on_save) parts_.call_back([&] { run.options.on_save(folder); });
   }
 
   /// Goes on with a saved run: to be called after `start`, with the same model as it was before training, examples and
@@ -242,33 +247,6 @@ class Trainer {
                                             parts_.optimizer->state_bytes_per_element(), parts_.pass.cache()));
     if (options.memory_limit > 0) check_memory(graph, *parts_.memory, parts_.choice, batches, options);
     parts_.full_cost = RunPricing<B>::full_cost(parts_.model);
-  }
-
-  /// The loss of the run's sample; nothing where the evaluation was stopped, which is then in no count.
-  std::optional<double> timed_evaluation(bool after) {
-    TrainingRun& run = *run_;
-    TrainingReport& report = parts_.report;
-    const auto start = TrainingClock::now();
-    const double callbacks_before = report.seconds.callbacks;
-    const std::span<const Example> examples = run.sample.examples();
-    parts_.model.executor().release_memory();
-    EvaluateOptions how{.should_stop = run.options.should_stop};
-    const std::optional<Cut> cut = parts_.cached_cut();
-    const Selection held = parts_.held();
-    how.batch_size = parts_.memory->evaluation_batch(held, cut);
-    report.memory.evaluation =
-        std::max(report.memory.evaluation, parts_.memory->evaluation(how.batch_size, held, cut).total());
-    if (run.options.on_evaluation) {
-      how.on_pass = [&](std::size_t done) {
-        parts_.call_back([&] { run.options.on_evaluation({.done = done, .of = examples.size(), .after = after}); });
-      };
-    }
-    const Evaluation evaluation = evaluate(parts_.model, examples, how);
-    report.seconds.evaluation += seconds_since(start) - (report.seconds.callbacks - callbacks_before);
-    report.stopped = report.stopped || evaluation.examples.size() < examples.size();
-    if (report.stopped) return std::nullopt;
-    report.flops.evaluation += evaluation.flops;
-    return evaluation.loss;
   }
 
   /// FLOPs of a step that trains the present selection.

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/train/best_weights.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/fit_memory.hpp"
 #include "greentrainer/train/run_identity.hpp"
@@ -35,7 +36,6 @@ struct TrainingRun {
 
   Extent next_step = 0;         ///< from 0
   bool selection_made = false;  ///< of what `next_step` trains
-  bool evaluated = false;       ///< before the first step, or that is not wanted
   bool is_whole = true;         ///< no step, and no choice of tensors, is half made
   bool is_finished = false;
   Selection changed = {};                ///< tensors that were ever trained
@@ -58,6 +58,7 @@ struct TrainerParts {
   Tensor<B, double> norm;
   LinearCost full_cost = {};                  ///< of full fine-tuning
   std::optional<MemoryLimit<B>> memory = {};  ///< of the fit that runs
+  std::optional<BestWeights<B>> best = {};    ///< where FitOptions::keep_best asks for them
   PassProfile profile = {};                   ///< of training passes
   TrainingReport report = {};
 

@@ -50,7 +50,7 @@ void save_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
                       .cut = run.cut ? static_cast<Extent>(run.cut->op) : 0,
                       .cached = run.cached,
                       .report = report_so_far(parts, run)};
-  std::vector<TensorToWrite> weights, optimizer;
+  std::vector<TensorToWrite> weights, optimizer, best;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     const Parameter& p = graph.parameter(id);
     if (run.changed.contains(id))
@@ -59,7 +59,14 @@ void save_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
     for (const auto& kept : parts.optimizer->state_tensors(id))
       optimizer.push_back(tensor_to_write(backend, text(p.name, '.', kept.name), p.shape, *kept.tensor));
   }
-  StateFolder::write(folder, state, std::move(weights), std::move(optimizer));
+  if (parts.best) {
+    for (const auto& [id, copy] : parts.best->copies()) {
+      const Parameter& p = graph.parameter(id);
+      best.push_back(
+          TensorToWrite::values_of<typename B::Scalar>(p.name, dtype_of<typename B::Scalar>(), p.shape, copy));
+    }
+  }
+  StateFolder::write(folder, state, std::move(weights), std::move(optimizer), std::move(best));
 }
 
 namespace detail {
@@ -97,6 +104,28 @@ struct CheckedState {
   std::optional<Cut> cut;
 };
 
+/// The evaluations of a saved run, and the best weights with them. Calls `refuse` for what no run saves.
+template <Backend B, class Refuse>
+void check_saved_evaluations(const TrainerParts<B>& parts, const TrainingRun& run, const StateFolder& saved,
+                             const Refuse& refuse) {
+  const TrainingState& state = saved.state;
+  Extent last = -1;
+  for (const EvaluationRecord& record : state.report.evaluations) {
+    if (record.step <= last || record.step > state.next_step)
+      refuse("report.evaluations.step", "expected ascending steps up to ", state.next_step, ", got ", record.step);
+    if (record.best && (!run.options.keep_best || record.step == 0))
+      refuse("report.evaluations.best", "expected false after step ", record.step, ", got true");
+    last = record.step;
+  }
+  const std::size_t copies = parts.best ? state.changed.size() : 0;
+  if (saved.best.tensors().size() != copies)
+    refuse("changed", "expected ", saved.best.tensors().size(), " tensors in ", StateFolder::best_file, ", got ",
+           copies);
+  const auto& graph = parts.model.graph();
+  for (std::size_t i = 0; i < copies; ++i)
+    expect_tensor<B>(saved.best, state.changed[i], graph.parameter(*graph.find(state.changed[i])).shape);
+}
+
 /// Throws LoadError for what no run of this trainer saves.
 template <Backend B>
 CheckedState check_state(TrainerParts<B>& parts, const TrainingRun& run, const StateFolder& saved) {
@@ -130,6 +159,7 @@ CheckedState check_state(TrainerParts<B>& parts, const TrainingRun& run, const S
     expect_tensor<B>(saved.weights, name, graph.parameter(*graph.find(name)).shape);
   if (saved.weights.tensors().size() != state.changed.size())
     refuse("changed", "expected ", saved.weights.tensors().size(), " tensors, got ", state.changed.size());
+  check_saved_evaluations(parts, run, saved, refuse);
   return checked;
 }
 
@@ -173,6 +203,10 @@ void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
   }
   for (const std::string& name : saved.state.changed)
     read_tensor(backend, saved.weights, name, parts.model.parameters()[*graph.find(name)]);
+  for (const TensorInfo& copy : saved.best.tensors()) {
+    const ParameterId id = *graph.find(copy.name);
+    parts.best->read(id, graph.parameter(id).size(), saved.best, copy.name);
+  }
   parts.selection = parts.with_state = checked.selected;
   parts.gradients.select(graph, checked.selected);
 
@@ -184,7 +218,6 @@ void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
   run.earlier_callbacks = parts.report.seconds.callbacks;
   run.next_step = saved.state.next_step;
   run.selection_made = saved.state.selection_made;
-  run.evaluated = parts.report.loss_before.has_value() || !run.evaluates(Evaluations::before);
   run.changed = checked.changed;
   if (!parts.report.selections.empty()) {
     const auto pass = parts.memory->training(checked.selected, checked.cut);

@@ -24,13 +24,22 @@ inline constexpr Extent most_steps = 1'000'000'000;
 /// How many training examples are evaluated where there are no others.
 inline constexpr Extent usual_evaluation_examples = 100;
 
-/// A distance between two selections.
+/// A distance between two selections, or two evaluations.
 struct Interval {
   enum class Unit { epochs, steps };
 
   Extent every = 2;
   Unit unit = Unit::epochs;
+
+  Extent steps(Extent steps_per_epoch) const { return unit == Unit::epochs ? every * steps_per_epoch : every; }
 };
+
+inline std::string text_of(const Interval& i) {
+  return text(i.every, i.unit == Interval::Unit::epochs ? " epochs" : " steps");
+}
+
+/// Whether a distance is one that a run can keep.
+inline bool is_in_range(const Interval& i) { return i.every >= 1 && i.every <= most_steps; }
 
 /// GreenTrainer: which tensors are trained is chosen under a FLOPs budget, and chosen again as training goes on.
 struct GreenOptions {
@@ -42,6 +51,7 @@ struct GreenOptions {
   /// is taken from; priced inside flops_ratio, so that the steps until the next selection get the rest.
   bool importance_step = false;
   Interval reselect_every = {};
+  std::vector<std::string> freeze = {};  ///< names or globs of tensors that are never chosen
 };
 
 /// Throws ConfigError for an option that is out of range.
@@ -53,8 +63,10 @@ inline void check_options(const GreenOptions& o) {
                 "importance first-order, which alone a training step's own gradients give", o.importance);
   expect_option(!o.importance_step || o.importance_batches == 1, "GreenOptions", "importance_batches",
                 "1 beside importance_step, whose batches are those of the step", o.importance_batches);
-  expect_option(o.reselect_every.every >= 1 && o.reselect_every.every <= most_steps, "GreenOptions", "reselect_every",
-                text("1 to ", most_steps), o.reselect_every.every);
+  expect_option(!o.importance_step || o.freeze.empty(), "GreenOptions", "freeze",
+                "none beside importance_step, whose step trains everything", o.freeze.empty() ? "" : o.freeze.front());
+  expect_option(is_in_range(o.reselect_every), "GreenOptions", "reselect_every", text("1 to ", most_steps),
+                o.reselect_every.every);
 }
 
 /// When a fit takes the loss of examples that it does not learn from at that moment.
@@ -64,7 +76,24 @@ enum class Evaluations { none, before, after, both };
 struct EvaluationProgress {
   std::size_t done = 0;  ///< examples
   std::size_t of = 0;
-  bool after = false;  ///< training, rather than before it
+  Extent step = 0;     ///< steps done before it
+  bool after = false;  ///< training, rather than before it or on the way
+};
+
+/// What a metric of the caller's own says of the weights as they are, and what it took to find out.
+struct MetricValue {
+  double value = 0;
+  Flops flops = 0;
+};
+
+/// What the states of a run are compared by.
+struct RunMetric {
+  std::string name = "loss";
+  bool larger_is_better = false;
+  /// Takes it; nothing where that was stopped. Empty: it is the loss that the run evaluates anyway.
+  std::function<std::optional<MetricValue>()> take = {};
+
+  bool is_better(double one, double than) const { return larger_is_better ? one > than : one < than; }
 };
 
 /// Where values at the upper end of the frozen part of the model are kept while their examples are seen again, instead
@@ -99,23 +128,50 @@ struct FitOptions {
   Bytes memory_limit = 0;
   bool shuffle = true;
   std::uint64_t seed = 0;
-  std::span<const Example> validation = {};  ///< for the loss before and after; empty: the training examples
+  std::span<const Example> validation = {};  ///< for the losses; empty: the training examples
   Evaluations evaluate = Evaluations::both;
   Extent evaluation_examples = 0;  ///< at most so many, see EvaluationSample; 0: all of `validation`, or
                                    ///< usual_evaluation_examples of the training examples
+  /// Evaluations on the way, after every so many steps; empty: none. No budget pays for them.
+  std::optional<Interval> evaluate_every = {};
+  /// The run ends with the weights of its best evaluation, and the last weights are evaluated for that, too. A copy of
+  /// what is trained is kept in the host's memory. Empty: the run ends with the last weights.
+  std::optional<RunMetric> keep_best = {};
+  /// Evaluations in a row without a better one, after which the run ends; 0: any number.
+  Extent patience = 0;
 
   /// What the run follows from that the library does not see, such as a selector of your own, by name: a saved run goes
   /// on with the same alone.
   std::map<std::string, std::string> also_depends_on = {};
 
-  // What these do with the model, such as an evaluation, is in none of the report's numbers but seconds.callbacks.
+  // What these do with the model is in none of the report's numbers but seconds.callbacks.
   std::function<void(const StepRecord&)> on_step = {};
   std::function<void(const SelectionRecord&)> on_selection = {};
-  std::function<void(const EvaluationProgress&)> on_evaluation = {};  ///< after each of its passes
+  std::function<void(const EvaluationRecord&)> on_evaluation = {};         ///< before, on the way and after
+  std::function<void(const EvaluationProgress&)> on_evaluation_pass = {};  ///< after each of an evaluation's passes
+  std::function<void(const std::filesystem::path&)> on_save = {};          ///< Trainer::save has written this folder
   /// What a run goes on without, such as a cache that the disk has no room for; it is in the report, too.
   std::function<void(const std::string&)> on_warning = {};
   std::function<bool()> should_stop = {};  ///< asked before every step and every pass of an evaluation
 };
+
+/// Whether a fit takes losses while it holds gradients and optimizer state.
+inline bool evaluates_trained(const FitOptions& o) {
+  return o.evaluate == Evaluations::after || o.evaluate == Evaluations::both || o.evaluate_every;
+}
+
+/// Throws ConfigError for evaluations on the way that are out of range or serve nothing.
+inline void check_evaluations(const FitOptions& o) {
+  expect_option(!o.evaluate_every || is_in_range(*o.evaluate_every), "fit", "evaluate_every", text("1 to ", most_steps),
+                o.evaluate_every.value_or(Interval{}).every);
+  expect_option(!o.keep_best || o.evaluate_every, "fit", "keep_best", "evaluate_every beside it", "none");
+  expect_option(!o.keep_best || o.memory_limit == 0, "fit", "keep_best",
+                "none beside memory_limit, which has no room for a copy of what is trained",
+                o.keep_best.value_or(RunMetric{}).name);
+  expect_option(o.patience >= 0 && o.patience <= most_steps, "fit", "patience", text("0 to ", most_steps), o.patience);
+  expect_option(o.patience == 0 || o.keep_best, "fit", "patience", "0 without keep_best, which says what is better",
+                o.patience);
+}
 
 /// Throws ConfigError for an option that is out of range, among them a run of more steps than can be counted.
 inline void check_options(const FitOptions& o) {
@@ -128,7 +184,10 @@ inline void check_options(const FitOptions& o) {
   within("gradient_accumulation", o.gradient_accumulation, 1);
   within("schedule.warmup_steps", o.schedule.warmup_steps, 0);
   within("evaluation_examples", o.evaluation_examples, 0);
+  expect_option(!o.schedule.of_step || o.schedule.warmup_steps == 0, "fit", "schedule.warmup_steps",
+                "0 beside schedule.of_step, which is all of the schedule", o.schedule.warmup_steps);
   within("most_skipped", o.most_skipped, 0);
+  check_evaluations(o);
   check_options(o.budget);
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);

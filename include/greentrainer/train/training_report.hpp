@@ -52,10 +52,20 @@ struct SelectionRecord {
   Bytes cached_bytes = 0;         ///< that cached values will take before the next selection
 };
 
+/// One evaluation of a run.
+struct EvaluationRecord {
+  Extent step = 0;                    ///< steps done before it; 0: before training
+  double loss = 0;                    ///< of the weights in memory, in float or double
+  std::optional<double> metric = {};  ///< FitOptions::keep_best's, unless that is the loss
+  bool best = false;                  ///< of the metric so far, training having begun; the first of equals
+
+  double value() const { return metric.value_or(loss); }
+};
+
 /// What a run did and what it took.
 struct TrainingReport {
   /// Of the weights in memory, in float or double, on the validation examples if given, else on training examples;
-  /// nothing where it was not taken.
+  /// nothing where it was not taken. `loss_after` is of the weights that the run ends with: the best, if asked for.
   std::optional<double> loss_before, loss_after;
   struct {
     std::size_t examples = 0;  ///< that losses are of
@@ -79,19 +89,33 @@ struct TrainingReport {
   /// What phases take in the backend's memory at their worst moments, as planned; 0 for one that did not run.
   struct {
     Bytes importance = 0, training = 0, evaluation = 0;
-    Bytes peak() const { return std::max({importance, training, evaluation}); }
+    Bytes best_weights = 0;  ///< of the copy that FitOptions::keep_best has in the host's memory, beside all phases
+    Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights; }
   } memory;
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
+  std::vector<EvaluationRecord> evaluations;
   Bytes cached_bytes = 0;             ///< that cached values took at most
   std::vector<std::string> warnings;  ///< what the run went on without
   bool stopped = false;               ///< asked to before all was done
+  bool patience_over = false;         ///< FitOptions::patience ended the run
   RunPlan plan;                       ///< of a run with a budget
   /// What came next would have exceeded the budget: fewer steps were taken than planned.
   bool budget_reached = false;
 
   /// Seconds of all steps, and of choosing tensors: what a budget in seconds pays for.
   double training_seconds() const { return seconds.steps + seconds.importance + seconds.selection; }
+
+  /// The evaluation whose weights FitOptions::keep_best ends with; null where nothing was compared.
+  const EvaluationRecord* best() const {
+    const auto last = std::find_if(evaluations.rbegin(), evaluations.rend(), [](const auto& e) { return e.best; });
+    return last == evaluations.rend() ? nullptr : &*last;
+  }
+  /// Evaluations since that one.
+  Extent since_best() const {
+    const EvaluationRecord* const one = best();
+    return one == nullptr ? 0 : static_cast<Extent>(&evaluations.back() - one);
+  }
 
   /// All FLOPs but those of evaluation.
   Flops spent() const { return flops.train + flops.recomputed + flops.importance + flops.optimizer; }
@@ -119,6 +143,13 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
     loss(r.loss_before) << " -> ";
     loss(r.loss_after) << " over " << r.evaluated.examples << " of " << r.evaluated.of
                        << (r.evaluated.held_out ? " validation" : " training") << " examples\n";
+  }
+  if (const EvaluationRecord* const best = r.best()) {
+    out << "the weights are those after step " << best->step << ", the best of " << r.evaluations.size()
+        << " evaluations";
+    if (best->metric) out << " by a metric of " << *best->metric;
+    if (r.patience_over) out << "; the run ended after " << r.since_best() << " without a better one";
+    out << '\n';
   }
   out << r.steps << " steps, " << r.tokens << " tokens";
   if (r.skipped > 0) out << ", " << r.skipped << " steps skipped, where the loss or a gradient was not finite";

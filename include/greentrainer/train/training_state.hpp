@@ -42,18 +42,19 @@ void fields(Archive& archive, TrainingState& s) {
   archive("report", s.report);
 }
 
-/// The folder of a saved run: state.json, weights.safetensors with the tensors that have changed, and
-/// optimizer.safetensors with the optimizer's of those that are trained, each called NAME.KIND. A file without tensors
-/// is there, too.
+/// The folder of a saved run: state.json, weights.safetensors with the tensors that have changed, optimizer.safetensors
+/// with the optimizer's of those that are trained, each called NAME.KIND, and best.safetensors with the best weights so
+/// far of what has changed, where these are kept. A file without tensors is there, too.
 struct StateFolder {
   static constexpr const char* state_file = "state.json";
   static constexpr const char* weights_file = "weights.safetensors";
   static constexpr const char* optimizer_file = "optimizer.safetensors";
+  static constexpr const char* best_file = "best.safetensors";
   static constexpr const char* format = "greentrainer-training-state";
-  static constexpr int format_version = 1;
+  static constexpr int format_version = 2;
 
   TrainingState state;
-  SafetensorsFile weights, optimizer;
+  SafetensorsFile weights, optimizer, best;
 
   /// Reads and checks all but the tensors' bytes, which are hashed alone. Throws LoadError naming what is missing,
   /// damaged, or not this program's.
@@ -64,7 +65,7 @@ struct StateFolder {
       throw LoadError("load", folder.string(),
                       text("expected a saved training state, got a folder without ", FolderManifest::file_name));
     }
-    for (const char* name : {state_file, weights_file, optimizer_file}) {
+    for (const char* name : {state_file, weights_file, optimizer_file, best_file}) {
       if (manifest->lists(folder, name)) continue;
       throw LoadError("load", (folder / name).string(),
                       text("expected the file that ", FolderManifest::file_name,
@@ -82,21 +83,24 @@ struct StateFolder {
     TrainingState state;
     StateReader archive(json, source);
     fields(archive, state);
-    return {std::move(state), SafetensorsFile(folder / weights_file), SafetensorsFile(folder / optimizer_file)};
+    return {std::move(state), SafetensorsFile(folder / weights_file), SafetensorsFile(folder / optimizer_file),
+            SafetensorsFile(folder / best_file)};
   }
 
   /// Writes one, in place of a state that stood there. Throws SaveError; what stood there then still does.
   static void write(const std::filesystem::path& folder, const TrainingState& state, std::vector<TensorToWrite> weights,
-                    std::vector<TensorToWrite> optimizer) {
+                    std::vector<TensorToWrite> optimizer, std::vector<TensorToWrite> best) {
     Json json = StateWriter::json_of(state);
     json["format"] = format;
     json["version"] = format_version;
     const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace) + '\n';
     OutputFolder output(folder);
-    const Bytes of_weights = bytes_of(weights), of_optimizer = bytes_of(optimizer);
-    output.expect_room(of_weights + of_optimizer + static_cast<Bytes>(text.size()), std::max(of_weights, of_optimizer));
+    const Bytes of_weights = bytes_of(weights), of_optimizer = bytes_of(optimizer), of_best = bytes_of(best);
+    output.expect_room(of_weights + of_optimizer + of_best + static_cast<Bytes>(text.size()),
+                       std::max({of_weights, of_optimizer, of_best}));
     write_safetensors(output.path() / weights_file, std::move(weights));
     write_safetensors(output.path() / optimizer_file, std::move(optimizer));
+    write_safetensors(output.path() / best_file, std::move(best));
     atomic_write_file(output.path() / state_file, text);
     output.commit();
   }

@@ -157,6 +157,10 @@ void make_step(TrainerParts<B>& parts, TrainingRun& run, std::vector<double>* im
   const auto update_start = TrainingClock::now();
   run.is_whole = false;
   if (!record.skipped) {
+    if (parts.best) {
+      parts.best->add(parts.selection, parts.model.parameters());
+      report.memory.best_weights = parts.best->bytes();
+    }
     if (options.clip_norm > 0) record.gradient_norm = clip_gradients(parts, options.clip_norm);
     update_weights(parts, record.learning_rate);
     for (ParameterId id = 0; id < static_cast<ParameterId>(parts.model.graph().parameters().size()); ++id) {

@@ -1,0 +1,100 @@
+// What a save of a run costs beside its steps, and how large a state is.
+//   build/native/bin/save_cost MODEL FOLDER [SEQUENCES TOKENS STEPS]
+// MODEL: a model's folder with its weights. States are written into FOLDER, and left there. Batches of SEQUENCES x
+// TOKENS (4 x 256) random tokens, all labelled; after each of STEPS (6) steps the run is saved, over the state before.
+// Medians of steps and saves, and their ratio at one save in 100 steps; bytes of a state's tensors and of the rest.
+// Methods: GreenTrainer at rho 0.5, everything, LoRA.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <greentrainer/backends/eigen.hpp>
+#include <greentrainer/pretrained/pretrained_model.hpp>
+#include <greentrainer/train/trainer.hpp>
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace gt = greentrainer;
+using B = gt::EigenBackend<float>;
+using Clock = std::chrono::steady_clock;
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// Bytes of the tensors in a state's files.
+gt::Bytes tensor_bytes(const std::filesystem::path& state) {
+  gt::Bytes total = 0;
+  for (const char* name :
+       {gt::StateFolder::weights_file, gt::StateFolder::optimizer_file, gt::StateFolder::best_file}) {
+    for (const gt::TensorInfo& info : gt::SafetensorsFile(state / name).tensors())
+      total += static_cast<gt::Bytes>(info.end - info.begin);
+  }
+  return total;
+}
+
+struct Sizes {
+  std::size_t sequences = 4, tokens = 256;
+  gt::Extent steps = 6;
+};
+
+void measure(const char* name, gt::PretrainedModel<B>& model, gt::Trainer<B> trainer, const Sizes& sizes,
+             const std::filesystem::path& folder) {
+  gt::CounterRandom random(5, "examples");
+  std::vector<gt::Example> examples(sizes.sequences * static_cast<std::size_t>(sizes.steps));
+  for (gt::Example& example : examples) {
+    for (std::size_t t = 0; t < sizes.tokens; ++t)
+      example.input_ids.push_back(
+          static_cast<gt::Index>(random.below(static_cast<std::uint32_t>(model.facts().vocabulary))));
+    example.labels = example.input_ids;
+  }
+  trainer.start(examples, {.batch_size = static_cast<gt::Extent>(sizes.sequences), .evaluate = gt::Evaluations::none});
+  const auto state = folder / name;
+  std::vector<double> saves;
+  while (trainer.step()) {
+    const auto start = Clock::now();
+    trainer.save(state);
+    saves.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  std::vector<double> steps;
+  for (const gt::StepRecord& step : trainer.finish().history) steps.push_back(step.seconds);
+  gt::Bytes all = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(state)) all += static_cast<gt::Bytes>(entry.file_size());
+  const gt::Bytes tensors = tensor_bytes(state);
+  std::printf("| %s | %.2f | %.2f | %.2f%% | %.1f | %.3f%% |\n", name, median(steps), median(saves),
+              median(saves) / median(steps), static_cast<double>(tensors) / 1e6,
+              100 * static_cast<double>(all - tensors) / static_cast<double>(tensors));
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::cerr << "usage: save_cost MODEL FOLDER [SEQUENCES TOKENS STEPS]\n";
+    return 2;
+  }
+  Sizes sizes;
+  if (argc > 3) sizes.sequences = static_cast<std::size_t>(std::atoll(argv[3]));
+  if (argc > 4) sizes.tokens = static_cast<std::size_t>(std::atoll(argv[4]));
+  if (argc > 5) sizes.steps = std::atoll(argv[5]);
+  std::puts("| method | seconds a step | seconds a save | of step time, one save in 100 | MB of tensors | the rest |");
+  std::puts("| --- | ---: | ---: | ---: | ---: | ---: |");
+  const gt::AdamWOptions adamw{.learning_rate = 1e-5};
+  B backend;
+  {
+    auto model = gt::load_pretrained(argv[1], backend);
+    measure("green, rho 0.5", model, gt::Trainer<B>(model, gt::GreenOptions{.flops_ratio = 0.5}, adamw), sizes,
+            argv[2]);
+    measure("full", model, gt::Trainer<B>(model, gt::select_all(model.graph()), adamw), sizes, argv[2]);
+  }
+  auto model = gt::load_pretrained(argv[1], backend, {.lora = gt::LoraOptions{.targets = {"all-linear"}}});
+  measure("lora", model, gt::Trainer<B>(model, gt::select_adapters(model.graph()), adamw), sizes, argv[2]);
+}

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""Writes the inputs that the fuzzers start from into corpus/, beside those that they have found.
+
+    python3 make_seeds.py
+
+Python's standard library is enough. Seeds are named seed-N; scripts/fuzz.sh adds what covers more of a reader.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE.parent / "golden"
+
+
+def safetensors(header, data=b""):
+    text = json.dumps(header).encode() if not isinstance(header, bytes) else header
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors_seeds():
+    data = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
+    yield safetensors({"a": tensor("F32", [2, 3], 0, 24)}, data)
+    metadata = {"format": "pt"}
+    two = {"a": tensor("F16", [2], 0, 4), "b": tensor("I64", [1], 4, 12)}
+    yield safetensors({"__metadata__": metadata, **two}, data[:12])
+    yield safetensors({"a": tensor("BF16", [0], 0, 0)})
+    yield safetensors({})
+    yield safetensors({"a": tensor("F32", [2, 3], 0, 24), "b": tensor("F32", [1], 4, 8)}, data)
+    yield safetensors({"a": tensor("F32", [1 << 62, 4], 0, 24)}, data)
+    yield struct.pack("<Q", 1 << 63) + b"{}"
+    yield safetensors(b'{"a": 3}')
+
+
+def index_seeds():
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    yield json.dumps({"metadata": {"total_size": 24}, "weight_map": {"a": first, "b": second, "c": second}}).encode()
+    yield json.dumps({"weight_map": {"a": first}}).encode()
+    yield json.dumps({"weight_map": {"a": "../" + first}}).encode()
+    yield json.dumps({"weight_map": {"b": first}}).encode()
+    yield b'{"weight_map": []}'
+
+
+def config_seeds():
+    folders = [p for part in ("models", "architectures") for p in sorted((GOLDEN / part).iterdir()) if p.is_dir()]
+    for folder in folders:
+        yield json.dumps(json.loads((folder / "config.json").read_text())).encode()
+    yield json.dumps({"model_type": "llama", "hidden_size": 1 << 40, "num_hidden_layers": 1 << 40}).encode()
+    yield json.dumps({"model_type": "unknown"}).encode()
+
+
+def tokenizer_seeds():
+    yield json.dumps(
+        {
+            "added_tokens": [{"id": 4, "content": "<s>", "special": True}],
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {
+                        "type": "Split",
+                        "pattern": {"Regex": r" ?[^(\s|[.,])]+"},
+                        "behavior": "Isolated",
+                        "invert": False,
+                    },
+                    {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+                ],
+            },
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}},
+            },
+            "decoder": {"type": "ByteLevel"},
+            "model": {
+                "type": "BPE",
+                "unk_token": None,
+                "vocab": {"a": 0, "b": 1, "ab": 2, "aba": 3},
+                "merges": ["a b", "ab a"],
+            },
+        }
+    ).encode()
+    yield json.dumps(
+        {
+            "added_tokens": [],
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": True,
+                "handle_chinese_chars": True,
+                "lowercase": True,
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+            "model": {
+                "type": "WordPiece",
+                "unk_token": "[UNK]",
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {"[UNK]": 0, "the": 1, "qu": 2, "##ick": 3},
+            },
+        }
+    ).encode()
+    yield json.dumps(
+        {
+            "added_tokens": [{"id": 1, "content": "</s>", "special": True}],
+            "normalizer": {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"},
+            "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"},
+            "model": {
+                "type": "Unigram",
+                "unk_id": 0,
+                "vocab": [["<unk>", 0.0], ["</s>", 0.0], ["\u2581", -2.0], ["\u2581the", -1.5], ["q", -3.0]],
+            },
+        }
+    ).encode()
+    yield json.dumps({"model": {"type": "WordLevel", "vocab": {"the": 0, "[UNK]": 1}, "unk_token": "[UNK]"}}).encode()
+    yield b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}'
+
+
+def field(number, kind, payload):
+    return varint(number << 3 | kind) + payload
+
+
+def varint(value):
+    out = b""
+    while value >= 128:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def block(number, payload):
+    return field(number, 2, varint(len(payload)) + payload)
+
+
+def spiece_seeds():
+    def piece(text, score, kind):
+        return block(1, block(1, text.encode()) + field(2, 5, struct.pack("<f", score)) + field(3, 0, varint(kind)))
+
+    pieces = piece("<pad>", 0, 3) + piece("</s>", 0, 3) + piece("<unk>", 0, 2)
+    normal = ["\u2581", "\u2581a", "a", "b", "\u2581the", "e"]
+    pieces += b"".join(piece(text, -1.0 - i, 1) for i, text in enumerate(normal))
+    trainer = block(2, field(3, 0, varint(1)) + field(40, 0, varint(2)))
+    normalizer = block(3, block(1, b"identity") + field(3, 0, varint(1)))
+    yield pieces + trainer + normalizer
+    yield pieces
+    yield pieces[:20]
+    yield b"\xff" * 12
+
+
+def merges_seeds():
+    vocabulary = {c: i for i, c in enumerate(["a", "b", "ab", "\u0120", "\u0120a", "<|endoftext|>"])}
+    merges = "#version: 0.2\na b\n\u0120 a\n"
+    yield json.dumps(vocabulary).encode() + b"\0" + merges.encode()
+    yield json.dumps(vocabulary).encode() + b"\0" + b"a c\n"
+    yield b"{}\0"
+
+
+def template_seeds():
+    yield (
+        b"{{ bos_token }}{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}"
+        b"{{ message.content | trim }}{{ eos_token }}{% endgeneration %}{% else %}<|{{ message['role'] }}|>"
+        b"{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
+        b"{{ part.text }}{% endfor %}{% endif %}{% endif %}\n{% endfor %}"
+        b"{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    yield (
+        b"{%- set ns = namespace(n=0) -%}{%- macro show(x, y=2) -%}{{ x|tojson(indent=y) }}{%- endmacro -%}"
+        b"{%- for t in tools -%}{%- set ns.n = ns.n + loop.index -%}{{ show(t) }}{%- endfor -%}{{ ns.n }}"
+        b"{{ messages[1:-1]|map(attribute='role')|join(', ') }}{{ strftime_now('%d %b %Y') }}"
+    )
+    yield b"{{ messages[0].content.split(' ')[0].upper() ~ '%s-%d'|format('a', 3) }}{{ range(3)|list }}"
+    yield b"{% for m in messages %}{{ raise_exception('no') }}{% endfor %}"
+    yield b"{{ 'a' * 1000000000 }}"
+    yield b"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"
+    yield b"{% for"
+    constructs = (GOLDEN / "templates" / "constructs.jsonl").read_text().splitlines()
+    for line in constructs[1::6]:
+        yield json.loads(line)["template"].encode()
+
+
+def row_seeds():
+    yield b'{"prompt": "A dog", "completion": " ran."}\n{"text": "The cat sat."}\n'
+    yield b'{"input_ids": [1, 5, 6], "labels": [-100, 5, 6], "attention_mask": [1, 1, 1]}\n'
+    yield b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n'
+    yield (
+        b'{"prompt": [{"role": "user", "content": "Hi"}], "id": 3,'
+        b' "completion": [{"role": "assistant", "content": "Yes."}]}\n'
+    )
+    yield b'{"input_ids": [99999999999]}\n'
+    yield b'\n\n{"text": ""}\n'
+    yield b'{"text": "\xff"}\n'
+
+
+def form_seeds():
+    yield b"\x00" + b'{"source": ["One.", "Two."], "target": ["Short."]}\n'
+    yield b"\x01" + b'{"fname": "a", "dialogue": "#Person1#: Hi", "summary": "They greet.", "topic": "t"}\n'
+    yield b"\x02" + b'[{"url": "u", "targetValue": "(list (description Paris))", "utterance": "where?"}]'
+    squad = {
+        "version": "1.1",
+        "data": [
+            {
+                "title": "t",
+                "paragraphs": [
+                    {
+                        "context": "Anna ran.",
+                        "qas": [{"id": "1", "question": "Who?", "answers": [{"text": "Anna", "answer_start": 0}]}],
+                    }
+                ],
+            }
+        ],
+    }
+    yield b"\x03" + json.dumps(squad).encode()
+    yield b"\x05" + b'{"goal": "Eat", "sol1": "a", "sol2": "b", "label": 1}\n'
+    yield b"\x06" + b"Good phone.\t1\nBad.\t0\n"
+    yield b"\x06" + b"no tab\n"
+
+
+def adapter_seeds():
+    for name in ("llama-gqa-tied-lora", "llama-gqa-tied-prefix", "bloom-lora"):
+        folder = GOLDEN / "adapters" / name
+        config = (folder / "adapter_config.json").read_bytes()
+        yield config + b"\0" + (folder / "adapter_model.safetensors").read_bytes()
+    yield b"{}\0"
+
+
+def manifest_seeds():
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    entry = {"a.txt": {"bytes": 3, "sha256": digest}}
+    for files, folders in [(entry, []), (entry, ["sub"]), ({"../a.txt": entry["a.txt"]}, []), ({}, ["a.txt"])]:
+        written = {"format": "greentrainer-files", "version": 1, "state": "written"}
+        yield json.dumps({**written, "files": files, "folders": folders}).encode()
+    yield b'{"format": "greentrainer-files"}'
+
+
+def toml_seeds():
+    yield b'model = "opt"\n[finetune]\nrho = 0.5\nepochs = 5\ntensors = ["*.bias", "a"]\njson = true\n'
+    yield b"[a.b]\nc.d = 1\nx = 1979-05-27T07:32:00Z\n"
+    yield b"x = 1979-05-27T:1\n"
+    yield b"a.= 1\n"
+    yield b'a = """\nx\n"""\nb = [1, [2, 3]]\nc = {d = 1}\n'
+    yield b"a = [" * 50
+
+
+SEEDS = {
+    "safetensors": safetensors_seeds,
+    "checkpoint_index": index_seeds,
+    "config": config_seeds,
+    "tokenizer_json": tokenizer_seeds,
+    "spiece_model": spiece_seeds,
+    "merges": merges_seeds,
+    "chat_template": template_seeds,
+    "jsonl_rows": row_seeds,
+    "dataset_forms": form_seeds,
+    "adapter": adapter_seeds,
+    "manifest": manifest_seeds,
+    "toml": toml_seeds,
+}
+
+
+def main():
+    for name, seeds in SEEDS.items():
+        folder = HERE / "corpus" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(seeds()):
+            (folder / f"seed-{number}").write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()

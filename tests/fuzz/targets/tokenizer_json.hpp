@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string_view>
+
+#include "fuzz/fuzz_input.hpp"
+#include "greentrainer/tokenizers/load_tokenizer.hpp"
+
+namespace greentrainer::fuzz {
+
+/// Encodes a text of several scripts, and decodes what comes of it.
+inline void use(const Tokenizer& tokenizer) {
+  const auto encoded = tokenizer.encode_with_offsets(
+      "The quick  brown fox\n\t12345 d\xC3\xA9j\xC3\xA0 vu, \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x98\x80</s>");
+  tokenizer.decode(encoded.ids);
+}
+
+/// A tokenizer.json.
+inline void tokenizer_json(std::string_view input) {
+  static const InputFolder folder;
+  folder.write("tokenizer.json", input);
+  use(*load_tokenizer(folder.path()));
+}
+
+}  // namespace greentrainer::fuzz
