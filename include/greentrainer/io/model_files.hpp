@@ -61,13 +61,6 @@ class ModelFiles {
     return names;
   }
 
-  /// The names of texts; none of a folder, which may hold much else.
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& [name, contents] : texts_) names.push_back(name);
-    return names;
-  }
-
  private:
   std::filesystem::path path_;
   std::map<std::string, std::string, std::less<>> texts_;
