@@ -141,7 +141,7 @@ void run(const std::string& filter) {
   measure(rms_norm_grad_weight_case(tokens, width, 0));
   measure(rotary_case(tokens, 12, 64, Rotation::forward, true));
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
-                             Activation::tanh, Activation::relu_squared}) {
+                             Activation::tanh, Activation::relu_squared, Activation::sigmoid}) {
     measure(activation_forward_case(f, tokens, wide, 0));
     measure(activation_grad_case(f, tokens, wide, 0));
   }

@@ -168,6 +168,14 @@ def gpt_neo(rng):
 
 
 WINDOW = either(5, None)
+# Fewer tokens than experts: some get none.
+EXPERTS = dict(
+    num_experts=either(4, 16),
+    num_experts_per_tok=either(1, 2, 3),
+    moe_intermediate_size=either(6, 10),
+    norm_topk_prob=either(True, False),
+    decoder_sparse_step=either(1, 2),
+)
 ARCHITECTURES = {
     "llama3": llama_like(
         "Llama", attention_bias=either(True, False), mlp_bias=either(True, False), head_dim=either(6, None)
@@ -288,6 +296,37 @@ ARCHITECTURES = {
     ),
     "hunyuan_v1_dense": llama_like(
         "HunYuanDenseV1", head_dim=either(6, 8), attention_bias=either(True, False), pad_token_id=either(0, 7)
+    ),
+    "mixtral": llama_like(
+        "Mixtral",
+        head_dim=either(6, None),
+        sliding_window=WINDOW,
+        num_local_experts=either(4, 8),
+        num_experts_per_tok=either(1, 2, 3),
+    ),
+    "qwen2_moe": llama_like(
+        "Qwen2Moe",
+        qkv_bias=either(True, False),
+        use_sliding_window=either(True, False),
+        sliding_window=5,
+        max_window_layers=2,
+        **EXPERTS,
+        shared_expert_intermediate_size=either(10, 16),
+    ),
+    "qwen3_moe": llama_like(
+        "Qwen3Moe",
+        head_dim=either(6, 8),
+        attention_bias=either(True, False),
+        use_sliding_window=either(True, False),
+        sliding_window=5,
+        **EXPERTS,
+    ),
+    "olmoe": llama_like(
+        "Olmoe",
+        attention_bias=either(True, False),
+        num_experts=either(4, 8),
+        num_experts_per_tok=either(1, 2, 3),
+        norm_topk_prob=either(True, False),
     ),
     "gpt2": gpt("GPT2"),
     "gptj": gpt("GPTJ", rotary_dim=lambda rng, s: rng.choice([2, 4])),

@@ -136,7 +136,7 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
     CHECK(found);
   };
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
-                             Activation::tanh, Activation::relu_squared}) {
+                             Activation::tanh, Activation::relu_squared, Activation::sigmoid}) {
     for (const std::size_t element : std::vector<std::size_t>{0, 16}) {
       spreads(activation_forward_case(f, 1, 17, 0), 0, element);
       spreads(activation_grad_case(f, 1, 17, 0), 0, element);

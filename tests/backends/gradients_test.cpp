@@ -65,7 +65,7 @@ TEST_CASE_TEMPLATE_APPLY(norms, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forward kernels", B, activations) {
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
-                             Activation::tanh, Activation::relu_squared}) {
+                             Activation::tanh, Activation::relu_squared, Activation::sigmoid}) {
     CAPTURE(name_of(f));
     GradientCheck<B> plain({{"x", rows, cols}}, {rows, cols});
     plain.forward = [f](B& b, auto& d) { b.activation_forward(f, d.in(0), d.y()); };
@@ -93,6 +93,25 @@ TEST_CASE_TEMPLATE_DEFINE("The gradient of a dropout drops what the forward kern
   check.run();
 }
 TEST_CASE_TEMPLATE_APPLY(dropout, BackendsInDouble);
+
+TEST_CASE_TEMPLATE_DEFINE("Gradients of routing and of scaled rows are the slopes of the forward kernels", B, routes) {
+  for (const RoutingShape& routing : {RoutingShape{1, false}, RoutingShape{3, false}, RoutingShape{3, true}}) {
+    CAPTURE(routing.top_k);
+    CAPTURE(routing.normalised);
+    GradientCheck<B> check({{"logits", rows, 9}}, {rows, 9});
+    check.forward = [=](B& b, auto& d) { b.route_forward(routing, d.in(0), d.y()); };
+    check.backward = [=](B& b, auto& d) { b.route_grad(routing, d.dy(), d.in(0), d.y(), d.grad(0)); };
+    check.run();
+  }
+  GradientCheck<B> check({{"x", rows, cols}, {"scale", rows, 1}}, {rows, cols});
+  check.forward = [](B& b, auto& d) { b.scale_rows(d.in(0), d.in(1), d.y()); };
+  check.backward = [](B& b, auto& d) {
+    b.scale_rows(d.dy(), d.in(1), d.grad(0));
+    b.dot_rows(d.dy(), d.in(0), d.grad(1));
+  };
+  check.run();
+}
+TEST_CASE_TEMPLATE_APPLY(routes, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("The gradient of a rotary embedding turns back", B, rotary) {
   for (const RotaryShape& shape :

@@ -205,14 +205,61 @@ inline auto rotary_case(Extent rows, Extent heads, Extent head_dim, Rotation rot
   return rotary_case(rows, heads, RotaryShape{.head_dim = head_dim}, rotation, in_place);
 }
 
+inline std::string routing_text(const RoutingShape& routing) {
+  return text(", ", routing.top_k, routing.normalised ? " normalised" : "");
+}
+inline auto route_forward_case(Extent rows, Extent experts, Extent gap, const RoutingShape& routing) {
+  return operator_case({.kernel = "route_forward",
+                        .shape = shape_text(rows, experts) + routing_text(routing),
+                        .flops = rows * (3 * (routing.normalised ? routing.top_k : experts) + routing.top_k),
+                        .depth = experts,
+                        .operands = {{.name = "logits", .rows = rows, .cols = experts, .gap = gap},
+                                     {.name = "weights", .rows = rows, .cols = experts, .written = true, .gap = gap}}},
+                       [=](auto& b, auto& d) { b.route_forward(routing, d.in(0), d.out(1)); });
+}
+inline auto route_grad_case(Extent rows, Extent experts, Extent gap, const RoutingShape& routing) {
+  return operator_case(
+      {.kernel = "route_grad",
+       .shape = shape_text(rows, experts) + routing_text(routing),
+       .flops = rows * (routing.normalised ? 4 * routing.top_k : 5 * experts + 3 * routing.top_k),
+       .depth = experts,
+       .operands = {{.name = "dw", .rows = rows, .cols = experts, .gap = gap},
+                    {.name = "logits", .rows = rows, .cols = experts},
+                    {.name = "weights", .rows = rows, .cols = experts, .gap = gap},
+                    {.name = "dx", .rows = rows, .cols = experts, .written = true, .gap = gap}}},
+      [=](auto& b, auto& d) { b.route_grad(routing, d.in(0), d.in(1), d.in(2), d.out(3)); },
+      [=](auto& b, auto& d) { b.route_forward(routing, d.in(1), d.out(2)); });
+}
+inline auto scale_rows_case(Extent rows, Extent cols, Extent gap, bool in_place) {
+  return operator_case({.kernel = "scale_rows",
+                        .shape = shape_text(rows, cols) + (in_place ? " in place" : ""),
+                        .flops = rows * cols,
+                        .operands = {{.name = "x", .rows = rows, .cols = cols, .written = in_place, .gap = gap},
+                                     {.name = "scale", .rows = rows, .cols = 1, .gap = 3},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = !in_place}}},
+                       [=](auto& b, auto& d) { b.scale_rows(d.in(0), d.in(1), d.out(in_place ? 0 : 2)); });
+}
+inline auto dot_rows_case(Extent rows, Extent cols, Extent gap) {
+  return operator_case({.kernel = "dot_rows",
+                        .shape = shape_text(rows, cols),
+                        .flops = 2 * rows * cols,
+                        .depth = cols,
+                        .operands = {{.name = "x", .rows = rows, .cols = cols, .gap = gap},
+                                     {.name = "z", .rows = rows, .cols = cols},
+                                     {.name = "y", .rows = rows, .cols = 1, .written = true, .gap = gap}}},
+                       [](auto& b, auto& d) { b.dot_rows(d.in(0), d.in(1), d.out(2)); });
+}
+
 inline Extent value_flops(Activation f) {
-  return std::map<Activation, Extent>{{Activation::relu, 0}, {Activation::gelu, 5}, {Activation::gelu_tanh, 9},
-                                      {Activation::silu, 3}, {Activation::tanh, 1}, {Activation::relu_squared, 1}}
+  return std::map<Activation, Extent>{{Activation::relu, 0},   {Activation::gelu, 5}, {Activation::gelu_tanh, 9},
+                                      {Activation::silu, 3},   {Activation::tanh, 1}, {Activation::relu_squared, 1},
+                                      {Activation::sigmoid, 3}}
       .at(f);
 }
 inline Extent slope_flops(Activation f) {
-  return std::map<Activation, Extent>{{Activation::relu, 0}, {Activation::gelu, 11}, {Activation::gelu_tanh, 19},
-                                      {Activation::silu, 8}, {Activation::tanh, 4},  {Activation::relu_squared, 2}}
+  return std::map<Activation, Extent>{{Activation::relu, 0},   {Activation::gelu, 11}, {Activation::gelu_tanh, 19},
+                                      {Activation::silu, 8},   {Activation::tanh, 4},  {Activation::relu_squared, 2},
+                                      {Activation::sigmoid, 6}}
       .at(f);
 }
 
@@ -338,7 +385,7 @@ void for_each_operator_case(Visit&& visit) {
       for (const double offset : {0.0, 1.0}) visit(rms_norm_grad_input_case(rows, cols + 2, gap, write, offset));
     }
     for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
-                               Activation::tanh, Activation::relu_squared}) {
+                               Activation::tanh, Activation::relu_squared, Activation::sigmoid}) {
       for (const int place : {-1, 0}) {
         visit(activation_forward_case(f, rows, cols, gap, place));
         visit(activation_grad_case(f, rows, cols, gap, place));
@@ -355,6 +402,16 @@ void for_each_operator_case(Visit&& visit) {
         visit(dropout_case(rows, cols, gap, probability, write));
       visit(dropout_case(rows, cols, gap, probability, Write::overwrite, 0));
     }
+  }
+  for (const auto& [rows, cols, gap] : {Shape{1, 1, 0}, Shape{5, 17, 3}, Shape{0, 8, 0}, Shape{300, 60, 1}}) {
+    for (const bool normalised : {false, true}) {
+      for (const Extent top_k : {Extent{1}, std::min<Extent>(4, cols), cols}) {
+        visit(route_forward_case(rows, cols, gap, {top_k, normalised}));
+        visit(route_grad_case(rows, cols, gap, {top_k, normalised}));
+      }
+    }
+    for (const bool in_place : {false, true}) visit(scale_rows_case(rows, cols, gap, in_place));
+    visit(dot_rows_case(rows, cols, gap));
   }
   for (const Rotation rotation : {Rotation::forward, Rotation::backward}) {
     for (const bool in_place : {false, true}) {

@@ -51,6 +51,8 @@ WANTED = {
     "gemma3": lambda c: len(set(c.layer_types)) == 2 and c.rope_parameters["full_attention"]["rope_type"] == "linear",
     "gemma2": lambda c: len(set(c.layer_types)) == 2 and c.attn_logit_softcapping and c.final_logit_softcapping,
     "vaultgemma": lambda c: c.attn_logit_softcapping and c.final_logit_softcapping,
+    "qwen2_moe": lambda c: c.num_experts == 16 and c.use_sliding_window and c.num_experts_per_tok == 1 and c.decoder_sparse_step == 2,
+    "qwen3_moe": lambda c: c.num_experts == 4 and c.decoder_sparse_step == 2 and c.num_experts_per_tok > 1,
     "cwm": lambda c: len(set(c.layer_types)) == 2,
     "cohere2": lambda c: len(set(c.layer_types)) == 2,
     "exaone4": lambda c: len(set(c.layer_types)) == 2,
@@ -84,11 +86,13 @@ def load_double(folder):
     """To be called under double_precision(), so that rotary tables are made in float64 too."""
     torch.float32 = torch.float = FLOAT32  # the safetensors reader looks its types up
     loaded, loading = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=FLOAT64, attn_implementation="eager", output_loading_info=True
+        folder, dtype=FLOAT64, attn_implementation="eager", experts_implementation="eager", output_loading_info=True
     )
     torch.float32 = torch.float = FLOAT64
     assert not any(loading.values()), loading
-    model = AutoModelForCausalLM.from_config(loaded.config, attn_implementation="eager").to(FLOAT64)
+    model = AutoModelForCausalLM.from_config(
+        loaded.config, attn_implementation="eager", experts_implementation="eager"
+    ).to(FLOAT64)
     model.load_state_dict(loaded.state_dict())
     return model.eval()
 
@@ -100,6 +104,25 @@ def make_batch(generator):
     labels = [[-100] * prompt + row[prompt:] for row, prompt in zip(ids, PROMPT_LENGTHS)]
     labels[1][8] = -100
     return {"input_ids": ids, "labels": labels}
+
+
+def named_as_in_files(tensors, names):
+    """transformers holds the experts of a layer in two tensors, of gate and up and of down; files have them one by
+    one."""
+    mixtral = any(".block_sparse_moe." in name for name in names)
+    gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+    named = {}
+    for key, value in tensors.items():
+        if mixtral:
+            key = key.replace(".mlp.", ".block_sparse_moe.")
+        if not key.endswith((".experts.gate_up_proj", ".experts.down_proj")):
+            named[key] = value
+            continue
+        prefix, kind = key.rsplit(".", 1)
+        for expert, weight in enumerate(value.unbind(0)):
+            parts = dict(zip((gate, up), weight.chunk(2, 0))) if kind == "gate_up_proj" else {down: weight}
+            named |= {f"{prefix}.{expert}.{part}.weight": piece for part, piece in parts.items()}
+    return named
 
 
 def greedy(model, prompt):
@@ -147,6 +170,7 @@ def make(name, folder):
     with safe_open(folder / "model.safetensors", "pt") as file:
         if "embed_out.weight" in file.keys():  # GPT-NeoX's head has another name in files
             tensors = {key.replace("lm_head.", "embed_out."): value for key, value in tensors.items()}
+        tensors = named_as_in_files(tensors, file.keys())
     save_file(
         {key: value.detach().to(FLOAT32).contiguous() for key, value in tensors.items()}, folder / "golden.safetensors"
     )

@@ -55,7 +55,12 @@ void check_equal(const GoldenModel& golden, const std::string& kind, const std::
   for (const T value : only(noise, true, values))
     if (kind == "grad.") CHECK(std::abs(value) < 1e-12);
   const auto compared = only(noise, false, values);
-  CHECK(relative_difference(compared, only(noise, false, golden.tensor(kind + parameter))) < tolerance);
+  const auto expected = only(noise, false, golden.tensor(kind + parameter));
+  const auto is_zero = [](auto value) { return value == 0; };
+  if (std::ranges::all_of(expected, is_zero))  // an expert that gets no token
+    CHECK(std::ranges::all_of(compared, is_zero));
+  else
+    CHECK(relative_difference(compared, expected) < tolerance);
 }
 
 }  // namespace

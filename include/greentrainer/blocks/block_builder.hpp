@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -17,6 +18,7 @@
 #include "greentrainer/ops/cross_entropy_head.hpp"
 #include "greentrainer/ops/dropout.hpp"
 #include "greentrainer/ops/embedding.hpp"
+#include "greentrainer/ops/expert.hpp"
 #include "greentrainer/ops/fused_attention.hpp"
 #include "greentrainer/ops/gather_labelled.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
@@ -24,7 +26,9 @@
 #include "greentrainer/ops/prefix.hpp"
 #include "greentrainer/ops/rms_norm.hpp"
 #include "greentrainer/ops/rotary.hpp"
+#include "greentrainer/ops/route.hpp"
 #include "greentrainer/ops/scale.hpp"
+#include "greentrainer/ops/scale_rows.hpp"
 #include "greentrainer/ops/split_columns.hpp"
 
 namespace greentrainer {
@@ -177,6 +181,33 @@ class BlockBuilder {
   ValueId scale(const std::string& name, ValueId x, double factor) {
     const ValueShape shape = shape_of(x);
     return graph_->add(Scale{.rows = shape.rows, .width = shape.cols, .factor = factor}, name, {x})[0];
+  }
+  /// Weights of experts for each row, from the logits of a linear layer without LoRA's matrices: peft knows none there.
+  ValueId route(const std::string& name, ValueId x, const RoutingShape& routing) {
+    const ValueShape shape = shape_of(x);
+    const ParameterId weight = named(name + ".weight");
+    const Extent experts = graph_->parameter(weight).rows();
+    const ValueId logits =
+        graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = experts}, name, {x}, {weight})[0];
+    return graph_->add(Route{.rows = shape.rows, .experts = experts, .routing = routing}, name + ".route", {logits})[0];
+  }
+  /// One expert's share, added to `sum`, which the first has not. `weights`: of gate, up and down, by full name.
+  ValueId expert(const std::string& name, ValueId x, ValueId routing, std::optional<ValueId> sum, Expert expert,
+                 const std::vector<std::string>& weights) {
+    const ValueShape shape = shape_of(x);
+    std::vector<ParameterId> parameters;
+    for (const std::string& weight : weights) parameters.push_back(named(weight));
+    expert.rows = shape.rows;
+    expert.width = shape.cols;
+    expert.hidden_width = graph_->parameter(parameters.front()).rows();
+    expert.experts = shape_of(routing).cols;
+    std::vector<ValueId> inputs = {x, routing};
+    if (sum) inputs.push_back(*sum);
+    return graph_->add(expert, name, inputs, parameters)[0];
+  }
+  ValueId scale_rows(const std::string& name, ValueId x, ValueId scale) {
+    const ValueShape shape = shape_of(x);
+    return graph_->add(ScaleRows{.rows = shape.rows, .width = shape.cols}, name, {x, scale})[0];
   }
   ValueId gather_labelled(const std::string& name, ValueId x) {
     return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0];

@@ -39,7 +39,7 @@ concept BackendKernels = is_element<T> &&
     requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index,
              Extent n, double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
              Activation activation, const RotaryShape& rotary, Rotation rotation, const DropoutMask& dropout,
-             const AdamWStep& adamw, const SgdStep& sgd) {
+             const RoutingShape& routing, const AdamWStep& adamw, const SgdStep& sgd) {
   // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
   b.matmul(x, transpose, z, transpose, y, write);
   // y (R, C) += vector (C) in every row.                                             RC
@@ -76,12 +76,13 @@ concept BackendKernels = is_element<T> &&
   //                                                          3R times the columns that turn, in all heads
   b.rotary(x, index, rotary, rotation, y);
 
-  // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC, tanh RC, relu_squared RC
+  // y = f(x); in place allowed.                     relu 0, gelu 5RC, gelu_tanh 9RC, silu 3RC, tanh RC, relu_squared
+  // RC, sigmoid 3RC
   b.activation_forward(activation, x, y);
   // (kind, grad_output, saved, grad_input): saved is the *output* for relu, the input for the others; in place
   // (grad_input = grad_output) allowed.
   //                                                 relu 0, gelu 11RC, gelu_tanh 19RC, silu 8RC, tanh 4RC, relu_squared
-  //                                                 2RC
+  //                                                 2RC, sigmoid 6RC
   b.activation_grad(activation, x, z, y);
   // y = f(gate) * up; in place (y = gate or y = up) allowed.                         forward + RC
   b.gated_forward(activation, x, z, y);
@@ -100,6 +101,17 @@ concept BackendKernels = is_element<T> &&
   // Random bits count nothing, the product for every element; in place (y = x, overwriting) allowed.                RC,
   // + RC
   b.dropout(x, dropout, y, write);
+
+  // Logits x (R, E) to the weights y (R, E) of experts; those that a row is not routed to get 0.
+  //                                     with n of E experts in the softmax: R (3n + top_k)
+  b.route_forward(routing, x, y);
+  // (routing, grad_weights, logits, weights, grad_logits): gradients of weights that are 0 are not read, and logits
+  // only if not normalised.              normalised R 4 top_k, else R (5E + 3 top_k)
+  b.route_grad(routing, x, z, z, y);
+  // y[r] = x[r] * z[r], z (R, 1); in place (y = x) allowed.                          RC
+  b.scale_rows(x, z, y);
+  // y (R, 1) = sums of x * z over each row.                                          2RC
+  b.dot_rows(x, z, y);
 
   // Softmax attention without a (tokens x tokens) matrix in memory.
   // (shape, queries, keys, values, bias, output, stats): bias (relative.buckets, heads), empty without; stats (query

@@ -84,7 +84,7 @@ struct QueryPositions {
 };
 
 /// Element-wise functions between two linear layers. `gelu` is the exact one (erf), `gelu_tanh` its tanh approximation.
-enum class Activation { relu, gelu, gelu_tanh, silu, tanh, relu_squared };
+enum class Activation { relu, gelu, gelu_tanh, silu, tanh, relu_squared, sigmoid };
 
 constexpr std::string_view name_of(Activation kind) {
   switch (kind) {
@@ -94,9 +94,17 @@ constexpr std::string_view name_of(Activation kind) {
     case Activation::silu: return "silu";
     case Activation::tanh: return "tanh";
     case Activation::relu_squared: return "relu_squared";
+    case Activation::sigmoid: return "sigmoid";
   }
   return "?";
 }
+
+/// How rows are routed to experts: those with the `top_k` largest logits (of equal ones the first) have weights, which
+/// are the softmax of the logits over all experts or, normalised, over these alone.
+struct RoutingShape {
+  Extent top_k = 1;
+  bool normalised = false;
+};
 
 /// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32
 /// bits of that number in the stream are below `threshold`. Nothing is kept from forward to backward: both ask again.

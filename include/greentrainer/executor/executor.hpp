@@ -88,6 +88,7 @@ class Executor {
       end(now);
     }
     if (!plan.steps.empty()) wait(plan.steps.back());
+    flops_beyond_plan_ = loss.flops_beyond_plan;
     double sum = 0;
     if (batch.labels != nullptr) backend_->copy_to_host(&sum, loss_sum_.data(), sizeof(sum));
     return sum;
@@ -101,6 +102,8 @@ class Executor {
   }
 
   const Observed& observed() const { return observed_; }
+  /// What the last pass executed beyond its price: other than 0 only where routing decides it (Expert).
+  Flops flops_beyond_plan() const { return flops_beyond_plan_; }
 
  private:
   /// What the memory is laid out for.
@@ -297,6 +300,7 @@ class Executor {
   std::vector<int> remaining_uses_;
   std::vector<bool> taken_;
   Bytes live_bytes_ = 0;
+  Flops flops_beyond_plan_ = 0;
 
   std::array<std::vector<Matrix<T>>, 6> scratch_;
   std::vector<Write> writes_;

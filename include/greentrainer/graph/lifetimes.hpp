@@ -182,10 +182,11 @@ class LifetimeAnalysis {
       if (((step.grad_inputs >> i) & 1U) == 0 || graph_.contribution(step.op, static_cast<int>(i)) == Write::accumulate)
         continue;
       int storage = Lifetimes::nothing;
-      if (step.passes || step.in_place) {
+      const bool passes = ((step.passes >> i) & 1U) != 0, in_place = ((step.in_place >> i) & 1U) != 0;
+      if (passes || in_place) {
         const ValueId y = node.outputs.front();
         const int candidate = result_.gradient_storage[static_cast<std::size_t>(y)];
-        const int first_write = step.passes ? now + 1 : now;
+        const int first_write = passes ? now + 1 : now;
         forget_dead(candidate, first_write);
         if (can_share(v, y, candidate, first_write)) storage = candidate;
       }

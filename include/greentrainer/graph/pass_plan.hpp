@@ -26,8 +26,8 @@ struct PassPlan {
     BitSet remembered = 0;    ///< inputs that are read with their rows of earlier passes
     BitSet grad_inputs = 0;   ///< inputs whose gradients come out
     BitSet grad_outputs = 0;  ///< outputs whose gradients are read
-    bool in_place = false;    ///< the gradient of the one input may be written over that of the output
-    bool passes = false;      ///< the gradients of the inputs are the output's
+    BitSet in_place = 0;      ///< inputs whose gradient may be written over that of the output
+    BitSet passes = 0;        ///< inputs whose gradient is that of the output
 
     bool is_backward() const { return phase == Phase::backward; }
   };
@@ -99,8 +99,8 @@ std::vector<PassPlan::Step> backward_steps(const TensorGraph<P>& graph, const Se
       step.outputs |= part.keeps_outputs;
       if (part.kind == GradPart::Kind::input) {
         step.grad_inputs |= bit(part.index);
-        step.in_place = part.in_place;
-        step.passes = part.passes;
+        if (part.in_place) step.in_place |= bit(part.index);
+        if (part.passes) step.passes |= bit(part.index);
       }
     }
     if (step.parts == 0) continue;

@@ -32,13 +32,17 @@
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/models/ministral.hpp"
 #include "greentrainer/models/mistral.hpp"
+#include "greentrainer/models/mixtral.hpp"
 #include "greentrainer/models/olmo2.hpp"
 #include "greentrainer/models/olmo3.hpp"
+#include "greentrainer/models/olmoe.hpp"
 #include "greentrainer/models/opt.hpp"
 #include "greentrainer/models/phi.hpp"
 #include "greentrainer/models/phi3.hpp"
 #include "greentrainer/models/qwen2.hpp"
+#include "greentrainer/models/qwen2_moe.hpp"
 #include "greentrainer/models/qwen3.hpp"
+#include "greentrainer/models/qwen3_moe.hpp"
 #include "greentrainer/models/seed_oss.hpp"
 #include "greentrainer/models/smollm3.hpp"
 #include "greentrainer/models/stablelm.hpp"
@@ -122,7 +126,7 @@ struct Architectures {
 using KnownArchitectures =
     Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3Text, Glm, Glm4,
                   Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2, Llama,
-                  Ministral, Mistral, Olmo2, Olmo3, Opt, Phi, Phi3, Qwen2, Qwen3, SeedOss, SmolLm3, StableLm,
-                  StarCoder2, T5, VaultGemma>;
+                  Ministral, Mistral, Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen2Moe, Qwen3, Qwen3Moe,
+                  SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
 
 }  // namespace greentrainer

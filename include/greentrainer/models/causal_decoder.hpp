@@ -46,6 +46,20 @@ struct CausalDecoder {
   /// its value, head after head.
   enum class FusedLayout { in_blocks, by_head };
 
+  /// Experts instead of a feed-forward: of each token's, as many as it is routed to.
+  struct Experts {
+    Extent count = 0;  ///< 0: none
+    Extent per_token = 1;
+    Extent width = 0;               ///< of each one's gate and up projections
+    bool normalised = false;        ///< weights of a token's experts sum to 1
+    Extent shared_width = 0;        ///< of one more that all tokens go to, by a gate of its own; 0: none
+    std::vector<bool> layers = {};  ///< which layers have them; empty: all
+    std::string router = "mlp.gate";
+    std::string prefix = "mlp.experts.";
+    std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
+    std::string shared = "mlp.shared_expert", shared_gate = "mlp.shared_expert_gate";
+  };
+
   std::string model_type = {};
   DecoderNames names = {};
 
@@ -71,6 +85,7 @@ struct CausalDecoder {
   bool gguf_rotary_pairs = false;  ///< GGUF files have the rows of queries and keys in pairs; see GgufForm
   bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
   Activation activation = Activation::silu;
+  Experts experts = {};
   bool parallel = false;  ///< attention and feed-forward read the same input; without a norm of its own the latter
                           ///< reads the former's
 
@@ -97,7 +112,7 @@ struct CausalDecoder {
       t.embedding(names.positions, max_position_embeddings, hidden_size, position_embedding);
       t.set_gguf(1, {.name = "position_embd"});
     }
-    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, layer_prefix(i), text("blk.", i, "."));
+    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, i);
     const std::size_t last = t.rows.size();
     t.norm(names.final_norm, hidden_size, norm.bias);
     t.set_gguf(last, {.name = "output_norm", .offset = static_cast<float>(norm.offset)});
@@ -136,8 +151,13 @@ struct CausalDecoder {
   Extent key_width() const { return num_key_value_heads * head_dim; }
   Extent head_norm_width(Extent width) const { return head_norm == HeadNorm::each_head ? head_dim : width; }
 
-  /// `layer` and `gguf_layer`: what the names of the block's tensors begin with, in checkpoints and in GGUF files.
-  void add_block(TensorTable& t, const std::string& layer, const std::string& gguf_layer) const {
+  bool has_experts(Extent layer) const {
+    return experts.count > 0 && (experts.layers.empty() || experts.layers[static_cast<std::size_t>(layer)]);
+  }
+
+  void add_block(TensorTable& t, Extent i) const {
+    // What the names of the block's tensors begin with, in checkpoints and in GGUF files.
+    const std::string layer = layer_prefix(i), gguf_layer = text("blk.", i, ".");
     using TensorRole::linear, TensorRole::value;
     const auto linear_layer = [&](const std::string& name, const char* gguf_name, Extent in, Extent out, bool bias,
                                   TensorRole role = linear, bool takes_lora = false) {
@@ -145,7 +165,7 @@ struct CausalDecoder {
       const std::size_t weight = t.rows.size();
       t.linear(layer + name, in, out, bias, role, takes_lora);
       t.rows[weight].stored_transposed = conv1d;
-      t.set_gguf(weight, {.name = gguf_layer + gguf_name});
+      if (gguf_name != nullptr) t.set_gguf(weight, {.name = gguf_layer + gguf_name});
     };
     const auto rotary_layer = [&](const std::string& name, const char* gguf_name, Extent heads, bool takes_lora) {
       const std::size_t weight = t.rows.size();
@@ -170,10 +190,25 @@ struct CausalDecoder {
       norm_layer(names.q_norm, "attn_q_norm", head_norm_width(query_width()));
       norm_layer(names.k_norm, "attn_k_norm", head_norm_width(key_width()));
     }
-    linear_layer(names.gate_up, "ffn_up", hidden_size, 2 * intermediate_size, mlp_bias);
-    linear_layer(names.gate, "ffn_gate", hidden_size, intermediate_size, mlp_bias);
-    linear_layer(names.up, "ffn_up", hidden_size, intermediate_size, mlp_bias);
-    linear_layer(names.down, "ffn_down", intermediate_size, hidden_size, mlp_bias);
+    // GGUF files hold all experts of a layer in one tensor: their rows have no name of one.
+    const auto gated = [&](const std::string& prefix, Extent width) {
+      linear_layer(prefix + experts.gate, nullptr, hidden_size, width, false);
+      linear_layer(prefix + experts.up, nullptr, hidden_size, width, false);
+      linear_layer(prefix + experts.down, nullptr, width, hidden_size, false);
+    };
+    if (has_experts(i)) {
+      linear_layer(experts.router, nullptr, hidden_size, experts.count, false);
+      for (Extent e = 0; e < experts.count; ++e) gated(text(experts.prefix, e, "."), experts.width);
+      if (experts.shared_width > 0) {
+        gated(experts.shared + ".", experts.shared_width);
+        linear_layer(experts.shared_gate, nullptr, hidden_size, 1, false);
+      }
+    } else {
+      linear_layer(names.gate_up, "ffn_up", hidden_size, 2 * intermediate_size, mlp_bias);
+      linear_layer(names.gate, "ffn_gate", hidden_size, intermediate_size, mlp_bias);
+      linear_layer(names.up, "ffn_up", hidden_size, intermediate_size, mlp_bias);
+      linear_layer(names.down, "ffn_down", intermediate_size, hidden_size, mlp_bias);
+    }
     norm_layer(names.attention_input_norm, "attn_norm", hidden_size);
     norm_layer(names.attention_output_norm, "post_attention_norm", hidden_size);
     norm_layer(names.feed_forward_input_norm, "ffn_norm", hidden_size);
@@ -206,7 +241,8 @@ struct CausalDecoder {
     const ValueId attended = residual("attention_residual", names.attention_output_norm, x, attention(b, i, layer, h));
     const bool shares_input = parallel && names.feed_forward_input_norm.empty();
     const ValueId n = shares_input ? h : normed(b, layer, names.feed_forward_input_norm, parallel ? x : attended);
-    return residual("mlp_residual", names.feed_forward_output_norm, attended, feed_forward(b, layer, n));
+    const ValueId fed = has_experts(i) ? mixture(b, layer, n) : feed_forward(b, layer, n);
+    return residual("mlp_residual", names.feed_forward_output_norm, attended, fed);
   }
 
   template <class P>
@@ -241,6 +277,29 @@ struct CausalDecoder {
       return b.split_columns(layer + names.qkv + ".split", qkv, {query_width(), key_width(), key_width()});
     return b.split_columns(layer + names.qkv + ".split", qkv, {query_width() / num_key_value_heads, head_dim, head_dim},
                            num_key_value_heads);
+  }
+
+  template <class P>
+  ValueId mixture(BlockBuilder<P>& b, const std::string& layer, ValueId n) const {
+    const ValueId routing =
+        b.route(layer + experts.router, n, {.top_k = experts.per_token, .normalised = experts.normalised});
+    std::optional<ValueId> sum;
+    for (Extent e = 0; e < experts.count; ++e) {
+      const std::string expert = text(layer, experts.prefix, e);
+      std::vector<std::string> weights;
+      for (const std::string& name : {experts.gate, experts.up, experts.down})
+        weights.push_back(text(expert, ".", name, ".weight"));
+      sum =
+          b.expert(expert, n, routing, sum, {.function = activation, .number = e, .top_k = experts.per_token}, weights);
+    }
+    if (experts.shared_width == 0) return *sum;
+    const std::string shared = layer + experts.shared;
+    const ValueId gate = b.linear(text(shared, ".", experts.gate), n);
+    const ValueId hidden = b.gate(shared + ".act_fn", gate, b.linear(text(shared, ".", experts.up), n), activation);
+    const ValueId scale = b.activate(layer + experts.shared_gate + ".sigmoid", b.linear(layer + experts.shared_gate, n),
+                                     Activation::sigmoid);
+    return b.add(layer + "mlp.sum", *sum,
+                 b.scale_rows(shared + ".scale", b.linear(text(shared, ".", experts.down), hidden), scale));
   }
 
   template <class P>

@@ -13,6 +13,7 @@ namespace greentrainer {
 
 inline constexpr Extent max_width = Extent{1} << 20;
 inline constexpr Extent max_layers = 4096;
+inline constexpr Extent max_experts = 4096;
 
 /// What an architecture's configuration class has where config.json has nothing, and what such fields are called.
 struct CausalDecoderDefaults {
@@ -121,6 +122,39 @@ inline void read_qwen_window(const ConfigReader& config, CausalDecoder& d) {
   types = layer_types_from(config, d, types);
   if (config.get_or<bool>("use_sliding_window", false)) return read_window(config, d, 4096, types);
   config.ignore({"sliding_window"});
+}
+
+/// What an architecture's configuration class has of experts where config.json has nothing.
+struct ExpertDefaults {
+  Extent count = 8;
+  Extent per_token = 2;
+  std::string_view width_field = "moe_intermediate_size";
+  Extent width = 0;  ///< 0: the field is required
+  bool normalised = false;
+};
+
+/// Reads how many experts there are, how wide they are, and how many a token has. A loss that balances them is refused.
+inline void read_experts(const ConfigReader& config, CausalDecoder& d, const ExpertDefaults& defaults) {
+  CausalDecoder::Experts& e = d.experts;
+  e.count = config.has("num_local_experts") || config.has("num_experts")
+                ? positive_of(config, "num_experts", "num_local_experts", max_experts)
+                : defaults.count;
+  e.per_token = config.positive_or("num_experts_per_tok", defaults.per_token, e.count);
+  e.width = defaults.width > 0 ? config.positive_or(defaults.width_field, defaults.width, max_width)
+                               : config.positive(defaults.width_field, max_width);
+  e.normalised = defaults.normalised || config.get_or<bool>("norm_topk_prob", false);
+  config.expect_value("output_router_logits", false);
+  config.expect_value("router_jitter_noise", 0.0);
+  config.ignore({"router_aux_loss_coef"});
+}
+
+/// Qwen's: experts in every `decoder_sparse_step`-th layer that is not among `mlp_only_layers`.
+inline void read_layers_of_experts(const ConfigReader& config, CausalDecoder& d) {
+  const Extent step = config.positive_or("decoder_sparse_step", 1);
+  const auto dense = config.get_or<std::vector<Extent>>("mlp_only_layers", {});
+  for (Extent i = 0; i < d.num_hidden_layers; ++i)
+    d.experts.layers.push_back((i + 1) % step == 0 && std::ranges::count(dense, i) == 0);
+  if (std::ranges::count(d.experts.layers, true) == 0) d.experts.count = 0;
 }
 
 /// What an architecture says of two rotary embeddings, for layers with and without a window.

@@ -13,6 +13,7 @@ constexpr Extent activation_flops(Activation kind) {
     case Activation::silu: return 3;
     case Activation::tanh: return 1;
     case Activation::relu_squared: return 1;
+    case Activation::sigmoid: return 3;
   }
   return 0;
 }
@@ -24,6 +25,7 @@ constexpr Extent activation_grad_flops(Activation kind) {
     case Activation::silu: return 8;
     case Activation::tanh: return 4;
     case Activation::relu_squared: return 2;
+    case Activation::sigmoid: return 6;
   }
   return 0;
 }

@@ -46,6 +46,8 @@ struct LossTarget {
   double scale = 1;            ///< of the gradient: 1 / labelled tokens of the global batch
   Matrix<T> logits = {};       ///< (labelled rows, vocabulary) to be filled, or empty
   double forward_seconds = 0;  ///< out: how much of a backward call was the forward's work
+  /// Out, added to: FLOPs executed beyond the price, where that is an average; less than 0 for fewer.
+  Flops flops_beyond_plan = 0;
 };
 
 /// Element type of a policy: its Scalar, or float for a policy that only knows costs.

@@ -60,7 +60,7 @@ Evaluation evaluate(Model<B>& model, std::span<const Example> examples, const Ev
       row_losses = Tensor<B>(model.backend(), 1, batch.labelled());
     }
     sum += model.executor().run(schedule, batch, {.row_losses = row_losses.data()});
-    result.flops += evaluate(cost, workload_of(batch, model.graph().window()));
+    result.flops += evaluate(cost, workload_of(batch, model.graph().window())) + model.executor().flops_beyond_plan();
     const std::vector<T> rows = row_losses.download();
     std::size_t row = 0;
     for (std::size_t s = 0; s < indices.size(); ++s) {

@@ -114,6 +114,7 @@ class TrainingPass {
       options.memory = &*cache_;
     }
     result.loss_sum = executor_->run(above_, batch, options);
+    result.flops += executor_->flops_beyond_plan();
     return result;
   }
 
@@ -139,7 +140,7 @@ class TrainingPass {
     const Batch part = collate(examples, missing);
     executor_->run(below_, part, {.memory = &*cache_, .profile = profile});
     cache_->commit();
-    return evaluate(costs_.below, workload_of(part, graph_->window()));
+    return evaluate(costs_.below, workload_of(part, graph_->window())) + executor_->flops_beyond_plan();
   }
 
   B* backend_;

@@ -10,6 +10,7 @@
 #include "greentrainer/backends/cuda/norm_kernels.hpp"
 #include "greentrainer/backends/cuda/product_kernels.hpp"
 #include "greentrainer/backends/cuda/rotary_kernel.hpp"
+#include "greentrainer/backends/cuda/routing_kernels.hpp"
 #include "greentrainer/backends/cuda/row_kernels.hpp"
 #include "greentrainer/backends/cuda/update_kernels.hpp"
 #include "greentrainer/core/error.hpp"
@@ -28,6 +29,7 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
                     public cuda::RowKernels<T>,
                     public cuda::NormKernels<T>,
                     public cuda::RotaryKernel<T>,
+                    public cuda::RoutingKernels<T>,
                     public cuda::AttentionKernels<T>,
                     public cuda::CrossEntropyKernels<T>,
                     public cuda::UpdateKernels<T> {
@@ -46,6 +48,7 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
         cuda::RowKernels<T>(context()),
         cuda::NormKernels<T>(context()),
         cuda::RotaryKernel<T>(context()),
+        cuda::RoutingKernels<T>(context()),
         cuda::AttentionKernels<T>(context()),
         cuda::CrossEntropyKernels<T>(context()),
         cuda::UpdateKernels<T>(context()) {}

@@ -11,6 +11,7 @@
 #include "greentrainer/backends/eigen/norm_kernels.hpp"
 #include "greentrainer/backends/eigen/product_kernels.hpp"
 #include "greentrainer/backends/eigen/rotary_kernel.hpp"
+#include "greentrainer/backends/eigen/routing_kernels.hpp"
 #include "greentrainer/backends/eigen/update_kernels.hpp"
 
 namespace greentrainer {
@@ -24,6 +25,7 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
                      public eigen::DropoutKernel<T>,
                      public eigen::NormKernels<T>,
                      public eigen::RotaryKernel<T>,
+                     public eigen::RoutingKernels<T>,
                      public eigen::AttentionKernels<T>,
                      public eigen::CrossEntropyKernels<T>,
                      public eigen::UpdateKernels<T> {
@@ -40,6 +42,7 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
         eigen::DropoutKernel<T>(workers()),
         eigen::NormKernels<T>(workers()),
         eigen::RotaryKernel<T>(workers()),
+        eigen::RoutingKernels<T>(workers()),
         eigen::AttentionKernels<T>(workers()),
         eigen::CrossEntropyKernels<T>(workers()),
         eigen::UpdateKernels<T>(workers()) {}

@@ -71,6 +71,59 @@ class ReferenceBackend {
     each(x, [&](Extent r, Extent c, const T& value) { at(y, index[r], c) = value; });
   }
 
+  void route_forward(const RoutingShape& routing, Const logits, Matrix<T> weights) {
+    using reference::number_like, std::exp;
+    for (Extent r = 0; r < logits.rows; ++r) {
+      const std::vector<bool> chosen = routed(routing, logits, r);
+      const T max = largest(logits, r);
+      T sum = number_like(max, 0);
+      for (Extent e = 0; e < logits.cols; ++e) {
+        const bool is_chosen = chosen[static_cast<std::size_t>(e)];
+        at(weights, r, e) = T(0);
+        if (!is_chosen && routing.normalised) continue;
+        const T numerator = exp(at(logits, r, e) - max);
+        sum += numerator;
+        if (is_chosen) at(weights, r, e) = numerator;
+      }
+      for (Extent e = 0; e < logits.cols; ++e) {
+        if (chosen[static_cast<std::size_t>(e)]) at(weights, r, e) = at(weights, r, e) / sum;
+      }
+    }
+  }
+  void route_grad(const RoutingShape& routing, Const grad_weights, Const logits, Const weights, Matrix<T> grad_logits) {
+    using reference::number_like, std::exp;
+    for (Extent r = 0; r < weights.rows; ++r) {
+      const auto has_weight = [&](Extent e) { return at(weights, r, e) != T(0); };
+      T along = number_like(at(weights, r, 0), 0);
+      for (Extent e = 0; e < weights.cols; ++e) {
+        if (has_weight(e)) along += at(grad_weights, r, e) * at(weights, r, e);
+      }
+      if (routing.normalised) {
+        for (Extent e = 0; e < weights.cols; ++e)
+          at(grad_logits, r, e) = has_weight(e) ? at(weights, r, e) * (at(grad_weights, r, e) - along) : T(0);
+        continue;
+      }
+      const T max = largest(logits, r);
+      T sum = number_like(max, 0);
+      for (Extent e = 0; e < logits.cols; ++e) sum += at(grad_logits, r, e) = exp(at(logits, r, e) - max);
+      for (Extent e = 0; e < logits.cols; ++e) {
+        const T probability = at(grad_logits, r, e) / sum;
+        at(grad_logits, r, e) = probability * (has_weight(e) ? at(grad_weights, r, e) - along : -along);
+      }
+    }
+  }
+  void scale_rows(Const x, Const scale, Matrix<T> y) {
+    each(y, [&](Extent r, Extent c, T& out) { out = at(x, r, c) * at(scale, r, 0); });
+  }
+  void dot_rows(Const x, Const z, Matrix<T> y) {
+    using reference::number_like;
+    for (Extent r = 0; r < x.rows; ++r) {
+      T sum = number_like(at(x, r, 0), 0);
+      for (Extent c = 0; c < x.cols; ++c) sum += at(x, r, c) * at(z, r, c);
+      at(y, r, 0) = sum;
+    }
+  }
+
   void layer_norm_forward(Const x, const T* weight, const T* bias, double epsilon, Matrix<T> y, Matrix<T> stats) {
     using std::sqrt;
     const T n(static_cast<double>(x.cols));
@@ -284,6 +337,24 @@ class ReferenceBackend {
       to = value;
   }
 
+  static T largest(Const x, Extent r) {
+    const T* row = x.data + r * x.stride;
+    return *std::max_element(row, row + x.cols);
+  }
+  /// Which experts a row is routed to.
+  static std::vector<bool> routed(const RoutingShape& routing, Const logits, Extent r) {
+    const T* row = logits.data + r * logits.stride;
+    std::vector<bool> chosen(static_cast<std::size_t>(logits.cols), false);
+    for (Extent k = 0; k < routing.top_k; ++k) {
+      Extent best = -1;
+      for (Extent e = 0; e < logits.cols; ++e) {
+        if (!chosen[static_cast<std::size_t>(e)] && (best < 0 || row[e] > row[best])) best = e;
+      }
+      chosen[static_cast<std::size_t>(best)] = true;
+    }
+    return chosen;
+  }
+
   static T value(Activation kind, T x) {
     using reference::number_like, std::erf, std::exp, std::tanh;
     switch (kind) {
@@ -296,6 +367,7 @@ class ReferenceBackend {
         const T kept = x < T(0) ? number_like(x, 0) : x;
         return kept * kept;
       }
+      case Activation::sigmoid: return T(1) / (T(1) + exp(-x));
     }
     return x;
   }
@@ -320,6 +392,10 @@ class ReferenceBackend {
         return dy * (T(1) - t * t);
       }
       case Activation::relu_squared: return dy * (T(2) * (x > T(0) ? x : number_like(x, 0)));
+      case Activation::sigmoid: {
+        const T y = T(1) / (T(1) + exp(-x));
+        return dy * y * (T(1) - y);
+      }
     }
     return dy;
   }

@@ -12,6 +12,7 @@ constexpr Extent activation_value_flops(Activation kind) {
     case Activation::silu: return 3;
     case Activation::tanh: return 1;
     case Activation::relu_squared: return 1;
+    case Activation::sigmoid: return 3;
   }
   return 0;
 }
@@ -23,6 +24,7 @@ constexpr Extent activation_slope_flops(Activation kind) {
     case Activation::silu: return 8;
     case Activation::tanh: return 4;
     case Activation::relu_squared: return 2;
+    case Activation::sigmoid: return 6;
   }
   return 0;
 }
@@ -149,6 +151,25 @@ class KernelForwarder {
   void dropout(Const x, const DropoutMask& mask, Matrix<T> y, Write write) {
     forward(
         "dropout", y.size() + added(x, write), [](auto& b, auto... a) { b.dropout(a...); }, x, mask, y, write);
+  }
+
+  void route_forward(const RoutingShape& routing, Const logits, Matrix<T> weights) {
+    forward(
+        "route_forward", logits.rows * (3 * (routing.normalised ? routing.top_k : logits.cols) + routing.top_k),
+        [](auto& b, auto... a) { b.route_forward(a...); }, routing, logits, weights);
+  }
+  void route_grad(const RoutingShape& routing, Const grad_weights, Const logits, Const weights, Matrix<T> grad_logits) {
+    forward(
+        "route_grad", weights.rows * (routing.normalised ? 4 * routing.top_k : 5 * weights.cols + 3 * routing.top_k),
+        [](auto& b, auto... a) { b.route_grad(a...); }, routing, grad_weights, logits, weights, grad_logits);
+  }
+  void scale_rows(Const x, Const scale, Matrix<T> y) {
+    forward(
+        "scale_rows", y.size(), [](auto& b, auto... a) { b.scale_rows(a...); }, x, scale, y);
+  }
+  void dot_rows(Const x, Const z, Matrix<T> y) {
+    forward(
+        "dot_rows", 2 * x.size(), [](auto& b, auto... a) { b.dot_rows(a...); }, x, z, y);
   }
 
   void attention_forward(const AttentionShape& shape, Const queries, Const keys, Const values, Const bias,

@@ -65,6 +65,15 @@ struct ReluSquared {
   __device__ static T grad(T dy, T x) { return x <= T(0) ? T(0) : dy * (T(2) * x); }
 };
 
+template <class T>
+struct Sigmoid {
+  __device__ static T value(T x) { return T(1) / (T(1) + std::exp(-x)); }
+  __device__ static T grad(T dy, T x) {
+    const T y = value(x);
+    return dy * y * (T(1) - y);
+  }
+};
+
 /// Calls use(f) with the activation of that kind.
 template <class T, class Use>
 void with_activation(Activation kind, Use use) {
@@ -75,6 +84,7 @@ void with_activation(Activation kind, Use use) {
     case Activation::silu: return use(Silu<T>{});
     case Activation::tanh: return use(Tanh<T>{});
     case Activation::relu_squared: return use(ReluSquared<T>{});
+    case Activation::sigmoid: return use(Sigmoid<T>{});
   }
 }
 

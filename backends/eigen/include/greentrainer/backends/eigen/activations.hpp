@@ -74,6 +74,16 @@ struct ReluSquared {
   L grad(const L& dy, const L& x) const { return (x <= T(0)).select(L::Zero(), dy * (T(2) * x)); }
 };
 
+template <class T>
+struct Sigmoid {
+  using L = Lanes<T>;
+  L value(const L& x) const { return T(1) / (T(1) + (-x).exp()); }
+  L grad(const L& dy, const L& x) const {
+    const L y = value(x);
+    return dy * y * (T(1) - y);
+  }
+};
+
 /// Calls use(f) with the activation of that kind.
 template <class T, class Use>
 void with_activation(Activation kind, Use use) {
@@ -84,6 +94,7 @@ void with_activation(Activation kind, Use use) {
     case Activation::silu: return use(Silu<T>{});
     case Activation::tanh: return use(Tanh<T>{});
     case Activation::relu_squared: return use(ReluSquared<T>{});
+    case Activation::sigmoid: return use(Sigmoid<T>{});
   }
 }
 
