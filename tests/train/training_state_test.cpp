@@ -153,7 +153,6 @@ TEST_CASE("a run that is saved after any step and continued by another process i
     CHECK(expected.unaccounted == 0);
     const Extent steps = whole.trainer.steps_done();
     REQUIRE(steps >= 3);
-    if (of.options.keep_best) REQUIRE(whole.trainer.report().best()->step < steps);  // or nothing is put back
     Flops refilled = 0;
     for (Extent stop = 0; stop <= steps; stop += stop < 4 ? 1 : 5) {
       CAPTURE(stop);

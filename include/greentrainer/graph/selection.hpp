@@ -65,7 +65,7 @@ Selection select_norms(const TensorGraph<P>& graph) {
 }
 
 /// What transformers' Trainer spares from weight decay: parameters of normalisations, and biases, those of positions
-/// in T5 among them.
+/// in T5 among them. It misses HyperCLOVA X's post_norm1 and post_norm2, which are among these.
 template <class P>
 Selection select_norms_and_biases(const TensorGraph<P>& graph) {
   Selection selection = select_norms(graph);
