@@ -37,8 +37,7 @@ class RelativeGradient final : public gt::Importance<B> {
   // The budget and the report count it.
   gt::Flops flops(const gt::TensorGraph<B>& graph, const gt::Workload& workload,
                   const gt::Optimizer<B>&) const override {
-    return gt::full_pass_flops(graph, workload) +
-           4 * workload[gt::Measure::steps] * gt::parameter_elements(graph);
+    return gt::full_pass_flops(graph, workload) + 4 * workload[gt::Measure::steps] * gt::parameter_elements(graph);
   }
   int full_passes() const override { return 1; }
 };

@@ -23,7 +23,8 @@ namespace {
 constexpr const char* examples =
     "Examples:\n"
     "  greentrainer calibrate --model opt-125m --train train.jsonl\n"
-    "Measures every operator of the model, forward and backward, on one batch of the data and on its first row, and the "
+    "Measures every operator of the model, forward and backward, on one batch of the data and on its first row, and "
+    "the "
     "update of a weight.\n"
     "The times are kept for finetune --budget 20min, which measures by itself what is missing.";
 
@@ -53,7 +54,9 @@ Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& w
   const auto& graph = model.graph();
   const TimeCost<B> time(std::make_shared<OperatorTimes>(times));
   const ExactCost<B> flops;
-  const auto seconds = [&](const LinearCost& cost) { return static_cast<double>(evaluate(cost, workload)) / picoseconds; };
+  const auto seconds = [&](const LinearCost& cost) {
+    return static_cast<double>(evaluate(cost, workload)) / picoseconds;
+  };
   Calibration result{.kinds = {}, .workload = workload};
   for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id) {
     const auto& op = *graph.op(id).op;
@@ -69,8 +72,9 @@ Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& w
   for (const auto& [name, kind] : result.kinds) result.pass += kind.forward + kind.backward;
   const AdamWOptions adamw;
   const auto optimizer = make_optimizer(model.backend(), adamw);
-  result.update = times.per_update.at(update_key(optimizer->flops_per_element(), optimizer->state_bytes_per_element())) *
-                  static_cast<double>(parameter_elements(graph)) / picoseconds;
+  result.update =
+      times.per_update.at(update_key(optimizer->flops_per_element(), optimizer->state_bytes_per_element())) *
+      static_cast<double>(parameter_elements(graph)) / picoseconds;
   return result;
 }
 

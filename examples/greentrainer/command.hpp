@@ -24,7 +24,7 @@ class Command {
     bool list = false;
     std::function<void(const std::vector<std::string>&)> set;
     Source source = Source::nowhere;
-    bool positional = false;  ///< stands by itself, without a name in front
+    bool positional = false;                ///< stands by itself, without a name in front
     std::vector<std::string> choices = {};  ///< all values that there are; empty: any
 
     bool is_switch() const { return placeholder.empty(); }

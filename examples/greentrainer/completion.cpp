@@ -47,8 +47,8 @@ void print_bash(const std::vector<Command>& commands) {
     for (const auto& option : command.options()) {
       if (!option.positional) options.push_back("--" + option.name);
       if (option.is_switch() || option.positional) continue;
-      std::cout << "      " << quoted(command.name() + " --" + option.name) << ") offered="
-                << quoted(words(option.choices)) << " ;;\n";
+      std::cout << "      " << quoted(command.name() + " --" + option.name)
+                << ") offered=" << quoted(words(option.choices)) << " ;;\n";
     }
     std::cout << "      " << quoted(command.name() + " ") << "*) offered=" << quoted(words(options)) << " ;;\n";
   }

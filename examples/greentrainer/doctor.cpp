@@ -74,22 +74,24 @@ OrderedJson look() {
   EigenBackend<float> backend;
   EnergyMeter energy;
   const KeptTimes kept(backend.name());
-  OrderedJson json = {{"build", detail::build_text()},
+  OrderedJson json = {
+    {"build", detail::build_text()},
 #if GREENTRAINER_NATIVE_BUILD
-                      {"native", true},
+    {"native", true},
 #else
-                      {"native", false},
+    {"native", false},
 #endif
-                      {"processor", machine_name()},
-                      {"instruction_sets", instruction_sets()},
-                      {"backend", backend.name()},
-                      {"peak_flops", measured_peak(backend.threads())},
-                      {"gpu", gpu_name()},
-                      {"memory_bytes", memory_of("MemTotal")},
-                      {"available_memory_bytes", memory_of("MemAvailable")},
-                      {"energy", energy.joules() ? "measured" : "not measured"},
-                      {"times_file", kept.file().string()},
-                      {"times_of_operators", kept.load().parts.size()}};
+    {"processor", machine_name()},
+    {"instruction_sets", instruction_sets()},
+    {"backend", backend.name()},
+    {"peak_flops", measured_peak(backend.threads())},
+    {"gpu", gpu_name()},
+    {"memory_bytes", memory_of("MemTotal")},
+    {"available_memory_bytes", memory_of("MemAvailable")},
+    {"energy", energy.joules() ? "measured" : "not measured"},
+    {"times_file", kept.file().string()},
+    {"times_of_operators", kept.load().parts.size()}
+  };
   json["free_disk_bytes"] = nullptr;
   if (const auto bytes = free_bytes(".")) json["free_disk_bytes"] = *bytes;
   return json;
@@ -101,18 +103,22 @@ void print(const OrderedJson& json) {
   const auto bytes = [&](const char* key) {
     return json[key].is_null() ? std::string("not known") : bytes_text(json[key].get<Bytes>());
   };
-  print_table({{"build", json["build"].get<std::string>()},
-               {"for this machine", json["native"].get<bool>() ? "yes" : "no: configure with -DGREENTRAINER_NATIVE=ON"},
-               {"processor", json["processor"].get<std::string>()},
-               {"instruction sets", sets.empty() ? "none that kernels use" : sets},
-               {"backend", json["backend"].get<std::string>()},
-               {"measured peak", with_prefix(json["peak_flops"].get<double>(), "FLOPs") + " a second, float32"},
-               {"GPU", json["gpu"].get<std::string>()},
-               {"memory", bytes("memory_bytes") + ", " + bytes("available_memory_bytes") + " available"},
-               {"free disk here", bytes("free_disk_bytes")},
-               {"energy counters", json["energy"] == "measured" ? "readable" : "none that can be read"},
-               {"times of operators", text(json["times_of_operators"].get<std::size_t>(), " parts kept",
-                                           json["times_file"] == "" ? "" : " in " + json["times_file"].get<std::string>())}});
+  const auto line = [](std::string name, const std::string& value) {
+    name.resize(20, ' ');
+    std::cout << name << value << '\n';
+  };
+  line("build", json["build"].get<std::string>());
+  line("for this machine", json["native"].get<bool>() ? "yes" : "no: configure with -DGREENTRAINER_NATIVE=ON");
+  line("processor", json["processor"].get<std::string>());
+  line("instruction sets", sets.empty() ? "none that kernels use" : sets);
+  line("backend", json["backend"].get<std::string>());
+  line("measured peak", with_prefix(json["peak_flops"].get<double>(), "FLOPs") + " a second, float32");
+  line("GPU", json["gpu"].get<std::string>());
+  line("memory", bytes("memory_bytes") + ", " + bytes("available_memory_bytes") + " available");
+  line("free disk here", bytes("free_disk_bytes"));
+  line("energy counters", json["energy"] == "measured" ? "readable" : "none that can be read");
+  line("times of operators", text(json["times_of_operators"].get<std::size_t>(), " parts kept",
+                                  json["times_file"] == "" ? "" : " in " + json["times_file"].get<std::string>()));
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ struct OfExamples {
   std::vector<double> scores, weights;
 };
 
-/// The examples' own scores of a field of evaluate's report, such as "loss", "accuracy", "f1" or "rouge.rougeL"; nothing
-/// where it has none.
+/// The examples' own scores of a field of evaluate's report, such as "loss", "accuracy", "f1" or "rouge.rougeL";
+/// nothing where it has none.
 std::optional<OfExamples> of_examples(const OrderedJson& evaluation, const std::string& field) {
   OfExamples all;
   if (field == "loss") {
@@ -44,7 +44,8 @@ std::optional<OfExamples> of_examples(const OrderedJson& evaluation, const std::
 std::map<std::int64_t, const OrderedJson*> cells_of(const OrderedJson& cells, const std::string& method) {
   std::map<std::int64_t, const OrderedJson*> of_seed;
   for (const auto& cell : cells) {
-    if (cell.at("method") == method && cell.at("seed").is_number()) of_seed[cell.at("seed").get<std::int64_t>()] = &cell;
+    if (cell.at("method") == method && cell.at("seed").is_number())
+      of_seed[cell.at("seed").get<std::int64_t>()] = &cell;
   }
   return of_seed;
 }

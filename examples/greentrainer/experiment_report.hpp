@@ -13,8 +13,8 @@ namespace greentrainer::program {
 /// {"name", "note", "score", "lower_is_better", "reference", "machine", "version", "methods": [{"method", "seeds",
 /// "rho", "is_control", a {"mean", "spread"} each of "scores", "ratio", ...}],
 ///  "frontiers": [{"score", "lower_is_better", "methods": [names of those on it], "words": [text]}], of the score and
-///  of the loss against all FLOPs of training, "paired": as paired_differences gives them, "diagnoses": [text], "cells": [as ExperimentCell::read gives them]}.
-///  `spread` is the sample standard deviation over seeds, null for one.
+///  of the loss against all FLOPs of training, "paired": as paired_differences gives them, "diagnoses": [text],
+///  "cells": [as ExperimentCell::read gives them]}. `spread` is the sample standard deviation over seeds, null for one.
 OrderedJson experiment_report(const ExperimentPlan& plan, OrderedJson cells);
 
 /// What went wrong, in plain words: score lost at a budget, a budget that was promised and not met, importance and

@@ -216,12 +216,9 @@ std::string config_sum(const std::string& model) {
 }  // namespace
 
 RunIdentity run_facts(const FinetuneOptions& options) {
-  RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},
-                       {"method", options.method},
-                       {"context_gradients", options.context_gradients},
-                       {"selector", options.selector},
-                       {"evaluation_tokens", text(options.evaluation_tokens)},
-                       {"dependencies", options.dependencies}};
+  RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},    {"method", options.method},
+                       {"context_gradients", options.context_gradients},       {"selector", options.selector},
+                       {"evaluation_tokens", text(options.evaluation_tokens)}, {"dependencies", options.dependencies}};
   options.adapters.add_facts(options.method, facts);
   if (!options.from_adapter.empty()) {
     const std::filesystem::path adapter = options.from_adapter;

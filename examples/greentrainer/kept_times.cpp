@@ -43,8 +43,8 @@ OperatorTimes KeptTimes::load() const {
   try {
     const Json json = read_json_file(file_, largest_file);
     if (!json.is_object() || json.value("format", Json()) != Json(format) || json.value("of", Json()) != description_)
-      throw LoadError("kept_times", file_.string(), text("expected times of this machine and build in the format ",
-                                                         format, ", got others"));
+      throw LoadError("kept_times", file_.string(),
+                      text("expected times of this machine and build in the format ", format, ", got others"));
     return operator_times_of(json.value("times", Json()), file_.string());
   } catch (const LoadError& problem) {
     say(text("note: kept times are not used: ", problem.what()));

@@ -41,8 +41,8 @@ OperatorTimes times_of(Model<B>& model, std::span<const Example> examples, Exten
   const KeptTimes kept(model.backend().name());
   OperatorTimes times = kept.load();
   const auto made = make_optimizer(model.backend(), optimizer);
-  const bool updates = times.per_update.contains(
-      update_key(made->flops_per_element(), made->state_bytes_per_element()));
+  const bool updates =
+      times.per_update.contains(update_key(made->flops_per_element(), made->state_bytes_per_element()));
   if (!anew && updates && first_unmeasured(model.graph(), times).empty()) {
     say("times of operators from " + kept.file().string());
     return times;

@@ -172,7 +172,8 @@ TEST_CASE("a budget in time is planned by measured times, which are kept, said a
   const auto kept = [&] {
     std::vector<std::filesystem::path> files;
     if (std::filesystem::exists(cache / "greentrainer")) {
-      for (const auto& entry : std::filesystem::directory_iterator(cache / "greentrainer")) files.push_back(entry.path());
+      for (const auto& entry : std::filesystem::directory_iterator(cache / "greentrainer"))
+        files.push_back(entry.path());
     }
     return files;
   };
@@ -217,8 +218,7 @@ TEST_CASE("a calibration says what each kind of operator takes, and keeps it") {
   const Run run;
   const TemporaryFolder cache;
   ::setenv("XDG_CACHE_HOME", (cache / "").c_str(), 1);
-  const Outcome outcome =
-      run_program({"calibrate", "--model", golden_model("opt-pre"), "--train", run.data, "--json"});
+  const Outcome outcome = run_program({"calibrate", "--model", golden_model("opt-pre"), "--train", run.data, "--json"});
   REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
   const Json json = outcome.json();
   double sum = 0;

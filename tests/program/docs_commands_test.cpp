@@ -47,9 +47,8 @@ TEST_CASE("every command of the program's page runs, one after the other") {
   CHECK(commands.size() >= 5);
   for (const std::string& command : commands) {
     const std::string here = replaced(command, "/tmp/", (folder / "").string());
-    const std::string line = "cd '" + source_path("").string() + "' && PATH='" +
-                             program_path().parent_path().string() + "':\"$PATH\" " + here + " > '" +
-                             (folder / "out").string() + "' 2>&1";
+    const std::string line = "cd '" + source_path("").string() + "' && PATH='" + program_path().parent_path().string() +
+                             "':\"$PATH\" " + here + " > '" + (folder / "out").string() + "' 2>&1";
     CAPTURE(command);
     const int status = std::system(line.c_str());
     CHECK_MESSAGE(status == 0, contents(folder / "out"));

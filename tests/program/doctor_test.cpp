@@ -15,11 +15,12 @@ namespace {
 
 /// What bash offers for a command line whose last word is being typed.
 std::string offered(const TemporaryFolder& folder, const std::string& words) {
-  const std::string script = folder.write("complete.sh", "source '" + (folder / "bash").string() + "'\nCOMP_WORDS=(" +
-                                                             words +
-                                                             ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
-                                                             "_greentrainer\necho \"${COMPREPLY[@]}\"\n")
-                                 .string();
+  const std::string script =
+      folder
+          .write("complete.sh", "source '" + (folder / "bash").string() + "'\nCOMP_WORDS=(" + words +
+                                    ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+                                    "_greentrainer\necho \"${COMPREPLY[@]}\"\n")
+          .string();
   const std::string out = (folder / "out").string();
   REQUIRE(std::system(("bash '" + script + "' > '" + out + "'").c_str()) == 0);
   return contents(out);
@@ -57,8 +58,8 @@ TEST_CASE("bash completes commands, options and the values of those that have a 
 
 TEST_CASE("the other shells' completions name every command, and another shell is refused") {
   const std::string fish = run_program({"completion", "fish"}).out;
-  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare", "calibrate",
-                              "doctor", "completion"})
+  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare",
+                              "calibrate", "doctor", "completion"})
     CHECK(fish.find(std::string("-f -a ") + command + " -d ") != std::string::npos);
   CHECK(fish.find("-l budget-cuts -x -a 'batch steps'") != std::string::npos);
   CHECK(run_program({"completion", "zsh"}).out.find("bashcompinit") != std::string::npos);

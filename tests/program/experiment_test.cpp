@@ -143,7 +143,9 @@ TEST_CASE("methods are compared with the reference seed by seed and example by e
   CHECK(pair["against"] == "full");
   CHECK(pair["field"] == "loss");
   CHECK(pair["seeds"] == 2);
-  const auto loss = [&](std::size_t method) { return report["methods"][method]["scores"]["loss"]["mean"].get<double>(); };
+  const auto loss = [&](std::size_t method) {
+    return report["methods"][method]["scores"]["loss"]["mean"].get<double>();
+  };
   CHECK(pair["difference"].get<double>() == doctest::Approx(loss(2) - loss(1)).epsilon(1e-9));
   CHECK(pair["standard_error"].get<double>() > 0);
   CHECK(pair["low"].get<double>() <= pair["difference"].get<double>());

@@ -102,8 +102,8 @@ TEST_CASE("a run that turns out to be slower than planned ends before its budget
   REQUIRE(free.steps == 400);
   CHECK(free.training_seconds() > 0);
   CHECK(free.training_seconds() <= free.seconds.total);
-  options.budget = {.seconds = free.training_seconds() / 8, .cuts = BudgetCuts::steps,
-                    .times = flat_times(model, 1e-3, 1e-3, 0)};
+  options.budget = {
+      .seconds = free.training_seconds() / 8, .cuts = BudgetCuts::steps, .times = flat_times(model, 1e-3, 1e-3, 0)};
   const TrainingReport report = trainer.fit(examples, options);
   CHECK(report.plan.steps == 400);
   CHECK(report.budget_reached);

@@ -23,10 +23,10 @@ struct PartTime {
 /// What the parts of operators take on one machine, backend and number of threads, and what a training step takes
 /// beside them. In picoseconds. Made by `calibrate`.
 struct OperatorTimes {
-  std::map<std::string, PartTime, std::less<>> parts = {};      ///< by part_key
-  double per_pass = 0;                                          ///< around the operators, for each batch
-  std::map<std::string, double, std::less<>> per_update = {};   ///< for each trained element, by update_key
-  double per_clipped = 0;                                       ///< for each trained element, where gradients are clipped
+  std::map<std::string, PartTime, std::less<>> parts = {};     ///< by part_key
+  double per_pass = 0;                                         ///< around the operators, for each batch
+  std::map<std::string, double, std::less<>> per_update = {};  ///< for each trained element, by update_key
+  double per_clipped = 0;                                      ///< the same where gradients are clipped, on top
 
   friend bool operator==(const OperatorTimes&, const OperatorTimes&) = default;
 };

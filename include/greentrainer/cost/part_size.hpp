@@ -29,8 +29,7 @@ LinearCost part_size(const TensorGraph<P>& graph, OperatorId id, int part) {
   if (grad.passes) return {};
   const auto index = static_cast<std::size_t>(grad.index);
   const bool of_input = grad.kind == GradPart::Kind::input;
-  const LinearCost flops =
-      node.op->part_cost(part, of_input ? graph.contribution(id, grad.index) : Write::overwrite);
+  const LinearCost flops = node.op->part_cost(part, of_input ? graph.contribution(id, grad.index) : Write::overwrite);
   if (flops != LinearCost{}) return flops;
   if (of_input) return elements(node.inputs[index]);
   return node.outputs.empty() ? flops : elements(node.outputs.front());

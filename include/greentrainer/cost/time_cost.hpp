@@ -27,8 +27,9 @@ class TimeCost {
     if (cost == LinearCost{}) return cost;
     const auto known = times_->parts.find(part_key(graph, id, part));
     if (known == times_->parts.end())
-      throw ConfigError("TimeCost", graph.op(id).name, "expected an operator that was measured, got another; calibrate "
-                                                       "with this model");
+      throw ConfigError("TimeCost", graph.op(id).name,
+                        "expected an operator that was measured, got another; calibrate "
+                        "with this model");
     for (std::int64_t& amount : cost.values) amount = whole(static_cast<double>(amount) * known->second.per_unit);
     cost[Measure::steps] += whole(known->second.per_pass);
     return cost;

@@ -21,11 +21,11 @@ struct PairedDifference {
   double low = 0, high = 0;  ///< between which 95% of the draws lie
 };
 
-/// Compares two methods that were run with the same seeds and scored on the same examples: means over runs and examples,
-/// examples weighted by `weights` (empty: equally; a loss by its labelled tokens). The error is a bootstrap's: runs and
-/// examples are both drawn with replacement, the same for both methods. With one run it says nothing about seeds.
-/// Equal arguments give equal results. Throws ConfigError where runs or examples differ in number, or there are none.
-/// O(draws x runs x examples).
+/// Compares two methods that were run with the same seeds and scored on the same examples: means over runs and
+/// examples, examples weighted by `weights` (empty: equally; a loss by its labelled tokens). The error is a
+/// bootstrap's: runs and examples are both drawn with replacement, the same for both methods. With one run it says
+/// nothing about seeds. Equal arguments give equal results. Throws ConfigError where runs or examples differ in number,
+/// or there are none. O(draws x runs x examples).
 inline PairedDifference paired_difference(const ScoresByRun& method, const ScoresByRun& other,
                                           const std::vector<double>& weights = {}, std::size_t draws = 2000,
                                           std::uint64_t seed = 1) {

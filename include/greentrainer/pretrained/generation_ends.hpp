@@ -14,8 +14,8 @@
 namespace greentrainer {
 
 /// The ids that end a text, as the model's folder says: `eos_token_id`, one or a list, of generation_config.json or
-/// else of config.json; else the tokenizer's EOS. Empty if no file defines an EOS id. Throws LoadError or ConfigError for a
-/// file that is damaged.
+/// else of config.json; else the tokenizer's EOS. Empty if no file defines an EOS id. Throws LoadError or ConfigError
+/// for a file that is damaged.
 template <Backend B>
 std::vector<Index> eos_ids_of(const PretrainedModel<B>& model) {
   for (const char* name : {"generation_config.json", "config.json"}) {

@@ -19,7 +19,7 @@ namespace greentrainer {
 
 /// How a calibration measures.
 struct CalibrationOptions {
-  Extent repeats = 2;                     ///< of every pass, after one that is not counted
+  Extent repeats = 2;                        ///< of every pass, after one that is not counted
   Extent update_elements = Extent{4} << 20;  ///< that updates are measured on, or all that the model has
 };
 

@@ -13,8 +13,8 @@ namespace greentrainer {
 
 /// What a run takes at a batch size, evaluation apart. Neither falls where batches are larger or steps more.
 struct RunPrices {
-  std::function<Extent(Extent batch_size)> steps;                       ///< of the run as asked for: as many passes
-                                                                        ///< over the data
+  std::function<Extent(Extent batch_size)> steps;                      ///< of the run as asked for: as many passes
+                                                                       ///< over the data
   std::function<std::int64_t(Extent batch_size, Extent steps)> price;  ///< of its first so many steps
 };
 

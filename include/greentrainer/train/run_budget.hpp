@@ -45,12 +45,12 @@ inline void check_options(const RunBudget& o) {
 
 /// What a run will be, as decided before it starts.
 struct RunPlan {
-  Extent steps = 0;       ///< the schedule of the learning rate ends with the last of them
-  Extent batch_size = 0;  ///< examples in a pass
-  Flops planned = 0;      ///< that these steps take, evaluation apart
-  bool exact = true;      ///< whether they take exactly so many, since what they train is known; else at most
-  Flops budget = 0;       ///< in FLOPs; 0: none
-  Flops full = 0;         ///< of full fine-tuning of the run as it was asked for, with its updates
+  Extent steps = 0;            ///< the schedule of the learning rate ends with the last of them
+  Extent batch_size = 0;       ///< examples in a pass
+  Flops planned = 0;           ///< that these steps take, evaluation apart
+  bool exact = true;           ///< whether they take exactly so many, since what they train is known; else at most
+  Flops budget = 0;            ///< in FLOPs; 0: none
+  Flops full = 0;              ///< of full fine-tuning of the run as it was asked for, with its updates
   double seconds = 0;          ///< the budget in seconds; 0: none
   double planned_seconds = 0;  ///< that these steps are expected to take, where there is such a budget
 };

@@ -36,11 +36,12 @@ RunCost<ExactCost<B>> run_flops(const Optimizer<B>& optimizer, const FitOptions&
 template <Backend B>
 RunCost<TimeCost<B>> run_times(const std::shared_ptr<const OperatorTimes>& times, const Optimizer<B>& optimizer,
                                const FitOptions& options) {
-  const auto update = times->per_update.find(
-      update_key(optimizer.flops_per_element(), optimizer.state_bytes_per_element()));
+  const auto update =
+      times->per_update.find(update_key(optimizer.flops_per_element(), optimizer.state_bytes_per_element()));
   if (update == times->per_update.end()) {
-    throw ConfigError("fit", "budget", text("expected times of updates as ", optimizer.description(),
-                                            " makes them, got others; calibrate with this optimizer"));
+    throw ConfigError("fit", "budget",
+                      text("expected times of updates as ", optimizer.description(),
+                           " makes them, got others; calibrate with this optimizer"));
   }
   const double clipping = options.clip_norm > 0 ? times->per_clipped : 0;
   return {.passes = TimeCost<B>(times),
@@ -78,8 +79,8 @@ class RunPricing {
   /// Of the first so many steps. Where the selection is fixed, in FLOPs exactly so many. Where tensors are chosen at
   /// most so many, if the selector keeps to its budget; updates are then priced as if all tensors were chosen.
   std::int64_t steps(const TrainingBatches& batches, Extent steps) const {
-    const CheckedInteger total = choice_->fixed() != nullptr ? of_selection(batches, *choice_->fixed(), steps)
-                                                             : at_most(batches, steps);
+    const CheckedInteger total =
+        choice_->fixed() != nullptr ? of_selection(batches, *choice_->fixed(), steps) : at_most(batches, steps);
     return (total + CheckedInteger(batches.workload_of_steps(0, steps)[Measure::steps]) * cost_.per_batch).value();
   }
 
@@ -109,9 +110,8 @@ class RunPricing {
       end = round.end = std::min(steps, round.end);
       const Workload workload = batches.workload_of_steps(first, end);
       total += importance(batches, round, evaluate(everything, workload), workload);
-      total += choice_->ratio_is_of_flops()
-                   ? within_ratio(choice_->flops_ratio(), evaluate(ratio_is_of, workload))
-                   : evaluate(everything, workload);
+      total += choice_->ratio_is_of_flops() ? within_ratio(choice_->flops_ratio(), evaluate(ratio_is_of, workload))
+                                            : evaluate(everything, workload);
     }
     return total;
   }

@@ -57,8 +57,7 @@ class Trainer {
     check(examples, options);
     std::optional<RunPricing<B, TimeCost<B>>> times;
     if (options.budget.seconds > 0) {
-      times.emplace(parts_.model, parts_.choice, options,
-                    run_times(options.budget.times, *parts_.optimizer, options));
+      times.emplace(parts_.model, parts_.choice, options, run_times(options.budget.times, *parts_.optimizer, options));
     }
     RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
     plan.exact = parts_.choice.fixed() != nullptr;
