@@ -55,7 +55,11 @@ def tensors_of(folder):
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     header.pop("__metadata__", None)
-    return {k: (v["dtype"], v["shape"], data[8 + size :][slice(*v["data_offsets"])]) for k, v in header.items()}
+    begin = 8 + size
+    return {
+        name: (info["dtype"], info["shape"], data[begin + info["data_offsets"][0] : begin + info["data_offsets"][1]])
+        for name, info in header.items()
+    }
 
 
 def check_smollm2(build, file, folder, data, steps):
