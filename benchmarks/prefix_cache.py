@@ -11,8 +11,9 @@ Runs, those that are compared one after the other, so that a noisy machine distu
   --before), listed (by this one), listed-memory, listed-disk and listed-bfloat16 (with a cache, equal depth);
 - green-once-memory: --rho with a cache; what the budget then buys;
 - green-2e and green-2e-memory: a selection every two epochs, without a cache and with one that fills anew.
-Prints Markdown tables; rows are relative to the first of their table. A run whose report lies in --out is not repeated. The program is build/native/bin/greentrainer
-(scripts/build.sh makes it) or --program. Needs Python's standard library alone.
+Prints Markdown tables; rows are relative to the first of their table. A run whose report lies in --out is not repeated.
+The program is build/native/bin/greentrainer (scripts/build.sh makes it) or --program. Needs Python's standard library
+alone.
 """
 
 import argparse
