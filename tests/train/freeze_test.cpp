@@ -31,7 +31,10 @@ TEST_CASE("tensors that are frozen are never chosen, whatever they are worth, an
       const auto before = weights_of(model);
       Trainer trainer{
           model,
-          GreenOptions{.flops_ratio = rho, .reselect_every = {2, Interval::Unit::steps}, .freeze = std::move(freeze)},
+          GreenOptions{.flops_ratio = rho,
+                       .importance = rho == 1.0 ? "magnitude" : "paper",  // never negative: all that may be is chosen
+                       .reselect_every = {2, Interval::Unit::steps},
+                       .freeze = std::move(freeze)},
           AdamWOptions{.learning_rate = 1e-2}};
       const TrainingReport report = trainer.fit(examples, {.epochs = 2, .batch_size = 4});
       const auto after = weights_of(model);

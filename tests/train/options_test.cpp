@@ -128,7 +128,7 @@ TEST_CASE("a trainer and a run refuse what cannot be honoured, by field, and cha
       {"budget", "-1", fit({.budget = {.flops = -1}})},
       {"budget", "-0.5", fit({.budget = {.share_of_full = -0.5}})},
       {"budget", "nan", fit({.budget = {.share_of_full = not_a_number}})},
-      {"budget", "both", fit({.budget = {.flops = 1, .share_of_full = 0.5}})},
+      {"budget", "more than one of them", fit({.budget = {.flops = 1, .share_of_full = 0.5}})},
   });
   CHECK(weights_of(model) == before);
 }
