@@ -65,7 +65,7 @@ TEST_CASE("a model_type that no list has is refused with the names of those that
   const testing::TemporaryFolder temporary;
   const auto folder = folder_of_mine(temporary, {{"model_type", "nobody's"}});
   CHECK_THROWS_WITH_AS(load_pretrained(folder, backend, Mixed{}),
-                       doctest::Contains("expected one of mine, bloom, cohere"), ConfigError);
+                       doctest::Contains("expected one of mine, arcee, bloom, cohere"), ConfigError);
   const testing::TemporaryFolder other;
   CHECK_THROWS_WITH_AS(load_pretrained(folder_of_mine(other, Json::object()), backend), doctest::Contains("got mine"),
                        ConfigError);
