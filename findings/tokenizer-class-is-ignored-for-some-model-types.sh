@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # transformers 5.24.0, tokenizers 0.23.3. `tokenizer_class` in tokenizer_config.json chooses the class for a model of
 # one type and is passed over for another: where the class registered for the model_type is the general
-# TokenizersBackend (OLMo 2, Granite), AutoTokenizer gives that one whatever the folder says. GPT2Tokenizer rebuilds the tokenizer and
-# drops steps of tokenizer.json, TokenizersBackend does not, so the same files encode differently.
+# TokenizersBackend (OLMo 2, Granite), AutoTokenizer gives that one whatever the folder says. GPT2Tokenizer rebuilds the
+# tokenizer and drops steps of tokenizer.json, TokenizersBackend does not, so the same files encode differently.
 # Seen: one folder that says "GPT2Tokenizer" and has a lower-casing step: model_type llama gives GPT2Tokenizer, which
 # keeps "AB"; olmo2 and granite give TokenizersBackend and "ab".
 set -euo pipefail

@@ -3,7 +3,8 @@
 
     python3 make_seeds.py
 
-Python's standard library is enough. Seeds are named seed-N; scripts/fuzz.sh adds what covers more of a reader.
+Python's standard library is enough. Those of training_state are the state.json of a saved run, shortened by hand.
+Seeds are named seed-N; scripts/fuzz.sh adds what covers more of a reader.
 """
 
 import json
