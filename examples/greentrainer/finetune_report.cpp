@@ -40,6 +40,7 @@ OrderedJson json_of(const SelectionRecord& record) {
   return {{"step", record.step},
           {"names", record.names},
           {"importance", json_of(record.importance)},
+          {"unit", record.unit},
           {"budget", record.budget},
           {"cost", record.cost},
           {"optimal", record.optimal},
