@@ -17,8 +17,16 @@ while [ $# -gt 0 ]; do
     *) targets+=("$1"); shift ;;
   esac
 done
-compiler=${CXX:-$(command -v clang++-16 || command -v clang++-14 || command -v clang++)} || true
-[ -n "$compiler" ] || { echo "fuzz.sh: expected clang++ with libFuzzer, got none; install one" >&2; exit 2; }
+# The first compiler that has libFuzzer and the sanitizers' libraries, which are packages of their own.
+compiler=
+for candidate in ${CXX:-clang++-16 clang++-15 clang++-14 clang++}; do
+  command -v "$candidate" >/dev/null &&
+    echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+    "$candidate" -x c++ -fsanitize=fuzzer,address,undefined - -o /dev/null 2>/dev/null || continue
+  compiler=$candidate
+  break
+done
+[ -n "$compiler" ] || { echo "fuzz.sh: expected clang++ with libFuzzer, got none; install both" >&2; exit 2; }
 if [ ${#targets[@]} -eq 0 ]; then
   for header in tests/fuzz/targets/*.hpp; do targets+=("$(basename "$header" .hpp)"); done
 fi
