@@ -11,6 +11,7 @@
 #include <greentrainer/backends/counting/kernel_forwarder.hpp>
 #include <greentrainer/backends/cuda.hpp>
 #include <greentrainer/cost/exact_cost.hpp>
+#include <greentrainer/io/config_reader.hpp>
 #include <greentrainer/models/architectures.hpp>
 #include <greentrainer/models/model.hpp>
 #include <greentrainer/optim/adamw.hpp>

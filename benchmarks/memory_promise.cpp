@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <greentrainer/backends/eigen.hpp>
+#include <greentrainer/io/config_reader.hpp>
 #include <greentrainer/pretrained/pretrained_model.hpp>
 #include <greentrainer/train/trainer.hpp>
 #include <iostream>

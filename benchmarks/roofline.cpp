@@ -11,6 +11,7 @@
 #include <greentrainer/data/batch_sampler.hpp>
 #include <greentrainer/data/collate.hpp>
 #include <greentrainer/data/load_jsonl.hpp>
+#include <greentrainer/io/config_reader.hpp>
 #include <greentrainer/models/architectures.hpp>
 #include <greentrainer/models/model.hpp>
 #include <greentrainer/optim/adamw.hpp>

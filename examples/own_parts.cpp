@@ -4,6 +4,7 @@
 #include <cmath>
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/greentrainer.hpp>
+#include <greentrainer/select/gradient_dag.hpp>
 #include <iostream>
 #include <memory>
 #include <numeric>

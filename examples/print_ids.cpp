@@ -2,6 +2,7 @@
 // JSON object a line: {"line", "ids", "labels"}.
 #include <cstddef>
 #include <greentrainer/data/load_jsonl.hpp>
+#include <greentrainer/io/json.hpp>
 #include <greentrainer/pretrained/model_source.hpp>
 #include <greentrainer/tokenizers/load_tokenizer.hpp>
 #include <iostream>

@@ -8,8 +8,8 @@ build=${BUILD_DIR:-$root/build/quickstart}
 results=$build/results
 
 bash "$root/scripts/install_packages.sh"
-bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -DGREENTRAINER_TESTS=OFF \
-  -DGREENTRAINER_BENCHMARKS=OFF \
+bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Release -DGREENTRAINER_NATIVE=ON -DGREENTRAINER_COMPILED=ON \
+  -DGREENTRAINER_TESTS=OFF -DGREENTRAINER_BENCHMARKS=OFF \
   -- greentrainer_program greentrainer_example_print_comparison
 
 rm -rf "$results/full" "$results/green"  # of an earlier run

@@ -8,7 +8,8 @@ build=${BUILD_DIR:-$root/build/tests}
 started=$SECONDS
 
 bash "$root/scripts/install_packages.sh"
-bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 -DGREENTRAINER_NATIVE=ON
+bash "$root/scripts/build.sh" "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 -DGREENTRAINER_NATIVE=ON \
+  -DGREENTRAINER_COMPILED=ON
 built=$SECONDS
 
 status=0

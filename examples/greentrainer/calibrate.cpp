@@ -12,6 +12,7 @@
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/cost/time_cost.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "kept_times.hpp"
 #include "training_data.hpp"

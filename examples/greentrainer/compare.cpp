@@ -8,6 +8,7 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "greentrainer/io/json.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {

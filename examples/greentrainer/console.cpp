@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "greentrainer/io/json.hpp"
 #include "terminal.hpp"
 
 namespace greentrainer::program {

@@ -11,6 +11,7 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "greentrainer/io/json.hpp"
 #include "kept_times.hpp"
 #include "machine.hpp"
 

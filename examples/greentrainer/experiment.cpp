@@ -12,6 +12,8 @@
 #include "experiment_cell.hpp"
 #include "experiment_report.hpp"
 #include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/io/output_lock.hpp"
 #include "machine.hpp"
 #include "output.hpp"
 

@@ -15,7 +15,11 @@
 #include <unistd.h>
 
 #include "console.hpp"
+#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/output_folder.hpp"
+#include "greentrainer/io/put_in_place.hpp"
 #include "machine.hpp"
 
 extern char** environ;

@@ -6,6 +6,7 @@
 
 #include "console.hpp"
 #include "experiment_report.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/report/heat_map.hpp"
 #include "greentrainer/report/plot.hpp"
 

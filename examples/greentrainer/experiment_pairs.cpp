@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/metrics/paired_bootstrap.hpp"
 
 namespace greentrainer::program {

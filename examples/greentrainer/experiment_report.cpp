@@ -10,6 +10,7 @@
 #include "experiment_pairs.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/core/version.hpp"
+#include "greentrainer/io/json.hpp"
 #include "machine.hpp"
 
 namespace greentrainer::program {

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "console.hpp"
+#include "greentrainer/io/json.hpp"
 #include "machine.hpp"
 #include "saved_loss.hpp"
 

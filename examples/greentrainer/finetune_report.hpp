@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "greentrainer/data/row_keys.hpp"
+#include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/train/training_report.hpp"
 

@@ -5,6 +5,7 @@
 
 #include "finetune_options.hpp"
 #include "greentrainer/models/detached_context.hpp"
+#include "greentrainer/pretrained/adapter_folder.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 #include "greentrainer/select/dependencies.hpp"
 #include "greentrainer/select/greedy_selector.hpp"

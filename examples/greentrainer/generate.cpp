@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "generation.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 #include "training_data.hpp"
 

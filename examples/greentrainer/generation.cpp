@@ -1,6 +1,7 @@
 #include "generation.hpp"
 
 #include "console.hpp"
+#include "greentrainer/io/json.hpp"
 
 namespace greentrainer::program {
 

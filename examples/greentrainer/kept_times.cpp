@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/sha256.hpp"
 #include "greentrainer/train/operator_times_json.hpp"
 #include "machine.hpp"

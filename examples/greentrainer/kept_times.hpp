@@ -6,6 +6,7 @@
 
 #include "console.hpp"
 #include "greentrainer/data/collate.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/train/calibrate.hpp"
 #include "greentrainer/train/run_identity.hpp"
 

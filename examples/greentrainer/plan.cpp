@@ -9,6 +9,8 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "finetune_report.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 #include "greentrainer/pretrained/model_source.hpp"
 #include "option_values.hpp"

@@ -13,6 +13,8 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/graph/detached_context.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/adamw.hpp"

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "command.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
 #include "greentrainer/io/output_leftovers.hpp"
 #include "greentrainer/io/output_lock.hpp"
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "console.hpp"
+#include "greentrainer/io/atomic_file.hpp"
 #include "greentrainer/pretrained/check_save.hpp"
 #include "output.hpp"
 

@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "console.hpp"
+#include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/pretrained/load_examples.hpp"
 
 namespace greentrainer::program {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "command.hpp"
+#include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/data/load_choices.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/data/load_prompts.hpp"

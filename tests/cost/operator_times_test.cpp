@@ -10,6 +10,7 @@
 #include "greentrainer/cost/part_size.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/cost/time_cost.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/opt.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "support/paths.hpp"

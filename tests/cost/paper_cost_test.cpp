@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/opt.hpp"
 #include "support/paths.hpp"
 
 using namespace greentrainer;

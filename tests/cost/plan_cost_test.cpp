@@ -12,6 +12,7 @@
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"

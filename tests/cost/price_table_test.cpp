@@ -9,6 +9,7 @@
 
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/graph/cut.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/opt.hpp"
 #include "greentrainer/select/budgeted_selection.hpp"
 #include "support/paths.hpp"

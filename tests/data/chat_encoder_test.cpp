@@ -13,6 +13,7 @@
 
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/data/load_prompts.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/chat_model.hpp"
 #include "support/paths.hpp"

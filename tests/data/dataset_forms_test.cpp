@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/data/dataset_row.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;

@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/data/load_jsonl.hpp"
+#include "greentrainer/data/row_encoder.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/chat_model.hpp"
 #include "support/paths.hpp"

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/paths.hpp"

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/dataset_row.hpp"
 #include "support/paths.hpp"
 #include "support/skip.hpp"
 

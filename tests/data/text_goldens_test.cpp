@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/data/row_encoder.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/chat_model.hpp"
 

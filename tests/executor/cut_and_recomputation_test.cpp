@@ -6,6 +6,8 @@
 #include "executor/pass_fixture.hpp"
 #include "greentrainer/graph/cut.hpp"
 #include "greentrainer/graph/recomputation.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/llama.hpp"
 
 using namespace greentrainer;
 using namespace greentrainer::testing;

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "executor/labelled_passes.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"

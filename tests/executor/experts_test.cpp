@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "executor/pass_fixture.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/ops/expert.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/tiny_training.hpp"

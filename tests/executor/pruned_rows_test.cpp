@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "executor/labelled_passes.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"
 #include "support/tiny_training.hpp"

@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 
 #include "executor/pass_fixture.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/llama.hpp"
+#include "greentrainer/models/opt.hpp"
 #include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 

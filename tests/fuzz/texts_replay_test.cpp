@@ -9,6 +9,7 @@
 #include "fuzz/targets/merges.hpp"
 #include "fuzz/targets/spiece_model.hpp"
 #include "fuzz/targets/tokenizer_json.hpp"
+#include "greentrainer/data/dataset_forms.hpp"
 
 namespace fuzz = greentrainer::fuzz;
 

@@ -11,6 +11,7 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/t5.hpp"
 #include "support/model_variants.hpp"
 #include "support/paths.hpp"
 #include "support/tiny_models.hpp"

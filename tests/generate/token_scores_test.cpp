@@ -4,6 +4,7 @@
 
 #include "generate/golden_generation.hpp"
 #include "greentrainer/generate/sequence_sampler.hpp"
+#include "greentrainer/io/json.hpp"
 #include "support/paths.hpp"
 
 using namespace greentrainer;

@@ -13,6 +13,7 @@
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "support/golden_graphs.hpp"
 #include "support/model_variants.hpp"
 #include "support/whole_rows.hpp"

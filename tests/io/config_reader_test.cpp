@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "support/gguf_bytes.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
+
 using namespace greentrainer;
 
 TEST_CASE("every object has the line of its brace") {

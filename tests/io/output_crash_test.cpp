@@ -15,7 +15,11 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/io/incomplete_marker.hpp"
 #include "greentrainer/io/output_folder.hpp"
+#include "greentrainer/io/output_lock.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;

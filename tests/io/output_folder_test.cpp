@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/io/json.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace greentrainer;

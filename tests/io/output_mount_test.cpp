@@ -7,7 +7,9 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/atomic_file.hpp"
 #include "greentrainer/io/output_folder.hpp"
+#include "greentrainer/io/output_lock.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -150,6 +150,9 @@ void find_cycles(const std::map<std::string, std::vector<std::string>>& edges, c
   state[path] = 2;
 }
 
+/// Of files with a header's definitions: docs/decisions/0031-definitions-compiled-once.md
+const std::string definitions_suffix = "_inl.hpp";
+
 std::vector<std::string> wrong_arrows(const Files& files) {
   std::vector<std::string> faults;
   std::map<std::string, std::vector<std::string>> edges;
@@ -167,6 +170,11 @@ std::vector<std::string> wrong_arrows(const Files& files) {
       const std::string arrow = path + ": #include " + include.spelled + ": ";
       if (target.empty()) {
         if (const std::string fault = foreign_fault(layer, include); !fault.empty()) faults.push_back(arrow + fault);
+        continue;
+      }
+      if (target.ends_with(definitions_suffix)) {  // x.hpp and x_inl.hpp are one header in two files
+        if (target != path.substr(0, path.rfind(".hpp")) + definitions_suffix)
+          faults.push_back(arrow + "definitions are included by their own header alone");
         continue;
       }
       targets.push_back(target);
@@ -245,6 +253,17 @@ TEST_CASE("a wrong arrow planted in the repository is found") {
   CHECK(faults.size() > before);
   CHECK(std::any_of(faults.begin(), faults.end(),
                     [](const std::string& fault) { return fault.ends_with("core must not include concepts"); }));
+}
+
+TEST_CASE("a header may include its own definitions, which include it, and nobody else may") {
+  Files files = empty_tree();
+  files["include/greentrainer/io/y.hpp"] = "#include \"greentrainer/io/y_inl.hpp\"\n";
+  files["include/greentrainer/io/y_inl.hpp"] = "#include \"greentrainer/io/y.hpp\"\n";
+  CHECK(wrong_arrows(files).empty());
+  files["include/greentrainer/io/x.hpp"] = "#include \"greentrainer/io/y_inl.hpp\"\n";
+  const auto faults = wrong_arrows(files);
+  REQUIRE(faults.size() == 1);
+  CHECK(faults.front().ends_with("definitions are included by their own header alone"));
 }
 
 TEST_CASE("the planted tree is right as it stands") { CHECK(wrong_arrows(empty_tree()).empty()); }

@@ -9,6 +9,8 @@
 
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/generate/generate.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/train/trainer.hpp"

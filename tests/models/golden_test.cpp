@@ -7,6 +7,10 @@
 #include <doctest/doctest.h>
 
 #include "backends/backend_list.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/models/llama.hpp"
+#include "greentrainer/models/opt.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"

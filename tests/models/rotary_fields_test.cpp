@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/core/rotary_frequencies.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/json.hpp"
 #include "support/paths.hpp"
 

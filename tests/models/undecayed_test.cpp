@@ -9,6 +9,7 @@
 
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "support/paths.hpp"
 

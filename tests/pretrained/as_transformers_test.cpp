@@ -9,6 +9,7 @@
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/train/evaluation.hpp"
 #include "support/golden_model.hpp"

@@ -7,6 +7,8 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/pretrained/check_save.hpp"
 #include "greentrainer/pretrained/generate_text.hpp"

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "program/run_program.hpp"

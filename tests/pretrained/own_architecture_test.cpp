@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/models/causal_decoder_fields.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "support/golden_model.hpp"
 #include "support/temporary_folder.hpp"

@@ -7,6 +7,8 @@
 
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/backends/opaque.hpp"
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/models/llama.hpp"
 #include "greentrainer/pretrained/generate_text.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "support/golden_model.hpp"

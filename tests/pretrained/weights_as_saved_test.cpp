@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/golden_model.hpp"

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 
 namespace greentrainer::testing {

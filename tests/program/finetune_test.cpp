@@ -9,7 +9,9 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
+#include "greentrainer/models/t5.hpp"
 #include "program/run_program.hpp"
 
 using namespace greentrainer;

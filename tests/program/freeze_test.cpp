@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
 #include "program/run_program.hpp"
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 
 using namespace greentrainer;

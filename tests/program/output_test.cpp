@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
 #include "program/run_program.hpp"

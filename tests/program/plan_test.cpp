@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 #include "support/golden_model.hpp"
 

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 #include "support/chat_model.hpp"
 

@@ -13,8 +13,10 @@
 #include "exhaustive_selection.hpp"
 #include "greentrainer/core/random.hpp"
 #include "greentrainer/cost/exact_cost.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/select/exact_selector.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
 #include "support/paths.hpp"
 

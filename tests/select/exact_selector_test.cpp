@@ -13,6 +13,7 @@
 #include "exhaustive_selection.hpp"
 #include "gradient_dags.hpp"
 #include "greentrainer/concepts/selector.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/random_at_depth.hpp"
 #include "random_dags.hpp"

@@ -8,6 +8,7 @@
 #include "exhaustive_selection.hpp"
 #include "gradient_dags.hpp"
 #include "greentrainer/concepts/selector.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "random_dags.hpp"
 
 namespace gt = greentrainer;

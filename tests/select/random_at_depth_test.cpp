@@ -9,6 +9,7 @@
 
 #include "gradient_dags.hpp"
 #include "greentrainer/concepts/selector.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "random_dags.hpp"
 
 namespace gt = greentrainer;

@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
 

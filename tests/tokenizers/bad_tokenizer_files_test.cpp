@@ -7,7 +7,9 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
+#include "greentrainer/tokenizers/regex.hpp"
 #include "support/temporary_folder.hpp"
 #include "tokenizers/written_files.hpp"
 

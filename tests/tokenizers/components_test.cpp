@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/paths.hpp"
 #include "support/temporary_folder.hpp"

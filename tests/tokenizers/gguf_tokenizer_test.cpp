@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/gguf.hpp"
 #include "greentrainer/io/model_files.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/gguf_bytes.hpp"

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "support/paths.hpp"
 

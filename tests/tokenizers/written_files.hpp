@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/tokenizers/regex.hpp"
+
 // Tokenizer files written byte by byte.
 
 namespace greentrainer::testing {

@@ -10,6 +10,7 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/cost/time_cost.hpp"
 #include "greentrainer/data/collate.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/operator_times_json.hpp"

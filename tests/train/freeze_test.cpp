@@ -7,7 +7,9 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/pretrained/adapter_folder.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/paths.hpp"
 #include "support/temporary_folder.hpp"

@@ -8,6 +8,7 @@
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/tiny_training.hpp"
 

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/select/gradient_dag.hpp"
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/tiny_training.hpp"

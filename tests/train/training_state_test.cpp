@@ -11,7 +11,11 @@
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/io/atomic_file.hpp"
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/train/state_json.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/paths.hpp"
 #include "support/temporary_folder.hpp"

@@ -14,6 +14,7 @@
 #include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/data/truncation.hpp"
 #include "greentrainer/templates/chat_template.hpp"
+#include "greentrainer/templates/python_text.hpp"
 #include "greentrainer/tokenizers/tokenizer.hpp"
 
 namespace greentrainer {

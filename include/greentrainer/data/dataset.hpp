@@ -8,7 +8,7 @@
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/error.hpp"
-#include "greentrainer/data/row_keys.hpp"
+#include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/data/row_range.hpp"
 #include "greentrainer/data/source_and_target.hpp"
 #include "greentrainer/data/truncation.hpp"

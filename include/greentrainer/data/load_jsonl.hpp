@@ -1,39 +1,17 @@
 #pragma once
 
 #include <filesystem>
-#include <string_view>
 
-#include "greentrainer/data/dataset_forms.hpp"
-#include "greentrainer/data/row_encoder.hpp"
-#include "greentrainer/data/text_lines.hpp"
+#include "greentrainer/core/compiled.hpp"
+#include "greentrainer/data/dataset.hpp"
+#include "greentrainer/tokenizers/tokenizer.hpp"
 
 namespace greentrainer {
 
 /// Reads a file of one JSON object a line, or, with `options.dataset`, one in that data set's own form. Throws
 /// LoadError if it cannot be read, DataError naming file and line of the first bad row, or if no row is left to train
 /// on, UsageError for a data set that is not known.
-inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* tokenizer,
-                          const DataOptions& options = {}) {
-  const RowEncoder encoder(tokenizer, options);
-  Dataset dataset;
-  if (!options.dataset.empty()) {
-    for (const DatasetRow& row : read_dataset(path, options.dataset, options.rows)) {
-      with_line("load_jsonl", path, row.line, [&] { encoder.add(row, dataset); });
-    }
-  } else {
-    for_each_line("load_jsonl", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      encoder.add(parse_row<OrderedJson>(line), number, dataset);
-    });
-  }
-  if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
-  if (dataset.examples.empty()) {
-    throw DataError("load_jsonl", path.string(),
-                    text("expected at least one row with labelled tokens",
-                         options.max_tokens > 0 ? text(" that fit into ", options.max_tokens) : "", ", got none among ",
-                         dataset.rows, " rows; allow more tokens, or look at the labels"));
-  }
-  return dataset;
-}
+Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* tokenizer, const DataOptions& options = {});
 
 inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer& tokenizer,
                           const DataOptions& options = {}) {
@@ -41,3 +19,7 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer& to
 }
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/data/load_jsonl_inl.hpp"
+#endif

@@ -11,6 +11,7 @@
 #include "greentrainer/data/dataset.hpp"
 #include "greentrainer/data/encoded_row.hpp"
 #include "greentrainer/data/prompt_encoder.hpp"
+#include "greentrainer/data/row_keys.hpp"
 
 namespace greentrainer {
 

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
-#include "greentrainer/core/types.hpp"
+#include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/io/json.hpp"
 
 namespace greentrainer {
@@ -44,9 +43,6 @@ inline RowForm form_of(const OrderedJson& row) {
     throw DataError("data", "row", text("expected one thing to train on, got ", names, "; remove all but one"));
   return forms.front();
 }
-
-/// Keys of rows and messages that were not read, and in how many of them each stood: "source", "messages.name".
-using IgnoredKeys = std::map<std::string, Extent>;
 
 namespace row_keys {
 

@@ -2,15 +2,13 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
-#include <sys/resource.h>
-#include <sys/statvfs.h>
-#include <system_error>
-#include <utility>
 #include <vector>
 
-#include "greentrainer/io/output_leftovers.hpp"
-#include "greentrainer/io/output_lock.hpp"
+#include "greentrainer/core/compiled.hpp"
+#include "greentrainer/core/error.hpp"
+#include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
 
@@ -31,41 +29,6 @@ class OutputOccupied : public SaveError {
   using SaveError::SaveError;
 };
 
-namespace detail {
-
-/// Folders around an output that were made for it, removed again while they are empty.
-class CreatedFolders {
- public:
-  explicit CreatedFolders(const OutputPlace& place) : CreatedFolders() {
-    if (const auto error = create(place.folder()))
-      fail_output(place.target, text("expected to create ", place.folder().string()), error);
-  }
-  CreatedFolders(const CreatedFolders&) = delete;
-  CreatedFolders& operator=(const CreatedFolders&) = delete;
-  ~CreatedFolders() {
-    std::error_code ignored;
-    for (auto folder = created_.rbegin(); folder != created_.rend(); ++folder)
-      std::filesystem::remove(*folder, ignored);
-  }
-
- private:
-  CreatedFolders() = default;  // complete from here on: what the other constructor made is removed if it throws
-
-  std::error_code create(const std::filesystem::path& folder) {
-    std::error_code error;
-    if (std::filesystem::is_directory(folder, error)) return {};
-    if (folder.has_relative_path()) {
-      if (const auto failed = create(folder.parent_path())) return failed;
-    }
-    if (std::filesystem::create_directory(folder, error)) created_.push_back(folder);
-    return error;
-  }
-
-  std::vector<std::filesystem::path> created_;
-};
-
-}  // namespace detail
-
 /// A folder of results that appears all at once. Files are written into a hidden folder beside the target; `commit`
 /// puts it in place of what was there, in one step where the system can. Without a commit it is removed, and an older
 /// folder at the target stays untouched. docs/decisions/0012-output-folders.md says how, and what a crash leaves.
@@ -77,117 +40,36 @@ class OutputFolder {
  public:
   /// Creates the folder to write into, and missing parents of `target`; settles what killed runs of the same output
   /// have left. Throws OutputInUse, OutputOccupied, and SaveError for a target that cannot be written.
-  explicit OutputFolder(const std::filesystem::path& target, OutputOptions options = {})
-      : options_(std::move(options)),
-        place_(output_place(target, !options_.among_others.empty())),
-        created_(place_),
-        lock_(place_.lock(), place_.target.string()) {
-    detail::settle_leftovers(place_, options_.among_others, lock_.held(), [&](const auto& line) { tell(line); });
-    check_replaceable();
-    std::error_code error;
-    do {  // a process of the same number may have left one
-      staging_ = detail::sibling_of(place_.base(), "tmp");
-    } while (!std::filesystem::create_directory(staging_, error) && !error);
-    if (error) detail::fail_output(place_.target, "expected to create a folder to write it in", error);
-    try {
-      FolderManifest{}.write(staging_);
-    } catch (...) {
-      detail::remove_unfinished(staging_);
-      throw;
-    }
-  }
+  explicit OutputFolder(const std::filesystem::path& target, OutputOptions options = {});
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
-  ~OutputFolder() {
-    if (committed_) return;
-    try {
-      const bool moving = detail::is_there(place_.target / incomplete_marker);  // the next run goes on with it
-      if (!moving) detail::remove_unfinished(staging_);
-    } catch (...) {  // no memory: the next run removes it
-    }
-  }
+  ~OutputFolder();
 
   /// Where to write.
-  const std::filesystem::path& path() const { return staging_; }
+  const std::filesystem::path& path() const;
 
   /// Where it will be.
-  const std::filesystem::path& target() const { return place_.target; }
+  const std::filesystem::path& target() const;
 
   /// Where what belongs to runs of this output, but not to it, can lie: a folder that nobody makes or removes here.
-  std::filesystem::path states() const { return place_.states(); }
+  std::filesystem::path states() const;
 
   /// Throws SaveError if the file system has no room for so many bytes more, or the process may not write a file of
   /// `largest_file`. What it does not tell (quotas of networks) is found when writing.
-  void expect_room(Bytes bytes, Bytes largest_file) const {
-    struct statvfs system {};
-    if (::statvfs(staging_.c_str(), &system) == 0 && system.f_blocks > 0) {
-      const auto room = static_cast<Bytes>(system.f_bavail) * static_cast<Bytes>(system.f_frsize);
-      if (room < bytes) {
-        throw SaveError(
-            "OutputFolder", place_.target.string(),
-            text("expected room for ", bytes, " bytes, got ", room, " on its file system",
-                 FolderManifest::read(place_.target) ? note_on_older : "", "; free some, or choose another output"));
-      }
-    }
-    struct rlimit limit {};
-    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < static_cast<rlim_t>(largest_file)) {
-      throw SaveError("OutputFolder", place_.target.string(),
-                      text("expected files of up to ", largest_file, " bytes, got a limit of ", limit.rlim_cur,
-                           " (ulimit -f); raise it"));
-    }
-  }
+  void expect_room(Bytes bytes, Bytes largest_file) const;
 
   /// Forces everything to disk and puts the folder in place. Throws SaveError; the target is then what it was, or
   /// marked as incomplete where its files are moved one by one and that failed in the middle: the next run goes on with
   /// it. Throws LoadError if what was written cannot be read again.
-  void commit() {
-    check_replaceable();  // things may have changed while a long run was on
-    detail::sync_tree(staging_);
-    FolderManifest::of(staging_).write(staging_);
-    for (const std::string& line : detail::put_in_place(staged())) tell(line);
-    committed_ = true;
-  }
+  void commit();
 
  private:
-  static constexpr const char* note_on_older = " (the older folder is kept until the new one is whole)";
-
-  void tell(const std::string& line) const {
-    if (options_.on_notice) options_.on_notice(line);
-  }
-
-  detail::StagedFolder staged() {
-    return {.staging = staging_,
-            .place = place_,
-            .overwrite = options_.overwrite,
-            .among_others = options_.among_others,
-            .seen = &seen_};
-  }
-
-  void check_replaceable() {
-    if (options_.overwrite) return;
-    constexpr std::size_t most = 8;
-    auto found = detail::others_at(staged(), most + 1);
-    if (found.empty()) return;
-    const bool more = found.size() > most;
-    if (more) found.pop_back();
-    std::string list;
-    for (const std::string& name : found) list += (list.empty() ? "" : ", ") + name;
-    const bool known = FolderManifest::read(place_.target).has_value();
-    throw OutputOccupied(
-        "OutputFolder", place_.target.string(),
-        text("expected nothing there but what this program wrote, got ", list, more ? " and others" : "",
-             known ? "" : text(", and no ", FolderManifest::file_name, " that lists what the program wrote"),
-             "; choose another output, move them away, or set overwrite to lose them"));
-  }
-
-  OutputOptions options_;
-  OutputPlace place_;
-  detail::CreatedFolders created_;  // removed after the lock in them is
-  OutputLock lock_;
-  std::filesystem::path staging_;
-  FolderManifest::Seen seen_;  // files at the target that were found to be those listed
-  bool committed_ = false;
+  class Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/io/output_folder_inl.hpp"
+#endif

@@ -24,55 +24,17 @@ struct Bloom {
 
   /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
   /// is not here.
-  static Bloom read(const ConfigReader& config) {
-    Bloom c;
-    c.vocab_size = config.positive("vocab_size");
-    c.hidden_size = positive_of(config, "hidden_size", "n_embed", max_width);
-    c.n_layer = positive_of(config, "n_layer", "num_hidden_layers", max_layers);
-    c.n_head = positive_of(config, "n_head", "num_attention_heads", c.hidden_size);
-    require_divisible(config, "hidden_size", c.hidden_size, "n_head", c.n_head);
-    c.layer_norm_epsilon = epsilon_from(config, "layer_norm_epsilon", 1e-5);
-    c.apply_residual_connection_post_layernorm = config.get_or<bool>("apply_residual_connection_post_layernorm", false);
-    c.tie_word_embeddings = config.get_or<bool>("tie_word_embeddings", true);
-    config.expect_value("n_inner", 4 * c.hidden_size);
-    config.expect_value("slow_but_exact", false);  // leaves biases out
-    config.ignore({"seq_length", "offset_alibi", "pretraining_tp", "attention_softmax_in_fp32", "bias_dropout_fusion",
-                   "masked_softmax_fusion", "skip_bias_add", "skip_bias_add_qkv"});
-    finish_config(config);
-    return c;
-  }
+  static Bloom read(const ConfigReader& config);
 
   Extent vocabulary() const { return vocab_size; }
   Extent max_positions() const { return unlimited_positions; }
   std::string layer_prefix(Extent layer) const { return text("transformer.h.", layer, "."); }
   Extent layers() const { return n_layer; }
 
-  TensorTable tensors() const {
-    using TensorRole::value, TensorRole::head;
-    TensorTable t;
-    t.embedding("transformer.word_embeddings", vocab_size, hidden_size);
-    t.norm("transformer.word_embeddings_layernorm", hidden_size, true);
-    for (Extent i = 0; i < n_layer; ++i) {
-      const std::string layer = layer_prefix(i);
-      t.norm(layer + "input_layernorm", hidden_size, true);
-      t.linear(layer + "self_attention.query_key_value", hidden_size, 3 * hidden_size, true, value, true);
-      t.linear(layer + "self_attention.dense", hidden_size, hidden_size, true);
-      t.norm(layer + "post_attention_layernorm", hidden_size, true);
-      t.linear(layer + "mlp.dense_h_to_4h", hidden_size, 4 * hidden_size, true);
-      t.linear(layer + "mlp.dense_4h_to_h", 4 * hidden_size, hidden_size, true);
-    }
-    t.norm("transformer.ln_f", hidden_size, true);
-    if (tie_word_embeddings)
-      t.head = TiedHead{"lm_head.weight", "transformer.word_embeddings.weight"};
-    else
-      t.embedding("lm_head", vocab_size, hidden_size, head);
-    return t;
-  }
+  TensorTable tensors() const;
 
   /// The published prices of this model's tensors, in multiply-adds, for `batch` padded sequences of `tokens` tokens.
-  PaperCost paper_cost(Extent batch, Extent tokens) const {
-    return published_decoder_cost(tensors(), hidden_size, batch, tokens);
-  }
+  PaperCost paper_cost(Extent batch, Extent tokens) const;
 
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
@@ -110,3 +72,7 @@ struct Bloom {
 };
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/models/bloom_inl.hpp"
+#endif

@@ -8,6 +8,7 @@
 
 #include "greentrainer/blocks/block_builder.hpp"
 #include "greentrainer/blocks/tensor_table.hpp"
+#include "greentrainer/core/compiled.hpp"
 
 namespace greentrainer {
 
@@ -103,30 +104,7 @@ struct CausalDecoder {
   std::string layer_prefix(Extent layer) const { return text(names.blocks, layer, "."); }
   Extent layers() const { return num_hidden_layers; }
 
-  TensorTable tensors() const {
-    using TensorRole::position_embedding, TensorRole::head;
-    TensorTable t;
-    t.embedding(names.embedding, vocab_size, hidden_size);
-    t.set_gguf(0, {.name = "token_embd"});
-    if (!names.positions.empty()) {
-      t.embedding(names.positions, max_position_embeddings, hidden_size, position_embedding);
-      t.set_gguf(1, {.name = "position_embd"});
-    }
-    for (Extent i = 0; i < num_hidden_layers; ++i) add_block(t, i);
-    const std::size_t last = t.rows.size();
-    t.norm(names.final_norm, hidden_size, norm.bias);
-    t.set_gguf(last, {.name = "output_norm", .offset = static_cast<float>(norm.offset)});
-    const std::size_t output = t.rows.size();
-    if (tie_word_embeddings)
-      t.head = TiedHead{names.head + ".weight", names.embedding + ".weight"};
-    else
-      t.embedding(names.head, vocab_size, hidden_size, head);
-    if (head_bias) t.add({.name = names.head + ".bias", .shape = {vocab_size}, .role = head});
-    t.set_gguf(output, {.name = "output"});
-    t.passed_over = passed_over;
-    t.passed_over.push_back("*.rotary_emb.inv_freq");
-    return t;
-  }
+  TensorTable tensors() const;
 
   template <class P>
   TensorGraph<P> graph(const GraphOptions& options = {}) const {
@@ -155,65 +133,7 @@ struct CausalDecoder {
     return experts.count > 0 && (experts.layers.empty() || experts.layers[static_cast<std::size_t>(layer)]);
   }
 
-  void add_block(TensorTable& t, Extent i) const {
-    // What the names of the block's tensors begin with, in checkpoints and in GGUF files.
-    const std::string layer = layer_prefix(i), gguf_layer = text("blk.", i, ".");
-    using TensorRole::linear, TensorRole::value;
-    const auto linear_layer = [&](const std::string& name, const char* gguf_name, Extent in, Extent out, bool bias,
-                                  TensorRole role = linear, bool takes_lora = false) {
-      if (name.empty()) return;
-      const std::size_t weight = t.rows.size();
-      t.linear(layer + name, in, out, bias, role, takes_lora);
-      t.rows[weight].stored_transposed = conv1d;
-      if (gguf_name != nullptr) t.set_gguf(weight, {.name = gguf_layer + gguf_name});
-    };
-    const auto rotary_layer = [&](const std::string& name, const char* gguf_name, Extent heads, bool takes_lora) {
-      const std::size_t weight = t.rows.size();
-      linear_layer(name, gguf_name, hidden_size, heads * head_dim, qkv_bias, linear, takes_lora);
-      if (gguf_rotary_pairs) t.set_gguf(weight, {.name = gguf_layer + gguf_name, .rotary_heads = heads});
-    };
-    const auto norm_layer = [&](const std::string& name, const char* gguf_name, Extent width) {
-      if (name.empty()) return;
-      const std::size_t weight = t.rows.size();
-      t.norm(layer + name, width, norm.bias);
-      t.set_gguf(weight, {.name = gguf_layer + gguf_name, .offset = static_cast<float>(norm.offset)});
-    };
-    if (names.qkv.empty()) {
-      rotary_layer(names.q, "attn_q", num_attention_heads, true);
-      rotary_layer(names.k, "attn_k", num_key_value_heads, false);
-      linear_layer(names.v, "attn_v", hidden_size, key_width(), qkv_bias, value, true);
-    } else {
-      linear_layer(names.qkv, "attn_qkv", hidden_size, query_width() + 2 * key_width(), qkv_bias, value, true);
-    }
-    linear_layer(names.o, "attn_output", query_width(), hidden_size, o_bias);
-    if (head_norm != HeadNorm::none) {
-      norm_layer(names.q_norm, "attn_q_norm", head_norm_width(query_width()));
-      norm_layer(names.k_norm, "attn_k_norm", head_norm_width(key_width()));
-    }
-    // GGUF files hold all experts of a layer in one tensor: their rows have no name of one.
-    const auto gated = [&](const std::string& prefix, Extent width) {
-      linear_layer(prefix + experts.gate, nullptr, hidden_size, width, false);
-      linear_layer(prefix + experts.up, nullptr, hidden_size, width, false);
-      linear_layer(prefix + experts.down, nullptr, width, hidden_size, false);
-    };
-    if (has_experts(i)) {
-      linear_layer(experts.router, nullptr, hidden_size, experts.count, false);
-      for (Extent e = 0; e < experts.count; ++e) gated(text(experts.prefix, e, "."), experts.width);
-      if (experts.shared_width > 0) {
-        gated(experts.shared + ".", experts.shared_width);
-        linear_layer(experts.shared_gate, nullptr, hidden_size, 1, false);
-      }
-    } else {
-      linear_layer(names.gate_up, "ffn_up", hidden_size, 2 * intermediate_size, mlp_bias);
-      linear_layer(names.gate, "ffn_gate", hidden_size, intermediate_size, mlp_bias);
-      linear_layer(names.up, "ffn_up", hidden_size, intermediate_size, mlp_bias);
-      linear_layer(names.down, "ffn_down", intermediate_size, hidden_size, mlp_bias);
-    }
-    norm_layer(names.attention_input_norm, "attn_norm", hidden_size);
-    norm_layer(names.attention_output_norm, "post_attention_norm", hidden_size);
-    norm_layer(names.feed_forward_input_norm, "ffn_norm", hidden_size);
-    norm_layer(names.feed_forward_output_norm, "post_ffw_norm", hidden_size);
-  }
+  void add_block(TensorTable& t, Extent i) const;
 
   template <class P>
   ValueId normed(BlockBuilder<P>& b, const std::string& name, ValueId x) const {
@@ -321,3 +241,7 @@ struct CausalDecoder {
 };
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/models/causal_decoder_inl.hpp"
+#endif

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/causal_decoder_fields.hpp"
 
 namespace greentrainer {

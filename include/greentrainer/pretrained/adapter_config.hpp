@@ -10,26 +10,17 @@
 
 #include "greentrainer/blocks/graph_options.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
+#include "greentrainer/pretrained/adapter_folder.hpp"
 #include "greentrainer/tokenizers/regex.hpp"
 
 namespace greentrainer {
-
-/// Sizes of peft's table of a prefix, as its configuration has them where it does.
-struct PrefixSizes {
-  std::optional<Extent> layers = {};
-  std::optional<Extent> width = {};
-  std::optional<Extent> submodules = {};
-};
 
 namespace detail {
 
 inline ConfigError adapter_field_fault(const ConfigReader& config, std::string_view field, const std::string& fault) {
   return ConfigError("config", text(config.source(), ", field \"", field, "\""), fault);
-}
-
-inline LoadError adapter_fault(const SafetensorsFile& file, const std::string& tensor, const std::string& fault) {
-  return LoadError("load_adapter", text(file.path().string(), ", tensor ", tensor), fault);
 }
 
 /// What peft's files say of all kinds of adapters: passed over. What else they may say is refused, unless it is null,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,7 @@ void check_save(const PretrainedModel<B>& model, const OutputFolder& output, std
     const DType stored = dtype.value_or(*info.dtype);
     if (stored == *info.dtype) continue;
     values.resize(static_cast<std::size_t>(info.elements()));
-    model.checkpoint().template read_as<T>(model.source_name(id), values);
+    model.checkpoint().read_as(model.source_name(id), std::span<T>(values));
     detail::expect_held<T>(info.name, stored, values, encode_floats<T>(stored, std::span<const T>(values)));
   }
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "greentrainer/data/dataset_row.hpp"
+#include "greentrainer/data/prompt_encoder.hpp"
 #include "greentrainer/generate/generate.hpp"
 #include "greentrainer/pretrained/generation_ends.hpp"
 #include "greentrainer/pretrained/load_examples.hpp"

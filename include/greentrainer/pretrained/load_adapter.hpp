@@ -7,39 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "greentrainer/pretrained/adapter_config.hpp"
+#include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/incomplete_marker.hpp"
+#include "greentrainer/pretrained/adapter_folder.hpp"
 #include "greentrainer/pretrained/save_adapter.hpp"
 
 namespace greentrainer {
-
-/// A folder in peft's form: what it adds to a model's graph, and the tensors that go there.
-struct AdapterFolder {
-  GraphOptions options;
-  PrefixSizes prefix_sizes;
-  std::filesystem::path config_file;
-  SafetensorsFile tensors;
-};
-
-/// Reads adapter_config.json and opens adapter_model.safetensors. Throws ConfigError or LoadError naming file and field
-/// or tensor.
-inline AdapterFolder read_adapter(const std::filesystem::path& folder) {
-  expect_complete_folder("load_adapter", folder);
-  const auto config = ConfigReader::from_file(folder / "adapter_config.json");
-  AdapterFolder adapter{.options = {},
-                        .prefix_sizes = {},
-                        .config_file = folder / "adapter_config.json",
-                        .tensors = SafetensorsFile(folder / "adapter_model.safetensors")};
-  const auto type = config.get<std::string>("peft_type");
-  if (type == "LORA") {
-    adapter.options.lora = detail::read_lora(config, adapter.tensors);
-  } else if (type == "PREFIX_TUNING") {
-    adapter.options.prefix_tokens = detail::read_prefix(config, adapter.tensors, adapter.prefix_sizes);
-  } else {
-    throw ConfigError("config", text(config.source(), ", field \"peft_type\""),
-                      text("expected LORA or PREFIX_TUNING, got ", type));
-  }
-  return adapter;
-}
 
 /// Throws LoadError for an adapter's tensor that what was added to a model's graph lacks, does not know, or has with
 /// another shape, and ConfigError for a prefix whose configuration divides the table otherwise. Allocates nothing.

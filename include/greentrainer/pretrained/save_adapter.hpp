@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/compiled.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
@@ -52,6 +54,17 @@ PrefixTable prefix_table(const TensorGraph<P>& graph) {
   return table;
 }
 
+/// What adapter_config.json says of an adapter: LoRA's, or else a prefix's.
+struct AdapterSettings {
+  std::filesystem::path base;  ///< the model's folder
+  bool encoder_decoder = false;
+  std::optional<LoraOptions> lora;
+  std::vector<std::string> layers;  ///< that have LoRA's matrices
+  bool transposed = false;          ///< whether the checkpoint has linear layers as (in, out)
+  PrefixTable prefix;
+};
+void write_adapter_config(const std::filesystem::path& file, const AdapterSettings& settings);
+
 /// Peft's table of a prefix; entries that no layer reads are zero.
 template <Backend B>
 std::vector<typename B::Scalar> prefix_values(const Model<B>& model) {
@@ -86,12 +99,6 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
         "save_adapter", "adapters",
         text("expected LoRA or a prefix, got ", options.lora ? "both" : "neither", "; peft has one in a folder"));
   }
-  const bool encoder_decoder = model.facts().target_shift.has_value();
-  OrderedJson config = {
-      {"peft_type", options.lora ? "LORA" : "PREFIX_TUNING"},
-      {"task_type", encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"},
-      {"base_model_name_or_path", std::filesystem::absolute(model.folder()).lexically_normal().string()},
-      {"inference_mode", true}};
   std::vector<std::vector<T>> values;
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const std::string& name, std::vector<Extent> shape, std::vector<T> numbers) {
@@ -100,31 +107,22 @@ void write_adapter(const PretrainedModel<B>& model, const OutputFolder& output) 
     tensors.push_back(TensorToWrite::values_of<T>(name, DType::float32, std::move(shape), values.back()));
   };
   if (options.lora) {
-    config["r"] = options.lora->rank;
-    const double alpha = options.lora->alpha;
-    if (alpha == std::floor(alpha) && std::abs(alpha) < 1e15)  // as an integer, as peft writes it
-      config["lora_alpha"] = static_cast<std::int64_t>(alpha);
-    else
-      config["lora_alpha"] = alpha;
-    config["lora_dropout"] = options.lora->dropout;
-    config["target_modules"] = detail::lora_layers(model.graph());
-    config["bias"] = "none";
-    config["fan_in_fan_out"] = model.stored().is_transposed();
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
       const Parameter& p = model.graph().parameter(id);
       if (p.is_adapter()) add(p.name, p.shape, model.parameters()[id].download());
     }
   } else {
     const detail::PrefixTable table = detail::prefix_table(model.graph());
-    config["num_virtual_tokens"] = table.tokens;
-    config["num_layers"] = table.layers;
-    config["token_dim"] = table.width;
-    config["num_transformer_submodules"] = encoder_decoder ? 2 : 1;
-    config["prefix_projection"] = false;
     add("prompt_embeddings", {table.tokens, table.cols()}, detail::prefix_values(model));
   }
   write_safetensors(output.path() / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-  atomic_write_file(output.path() / "adapter_config.json", config.dump(2) + "\n");
+  detail::write_adapter_config(output.path() / "adapter_config.json",
+                               {.base = model.folder(),
+                                .encoder_decoder = model.facts().target_shift.has_value(),
+                                .lora = options.lora,
+                                .layers = detail::lora_layers(model.graph()),
+                                .transposed = model.stored().is_transposed(),
+                                .prefix = detail::prefix_table(model.graph())});
 }
 
 /// The same as a folder of its own, which appears when all of it is on disk.
@@ -136,3 +134,7 @@ void save_adapter(const PretrainedModel<B>& model, const std::filesystem::path& 
 }
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/pretrained/save_adapter_inl.hpp"
+#endif

@@ -1,17 +1,13 @@
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
+#include "greentrainer/core/compiled.hpp"
 #include "greentrainer/io/output_folder.hpp"
 #include "greentrainer/io/safetensors_writer.hpp"
 #include "greentrainer/pretrained/generation_ends.hpp"
@@ -21,47 +17,12 @@ namespace greentrainer {
 
 namespace detail {
 
-/// A link in a model folder may lead into it, or to the blobs beside it where Hugging Face's cache keeps the files. Any
-/// other would carry a file of the machine's into a folder that is given away.
-inline void expect_own_file(const std::filesystem::path& folder, const std::string& name) {
-  const auto fail = [&](const auto&... got) {
-    throw SaveError("save_pretrained", (folder / name).string(), text("expected a file of the model, got ", got...));
-  };
-  std::error_code error;
-  const auto file = std::filesystem::weakly_canonical(folder / name, error);
-  if (std::filesystem::is_symlink(folder / name, error)) {
-    if (!std::filesystem::exists(file, error) || std::filesystem::is_symlink(file, error))
-      fail("a link to nothing, ", std::filesystem::read_symlink(folder / name, error).string());
-    const bool own = std::ranges::any_of(std::array{folder, folder / ".." / ".." / "blobs"}, [&](const auto& home) {
-      return file.string().starts_with(std::filesystem::weakly_canonical(home, error).string() + "/");
-    });
-    if (!own) fail("a link to ", file.string());
-  }
-  if (!std::filesystem::is_regular_file(file, error)) fail("something else");
-  if (::access(file.c_str(), R_OK) != 0) fail('"', errno_text(), '"');
-}
-
 /// Files of a model that a saved folder has too, as they are. Throws SaveError for one that cannot be copied.
-inline std::vector<std::string> companions_of(const ModelFiles& files) {
-  constexpr std::array names = {"tokenizer.json",
-                                "tokenizer_config.json",
-                                "special_tokens_map.json",
-                                "added_tokens.json",
-                                "vocab.json",
-                                "merges.txt",
-                                "tokenizer.model",
-                                "spiece.model",
-                                "chat_template.jinja",
-                                "chat_template.json",
-                                "generation_config.json"};
-  std::vector<std::string> found;
-  for (const char* name : names) {
-    if (files.is_folder() ? !is_there(files.path() / name) : !files.has(name)) continue;
-    if (files.is_folder()) expect_own_file(files.path(), name);
-    found.push_back(name);
-  }
-  return found;
-}
+std::vector<std::string> companions_of(const ModelFiles& files);
+
+/// Writes config.json, with the element type where it is given, and the tokenizer's files as they were. Throws
+/// SaveError.
+void write_companions(const ModelFiles& files, const std::filesystem::path& folder, std::optional<DType> dtype);
 
 /// The tensors that a saved model has, in the order of its parameters. `model` must live until they are written.
 template <Backend B>
@@ -98,23 +59,7 @@ void write_weights(const PretrainedModel<B>& model, const OutputFolder& output, 
 /// tokenizer's files as they were. Throws SaveError.
 template <Backend B>
 void write_companions(const PretrainedModel<B>& model, const OutputFolder& output, std::optional<DType> dtype = {}) {
-  const std::vector<std::string> companions = detail::companions_of(model.files());
-  auto config = parse_json<OrderedJson>(model.files().read("config.json"), model.files().source("config.json"));
-  if (dtype) {
-    for (const char* field : {"torch_dtype", "dtype"}) {
-      if (config.contains(field)) config[field] = name_of(*dtype);
-    }
-  }
-  atomic_write_file(output.path() / "config.json", config.dump(2) + "\n");
-  for (const std::string& name : companions) {
-    std::error_code error;
-    if (!model.files().is_folder()) {
-      atomic_write_file(output.path() / name, model.files().read(name));
-    } else if (!std::filesystem::copy_file(model.files().path() / name, output.path() / name, error)) {
-      throw SaveError("save_pretrained", (output.path() / name).string(),
-                      text("expected to copy it, got ", error.message()));
-    }
-  }
+  detail::write_companions(model.files(), output.path(), dtype);
 }
 
 /// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files
@@ -141,3 +86,7 @@ void save_pretrained(const PretrainedModel<B>& model, const std::filesystem::pat
 }
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/pretrained/save_pretrained_inl.hpp"
+#endif

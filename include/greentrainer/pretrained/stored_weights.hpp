@@ -6,14 +6,13 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "greentrainer/blocks/tensor_table.hpp"
+#include "greentrainer/core/compiled.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/io/checkpoint.hpp"
 #include "greentrainer/io/config_reader.hpp"
@@ -22,23 +21,7 @@ namespace greentrainer {
 
 /// The element type that transformers gives all weights of a folder: the one that config.json names, or that of the
 /// alphabetically first floating-point tensor of the first file. Throws ConfigError for a name that is none of ours.
-inline DType element_type_of(const ConfigReader& config, const Checkpoint& checkpoint) {
-  for (const char* field : {"dtype", "torch_dtype"}) {
-    if (!config.has(field)) continue;
-    const auto name = config.get<std::string>(field);
-    for (const DType dtype : {DType::float64, DType::float32, DType::float16, DType::bfloat16}) {
-      if (name_of(dtype) == name) return dtype;
-    }
-    throw ConfigError("config", text(config.source(), ", field \"", field, "\""),
-                      text("expected float64, float32, float16 or bfloat16, got ", name));
-  }
-  const auto& first_file = *std::ranges::min_element(checkpoint.files(), {}, &SafetensorsFile::path);
-  const TensorInfo* first = nullptr;
-  for (const TensorInfo& info : first_file.tensors()) {
-    if (info.dtype && (first == nullptr || info.name < first->name)) first = &info;
-  }
-  return first == nullptr ? DType::float32 : *first->dtype;
-}
+DType element_type_of(const ConfigReader& config, const Checkpoint& checkpoint);
 
 /// A checkpoint's tensors as the rows of an architecture's table, which are the first parameters of its graph: which is
 /// which, and their numbers as transformers loads them. A GGUF file has them under names of its own, and some of them
@@ -53,53 +36,20 @@ class StoredWeights {
   const std::string& name(ParameterId id) const { return found_[static_cast<std::size_t>(id)]; }
 
   /// A parameter's tensor as a saved folder has it: its name, shape and element type.
-  TensorInfo saved(ParameterId id) const {
-    const TensorInfo& info = checkpoint_->info(name(id));
-    if (!checkpoint_->is_gguf()) return info;
-    return {.name = row(id).name,
-            .dtype_name = std::string(safetensors_name(*info.dtype)),
-            .dtype = info.dtype,
-            .shape = row(id).stored_shape()};
-  }
+  TensorInfo saved(ParameterId id) const;
   /// Its bytes in a saved folder of that element type, if it has not changed; nothing where the source has none such.
-  std::optional<std::vector<std::byte>> saved_bytes(ParameterId id) const {
-    if (checkpoint_->is_gguf()) return std::nullopt;
-    return checkpoint_->raw(name(id));
-  }
+  std::optional<std::vector<std::byte>> saved_bytes(ParameterId id) const;
 
   /// Whether the checkpoint has linear layers as (in, out).
   bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
 
   /// Whether the checkpoint has a head of its own beside the embedding that the head may be tied to.
-  bool has_own_head() const {
-    if (!table_.head || !checkpoint_->contains(head_name())) return false;
-    const auto embedding = find_own(table_.head->embedding);
-    return embedding && !equal(*embedding, head_name());
-  }
+  bool has_own_head() const;
 
   /// Finds each row's tensor. Throws LoadError for one that is not there or has another shape, and for a tensor that
   /// the table does not have, which may be part of the mathematics: unless it repeats another, is none of numbers
   /// (masks and indices), or is one that transformers passes over.
-  void match() {
-    found_.clear();
-    for (const TensorRow& row : table_.rows) {
-      auto stored = find_own(row.name);
-      if (!stored && head_is_tied() && row.name == table_.head->embedding && checkpoint_->contains(head_name()))
-        stored = head_name();
-      found_.push_back(stored.value_or(row.name));
-      const TensorInfo& info = checkpoint_->info(found_.back());
-      const ParameterShape shape = checkpoint_->is_gguf() ? row.shape : row.stored_shape();
-      if (info.shape != shape) {
-        throw LoadError(
-            "load_pretrained", text(info.file.string(), ", tensor ", info.name),
-            text("expected shape ", shape_text(shape), ", got ", shape_text(info.shape), "; ", belongs_question()));
-      }
-    }
-    const std::set<std::string_view> read(found_.begin(), found_.end());
-    for (const std::string& tensor : checkpoint_->names()) {
-      if (!read.contains(tensor)) expect_needless(tensor);
-    }
-  }
+  void match();
 
   /// A parameter's numbers, in the element type that transformers gives them. Throws LoadError for one that is not
   /// finite, or that the type cannot hold.
@@ -136,15 +86,9 @@ class StoredWeights {
   static constexpr std::size_t chunk = std::size_t{1} << 16;
 
   const TensorRow& row(ParameterId id) const { return table_.rows[static_cast<std::size_t>(id)]; }
-  const char* belongs_question() const {
-    return checkpoint_->is_gguf() ? "does the file have metadata of another model?"
-                                  : "does config.json belong to this checkpoint?";
-  }
+  const char* belongs_question() const;
   /// Of the head that may be tied, in the checkpoint.
-  const std::string& head_name() const {
-    static const std::string of_gguf = "output.weight";
-    return checkpoint_->is_gguf() ? of_gguf : table_.head->name;
-  }
+  const std::string& head_name() const;
   bool head_is_tied() const { return table_.head && table_.find(table_.head->name) == nullptr; }
 
   /// Takes off what GgufForm says, in place.
@@ -176,67 +120,14 @@ class StoredWeights {
   }
 
   /// Under its own name, without a leading "model.", "transformer." or "gpt_neox.", or under another of its names.
-  std::optional<std::string> find_own(const std::string& parameter) const {
-    if (checkpoint_->is_gguf()) {
-      const TensorRow* found = table_.find(parameter);
-      if (found == nullptr || found->gguf.name.empty()) return std::nullopt;
-      return found->gguf.name;
-    }
-    if (checkpoint_->contains(parameter)) return parameter;
-    for (const std::string_view prefix : {"model.", "transformer.", "gpt_neox."}) {
-      if (parameter.starts_with(prefix) && checkpoint_->contains(parameter.substr(prefix.size())))
-        return parameter.substr(prefix.size());
-    }
-    if (const TensorRow* found = table_.find(parameter)) {
-      for (const std::string& other : found->other_names) {
-        if (checkpoint_->contains(other)) return other;
-      }
-    }
-    return std::nullopt;
-  }
+  std::optional<std::string> find_own(const std::string& parameter) const;
 
-  void expect_needless(const std::string& tensor) const {
-    const TensorInfo& info = checkpoint_->info(tensor);
-    const bool masks_or_indices = info.dtype_name == "BOOL" || info.dtype_name.find_first_of("IU") == 0;
-    const auto is = [&](const std::string& pattern) { return matches_glob(pattern, tensor); };
-    if (masks_or_indices || std::ranges::any_of(table_.passed_over, is)) return;
-    const auto original = repeated(tensor);
-    if (!original) {
-      throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
-                      text("expected a tensor of this architecture, got an unknown one; ", belongs_question()));
-    }
-    const std::string& kept = name(static_cast<ParameterId>(*original));
-    if (!equal(kept, tensor)) {
-      throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
-                      text("expected the weights of ", kept, ", which it is tied to, got others"));
-    }
-  }
+  void expect_needless(const std::string& tensor) const;
   /// The row that a tensor of this name repeats.
-  std::optional<std::size_t> repeated(const std::string& tensor) const {
-    const bool head = head_is_tied() && tensor == head_name();
-    for (std::size_t i = 0; i < table_.rows.size(); ++i) {
-      const TensorRow& original = table_.rows[i];
-      if (head ? original.name == table_.head->embedding : std::ranges::count(original.other_names, tensor) > 0)
-        return i;
-    }
-    return std::nullopt;
-  }
+  std::optional<std::size_t> repeated(const std::string& tensor) const;
 
   /// Whether two tensors are the same weights once they are loaded.
-  bool equal(const std::string& a, const std::string& b) const {
-    const TensorInfo &one = checkpoint_->info(a), &other = checkpoint_->info(b);
-    if (one.shape != other.shape) return false;
-    std::vector<double> values(chunk), others(chunk);
-    const auto elements = static_cast<std::size_t>(one.elements());
-    for (std::size_t i = 0; i < elements; i += chunk) {
-      values.resize(std::min(chunk, elements - i));
-      others.resize(values.size());
-      read_part<double>(one, i, values);
-      read_part<double>(other, i, others);
-      if (values != others) return false;
-    }
-    return true;
-  }
+  bool equal(const std::string& a, const std::string& b) const;
 
   /// Of the elements from `first` on, so many as `values` has.
   template <std::floating_point T>
@@ -246,10 +137,7 @@ class StoredWeights {
     decode_floats<T>(dtype_, encode_floats<T>(dtype_, std::span<const T>(values)), values);
   }
 
-  bool is_kept_in_float32(const std::string& tensor) const {
-    const TensorRow* found = table_.find(tensor);
-    return found != nullptr && found->kept_in_float32;
-  }
+  bool is_kept_in_float32(const std::string& tensor) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   DType dtype_;
@@ -270,3 +158,7 @@ Architecture as_stored(Architecture architecture, const std::shared_ptr<const Ch
 }
 
 }  // namespace greentrainer
+
+#ifndef GREENTRAINER_COMPILED
+#include "greentrainer/pretrained/stored_weights_inl.hpp"
+#endif

@@ -17,7 +17,7 @@ struct PieceToken {
 };
 
 /// Turns one piece of text into ids: the "model" of tokenizer.json. A new kind (Unigram, WordPiece) is one more of
-/// these, and a line in make_token_model (load_tokenizer.hpp). Usable from many threads.
+/// these, and a line in make_token_model (load_tokenizer_inl.hpp). Usable from many threads.
 class TokenModel {
  public:
   virtual ~TokenModel() = default;

@@ -3,7 +3,9 @@
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"
+#include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/pretrained/adapter_folder.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"
 
 namespace greentrainer::fuzz {

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/templates/chat_template.hpp"
 
 namespace greentrainer::fuzz {

@@ -4,6 +4,7 @@
 
 #include "fuzz/fuzz_input.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/architectures.hpp"
 
 namespace greentrainer::fuzz {

@@ -3,7 +3,8 @@
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"
-#include "greentrainer/train/training_state.hpp"
+#include "greentrainer/io/json.hpp"
+#include "greentrainer/train/training_state_fields.hpp"
 
 namespace greentrainer::fuzz {
 

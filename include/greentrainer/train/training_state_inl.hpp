@@ -1,0 +1,70 @@
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "greentrainer/io/folder_manifest.hpp"
+#include "greentrainer/io/incomplete_marker.hpp"
+#include "greentrainer/io/output_folder.hpp"
+#include "greentrainer/train/training_state.hpp"
+#include "greentrainer/train/training_state_fields.hpp"
+
+namespace greentrainer {
+
+GREENTRAINER_INLINE StateFolder StateFolder::read(const std::filesystem::path& folder) {
+  expect_complete_folder("load", folder);
+  const auto manifest = FolderManifest::read(folder);
+  if (!manifest) {
+    throw LoadError("load", folder.string(),
+                    text("expected a saved training state, got a folder without ", FolderManifest::file_name));
+  }
+  for (const char* name : {state_file, weights_file, optimizer_file, best_file}) {
+    if (manifest->lists(folder, name)) continue;
+    throw LoadError("load", (folder / name).string(),
+                    text("expected the file that ", FolderManifest::file_name,
+                         " lists, got none or another one; the state is damaged, take an earlier one"));
+  }
+  const std::string source = (folder / state_file).string();
+  const Json json = read_json_file(folder / state_file);
+  if (!json.is_object() || !json.contains("format") || json["format"] != format)
+    throw LoadError("load", source, text("expected format ", format, ", got something else"));
+  if (!json.contains("version") || json["version"] != format_version) {
+    throw LoadError(
+        "load", source,
+        text("expected version ", format_version, ", got another; continue with the program that saved it"));
+  }
+  TrainingState state;
+  StateReader archive(json, source);
+  fields(archive, state);
+  return {std::move(state), SafetensorsFile(folder / weights_file), SafetensorsFile(folder / optimizer_file),
+          SafetensorsFile(folder / best_file)};
+}
+
+GREENTRAINER_INLINE void StateFolder::write(const std::filesystem::path& folder, const TrainingState& state,
+                                            std::vector<TensorToWrite> weights, std::vector<TensorToWrite> optimizer,
+                                            std::vector<TensorToWrite> best) {
+  Json json = StateWriter::json_of(state);
+  json["format"] = format;
+  json["version"] = format_version;
+  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace) + '\n';
+  OutputFolder output(folder);
+  const Bytes of_weights = bytes_of(weights), of_optimizer = bytes_of(optimizer), of_best = bytes_of(best);
+  output.expect_room(of_weights + of_optimizer + of_best + static_cast<Bytes>(text.size()),
+                     std::max({of_weights, of_optimizer, of_best}));
+  write_safetensors(output.path() / weights_file, std::move(weights));
+  write_safetensors(output.path() / optimizer_file, std::move(optimizer));
+  write_safetensors(output.path() / best_file, std::move(best));
+  atomic_write_file(output.path() / state_file, text);
+  output.commit();
+}
+
+GREENTRAINER_INLINE Bytes StateFolder::bytes_of(const std::vector<TensorToWrite>& tensors) {
+  Bytes total = 0;
+  for (const TensorToWrite& tensor : tensors) {
+    const auto element = safetensors_element_size(tensor.dtype_name).value_or(0);
+    total += static_cast<Bytes>(checked_bytes(tensor.shape, element).value_or(0));
+  }
+  return total;
+}
+
+}  // namespace greentrainer
