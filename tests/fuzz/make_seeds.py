@@ -246,6 +246,12 @@ def toml_seeds():
     yield b"a.= 1\n"
     yield b'a = """\nx\n"""\nb = [1, [2, 3]]\nc = {d = 1}\n'
     yield b"a = [" * 50
+    yield "r\u00e9 = 1\n".encode()
+    yield "x = \u03d1\n".encode()
+    yield "[a.\u00fc]\nx = 1\n".encode()
+    yield "\ufeff\"\u00e9\" = '\u03d1' # \u2603\n'\u00fc' = \"\"\"\n\u00e9 \\\n  \u00e9\"\"\"\n".encode()
+    yield 'x = 1"\u00e9"\n'.encode()
+    yield 'x = """\\\u00e9"""\n'.encode()
 
 
 SEEDS = {
