@@ -112,9 +112,9 @@ class TomlScan {
   [[noreturn]] void refuse_character() const {
     const auto character = replace_invalid_utf8(bytes_.substr(at_, utf8_char_at(bytes_, at_).length));
     const std::string what = in_ == In::key || in_ == In::header ? "key" : "value";
-    throw LoadError(where_, text(path_, ", line ", line_),
-                    text("expected a ", what, " of ASCII characters, got one with ", character, "; put the ", what,
-                         " in quotes"));
+    throw LoadError(
+        where_, text(path_, ", line ", line_),
+        text("expected a ", what, " of ASCII characters, got one with ", character, "; put the ", what, " in quotes"));
   }
 
   void skip_text(char quote) {
