@@ -128,13 +128,15 @@ Fate fate_of(const char* name, int folder, const char* seen) {
 
 std::size_t shorter(std::size_t size) { return size < 2 ? size : (size - 1) / 2; }
 
-int open_at(int folder, const char* path, int flags, va_list arguments) {
+int open_at(const char* name, int folder, const char* path, int flags, va_list arguments) {
   const bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
   const mode_t mode = makes ? va_arg(arguments, mode_t) : 0;
-  constexpr int listing = O_DIRECTORY | O_NONBLOCK;  // as opendir opens
-  if (fate_of((flags & listing) == listing ? "opendir" : "open", folder, path) == Fate::fail) return -1;
+  if (fate_of(name, folder, path) == Fate::fail) return -1;
   return static_cast<int>(::syscall(SYS_openat, folder, path, flags, mode));
 }
+
+/// std::filesystem lists folders through openat.
+const char* name_of_open(int flags) { return (flags & O_DIRECTORY) != 0 ? "opendir" : "open"; }
 
 bool allocation_fails() {
   if (settings == nullptr || settings->allocations_from == 0 || file_calls < settings->allocations_from) return false;
@@ -151,28 +153,28 @@ extern "C" {
 int open(const char* path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
-  const int file = open_at(AT_FDCWD, path, flags, arguments);
+  const int file = open_at("open", AT_FDCWD, path, flags, arguments);
   va_end(arguments);
   return file;
 }
 int open64(const char* path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
-  const int file = open_at(AT_FDCWD, path, flags, arguments);
+  const int file = open_at("open", AT_FDCWD, path, flags, arguments);
   va_end(arguments);
   return file;
 }
 int openat(int folder, const char* path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
-  const int file = open_at(folder, path, flags, arguments);
+  const int file = open_at(name_of_open(flags), folder, path, flags, arguments);
   va_end(arguments);
   return file;
 }
 int openat64(int folder, const char* path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
-  const int file = open_at(folder, path, flags, arguments);
+  const int file = open_at(name_of_open(flags), folder, path, flags, arguments);
   va_end(arguments);
   return file;
 }

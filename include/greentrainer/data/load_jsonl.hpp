@@ -4,14 +4,17 @@
 #include <string_view>
 
 #include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/line_row.hpp"
+#include "greentrainer/data/pack_texts.hpp"
 #include "greentrainer/data/row_encoder.hpp"
 #include "greentrainer/data/text_lines.hpp"
 
 namespace greentrainer {
 
-/// Reads a file of one JSON object a line, or, with `options.dataset`, one in that data set's own form. Throws
-/// LoadError if it cannot be read, DataError naming file and line of the first bad row, or if no row is left to train
-/// on, UsageError for a data set that is not known.
+/// Reads a file of one JSON object a line, or, by its name, of one text a line (*.txt), or, with `options.dataset`, one
+/// in that data set's own form. Any may be gzip; "-" is standard input. Throws LoadError if it cannot be read,
+/// DataError naming file and line of the first bad row, or if no row is left to train on, UsageError for a data set
+/// that is not known.
 inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* tokenizer,
                           const DataOptions& options = {}) {
   const RowEncoder encoder(tokenizer, options);
@@ -22,7 +25,7 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
     }
   } else {
     for_each_line("load_jsonl", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      encoder.add(parse_row<OrderedJson>(line), number, dataset);
+      encoder.add(line_row(path, line, "text"), number, dataset);
     });
   }
   if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
@@ -32,6 +35,7 @@ inline Dataset load_jsonl(const std::filesystem::path& path, const Tokenizer* to
                          options.max_tokens > 0 ? text(" that fit into ", options.max_tokens) : "", ", got none among ",
                          dataset.rows, " rows; allow more tokens, or look at the labels"));
   }
+  pack_texts(dataset, options);
   return dataset;
 }
 

@@ -9,6 +9,7 @@
 #include "greentrainer/data/chat_encoder.hpp"
 #include "greentrainer/data/conversation.hpp"
 #include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/line_row.hpp"
 #include "greentrainer/data/row_encoder.hpp"
 #include "greentrainer/data/row_keys.hpp"
 #include "greentrainer/data/text_lines.hpp"
@@ -53,9 +54,9 @@ inline DatasetRow prompt_row(const OrderedJson& row, const Tokenizer& tokenizer,
   return result;
 }
 
-/// Reads prompts for generation: what training puts in front of answers, of a conversation of its last one. Each has at
-/// most `options.max_tokens` less `new_tokens` tokens, an encoder-decoder's max_tokens, and what is beyond goes as
-/// options.truncation says. Throws as load_jsonl, and DataError for a file without a row.
+/// Reads prompts for generation, of *.txt files one a line: what training puts in front of answers, of a conversation
+/// of its last one. Each has at most `options.max_tokens` less `new_tokens` tokens, an encoder-decoder's max_tokens,
+/// and what is beyond goes as options.truncation says. Throws as load_jsonl, and DataError for a file without a row.
 inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
                             Extent new_tokens) {
   const PromptEncoder encoder(tokenizer, options.max_tokens, options.truncation, options.target);
@@ -76,7 +77,7 @@ inline Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& 
       with_line("load_prompts", path, row.line, [&] { add(std::move(row), row.line); });
   } else {
     for_each_line("load_prompts", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      add(prompt_row(parse_row<OrderedJson>(line), tokenizer, options.target.has_value(), chats), number);
+      add(prompt_row(line_row(path, line, "prompt"), tokenizer, options.target.has_value(), chats), number);
     });
   }
   if (prompts.ids.empty()) throw_no_row("load_prompts", path, options.rows);
