@@ -72,6 +72,17 @@ def may_be_silent(name, path):
     return name in ["close", "opendir"] or ".output-lock" in path or is_removal(name, path)
 
 
+def damaged(states):
+    """Saved states that are not what their lists say."""
+    found = []
+    for state in sorted(states.glob("step-*")) if states.exists() else []:
+        files = json.loads((state / "greentrainer-files.json").read_text())["files"]
+        if any(hashlib.sha256((state / name).read_bytes()).hexdigest() != entry["sha256"]
+               for name, entry in files.items()):
+            found.append(state.name)
+    return found
+
+
 class Runs:
     """Runs of one command in a folder of their own, undisturbed and disturbed."""
 
