@@ -34,7 +34,7 @@ mkdir -p "$out"
 flags=(-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
        -Iinclude -Itests -Iexamples/greentrainer -isystem /usr/include/eigen3 -Ibackends/eigen/include
        "-DGREENTRAINER_SOURCE_DIR=\"$PWD\"" "-DGREENTRAINER_SHARED=\"\"" "-DGREENTRAINER_PROGRAM=\"\"")
-libraries=(-lpthread -licuuc -licudata -lpcre2-8)
+libraries=(-lpthread -licuuc -licudata -lpcre2-8 -lz)
 status=0
 printf '| target | executions | seconds | inputs kept | edges reached | findings |\n'
 printf '| --- | ---: | ---: | ---: | ---: | --- |\n'
@@ -42,7 +42,7 @@ for target in "${targets[@]}"; do
   header=tests/fuzz/targets/$target.hpp
   [ -f "$header" ] || { echo "fuzz.sh: expected one of tests/fuzz/targets, got $target" >&2; exit 2; }
   sources=(tests/fuzz/libfuzzer_main.cpp tests/support/paths.cpp)
-  [ "$target" = toml ] && sources+=(examples/greentrainer/{config_file,command,toml_depth}.cpp)
+  [ "$target" = toml ] && sources+=(examples/greentrainer/{config_file,command,toml_guard}.cpp)
   "$compiler" "${flags[@]}" "-DGREENTRAINER_FUZZ_HEADER=\"fuzz/targets/$target.hpp\"" \
     "-DGREENTRAINER_FUZZ_TARGET=$target" "${sources[@]}" -o "$out/$target" "${libraries[@]}" \
     2>"$out/$target.compile.log" || {

@@ -132,6 +132,7 @@ Command make_calibrate_command() {
   command.whole("batch-size", options->batch_size, 1, "Rows in a batch (4)", 1 << 16);
   declare_data(command, options->data);
   declare_target_tokens(command, options->data);
+  declare_packing(command, options->data);
   declare_backend(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

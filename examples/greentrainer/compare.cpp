@@ -123,6 +123,7 @@ Command make_compare_command() {
   command.whole("batch-size", options->batch_size, 1, "Rows (4)", 1 << 16);
   declare_data(command, options->choice);
   declare_target_tokens(command, options->choice);
+  declare_packing(command, options->choice);
   command.text("backend", options->backend.name, "NAME", "What is compared with the CPU: cuda, an NVIDIA GPU (cuda)");
   declare_device(command, options->backend);
   command.text("config", options->config, "FILE", "TOML file with any of these options");

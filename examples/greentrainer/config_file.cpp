@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "greentrainer/io/file.hpp"
-#include "toml_depth.hpp"
+#include "toml_guard.hpp"
 #include "toml_parser.hpp"
 
 namespace greentrainer::program {
@@ -59,7 +59,7 @@ void apply(const toml::table& table, const std::string& path, Command& command, 
 
 toml::table read_toml(const std::string& where, const std::string& path) {
   const std::string bytes = read_file(path, Bytes{1} << 20, FileKind::any);
-  check_toml_depth(where, path, bytes);
+  check_toml(where, path, bytes);
   try {
     return toml::parse(bytes, path);
   } catch (const toml::parse_error& error) {

@@ -179,6 +179,7 @@ Command make_evaluate_command() {
   command.whole("batch-size", options->batch_size, 1, "Examples in a pass (8)");
   declare_data(command, options->choice);
   declare_target_tokens(command, options->choice);
+  declare_packing(command, options->choice);
   declare_rows(command, "rows", options->choice.rows,
                "Rows to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   command.on("generate", options->generates, "Generate an answer to each prompt, --batch-size at a time, and score it");

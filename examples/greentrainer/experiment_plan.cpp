@@ -195,7 +195,8 @@ ExperimentPlan read_experiment(const std::string& path) {
   Command evaluate = make_evaluate_command();
   const toml::table& finetune_table = required_table(file, path, "finetune");
   toml::table evaluate_table = required_table(file, path, "evaluate");
-  for (const char* key : {"max-tokens", "target-tokens", "truncation"}) {  // scored as it was trained, unless told
+  // Scored as it was trained, unless told.
+  for (const char* key : {"max-tokens", "target-tokens", "truncation", "pack"}) {
     if (const toml::node* value = finetune_table.get(key)) evaluate_table.insert(key, *value);
   }
   plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);

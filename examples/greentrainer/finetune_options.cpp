@@ -155,6 +155,8 @@ void check(const Command& command, FinetuneOptions& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
   check_method(command, options);
+  if (options.train == standard_input && options.validation == standard_input)
+    bad_usage("finetune", "--train and --validation: expected standard input for one of them, got it for both");
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
   if (options.evaluate == "none" && options.evaluate_every.empty())
     command.refuse("evaluation-examples", "evaluate", "--evaluate none");
@@ -231,7 +233,8 @@ RunIdentity run_facts(const FinetuneOptions& options) {
 
 void declare(Command& command, FinetuneOptions& options) {
   command.text("model", options.model, "DIR", "Model folder in Hugging Face form (safetensors), or a GGUF file");
-  command.text("train", options.train, "FILE", "Training data, JSON lines");
+  command.text("train", options.train, "FILE",
+               "Training data: JSON lines, or *.txt with a text on each line; gzip is taken, and - is standard input");
   command.text("validation", options.validation, "FILE",
                "Data for the loss before and after (some of the training data)");
   command.text("output", options.output, "DIR", "Folder to write the trained model to");
@@ -290,6 +293,7 @@ void declare(Command& command, FinetuneOptions& options) {
   command.whole("most-skipped", options.most_skipped, 0, "skip: how many steps at most (10)", most_steps);
   declare_data(command, options.data);
   declare_target_tokens(command, options.data);
+  declare_packing(command, options.data);
   declare_rows(command, "train-rows", options.data.rows,
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options.validation_rows, "Rows of --validation to use (all)");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "console.hpp"
+#include "greentrainer/data/data_file.hpp"
 
 namespace greentrainer::program {
 
@@ -12,7 +13,7 @@ void expect_inputs_outside(const std::string& output, const std::vector<std::str
   std::error_code error;
   const auto target = std::filesystem::weakly_canonical(output.empty() ? "." : output, error);
   for (const std::string& input : inputs) {
-    if (input.empty() || error) continue;
+    if (input.empty() || input == standard_input || error) continue;
     const auto path = std::filesystem::weakly_canonical(input, error);
     const auto [end, rest] = std::mismatch(target.begin(), target.end(), path.begin(), path.end());
     if (end == target.end() || (std::next(end) == target.end() && end->empty())) {

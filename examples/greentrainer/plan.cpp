@@ -257,6 +257,7 @@ Command make_plan_command() {
   command.text("train", options->train, "FILE", "Instead of --examples: training data, whose lengths are taken");
   declare_rows(command, "train-rows", options->data.rows, "Rows of --train to use (all)");
   declare_data(command, options->data);
+  declare_packing(command, options->data);
   options->cache.declare(command);
   command.text("budget", options->budget, "40TFLOP|0.5x",
                "Plan a run of --steps within it, as finetune does: FLOPs, or a share of full fine-tuning");

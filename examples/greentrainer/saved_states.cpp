@@ -49,11 +49,23 @@ SaveInterval parse_save_interval(const std::string& value) {
                              "10min or 2h, or none, got ", value));
 }
 
+std::vector<std::filesystem::path> SavedStates::listed() const {
+  std::vector<std::filesystem::path> paths;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error))
+    paths.push_back(entry->path());
+  // States that are not seen would be states that are lost.
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw LoadError("finetune", folder_.string(),
+                    text("expected to list the saved states in it, got \"", error.message(), "\""));
+  }
+  return paths;
+}
+
 std::vector<std::filesystem::path> SavedStates::newest_first() const {
   std::vector<std::pair<Extent, std::filesystem::path>> states;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
-    if (const auto steps = steps_of(entry->path())) states.emplace_back(*steps, entry->path());
+  for (const std::filesystem::path& path : listed()) {
+    if (const auto steps = steps_of(path)) states.emplace_back(*steps, path);
   }
   std::sort(states.rbegin(), states.rend());
   std::vector<std::filesystem::path> paths;
@@ -63,11 +75,10 @@ std::vector<std::filesystem::path> SavedStates::newest_first() const {
 
 void SavedStates::settle_killed_saves() const {
   std::set<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string hidden = entry->path().filename().string();  // .step-12.tmp-34-0, .step-12.output-lock
+  for (const std::filesystem::path& path : listed()) {
+    const std::string hidden = path.filename().string();  // .step-12.tmp-34-0, .step-12.output-lock
     if (hidden.starts_with(going_front)) {
-      remove_listed(entry->path(), FolderManifest::read(entry->path()).value_or(FolderManifest{}));
+      remove_listed(path, FolderManifest::read(path).value_or(FolderManifest{}));
       continue;
     }
     const std::string name = hidden.substr(std::min<std::size_t>(1, hidden.size()), hidden.find('.', 1) - 1);
@@ -114,7 +125,11 @@ void SavedStates::remove(const std::filesystem::path& state) {
 }
 
 void SavedStates::remove_all() {
-  for (const std::filesystem::path& state : newest_first()) remove(state);
+  try {
+    for (const std::filesystem::path& state : newest_first()) remove(state);
+  } catch (const LoadError& error) {
+    say(text("warning: saved states are left, the result is whole: ", error.what()));
+  }
   std::error_code ignored;
   std::filesystem::remove(folder_, ignored);  // if it is empty
 }

@@ -97,7 +97,9 @@ class SavedStates {
 
   /// Puts in place, or removes, what runs have left that were killed while they saved. Requires the output's lock.
   void settle_killed_saves() const;
-  /// States by falling number of steps.
+  /// What the folder has; nothing where there is none. Throws LoadError.
+  std::vector<std::filesystem::path> listed() const;
+  /// States by falling number of steps. Throws LoadError.
   std::vector<std::filesystem::path> newest_first() const;
   bool is_due(Extent step, Extent steps_per_epoch) const;
   void note_saved(const std::filesystem::path& place);

@@ -19,7 +19,8 @@ DataOptions data_options(const DataChoice& choice, const ModelFacts& facts) {
                           {.max_tokens = max_tokens(choice, facts),
                            .dataset = choice.dataset,
                            .rows = choice.rows,
-                           .truncation = parse_truncation(choice.truncation)},
+                           .truncation = parse_truncation(choice.truncation),
+                           .packing = parse_packing(choice.packing)},
                           longest_target);
 }
 
@@ -45,6 +46,12 @@ void declare_data(Command& command, DataChoice& choice) {
 void declare_target_tokens(Command& command, DataChoice& choice) {
   command.whole("target-tokens", choice.target_tokens, 2,
                 "Encoder-decoder models: tokens of a completion; --max-tokens are the prompt's (512)", 1 << 20);
+}
+
+void declare_packing(Command& command, DataChoice& choice) {
+  command.choice("pack", choice.packing, {packing_names.begin(), packing_names.end()},
+                 "Texts longer than --max-tokens: lose their end; are cut into as many sequences as it takes, each by "
+                 "itself; or all texts are laid end to end and cut, so that sequences mix them (none)");
 }
 
 void say_ignored(const std::string& path, const IgnoredKeys& keys) {
@@ -102,6 +109,9 @@ Dataset load_data(const std::string& path, const Tokenizer* tokenizer, const Mod
   if (data.rows_truncated > 0)
     say(text(path, ": ", data.rows_truncated, " of ", data.rows, " rows truncated to --max-tokens ", longest,
              about_truncation(choice, data.first_truncated_line, data.turns_dropped)));
+  if (options.packing != Packing::none)
+    say(text(path, ": ", data.rows, " rows packed into ", data.examples.size(), " sequences of at most --max-tokens ",
+             longest, " (--pack ", choice.packing, ")"));
   say_ignored(path, data.ignored_keys);
   return data;
 }

@@ -18,6 +18,7 @@ struct DataChoice {
   Extent max_tokens = 0;     ///< 0: as many as the model has positions
   Extent target_tokens = 0;  ///< of an encoder-decoder's completion; 0: 512
   std::string truncation = std::string(truncation_names.front());
+  std::string packing = std::string(packing_names.front());
   RowRange rows = {};  ///< of the file
 };
 
@@ -27,6 +28,9 @@ void declare_data(Command& command, DataChoice& choice);
 
 /// Declares --target-tokens, for commands that read completions as targets.
 void declare_target_tokens(Command& command, DataChoice& choice);
+
+/// Declares --pack, for commands that read whole rows.
+void declare_packing(Command& command, DataChoice& choice);
 
 /// What is said of data on stderr: keys that nothing read, and how often each stood in a row or message.
 void say_ignored(const std::string& path, const IgnoredKeys& keys);

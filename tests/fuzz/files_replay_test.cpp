@@ -4,6 +4,7 @@
 
 #include "fuzz/replay.hpp"
 #include "fuzz/targets/checkpoint_index.hpp"
+#include "fuzz/targets/gzip.hpp"
 #include "fuzz/targets/manifest.hpp"
 #include "fuzz/targets/safetensors.hpp"
 #include "fuzz/targets/training_state.hpp"
@@ -14,5 +15,6 @@ TEST_CASE("files of the fuzzers' corpora are read, or refused by an error") {
   replay("safetensors", safetensors);
   replay("checkpoint_index", checkpoint_index);
   replay("manifest", manifest);
+  replay("gzip", gzip);
   replay("training_state", training_state);
 }

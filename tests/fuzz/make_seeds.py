@@ -7,6 +7,7 @@ Python's standard library is enough. Those of training_state are the state.json 
 Seeds are named seed-N; scripts/fuzz.sh adds what covers more of a reader.
 """
 
+import gzip
 import json
 import struct
 from pathlib import Path
@@ -239,6 +240,18 @@ def manifest_seeds():
     yield b'{"format": "greentrainer-files"}'
 
 
+def gzip_seeds():
+    members = [gzip.compress(text, mtime=0) for text in (b'{"text": "one"}\n' * 9, b"", b"two")]
+    yield members[0]
+    yield members[1]
+    yield members[2] + members[0]
+    yield members[0][:-5]
+    yield members[2] + b"more"
+    yield gzip.compress(bytes(1 << 21), mtime=0)
+    yield b"\x1f\x8b\x08\x1c" + bytes(6) + b"\x04\x00name\x00file\x00"
+    yield b"text"
+
+
 def toml_seeds():
     yield b'model = "opt"\n[finetune]\nrho = 0.5\nepochs = 5\ntensors = ["*.bias", "a"]\njson = true\n'
     yield b"[a.b]\nc.d = 1\nx = 1979-05-27T07:32:00Z\n"
@@ -246,6 +259,12 @@ def toml_seeds():
     yield b"a.= 1\n"
     yield b'a = """\nx\n"""\nb = [1, [2, 3]]\nc = {d = 1}\n'
     yield b"a = [" * 50
+    yield "r\u00e9 = 1\n".encode()
+    yield "x = \u03d1\n".encode()
+    yield "[a.\u00fc]\nx = 1\n".encode()
+    yield "\ufeff\"\u00e9\" = '\u03d1' # \u2603\n'\u00fc' = \"\"\"\n\u00e9 \\\n  \u00e9\"\"\"\n".encode()
+    yield 'x = 1"\u00e9"\n'.encode()
+    yield 'x = """\\\u00e9"""\n'.encode()
 
 
 SEEDS = {
@@ -261,6 +280,7 @@ SEEDS = {
     "adapter": adapter_seeds,
     "manifest": manifest_seeds,
     "toml": toml_seeds,
+    "gzip": gzip_seeds,
 }
 
 

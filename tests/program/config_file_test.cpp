@@ -61,6 +61,37 @@ TEST_CASE("texts that the parser asserts on are errors, in every kind of build")
     check_refused(toml, "expected TOML, got ");
 }
 
+TEST_CASE("a character beyond ASCII in a key or a value without quotes is refused with the advice to quote") {
+  for (const char* toml :
+       {"\nr\u00e9 = 1\n", "\n\u03c1 = 0.5\n", "\n[\u00fcbung]\nx = 1\n", "\n[plan.\u00fc]\nx = 1\n",
+        "\nx = {\u00fc = 1}\n", "\nrho\u00a0= 0.5\n", "x = \"\"\"\"\"\"\n\u00fc = 1", "\nr\xff = 1\n"}) {
+    check_refused(toml, "run.toml, line 2: expected a key of ASCII characters, got one with ");
+    check_refused(toml, "; put the key in quotes");
+  }
+  for (const char* toml : {"x = 1 # \u00fc\nmodel = opt\u00e9", "\nx = \u03d1\n", "\nrho = 0.5\u2003\n",
+                           "\nx = 'a' \u00e9\n", "\nx = ['\u00e9', \u00e9]\n", "\nx = ['\u00e9' \u00e9]\n"}) {
+    check_refused(toml, "run.toml, line 2: expected a value of ASCII characters, got one with ");
+    check_refused(toml, "; put the value in quotes");
+  }
+}
+
+TEST_CASE("characters beyond ASCII are taken in texts of every kind, in comments, and behind a byte order mark") {
+  const Outcome outcome = plan_with(
+      "\ufeff# r\u00e9sum\u00e9 \u03c1\ntensors = [\"*\", '*weight*', # \u2603\n]\n[generate]\nprompt = "
+      "\"\"\"\n\u00e9 \\\n  \u00e9 \\\n\u03d1\"\"\"\ndata = '\u00e9'\nmodel = '''\n\u03d1'''\n");
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 0);
+}
+
+TEST_CASE("a quoted key beyond ASCII is a key") {
+  for (const char* toml : {"\"r\u00e9\" = 1\n", "'r\u00e9' = 1\n", "[plan]\n'r\u00e9' = 1\n"}) {
+    const Outcome outcome = plan_with(toml);
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.err.find("key \"r\u00e9\": expected an option") != std::string::npos);
+  }
+}
+
 TEST_CASE("a date as an option's value is refused") {
   for (const char* value : {"1979-05-27", "07:32:00", "1979-05-27 07:32:00Z"}) {
     const Outcome outcome = plan_with("rho = " + std::string(value) + "\n");

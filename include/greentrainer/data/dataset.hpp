@@ -11,6 +11,7 @@
 #include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/data/row_range.hpp"
 #include "greentrainer/data/source_and_target.hpp"
+#include "greentrainer/data/text_chunks.hpp"
 #include "greentrainer/data/truncation.hpp"
 
 namespace greentrainer {
@@ -22,6 +23,7 @@ struct DataOptions {
   Extent vocabulary = 0;     ///< ids must be below this; 0: the tokenizer's size
   std::optional<TargetOptions> target = {};   ///< for encoder-decoder models; max_tokens is then their source's
   Truncation truncation = Truncation::turns;  ///< what goes where a row has more than max_tokens
+  Packing packing = Packing::none;            ///< of rows of text, which then lose nothing
 };
 
 /// Examples ready to train on, and what became of the file's rows.

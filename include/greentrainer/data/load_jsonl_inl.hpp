@@ -4,7 +4,9 @@
 #include <string_view>
 
 #include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/line_row.hpp"
 #include "greentrainer/data/load_jsonl.hpp"
+#include "greentrainer/data/pack_texts.hpp"
 #include "greentrainer/data/row_encoder.hpp"
 #include "greentrainer/data/text_lines.hpp"
 
@@ -20,7 +22,7 @@ GREENTRAINER_INLINE Dataset load_jsonl(const std::filesystem::path& path, const 
     }
   } else {
     for_each_line("load_jsonl", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      encoder.add(parse_row<OrderedJson>(line), number, dataset);
+      encoder.add(line_row(path, line, "text"), number, dataset);
     });
   }
   if (dataset.rows == 0) throw_no_row("load_jsonl", path, options.rows);
@@ -30,6 +32,7 @@ GREENTRAINER_INLINE Dataset load_jsonl(const std::filesystem::path& path, const 
                          options.max_tokens > 0 ? text(" that fit into ", options.max_tokens) : "", ", got none among ",
                          dataset.rows, " rows; allow more tokens, or look at the labels"));
   }
+  pack_texts(dataset, options);
   return dataset;
 }
 

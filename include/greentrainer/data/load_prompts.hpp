@@ -21,9 +21,9 @@ struct Prompts {
   IgnoredKeys ignored_keys;         ///< of rows: not read
 };
 
-/// Reads prompts for generation: what training puts in front of answers, of a conversation of its last one. Each has at
-/// most `options.max_tokens` less `new_tokens` tokens, an encoder-decoder's max_tokens, and what is beyond goes as
-/// options.truncation says. Throws as load_jsonl, and DataError for a file without a row.
+/// Reads prompts for generation, of *.txt files one a line: what training puts in front of answers, of a conversation
+/// of its last one. Each has at most `options.max_tokens` less `new_tokens` tokens, an encoder-decoder's max_tokens,
+/// and what is beyond goes as options.truncation says. Throws as load_jsonl, and DataError for a file without a row.
 Prompts load_prompts(const std::filesystem::path& path, const Tokenizer& tokenizer, const DataOptions& options,
                      Extent new_tokens);
 

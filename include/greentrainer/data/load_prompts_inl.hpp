@@ -9,6 +9,7 @@
 #include "greentrainer/data/chat_encoder.hpp"
 #include "greentrainer/data/conversation.hpp"
 #include "greentrainer/data/dataset_forms.hpp"
+#include "greentrainer/data/line_row.hpp"
 #include "greentrainer/data/load_prompts.hpp"
 #include "greentrainer/data/row_encoder.hpp"
 #include "greentrainer/data/row_keys.hpp"
@@ -63,7 +64,7 @@ GREENTRAINER_INLINE Prompts load_prompts(const std::filesystem::path& path, cons
       with_line("load_prompts", path, row.line, [&] { add(std::move(row), row.line); });
   } else {
     for_each_line("load_prompts", path, read_data_file(path), options.rows, [&](std::string_view line, Extent number) {
-      add(prompt_row(parse_row<OrderedJson>(line), tokenizer, options.target.has_value(), chats), number);
+      add(prompt_row(line_row(path, line, "prompt"), tokenizer, options.target.has_value(), chats), number);
     });
   }
   if (prompts.ids.empty()) throw_no_row("load_prompts", path, options.rows);

@@ -17,7 +17,8 @@ namespace greentrainer {
 
 /// Turns rows of JSON into examples, by the fields that they have: `prompt` and `completion` (PromptEncoder),
 /// `messages` (ChatEncoder), `text`, which carries loss throughout, BOS in front and EOS behind unless they are there,
-/// or `input_ids` and `labels`. Too long ones are cut as DataOptions::truncation says; rows that are left without a
+/// or `input_ids` and `labels`. Too long ones are cut as DataOptions::truncation says, but for texts that are to be
+/// packed, which stay whole; rows that are left without a
 /// label are dropped and counted. Keys that nothing reads are counted, or refused where they would change what is
 /// trained. For one thread.
 class RowEncoder {
@@ -27,6 +28,10 @@ class RowEncoder {
     if (options_.max_tokens == 0) options_.max_tokens = std::numeric_limits<Extent>::max();
     if (options_.max_tokens < 2)
       throw ConfigError("load_jsonl", "max_tokens", text("expected at least 2, got ", options_.max_tokens));
+    if (options_.packing != Packing::none && options_.target) {
+      throw ConfigError("load_jsonl", "packing",
+                        "expected none for an encoder-decoder model, whose texts are prompts and completions");
+    }
     if (tokenizer_ == nullptr) return;
     if (options_.vocabulary == 0) options_.vocabulary = tokenizer_->vocab_size();
     prompts_.emplace(*tokenizer_, options_.max_tokens, options_.truncation, options_.target);
@@ -51,6 +56,8 @@ class RowEncoder {
  private:
   std::optional<Example> example_of(const OrderedJson& row, bool& truncated, Dataset& dataset) const {
     const RowForm form = form_of(row);
+    if (options_.packing == Packing::joined && form != RowForm::text)
+      throw DataError("data", "row", "expected text, since all rows are to be joined (packing), got another form");
     if (form == RowForm::conversation) return chat_example(row, truncated, dataset);
     row_keys::account_for_row(row, form, options_.target.has_value(), dataset.ignored_keys);
     switch (form) {
@@ -78,7 +85,7 @@ class RowEncoder {
     return prompts_->example(pair, pair.references.front(), truncated);
   }
 
-  /// As an answer to nothing, of which the end may go.
+  /// As an answer to nothing, of which the end may go, unless it is packed afterwards.
   std::optional<Example> text_example(const std::string& text, bool& truncated) const {
     require_tokenizer();
     if (options_.target) refuse_missing_source();
@@ -93,7 +100,8 @@ class RowEncoder {
       example.labels.insert(example.labels.begin(), ignore_label);
     }
     if (example.input_ids.empty()) return std::nullopt;
-    truncated = cut_end(example, options_.max_tokens, options_.truncation, "text");
+    if (options_.packing == Packing::none)
+      truncated = cut_end(example, options_.max_tokens, options_.truncation, "text");
     return example;
   }
 

@@ -8,20 +8,10 @@
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/data/data_file.hpp"
 #include "greentrainer/data/row_range.hpp"
-#include "greentrainer/io/file.hpp"
 
 namespace greentrainer {
-
-/// Files of data beyond this are refused.
-inline constexpr Bytes max_data_bytes = Bytes{4} << 30;
-
-/// A data file's text, without a byte order mark; pipes are read to their end. Throws LoadError.
-inline std::string read_data_file(const std::filesystem::path& path) {
-  std::string contents = read_file(path, max_data_bytes, FileKind::any);
-  if (contents.starts_with("\xEF\xBB\xBF")) contents.erase(0, 3);
-  return contents;
-}
 
 /// Runs `read()`, whose DataErrors do not know where they are, and adds file and line to them.
 template <class Read>

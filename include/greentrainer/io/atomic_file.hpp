@@ -36,16 +36,23 @@ inline std::optional<pid_t> process_in(std::string_view name, std::string_view f
   return process;
 }
 
+/// Forces a file to disk. False where the system reports that it failed; file systems that cannot (EINVAL) are passed
+/// over.
+inline bool sync_file(const FileDescriptor& file) {
+  return uninterrupted([&] { return ::fsync(file.get()); }) == 0 || errno == EINVAL;
+}
+
 /// Makes a rename or the contents of a folder survive a power cut. Throws SaveError where the system reports that it
-/// failed. File systems that cannot (EINVAL), and folders that may be written but not opened, are passed over.
+/// failed. Folders that may be written but not opened are passed over.
 inline void sync_folder(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder.empty() ? "." : folder;
   const auto fail = [&] {
     throw SaveError("sync_folder", path.string(), text("expected to force it to disk, got \"", errno_text(), "\""));
   };
-  const FileDescriptor descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor descriptor(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (!descriptor && errno != EACCES) fail();
-  if (descriptor && ::fsync(descriptor.get()) != 0 && errno != EINVAL) fail();
+  if (descriptor && !sync_file(descriptor)) fail();
 }
 
 }  // namespace detail
@@ -58,7 +65,8 @@ class AtomicFile {
   explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
     do {  // a process of the same number may have left a file of this name
       temporary_ = detail::sibling_of(target_, "tmp");
-      file_ = detail::FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      file_ = detail::FileDescriptor(detail::uninterrupted(
+          [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
     } while (!file_ && errno == EEXIST);
     if (!file_) fail("expected to create a file beside it");
   }
@@ -82,7 +90,7 @@ class AtomicFile {
   /// Forces the bytes to disk and renames them to the target. Throws SaveError, leaving the target as it was; where
   /// only the rename could not be forced to disk, the new contents are there.
   void commit() {
-    if (::fsync(file_.get()) != 0 && errno != EINVAL) fail("expected to force it to disk");
+    if (!detail::sync_file(file_)) fail("expected to force it to disk");
     if (!file_.close()) fail("expected to close it");
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("expected to put it in place");
     committed_ = true;

@@ -54,7 +54,8 @@ class EventFile {
     const auto seconds = static_cast<std::int64_t>(wall_time());
     for (int i = 0; !file_; ++i) {
       path_ = folder / text("events.out.tfevents.", seconds, ".greentrainer.", ::getpid(), '.', i);
-      file_ = detail::FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666));
+      constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC;
+      file_ = detail::FileDescriptor(detail::uninterrupted([&] { return ::open(path_.c_str(), flags, 0666); }));
       if (!file_ && errno != EEXIST) fail("expected to create it");
     }
     write(bytes_field(3, "brain.Event:2"), 0);

@@ -25,6 +25,15 @@ namespace detail {
 /// What errno says, in words.
 inline std::string errno_text() { return std::generic_category().message(errno); }
 
+/// What a system call says, made again as long as a signal interrupts it: nothing has happened then.
+template <class Call>
+int uninterrupted(const Call& call) {
+  while (true) {
+    const int result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
 /// An open file, closed when it goes.
 class FileDescriptor {
  public:
@@ -37,8 +46,9 @@ class FileDescriptor {
   }
   ~FileDescriptor() { close(); }
 
-  /// False where the last writes failed (a full disk on a network file system shows here).
-  bool close() { return fd_ < 0 || ::close(std::exchange(fd_, -1)) == 0; }
+  /// False where the last writes failed (a full disk on a network file system shows here). An interrupted close has
+  /// closed the file.
+  bool close() { return fd_ < 0 || ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
@@ -48,7 +58,8 @@ class FileDescriptor {
 
 /// Opens without waiting for a pipe's other end: what stands in a folder of somebody else's must not hang us.
 inline FileDescriptor open_for_reading(std::string_view where, const std::filesystem::path& path, FileKind kind) {
-  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | (kind == FileKind::regular ? O_NONBLOCK : 0)));
+  const int flags = O_RDONLY | O_CLOEXEC | (kind == FileKind::regular ? O_NONBLOCK : 0);
+  FileDescriptor file(uninterrupted([&] { return ::open(path.c_str(), flags); }));
   if (!file) throw LoadError(where, path.string(), text("expected a readable file, got \"", errno_text(), "\""));
   struct stat status {};
   if (::fstat(file.get(), &status) != 0)

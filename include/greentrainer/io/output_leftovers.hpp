@@ -120,6 +120,9 @@ inline void settle_leftovers(const OutputPlace& place, const std::vector<std::st
   for (; !error && entry != end; entry.increment(error)) {
     if (auto leftover = leftover_of(place, entry->path())) leftovers.push_back(std::move(*leftover));
   }
+  if (error)
+    tell(text(place.folder().string(), ": what killed runs may have left is not looked for, got \"", error.message(),
+              "\""));
   const auto may_run = [&](pid_t process) { return !locked && (::kill(process, 0) == 0 || errno == EPERM); };
   for (entry = std::filesystem::directory_iterator(place.target, error); !error && entry != end;
        entry.increment(error)) {

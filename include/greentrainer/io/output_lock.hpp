@@ -44,16 +44,20 @@ class OutputLock {
   /// False if the file is not the one at the path any more: its last holder has just removed it.
   bool acquire(const std::string& subject) {
     const auto fail = [&](const auto&... what) { throw SaveError("OutputLock", subject, text(what...)); };
-    detail::FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666));
+    const auto open = [&](int flags) {
+      return detail::FileDescriptor(
+          detail::uninterrupted([&] { return ::open(path_.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, 0666); }));
+    };
+    auto file = open(O_RDWR | O_CREAT);
     if (!file && (errno == EACCES || errno == EPERM))  // another user's: good enough for a lock
-      file = detail::FileDescriptor(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+      file = open(O_RDONLY);
     if (!file) fail("expected to create ", path_.string(), ", got \"", detail::errno_text(), "\"");
     struct stat opened {
     }, named{};
     if (::fstat(file.get(), &opened) != 0 || !S_ISREG(opened.st_mode))
       fail("expected a regular file at ", path_.string(), ", got something else; move it away");
     const std::string contents = read(file);
-    if (!contents.empty() && !contents.starts_with(mark))
+    if (!contents.starts_with(mark) && !mark.starts_with(contents))  // a disk that was full may have cut it short
       fail("expected this program's lock or nothing at ", path_.string(), ", got another file; move it away");
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) return false;

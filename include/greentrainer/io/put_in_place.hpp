@@ -68,8 +68,8 @@ inline void sync_tree(const std::filesystem::path& folder) {
       sync_folder(entry->path());
       continue;
     }
-    const FileDescriptor file(::open(entry->path().c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file || (::fsync(file.get()) != 0 && errno != EINVAL))
+    const FileDescriptor file(uninterrupted([&] { return ::open(entry->path().c_str(), O_RDONLY | O_CLOEXEC); }));
+    if (!file || !sync_file(file))
       fail_output(entry->path(), "expected to force it to disk", {errno, std::generic_category()});
   }
   if (error) fail_output(folder, "expected to list its files", error);

@@ -22,7 +22,8 @@ class ScratchFile {
     std::filesystem::path name;
     do {
       name = detail::sibling_of(folder / "greentrainer", "scratch");
-      file_ = detail::FileDescriptor(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+      file_ = detail::FileDescriptor(
+          detail::uninterrupted([&] { return ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); }));
     } while (!file_ && errno == EEXIST);
     if (!file_ || ::unlink(name.c_str()) != 0) {
       throw SaveError("ScratchFile", folder.string(),

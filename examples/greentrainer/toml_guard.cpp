@@ -1,10 +1,11 @@
-#include "toml_depth.hpp"
+#include "toml_guard.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/utf8.hpp"
 
 namespace greentrainer::program {
 
@@ -17,6 +18,7 @@ class TomlScan {
       : where_(where), path_(path), bytes_(bytes) {}
 
   void run() {
+    if (bytes_.starts_with("\xEF\xBB\xBF")) at_ = 3;  // a byte order mark
     while (at_ < bytes_.size()) step();
   }
 
@@ -42,6 +44,8 @@ class TomlScan {
     } else if (c == '"' || c == '\'') {
       skip_text(c);
       if (in_ == In::value) in_ = In::behind_value;
+    } else if (!is_ascii(c)) {
+      refuse_character();
     } else if (in_ == In::value) {
       value(c);
     } else {
@@ -60,7 +64,9 @@ class TomlScan {
   void value(char c) {
     if (c == '[' || c == '{') return open(c);
     if (c == ']' || c == '}' || c == ',') return other(c);  // of an empty array, or a mistake
-    at_ = std::min(bytes_.find_first_of(" \t\r\n,]}#", at_), bytes_.size());
+    const std::size_t end = std::min(bytes_.find_first_of(" \t\r\n,]}#", at_), bytes_.size());
+    while (at_ < end && is_ascii(bytes_[at_])) ++at_;
+    if (at_ < end) refuse_character();
     in_ = In::behind_value;
   }
 
@@ -101,6 +107,16 @@ class TomlScan {
                     text("expected tables and arrays nested at most ", max_toml_depth, " deep, got more"));
   }
 
+  static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+  [[noreturn]] void refuse_character() const {
+    const auto character = replace_invalid_utf8(bytes_.substr(at_, utf8_char_at(bytes_, at_).length));
+    const std::string what = in_ == In::key || in_ == In::header ? "key" : "value";
+    throw LoadError(
+        where_, text(path_, ", line ", line_),
+        text("expected a ", what, " of ASCII characters, got one with ", character, "; put the ", what, " in quotes"));
+  }
+
   void skip_text(char quote) {
     begins_ = false;
     const std::string three(3, quote);
@@ -136,7 +152,7 @@ class TomlScan {
 
 }  // namespace
 
-void check_toml_depth(const std::string& where, const std::string& path, std::string_view bytes) {
+void check_toml(const std::string& where, const std::string& path, std::string_view bytes) {
   TomlScan(where, path, bytes).run();
 }
 
