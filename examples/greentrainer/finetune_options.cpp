@@ -6,6 +6,7 @@
 #include <span>
 
 #include "console.hpp"
+#include "greentrainer/data/data_file.hpp"
 #include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/io/sha256.hpp"
