@@ -15,13 +15,13 @@ using namespace greentrainer::testing;
 
 namespace {
 
-/// The error that opening these bytes gives, or "". It must come within a second.
+/// The error that opening these bytes gives, or "". It must come soon, on a busy machine and with sanitizers, too.
 std::string error_of_file(const std::string& bytes) {
   const TemporaryFolder folder;
   const auto path = folder.write("x.gguf", bytes);
   const auto start = std::chrono::steady_clock::now();
   const std::string error = error_of<LoadError>([&] { GgufFile file(path); });
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
   return error;
 }
 std::string error_of_file(const GgufBytes& file) { return error_of_file(file.bytes()); }
