@@ -51,6 +51,17 @@ class Trainer {
     parts_.choice.use_cost_model(std::move(cost));
   }
 
+  /// Makes this trainer a rank of several that train one model: each has the same model, examples and options, and runs
+  /// its share of every step's examples, of every evaluation and of the batches that importances are taken from. All
+  /// have the same weights then, and the same report but for seconds. The communicator must outlive the trainer.
+  /// docs/decisions/0032-data-parallelism.md
+  template <Communicator C>
+  void use_communicator(C& communicator) {
+    if (run_ && !run_->is_finished)
+      throw ConfigError("Trainer", "use_communicator", "expected to be called before start, got a call within a run");
+    parts_.ranks = Ranks(communicator);
+  }
+
   /// What fit does with these examples and options: how many steps it takes, on batches of how many examples, for how
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
@@ -114,6 +125,7 @@ class Trainer {
     if (const RunPlan& plan = parts_.report.plan; plan.seconds > 0)  // which follows from measured times
       run.identity["planned"] = text(plan.steps, " steps of batch size ", plan.batch_size);
     parts_.choice.add_identity(run.identity);
+    if (!parts_.ranks.is_alone()) expect_same_on_all_ranks(run);
     run_.emplace(std::move(run));
   }
 
@@ -135,7 +147,7 @@ class Trainer {
     if (step == run.batches.steps()) return false;
     report.patience_over = evaluation.patience_is_over();
     if (report.patience_over) return false;
-    report.stopped = report.stopped || (options.should_stop && options.should_stop());
+    report.stopped = parts_.ranks.any(report.stopped || (options.should_stop && options.should_stop()));
     if (report.stopped) return false;
     const bool choosing = !run.selection_made && step == choice.next(step, run.batches);
     const auto round = choice.round(step, run.batches);
@@ -172,6 +184,7 @@ class Trainer {
   /// or OutputOccupied; the run can go on then. docs/decisions/0024-a-run-can-be-saved-and-continued.md
   void save(const std::filesystem::path& folder) {
     TrainingRun& run = this->run("save");
+    expect_alone("save", folder);
     if (!run.is_whole)
       throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
     if (run.is_finished && !parts_.report.stopped)
@@ -188,6 +201,7 @@ class Trainer {
   /// out to be unreadable in the middle: then it must be started anew, with the weights that it began with.
   void load(const std::filesystem::path& folder, bool other_build = false) {
     TrainingRun& run = this->run("load");
+    expect_alone("load", folder);
     if (run.next_step > 0 || !run.is_whole)
       throw ConfigError("load", folder.string(), "expected to be called before the first step, got a call after it");
     try {
@@ -201,6 +215,8 @@ class Trainer {
   const Selection& selection() const { return parts_.selection; }
   Optimizer<B>& optimizer() { return *parts_.optimizer; }
   Bytes gradient_bytes() const { return parts_.gradients.bytes(); }
+  /// With the account of what was exchanged.
+  const Ranks& ranks() const { return parts_.ranks; }
 
  private:
   template <class Choice>
@@ -210,6 +226,19 @@ class Trainer {
   TrainingRun& run(const char* where) {
     if (!run_) throw ConfigError(where, "Trainer", "expected a run that was started, got none; call start before");
     return *run_;
+  }
+
+  void expect_alone(const char* where, const std::filesystem::path& folder) const {
+    if (!parts_.ranks.is_alone())
+      throw ConfigError(where, folder.string(), "expected one rank, as saved states need for now, got several");
+  }
+
+  /// Throws ConfigError, on every rank, naming what a rank has otherwise than rank 0.
+  void expect_same_on_all_ranks(const TrainingRun& run) {
+    RunIdentity identity = run.identity;
+    identity["on_nan"] = run.options.on_nan == OnNonFinite::skip ? "skip" : "stop";
+    identity["most_skipped"] = text(run.options.most_skipped);
+    expect_agreement(parts_.ranks, identity);
   }
 
   RunPricing<B> pricing(const FitOptions& options) const {
@@ -225,6 +254,7 @@ class Trainer {
     expect_option(options.memory_limit == 0 || !parts_.choice.in_step(), "fit", "memory_limit",
                   "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
                   options.memory_limit);
+    check_ranks(parts_.ranks, parts_.model.graph(), options);
   }
 
   /// What a fit needs before its first pass. Throws ConfigError where its limits leave nothing to train.
