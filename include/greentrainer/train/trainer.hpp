@@ -125,7 +125,6 @@ class Trainer {
     if (const RunPlan& plan = parts_.report.plan; plan.seconds > 0)  // which follows from measured times
       run.identity["planned"] = text(plan.steps, " steps of batch size ", plan.batch_size);
     parts_.choice.add_identity(run.identity);
-    if (!parts_.ranks.is_alone()) expect_same_on_all_ranks(run);
     run_.emplace(std::move(run));
   }
 
@@ -138,6 +137,7 @@ class Trainer {
     TrainingRun& run = this->run("step");
     if (run.is_finished)
       throw ConfigError("step", "Trainer", "expected a run that is not finished, got a call after finish");
+    expect_same_run_on_ranks(run);
     TrainingReport& report = parts_.report;
     const TensorChoice<B>& choice = parts_.choice;
     const FitOptions& options = run.options;
@@ -165,6 +165,7 @@ class Trainer {
   /// the weights that FitOptions::keep_best asks for.
   TrainingReport finish() {
     TrainingRun& run = this->run("finish");
+    expect_same_run_on_ranks(run);
     if (!run.is_finished && !parts_.report.stopped) RunEvaluation<B>(parts_, run).finish();
     note_cached(parts_, run);
     run.is_finished = true;
@@ -181,10 +182,10 @@ class Trainer {
 
   /// Writes all that the run is into a folder, which appears when it is whole; a state that stood there is replaced. To
   /// be called between steps, from on_step, or after `finish` where the run was stopped. Throws SaveError, OutputInUse
-  /// or OutputOccupied; the run can go on then. docs/decisions/0024-a-run-can-be-saved-and-continued.md
+  /// or OutputOccupied; the run can go on then. Of several ranks one saves: it has what all have.
+  /// docs/decisions/0024-a-run-can-be-saved-and-continued.md
   void save(const std::filesystem::path& folder) {
     TrainingRun& run = this->run("save");
-    expect_alone("save", folder);
     if (!run.is_whole)
       throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
     if (run.is_finished && !parts_.report.stopped)
@@ -195,13 +196,13 @@ class Trainer {
 
   /// Goes on with a saved run: to be called after `start`, with the same model as it was before training, examples and
   /// options, instead of the first `step`. The run is then as if it had never been stopped, to the bit, times apart;
-  /// values that a prefix cache held are computed again (`flops.refilled`). `other_build`: goes on even if another
+  /// values that a prefix cache held are computed again (`flops.refilled`). Every rank of several loads the same state,
+  /// however many they were when it was saved. `other_build`: goes on even if another
   /// build or backend has saved it; what comes may then be rounded otherwise. Throws StateMismatch naming what is not
   /// as it was, and LoadError for a damaged state; the run is then as it was started, unless the file of a tensor turns
   /// out to be unreadable in the middle: then it must be started anew, with the weights that it began with.
   void load(const std::filesystem::path& folder, bool other_build = false) {
     TrainingRun& run = this->run("load");
-    expect_alone("load", folder);
     if (run.next_step > 0 || !run.is_whole)
       throw ConfigError("load", folder.string(), "expected to be called before the first step, got a call after it");
     try {
@@ -228,17 +229,16 @@ class Trainer {
     return *run_;
   }
 
-  void expect_alone(const char* where, const std::filesystem::path& folder) const {
-    if (!parts_.ranks.is_alone())
-      throw ConfigError(where, folder.string(), "expected one rank, as saved states need for now, got several");
-  }
-
-  /// Throws ConfigError, on every rank, naming what a rank has otherwise than rank 0.
-  void expect_same_on_all_ranks(const TrainingRun& run) {
+  /// Before the first step: throws ConfigError, on every rank, naming what a rank has otherwise than rank 0.
+  void expect_same_run_on_ranks(TrainingRun& run) {
+    if (run.is_agreed || parts_.ranks.is_alone()) return;
     RunIdentity identity = run.identity;
     identity["on_nan"] = run.options.on_nan == OnNonFinite::skip ? "skip" : "stop";
     identity["most_skipped"] = text(run.options.most_skipped);
+    identity["steps done"] = text(run.next_step);
+    identity["loaded weights"] = run.next_step > 0 ? identity_of(parts_.model) : "none";
     expect_agreement(parts_.ranks, identity);
+    run.is_agreed = true;
   }
 
   RunPricing<B> pricing(const FitOptions& options) const {

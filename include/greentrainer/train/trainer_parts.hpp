@@ -40,6 +40,7 @@ struct TrainingRun {
   bool selection_made = false;  ///< of what `next_step` trains
   bool is_whole = true;         ///< no step, and no choice of tensors, is half made
   bool is_finished = false;
+  bool is_agreed = false;                ///< that all ranks have this run
   Selection changed = {};                ///< tensors that were ever trained
   std::optional<Cut> cut = {};           ///< of cached values, once the cache is gone
   std::vector<std::size_t> cached = {};  ///< whose values it had
