@@ -6,9 +6,12 @@
 
 namespace greentrainer::program {
 
+class LaunchedRanks;
+
 Command make_plan_command();
 Command make_select_command();
-Command make_finetune_command();
+/// `ranks`: those that train together, or null for one alone.
+Command make_finetune_command(LaunchedRanks* ranks = nullptr);
 Command make_evaluate_command();
 Command make_generate_command();
 Command make_experiment_command();

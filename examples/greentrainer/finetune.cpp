@@ -12,6 +12,7 @@
 #include "kept_times.hpp"
 #include "machine.hpp"
 #include "output.hpp"
+#include "ranks.hpp"
 #include "run_metric.hpp"
 #include "run_watch.hpp"
 #include "saved_loss.hpp"
@@ -22,6 +23,8 @@
 namespace greentrainer::program {
 
 namespace {
+
+constexpr int interrupted_status = 130;
 
 struct TrainingData {
   Dataset train, validation;
@@ -65,7 +68,18 @@ int end_at_signal(Trainer<B>& trainer, SavedStates& states) {
     say(after + "; nothing was written");
   else
     say(text(after, "; saved in ", states.save(trainer).string(), ", where the same command goes on"));
-  return 130;
+  return interrupted_status;
+}
+
+/// Goes on where a run stopped, all ranks from the state that the first has found. False where there is none.
+template <Backend B>
+bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& options, LaunchedRanks* ranks) {
+  if (ranks == nullptr) return !states.resume(trainer, options.resume, options.other_build).empty();
+  std::string state;
+  if (ranks->is_first()) state = states.resume(trainer, options.resume, options.other_build).string();
+  state = ranks->exchange().gather(state, Traffic::control).front();
+  if (!ranks->is_first() && !state.empty()) states.resume(trainer, state, options.other_build);
+  return !state.empty();
 }
 
 /// For a budget in time: the times of the operators that it is planned by, which tensors are then chosen by, too.
@@ -126,9 +140,11 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
     print_report(report, around, options.output);
 }
 
+/// `ranks`: null for one alone. The first of several writes and says what one alone does.
 template <Backend B>
-int finetune(B& backend, const FinetuneOptions& options) {
+int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   watch_for_interrupts();
+  const bool is_first = ranks == nullptr || ranks->is_first();
   Surroundings around;
   around.memory_at_start = resident_memory();
   RunWatch watch(peak_of(backend), options);
@@ -137,13 +153,16 @@ int finetune(B& backend, const FinetuneOptions& options) {
   around.keep_best = options.keep_best;
   around.is_auto = options.is_auto;
   expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});
-  const auto output =
-      open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+  std::unique_ptr<OutputFolder> output;
+  if (is_first) {
+    output =
+        open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
+  }
   FitOptions fit = fit_options(options);
   auto model = load_model(options, backend);
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
-  check_saving(model, *output, saving);
+  if (is_first) check_saving(model, *output, saving);
   around.saved_dtype = saving.as_adapter ? name_of(DType::float32) : saved_dtype_name(model, saving.dtype);
   const TrainingData data = load_training_data(model, options, around);
   const Dataset& train = data.train;
@@ -155,36 +174,49 @@ int finetune(B& backend, const FinetuneOptions& options) {
 
   Model<B> trained = trained_model(model, options);
   Trainer<B> trainer = make_trainer(trained, options);
+  if (ranks != nullptr) ranks->join(trainer);
   take_times(trained, trainer, train, options, fit);
   const EvaluationSample sample(train.examples, fit);
   say_task(trainer, trained, train, sample, options, fit);
   watch.follow(fit, trained.graph().parameters().size());
   trainer.start(train.examples, fit);
-  SavedStates states(output->states(), parse_save_interval(options.save_every), options.keep);
-  if (states.resume(trainer, options.resume, options.other_build)) watch.go_on_from(trainer.report());
-  if (!options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
-  while (trainer.step()) states.save_when_due(trainer);
+  SavedStates states(is_first ? output->states() : std::filesystem::path(), parse_save_interval(options.save_every),
+                     options.keep);
+  if (resume(trainer, states, options, ranks)) watch.go_on_from(trainer.report());
+  if (is_first && !options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
+  while (trainer.step())
+    if (is_first) states.save_when_due(trainer);
   TrainingReport report = trainer.finish();
   watch.progress.clear();
+  if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);
+  around.ranks = trainer.ranks();
 
   if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, watch.progress, report, around);
   save_and_report(model, *output, saving, options, watch, states, report, around);
   return 0;
 }
 
-int run(const FinetuneOptions& options) {
-  return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options); });
+/// Ranks on one machine share its threads, unless told how many each has.
+void share_threads(BackendChoice& backend, LaunchedRanks& ranks) {
+  const int threads = threads_of_rank(ranks);
+  if (backend.threads == 0) backend.threads = threads;
+  say(text(ranks.size(), " ranks, ", backend.threads, backend.threads == 1 ? " thread" : " threads", " each"));
+}
+
+int run(FinetuneOptions options, LaunchedRanks* ranks) {
+  if (ranks != nullptr) share_threads(options.backend, *ranks);
+  return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options, ranks); });
 }
 
 }  // namespace
 
-Command make_finetune_command() {
+Command make_finetune_command(LaunchedRanks* ranks) {
   const auto options = std::make_shared<FinetuneOptions>();
   Command command("finetune", "Train a model on data and save it", finetune_examples);
   declare(command, *options);
   command.check = [options](const Command& self) { check(self, *options); };
-  command.run = [options](const Command&) { return run(*options); };
+  command.run = [options, ranks](const Command&) { return run(*options, ranks); };
   return command;
 }
 

@@ -163,6 +163,24 @@ std::string overshoot_advice(double negative) {
               "and costs half, and with a smaller --learning-rate.");
 }
 
+namespace {
+
+/// What a rank has sent, and how long it took with waiting.
+OrderedJson json_of(const Ranks& ranks) {
+  OrderedJson sent;
+  double seconds = 0;
+  for (const auto& [name, purpose] : {std::pair{"gradients", Traffic::gradients},
+                                      {"importance", Traffic::importance},
+                                      {"evaluation", Traffic::evaluation},
+                                      {"control", Traffic::control}}) {
+    sent[name] = ranks.sent(purpose).bytes;
+    seconds += ranks.sent(purpose).seconds;
+  }
+  return {{"count", ranks.size()}, {"sent_bytes", sent}, {"exchange_seconds", seconds}};
+}
+
+}  // namespace
+
 OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   OrderedJson json = {{"loss_before", json_of(report.loss_before)}, {"loss_after", json_of(report.loss_after)}};
   if (around.loss_after_unrounded) json["loss_after_unrounded"] = *around.loss_after_unrounded;
@@ -206,6 +224,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["seconds"] = {{"load", around.load_seconds}, {"importance", s.importance},  {"selection", s.selection},
                      {"forward", s.forward},        {"backward", s.backward},      {"optimizer", s.optimizer},
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
+  json["ranks"] = json_of(around.ranks);
   json["peak_memory_bytes"] = peak_memory();
   json["memory_bytes"] = {
       {"importance", report.memory.importance}, {"training", report.memory.training},
@@ -256,6 +275,11 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
                            " above its start; planned " + bytes_text(report.memory.peak()) +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+  if (!around.ranks.is_alone()) {
+    const Ranks::Account gradients = around.ranks.sent(Traffic::gradients);
+    print_table({{text(around.ranks.size(), " ranks; gradients that each sent"), bytes_text(gradients.bytes)},
+                 {"  the first's time for it, with waiting", seconds(gradients.seconds)}});
+  }
   if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.seconds > 0) {
     const bool timed = plan.seconds > 0;
     print_table({{"budget", timed ? seconds(plan.seconds) : flops(plan.budget)},

@@ -6,6 +6,7 @@
 
 #include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/parallel/ranks.hpp"
 #include "greentrainer/train/training_report.hpp"
 
 namespace greentrainer::program {
@@ -52,6 +53,7 @@ struct Surroundings {
   Bytes memory_at_start = 0;                   ///< that the process had before the model was loaded
   std::optional<double> joules;
   std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
+  Ranks ranks;                       ///< that trained together, with what the first has sent
 };
 
 /// What a run with a budget will be, before it starts: for people, and as an object.

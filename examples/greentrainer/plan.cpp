@@ -29,6 +29,7 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --epochs 5 --examples 1000 --prefix-cache memory\n"
     "  greentrainer plan --model opt-125m --steps 100 --budget 0.5x\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
+    "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --ranks 4\n"
     "Reads config.json alone, with --train the data and the tokenizer, too. The file of --importance is {\"tensor "
     "name\": importance, ...}; tensors that it leaves "
     "out have importance 0,\n"
@@ -110,6 +111,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
                     {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
                     {"scratch", report.memory.scratch}};
   json["memory_importance_bytes"] = report.memory_importance;
+  json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options.ranks)}};
   return json;
 }
 
@@ -158,6 +160,10 @@ void print(const PlanReport& report, const PlanOptions& options) {
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
+  if (options.ranks > 1) {
+    std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options.ranks))
+              << " of gradients in a step, those of what is trained, in float\n";
+  }
   if (report.within_budget) std::cout << plan_line(*report.within_budget) << " with AdamW, without choosing\n";
   if (report.run) print(*report.run);
 }
@@ -241,6 +247,7 @@ Command make_plan_command() {
                 "Target tokens in a sequence, for encoder-decoder models (64)", 1 << 20);
   command.choice("cost-model", options->cost_model, {"exact", "paper"},
                  "exact: executed FLOPs; paper: the published multiply-adds (exact)");
+  command.whole("ranks", options->ranks, 1, "Ranks that train together: what each sends in a step (1)", 1 << 20);
   command.list("tensors", options->tensors, "GLOB,...", "Price training these tensors");
   command.list("freeze", options->freeze, "GLOB,...", "Tensors that are not trained, whatever is chosen (none)");
   command.number("rho", options->rho, 0, true,

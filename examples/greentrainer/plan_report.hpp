@@ -26,6 +26,7 @@ struct PlanOptions {
   std::string train;                ///< data whose lengths are taken, instead of `examples` of `tokens`
   DataChoice data;
   PrefixCacheChoice cache;
+  Extent ranks = 1;  ///< that train together
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
   std::string context_gradients = "exact";
@@ -83,6 +84,8 @@ struct PlanReport {
 
   std::int64_t full = 0;  ///< of the model's exact full fine-tuning
 
+  /// By each of so many ranks in a step: the gradients of what is trained, once each.
+  Bytes sent_gradient_bytes(Extent ranks) const { return ranks > 1 ? memory.gradients : 0; }
   std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };

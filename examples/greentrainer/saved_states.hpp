@@ -33,22 +33,22 @@ class SavedStates {
 
   const std::filesystem::path& folder() const { return folder_; }
 
-  /// Goes on where a run stopped: `resume` is "auto", "never" or the folder of a state. False where there is nothing to
-  /// go on with. With auto a damaged state is set aside, with a word, for the one before. Throws StateMismatch and
-  /// LoadError.
+  /// Goes on where a run stopped: `resume` is "auto", "never" or the folder of a state. Returns that folder, or an
+  /// empty path where there is nothing to go on with. With auto a damaged state is set aside, with a word, for the one
+  /// before. Throws StateMismatch and LoadError.
   template <Backend B>
-  bool resume(Trainer<B>& trainer, const std::string& resume, bool other_build) {
+  std::filesystem::path resume(Trainer<B>& trainer, const std::string& resume, bool other_build) {
     settle_killed_saves();
-    if (resume == "never") return false;
+    if (resume == "never") return {};
     if (resume != "auto") {
       load(trainer, resume, other_build);
-      return true;
+      return resume;
     }
     for (const std::filesystem::path& state : newest_first()) {
       try {
         load(trainer, state, other_build);
         for (const auto& path : newest_first()) known_[path];
-        return true;
+        return state;
       } catch (const StateMismatch& error) {
         const bool of_build =
             std::find(build_entries.begin(), build_entries.end(), error.subject()) != build_entries.end();
@@ -59,7 +59,7 @@ class SavedStates {
         set_aside(state, error.what());
       }
     }
-    return false;
+    return {};
   }
 
   /// Saves the run if it is time to. What fails is said, and the run goes on.

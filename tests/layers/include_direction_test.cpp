@@ -29,6 +29,7 @@ struct Layer {
 const std::map<std::string, Layer> layers = {
     {"core", {{}}},
     {"concepts", {{"core"}}},
+    {"parallel", {{"concepts"}}},
     {"tensor", {{"concepts"}}},
     {"ops", {{"tensor"}}},
     {"graph", {{"ops"}}},
@@ -44,7 +45,7 @@ const std::map<std::string, Layer> layers = {
     {"metrics", {{"tokenizers"}, false}},           // regular expressions and UTF-8
     {"models", {{"blocks", "cost", "io"}, false}},  // io: reads config.json; cost: prices by the published rules
     {"importance", {{"models", "select", "optim"}, false}},
-    {"train", {{"importance", "data", "metrics"}, false}},
+    {"train", {{"importance", "data", "metrics", "parallel"}, false}},
     {"generate", {{"train"}, false}},
     {"report", {{"train"}, false}},
     {"pretrained", {{"generate", "report"}, false}},  // joins folders of checkpoints, tokenizers and models

@@ -41,14 +41,17 @@ struct Outcome {
   std::size_t error_lines() const { return static_cast<std::size_t>(std::count(err.begin(), err.end(), '\n')); }
 };
 
-/// Starts the program with these files as its standard ones. Throws if it is not there.
-inline pid_t start_program(std::vector<std::string> arguments, const posix_spawn_file_actions_t& files) {
+/// Starts the program with these files as its standard ones, by a launcher (a command and its options) if one is given.
+/// Throws if it is not there.
+inline pid_t start_program(std::vector<std::string> arguments, const posix_spawn_file_actions_t& files,
+                           const std::vector<std::string>& launcher = {}) {
   arguments.insert(arguments.begin(), program_path().string());
+  arguments.insert(arguments.begin(), launcher.begin(), launcher.end());
   std::vector<char*> argv;
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_t process = -1;
-  if (posix_spawn(&process, program_path().c_str(), &files, nullptr, argv.data(), environ) != 0)
+  if (posix_spawnp(&process, argv.front(), &files, nullptr, argv.data(), environ) != 0)
     throw std::runtime_error(program_path().string() +
                              ": expected the program to be built (target greentrainer_program)");
   return process;
@@ -57,13 +60,14 @@ inline pid_t start_program(std::vector<std::string> arguments, const posix_spawn
 /// The program in a process of its own, its output in files, its input from one.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments, const std::string& input = "/dev/null") {
+  explicit Program(std::vector<std::string> arguments, const std::string& input = "/dev/null",
+                   const std::vector<std::string>& launcher = {}) {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, input.c_str(), O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    process_ = start_program(std::move(arguments), actions);
+    process_ = start_program(std::move(arguments), actions, launcher);
     posix_spawn_file_actions_destroy(&actions);
   }
 

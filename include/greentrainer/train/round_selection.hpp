@@ -8,6 +8,7 @@
 
 #include "greentrainer/train/cache_forecast.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
+#include "greentrainer/train/rank_agreement.hpp"
 #include "greentrainer/train/training_step.hpp"
 
 namespace greentrainer {
@@ -50,6 +51,7 @@ class RoundSelection {
       if (!parts_->choice.in_step()) importance = evaluate_importance(round, record.importance_memory);
       chosen = choose(round, importance, with_cache, record);
     }
+    if (!parts_->ranks.is_alone()) expect_agreement(parts_->ranks, "selection", identity_of(parts_->selection));
     parts_->pass.select(parts_->selection, chosen.cut, chosen.pass.segments, parts_->memory->room());
     if (chosen.cut) {
       record.cached_below = graph.op(chosen.cut->op).name;
@@ -144,15 +146,23 @@ class RoundSelection {
     full_pass.largest = parts_->memory->room();
     const LinearCost again = pass_cost(graph, pass.plan, ExactCost<B>{}).recomputed;
     report.flops.importance += choice.importance_flops(run_->batches, round);
+    // Metrics with passes add up over batches, which are dealt whole: no gradient is exchanged. Others look at the
+    // weights, which are the same on all ranks.
+    Ranks& ranks = parts_->ranks;
+    const bool dealt = metric.full_passes() > 0;
     std::vector<Batch> made;
+    int next = 0;  // rank
     for (const auto& numbers : choice.measured_on(run_->batches, round)) {
-      const Batch& batch = made.emplace_back(run_->batches.make(numbers));
-      check_batch(parts_->model.facts(), batch);
-      report.flops.importance += metric.full_passes() * evaluate(again, workload_of(batch, graph.window()));
+      const bool own = !dealt || next == ranks.rank();
+      next = (next + 1) % ranks.size();
+      report.flops.importance += metric.full_passes() * evaluate(again, run_->batches.workload_of_batch(numbers));
+      if (own) check_batch(parts_->model.facts(), made.emplace_back(run_->batches.make(numbers)));
     }
     auto context = parts_->importance_context(made, run_->options, round.chosen_at);
-    if (metric.full_passes() > 0) context.full_pass = &full_pass;
-    auto importance = metric.evaluate(context);
+    if (dealt) context.full_pass = &full_pass;
+    std::vector<double> importance(graph.parameters().size(), 0.0);
+    if (!made.empty()) importance = metric.evaluate(context);
+    if (dealt) ranks.sum(std::span<double>(importance), Traffic::importance);
     report.seconds.importance += seconds_since(start);
     return importance;
   }

@@ -79,7 +79,7 @@ class RunEvaluation {
   bool take_loss(bool after, EvaluationRecord& record, Flops& flops) {
     const FitOptions& options = run_->options;
     const std::span<const Example> examples = run_->sample.examples();
-    EvaluateOptions how{.should_stop = options.should_stop};
+    EvaluateOptions how{.should_stop = options.should_stop, .ranks = parts_->ranks};
     const std::optional<Cut> cut = parts_->cached_cut();
     const Selection held = parts_->held();
     how.batch_size = parts_->memory->evaluation_batch(held, cut);

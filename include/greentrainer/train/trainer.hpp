@@ -51,6 +51,17 @@ class Trainer {
     parts_.choice.use_cost_model(std::move(cost));
   }
 
+  /// Makes this trainer a rank of several that train one model: each has the same model, examples and options, and runs
+  /// its share of every step's examples, of every evaluation and of the batches that importances are taken from. All
+  /// have the same weights then, and the same report but for seconds. The communicator must outlive the trainer.
+  /// docs/decisions/0032-data-parallelism.md
+  template <Communicator C>
+  void use_communicator(C& communicator) {
+    if (run_ && !run_->is_finished)
+      throw ConfigError("Trainer", "use_communicator", "expected to be called before start, got a call within a run");
+    parts_.ranks = Ranks(communicator);
+  }
+
   /// What fit does with these examples and options: how many steps it takes, on batches of how many examples, for how
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
@@ -126,6 +137,7 @@ class Trainer {
     TrainingRun& run = this->run("step");
     if (run.is_finished)
       throw ConfigError("step", "Trainer", "expected a run that is not finished, got a call after finish");
+    expect_same_run_on_ranks(run);
     TrainingReport& report = parts_.report;
     const TensorChoice<B>& choice = parts_.choice;
     const FitOptions& options = run.options;
@@ -135,7 +147,7 @@ class Trainer {
     if (step == run.batches.steps()) return false;
     report.patience_over = evaluation.patience_is_over();
     if (report.patience_over) return false;
-    report.stopped = report.stopped || (options.should_stop && options.should_stop());
+    report.stopped = parts_.ranks.any(report.stopped || (options.should_stop && options.should_stop()));
     if (report.stopped) return false;
     const bool choosing = !run.selection_made && step == choice.next(step, run.batches);
     const auto round = choice.round(step, run.batches);
@@ -153,6 +165,7 @@ class Trainer {
   /// the weights that FitOptions::keep_best asks for.
   TrainingReport finish() {
     TrainingRun& run = this->run("finish");
+    expect_same_run_on_ranks(run);
     if (!run.is_finished && !parts_.report.stopped) RunEvaluation<B>(parts_, run).finish();
     note_cached(parts_, run);
     run.is_finished = true;
@@ -169,7 +182,8 @@ class Trainer {
 
   /// Writes all that the run is into a folder, which appears when it is whole; a state that stood there is replaced. To
   /// be called between steps, from on_step, or after `finish` where the run was stopped. Throws SaveError, OutputInUse
-  /// or OutputOccupied; the run can go on then. docs/decisions/0024-a-run-can-be-saved-and-continued.md
+  /// or OutputOccupied; the run can go on then. Of several ranks one saves: it has what all have.
+  /// docs/decisions/0024-a-run-can-be-saved-and-continued.md
   void save(const std::filesystem::path& folder) {
     TrainingRun& run = this->run("save");
     if (!run.is_whole)
@@ -182,7 +196,8 @@ class Trainer {
 
   /// Goes on with a saved run: to be called after `start`, with the same model as it was before training, examples and
   /// options, instead of the first `step`. The run is then as if it had never been stopped, to the bit, times apart;
-  /// values that a prefix cache held are computed again (`flops.refilled`). `other_build`: goes on even if another
+  /// values that a prefix cache held are computed again (`flops.refilled`). Every rank of several loads the same state,
+  /// however many they were when it was saved. `other_build`: goes on even if another
   /// build or backend has saved it; what comes may then be rounded otherwise. Throws StateMismatch naming what is not
   /// as it was, and LoadError for a damaged state; the run is then as it was started, unless the file of a tensor turns
   /// out to be unreadable in the middle: then it must be started anew, with the weights that it began with.
@@ -201,6 +216,8 @@ class Trainer {
   const Selection& selection() const { return parts_.selection; }
   Optimizer<B>& optimizer() { return *parts_.optimizer; }
   Bytes gradient_bytes() const { return parts_.gradients.bytes(); }
+  /// With the account of what was exchanged.
+  const Ranks& ranks() const { return parts_.ranks; }
 
  private:
   template <class Choice>
@@ -210,6 +227,18 @@ class Trainer {
   TrainingRun& run(const char* where) {
     if (!run_) throw ConfigError(where, "Trainer", "expected a run that was started, got none; call start before");
     return *run_;
+  }
+
+  /// Before the first step: throws ConfigError, on every rank, naming what a rank has otherwise than rank 0.
+  void expect_same_run_on_ranks(TrainingRun& run) {
+    if (run.is_agreed || parts_.ranks.is_alone()) return;
+    RunIdentity identity = run.identity;
+    identity["on_nan"] = run.options.on_nan == OnNonFinite::skip ? "skip" : "stop";
+    identity["most_skipped"] = text(run.options.most_skipped);
+    identity["steps done"] = text(run.next_step);
+    identity["loaded weights"] = run.next_step > 0 ? identity_of(parts_.model) : "none";
+    expect_agreement(parts_.ranks, identity);
+    run.is_agreed = true;
   }
 
   RunPricing<B> pricing(const FitOptions& options) const {
@@ -225,6 +254,7 @@ class Trainer {
     expect_option(options.memory_limit == 0 || !parts_.choice.in_step(), "fit", "memory_limit",
                   "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
                   options.memory_limit);
+    check_ranks(parts_.ranks, parts_.model.graph(), options);
   }
 
   /// What a fit needs before its first pass. Throws ConfigError where its limits leave nothing to train.

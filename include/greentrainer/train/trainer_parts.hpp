@@ -7,9 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/parallel/ranks.hpp"
 #include "greentrainer/train/best_weights.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/fit_memory.hpp"
+#include "greentrainer/train/gradient_exchange.hpp"
 #include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/run_pricing.hpp"
 #include "greentrainer/train/tensor_choice.hpp"
@@ -38,6 +40,7 @@ struct TrainingRun {
   bool selection_made = false;  ///< of what `next_step` trains
   bool is_whole = true;         ///< no step, and no choice of tensors, is half made
   bool is_finished = false;
+  bool is_agreed = false;                ///< that all ranks have this run
   Selection changed = {};                ///< tensors that were ever trained
   std::optional<Cut> cut = {};           ///< of cached values, once the cache is gone
   std::vector<std::size_t> cached = {};  ///< whose values it had
@@ -55,12 +58,14 @@ struct TrainerParts {
   TrainingPass<B> pass;
   Selection with_state;  ///< parameters that the optimizer has state of
   GradientStore<B> gradients;
+  GradientExchange<B> exchange;
   Tensor<B, double> norm;
   LinearCost full_cost = {};                  ///< of full fine-tuning
   std::optional<MemoryLimit<B>> memory = {};  ///< of the fit that runs
   std::optional<BestWeights<B>> best = {};    ///< where FitOptions::keep_best asks for them
   PassProfile profile = {};                   ///< of training passes
   TrainingReport report = {};
+  Ranks ranks = {};
 
   template <class Choice>
   TrainerParts(Model<B>& of, std::unique_ptr<Optimizer<B>> with, Choice chosen)
@@ -70,6 +75,7 @@ struct TrainerParts {
         pass(model),
         with_state(select_none(of.graph())),
         gradients(of.backend()),
+        exchange(of.backend()),
         norm(of.backend(), 1, 1) {}
 
   std::optional<Cut> cached_cut() const { return pass.cache() == nullptr ? std::nullopt : pass.cache()->cut(); }

@@ -7,6 +7,7 @@
 
 #include "greentrainer/data/batch_sampler.hpp"
 #include "greentrainer/data/collate.hpp"
+#include "greentrainer/parallel/deal.hpp"
 #include "greentrainer/train/training_options.hpp"
 
 namespace greentrainer {
@@ -63,6 +64,24 @@ class TrainingBatches {
     std::vector<Numbers> batches;
     for_each_batch(step, step + 1,
                    [&](std::span<const std::size_t> numbers) { batches.emplace_back(numbers.begin(), numbers.end()); });
+    return batches;
+  }
+
+  /// The batches of one step on each of several ranks: its examples are dealt whole, so that ranks have about as many
+  /// tokens. Follows from the examples' lengths alone; for one rank as of_step.
+  std::vector<std::vector<Numbers>> dealt(Extent step, int ranks) const {
+    const std::span<const std::size_t> all = sampler_.view_indices(step);
+    std::vector<Extent> tokens;
+    for (const std::size_t i : all)
+      tokens.push_back(workloads_[i][Measure::decoder_tokens] + workloads_[i][Measure::encoder_tokens]);
+    std::vector<std::vector<Numbers>> batches;
+    for (const std::vector<std::size_t>& places : deal(tokens, ranks)) {
+      auto& of_rank = batches.emplace_back();
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        if (i % batch_size_ == 0) of_rank.emplace_back();
+        of_rank.back().push_back(all[places[i]]);
+      }
+    }
     return batches;
   }
 

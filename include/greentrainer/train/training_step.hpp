@@ -44,24 +44,28 @@ void update_weights(TrainerParts<B>& parts, double learning_rate) {
   }
 }
 
-/// The passes of a step: its batches, and what their gradients are scaled by.
+/// The passes of a step on this rank: its batches, and what their gradients are scaled by.
 struct StepPasses {
   std::vector<TrainingBatches::Numbers> numbers;  ///< of the examples
   std::vector<Batch> batches;
   double gradient_scale = 1;
 };
 
-/// Makes the batches of the run's next step and counts their tokens. Throws DataError for examples that the model
-/// cannot read, or that carry no loss.
+/// Makes this rank's batches of the run's next step, and counts the tokens of all ranks. Throws DataError for examples
+/// that the model cannot read, or that carry no loss.
 template <Backend B>
 StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRecord& record) {
-  StepPasses passes{.numbers = run.batches.of_step(run.next_step), .batches = {}};
-  for (const auto& of_batch : passes.numbers) {
-    const Batch& batch = passes.batches.emplace_back(run.batches.make(of_batch));
-    check_batch(parts.model.facts(), batch);
-    record.tokens += batch.decoder.tokens() + batch.encoder.tokens();
-    record.labelled_tokens += batch.labelled();
-    record.full_flops += evaluate(parts.full_cost, workload_of(batch, parts.model.graph().window()));
+  const auto of_ranks = run.batches.dealt(run.next_step, parts.ranks.size());
+  StepPasses passes{.numbers = of_ranks[static_cast<std::size_t>(parts.ranks.rank())], .batches = {}};
+  for (const auto& of_batch : passes.numbers)
+    check_batch(parts.model.facts(), passes.batches.emplace_back(run.batches.make(of_batch)));
+  for (const auto& of_rank : of_ranks) {
+    for (const auto& of_batch : of_rank) {
+      const Workload workload = run.batches.workload_of_batch(of_batch);
+      record.tokens += workload[Measure::decoder_tokens] + workload[Measure::encoder_tokens];
+      record.labelled_tokens += workload[Measure::labelled_tokens];
+      record.full_flops += evaluate(parts.full_cost, workload);
+    }
   }
   if (record.labelled_tokens == 0)
     throw DataError("fit", text("step ", record.step), "expected labelled tokens in the batch, got none");
@@ -69,7 +73,8 @@ StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRe
   return passes;
 }
 
-/// Runs the passes of a step: gradients are then those of what is selected. With an inspector, for what it sees alone.
+/// Runs this rank's passes of a step: gradients are then those of what is selected, of this rank's examples. With an
+/// inspector, for what it sees alone.
 template <Backend B>
 typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes,
                                             PassInspector<B>* inspector = nullptr) {
@@ -94,6 +99,20 @@ typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const Traini
   return total;
 }
 
+/// Adds up what the ranks' passes have come to: gradients of what is selected, losses and FLOPs.
+template <Backend B>
+void add_up_ranks(TrainerParts<B>& parts, typename TrainingPass<B>::Result& ran) {
+  parts.exchange.sum(parts.model.graph(), parts.selection, parts.gradients, parts.ranks);
+  const auto of_ranks = parts.ranks.gather(ran, Traffic::control);
+  ran = {};
+  for (const auto& one : of_ranks) {
+    ran.loss_sum += one.loss_sum;
+    ran.flops += one.flops;
+    ran.recomputed += one.recomputed;
+    ran.saved += one.saved;
+  }
+}
+
 /// Whether a step, whose passes are over, may change the weights. Throws NumericalError where it must not and none may
 /// be skipped, naming the tensor, and the operator in which it began.
 template <Backend B>
@@ -105,10 +124,13 @@ bool may_update(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses
   if (skips && !record.in_full && parts.report.skipped < options.most_skipped) return false;
   NonFiniteFinder<B> finder(parts.model.backend(), parts.model.graph());
   run_passes(parts, run, passes, &finder);
+  std::string began;  // on the first rank that has seen it
+  for (const std::string& found : parts.ranks.gather(finder.found(), Traffic::control))
+    if (began.empty()) began = found;
   throw NumericalError(
       "fit", text("step ", record.step),
       text("expected a finite loss and finite gradients, got ", *problem,
-           finder.found().empty() ? "" : ", from operator " + finder.found() + " on",
+           began.empty() ? "" : ", from operator " + began + " on",
            "; the weights are those before the step; lower the learning rate, clip gradients",
            !skips           ? ", or set on_nan to skip"
            : record.in_full ? ""
@@ -141,7 +163,8 @@ void make_step(TrainerParts<B>& parts, TrainingRun& run, std::vector<double>* im
   const Extent step = run.next_step;
   StepRecord record{.step = step + 1, .total_steps = run.batches.steps(), .in_full = importance != nullptr};
   const StepPasses passes = prepare_passes(parts, run, record);
-  const auto ran = run_passes(parts, run, passes);
+  auto ran = run_passes(parts, run, passes);
+  add_up_ranks(parts, ran);
   record.flops = ran.flops;
   record.recomputed_flops = ran.recomputed;
   record.loss = ran.loss_sum * passes.gradient_scale;
