@@ -16,6 +16,7 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/state_json.hpp"
+#include "greentrainer/train/training_state_fields.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/paths.hpp"
 #include "support/temporary_folder.hpp"
