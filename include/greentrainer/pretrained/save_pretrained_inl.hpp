@@ -65,12 +65,17 @@ GREENTRAINER_INLINE void write_companions(const ModelFiles& files, const std::fi
   }
   atomic_write_file(folder / "config.json", config.dump(2) + "\n");
   for (const std::string& name : companions) {
-    std::error_code error;
     if (!files.is_folder()) {
       atomic_write_file(folder / name, files.read(name));
-    } else if (!std::filesystem::copy_file(files.path() / name, folder / name, error)) {
-      throw SaveError("save_pretrained", (folder / name).string(), text("expected to copy it, got ", error.message()));
+      continue;
     }
+    constexpr auto again = std::filesystem::copy_options::overwrite_existing;
+    std::error_code error;
+    do {
+      std::filesystem::copy_file(files.path() / name, folder / name, again, error);
+    } while (error == std::errc::interrupted);  // by a signal
+    if (error)
+      throw SaveError("save_pretrained", (folder / name).string(), text("expected to copy it, got ", error.message()));
   }
 }
 
