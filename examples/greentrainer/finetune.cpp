@@ -205,7 +205,14 @@ void share_threads(BackendChoice& backend, LaunchedRanks& ranks) {
 }
 
 int run(FinetuneOptions options, LaunchedRanks* ranks) {
-  if (ranks != nullptr) share_threads(options.backend, *ranks);
+  if (ranks != nullptr) {
+    for (const auto& [name, file] : {std::pair{"train", options.train}, {"validation", options.validation}}) {
+      if (file == "-")
+        bad_usage("finetune", text("--", name, ": expected a file with several ranks, of which the first alone has ",
+                                   "standard input, got -"));
+    }
+    share_threads(options.backend, *ranks);
+  }
   return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options, ranks); });
 }
 

@@ -7,7 +7,6 @@
 
 #include <doctest/doctest.h>
 
-#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
 #include "program/run_program.hpp"
 #include "support/skip.hpp"
@@ -137,6 +136,7 @@ TEST_CASE("what ranks cannot do is said once, with one exit status, and nothing 
   refused({"--budget", "0.5x"}, 1, "--budget: expected none with several ranks");
   refused({"--method", "lora"}, 1, "dropout: expected none with several ranks");
   refused({"--rho", "2"}, 2, "--rho");
+  refused({"--validation", "-"}, 2, "--validation: expected a file with several ranks");
   const Outcome evaluated = run_on(2, {"evaluate", "--model", golden_model("llama-gqa-tied"), "--data", run.data});
   CHECK(evaluated.status == 2);
   CHECK(count(evaluated.err, "expected one, as for all commands but finetune, got 2") == 1);
