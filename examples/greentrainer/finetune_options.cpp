@@ -241,8 +241,9 @@ void declare(Command& command, FinetuneOptions& options) {
   command.text("output", options.output, "DIR", "Folder to write the trained model to");
   command.text("method", options.method, "NAME",
                "green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto (green)");
-  command.number("rho", options.rho, 0, true, "green: share of full fine-tuning's FLOPs, forward and backward (0.5)",
-                 1);
+  command.number(
+      "rho", options.rho, 0, true,
+      "green: share of full fine-tuning's FLOPs, forward and backward, or of its time with --budget 20min (0.5)", 1);
   command.text("budget", options.budget, "40TFLOP|0.5x|20min",
                "What the whole run may spend, evaluation apart: FLOPs, a share of full fine-tuning of the run as asked "
                "for, or time, by measured times of the model's operators (any)");

@@ -133,18 +133,19 @@ std::string plan_line(const RunPlan& plan) {
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
   if (plan.seconds > 0) {
     return text("budget ", fixed(plan.seconds, 1), " s: ", plan.steps, " steps, batch size ", plan.batch_size,
-                ", which are expected to take ", fixed(plan.planned_seconds, 1), " s, ", plan.exact ? "" : "at most ",
+                ", which are expected to take ", fixed(plan.planned_seconds, 1), " s, ", plan.promise(),
                 flops(plan.planned));
   }
   return text("budget ", flops(plan.budget), ", ",
               fixed(static_cast<double>(plan.budget) / static_cast<double>(plan.full), 3),
-              " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ",
-              plan.exact ? "which take " : "which take at most ", flops(plan.planned));
+              " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ", "which take ",
+              plan.promise(), flops(plan.planned));
 }
 
 OrderedJson json_of(const RunPlan& plan) {
   OrderedJson json = {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
-                      {"planned", plan.planned}, {"exact", plan.exact}, {"full", plan.full}};
+                      {"planned", plan.planned}, {"exact", plan.exact}, {"average", plan.average},
+                      {"full", plan.full}};
   if (plan.seconds > 0) {
     json["flops"] = nullptr;
     json["seconds"] = plan.seconds;
@@ -284,7 +285,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
     const bool timed = plan.seconds > 0;
     print_table({{"budget", timed ? seconds(plan.seconds) : flops(plan.budget)},
                  {text("  planned for ", plan.steps, " steps, batch size ", plan.batch_size),
-                  timed ? seconds(plan.planned_seconds) : (plan.exact ? "" : "at most ") + flops(plan.planned)},
+                  timed ? seconds(plan.planned_seconds) : plan.promise() + flops(plan.planned)},
                  {report.budget_reached ? text("  spent; step ", report.steps + 1, " would have exceeded it")
                                         : std::string("  spent; all planned steps were taken"),
                   timed ? seconds(report.training_seconds()) : flops(report.spent())}});

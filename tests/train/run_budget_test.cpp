@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -106,6 +108,20 @@ TEST_CASE("a run of known tensors spends what was planned, to the FLOP, and one 
           CHECK(cost_of(trainer, examples, options, plan.steps + 1, plan.batch_size) > plan.budget);
       }
     }
+  }
+}
+
+TEST_CASE("a plan for a model with experts says that its FLOPs are an average") {
+  B backend(1);
+  for (const auto& [name, average] : {std::pair{"architectures/olmoe", true}, {"models/llama-gqa-tied", false}}) {
+    auto model = load_pretrained(testing::source_folder() / "tests/golden" / name, backend);
+    const auto examples = examples_for(model.facts(), 8);
+    const Trainer<B> trainer(model, select_all(model.graph()), AdamWOptions{});
+    const RunPlan plan = trainer.plan_run(examples, {.batch_size = 2, .budget = {.share_of_full = 0.5}});
+    CAPTURE(name);
+    CHECK(plan.average == average);
+    CHECK(plan.exact == !average);
+    CHECK(plan.promise() == std::string_view(average ? "on average " : ""));
   }
 }
 

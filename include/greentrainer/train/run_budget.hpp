@@ -49,10 +49,14 @@ struct RunPlan {
   Extent batch_size = 0;       ///< examples in a pass
   Flops planned = 0;           ///< that these steps take, evaluation apart
   bool exact = true;           ///< whether they take exactly so many, since what they train is known; else at most
+  bool average = false;        ///< the model has experts: so many on average, and what routing adds is beyond a budget
   Flops budget = 0;            ///< in FLOPs; 0: none
   Flops full = 0;              ///< of full fine-tuning of the run as it was asked for, with its updates
   double seconds = 0;          ///< the budget in seconds; 0: none
   double planned_seconds = 0;  ///< that these steps are expected to take, where there is such a budget
+
+  /// What stands in front of `planned` in a sentence.
+  const char* promise() const { return average ? "on average " : exact ? "" : "at most "; }
 };
 
 /// A budget that does not pay for a single step.

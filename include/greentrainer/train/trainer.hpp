@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "greentrainer/ops/expert.hpp"
 #include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/train/round_selection.hpp"
@@ -71,7 +73,9 @@ class Trainer {
       times.emplace(parts_.model, parts_.choice, options, run_times(options.budget.times, *parts_.optimizer, options));
     }
     RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
-    plan.exact = parts_.choice.fixed() != nullptr;
+    plan.average = std::ranges::any_of(parts_.model.graph().operators(),
+                                       [](const auto& node) { return node.op->kind() == Expert::kind; });
+    plan.exact = parts_.choice.fixed() != nullptr && !plan.average;
     return plan;
   }
 

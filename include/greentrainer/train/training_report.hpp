@@ -167,7 +167,7 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   }
   if (r.plan.budget > 0) {
     out << std::setprecision(1) << "budget " << static_cast<double>(r.plan.budget) / 1e9 << " G: planned "
-        << (r.plan.exact ? "" : "at most ") << static_cast<double>(r.plan.planned) / 1e9 << " G in " << r.plan.steps
+        << r.plan.promise() << static_cast<double>(r.plan.planned) / 1e9 << " G in " << r.plan.steps
         << " steps of batch size " << r.plan.batch_size << ", spent " << static_cast<double>(r.spent()) / 1e9 << " G"
         << (r.budget_reached ? "; the next step would have exceeded it" : "") << '\n';
   }
