@@ -60,16 +60,16 @@ def is_told(err, path, fault):
 
 
 def is_removal(name, path):
-    """Calls by which a state is removed, a look at its list among them: the next run of this output removes what is
-    left where they fail."""
+    """Calls by which a state is looked for and removed: the next run of this output removes what is left where they
+    fail."""
     looks = name in ["open", "read"] and re.search(r"/step-\d+/greentrainer-files.json$", path)
-    return name in ["unlink", "rmdir"] or ".going-" in path or bool(looks)
+    return name in ["opendir", "unlink", "rmdir"] or ".going-" in path or bool(looks)
 
 
 def may_be_silent(name, path):
     """Calls that nothing depends on: a lock's text, removals, a file that was read being closed, looking for what
     killed runs have left."""
-    return name in ["close", "opendir"] or ".output-lock" in path or is_removal(name, path)
+    return name == "close" or ".output-lock" in path or is_removal(name, path)
 
 
 def damaged(states):
@@ -184,7 +184,7 @@ def calls_on_files(runs, options, tell):
         if not quiet and not told and outcome.returncode != -9 and not may_be_silent(name, path):
             wrong.append("it is not told")
         wrong += runs.wrong_after(outcome, may_end=[-9] if killed else [],
-                                  may_leave=["tuned.states"] if is_removal(name, path) else [])
+                                  may_leave=["tuned.states", ".tuned.output-lock"] if is_removal(name, path) else [])
         counts[name][fault] += 1
         counts[name][outcome.returncode] += 1
         counts[name]["told"] += told
