@@ -1,5 +1,6 @@
 #pragma once
 
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/models/causal_decoder_fields.hpp"
 
 namespace greentrainer {
