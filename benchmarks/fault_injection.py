@@ -88,7 +88,7 @@ class Runs:
 
     def __init__(self, options, method, folder):
         self.folder = folder
-        self.library = options.library
+        self.preloaded = options.preloaded
         self.command = [options.program, "finetune", "--model", options.model, "--train", options.train, "--steps",
                         str(options.steps), "--batch-size", "2", "--max-tokens", "64", "--json", "--threads", "1",
                         "--save-every", str(options.save_every), "--keep", "1", *METHODS[method]]
@@ -134,7 +134,7 @@ class Runs:
 
     def run(self, **environment):
         if environment:
-            environment["LD_PRELOAD"] = self.library
+            environment["LD_PRELOAD"] = self.preloaded
         return subprocess.run([*self.command, "--output", str(self.output)], capture_output=True, text=True,
                               env={**os.environ, **environment}, timeout=300)
 
@@ -221,7 +221,7 @@ def allocations(runs, options, tell, draw):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
-    parser.add_argument("library")
+    parser.add_argument("preloaded", metavar="LIBRARY")
     parser.add_argument("--model", required=True)
     parser.add_argument("--train", required=True)
     parser.add_argument("--dataset")
@@ -235,7 +235,7 @@ def main():
     parser.add_argument("--allocations", type=int, default=0, help="fail so many allocations instead")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    options.library = str(pathlib.Path(options.library).resolve())
+    options.preloaded = str(pathlib.Path(options.preloaded).resolve())
     failures = 0
     with tempfile.TemporaryDirectory() as root:
         for method in options.method or METHODS:
