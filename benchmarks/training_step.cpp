@@ -1,6 +1,6 @@
 // One training step of an OPT-125M-shaped model on random weights, full and at a FLOPs ratio: GFLOP/s against the
 // machine's measured peak, peak memory, and the share of every operator. Usage: training_step [batch 4] [tokens 512]
-// [rho 0.5] [layers 12]
+// [rho 0.5] [layers 12] [float32|bfloat16: products]
 
 #include <algorithm>
 #include <chrono>
@@ -129,7 +129,8 @@ int main(int argc, char** argv) {
   opt.num_attention_heads = 12;
   opt.max_position_embeddings = 2048;
 
-  Backend backend;
+  const bool rounds = argc > 5 && std::string(argv[5]) == "bfloat16";
+  Backend backend(0, rounds ? gt::ProductPrecision::bf16 : gt::ProductPrecision::full);
   gt::Model<Backend> model(backend, opt.graph<Backend>(), gt::facts_of(opt));
   std::vector<double> importance;
   gt::CounterRandom random(3, "weights");

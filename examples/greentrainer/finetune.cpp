@@ -170,6 +170,8 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   RunWatch watch(peak_of(backend), options);
   around.method = options.method;
   around.context_gradients = options.context_gradients;
+  around.backend = backend.name();
+  around.frozen_format = options.frozen_format;
   around.keep_best = options.keep_best;
   around.is_auto = options.is_auto;
   expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});

@@ -199,6 +199,8 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
   json["is_auto"] = around.is_auto;
+  json["backend"] = around.backend;
+  json["frozen_format"] = around.frozen_format;
   json["steps"] = report.steps;
   json["tokens"] = report.tokens;
   json["labelled_tokens"] = report.labelled_tokens;

@@ -43,6 +43,8 @@ class Metrics {
 struct Surroundings {
   std::string method;             ///< that was used
   std::string context_gradients;  ///< exact or none
+  std::string backend;            ///< what computed
+  std::string frozen_format;      ///< that weights are stored in until they are trained, or none
   std::string keep_best;          ///< what states were compared by; empty: the last was kept
   bool is_auto = false;           ///< and that the program chose
   std::size_t rows_dropped = 0, rows_truncated = 0, turns_dropped = 0;

@@ -41,6 +41,7 @@ class WithoutGradients final : public AnyOperator<P> {
   }
   BitSet row_inputs() const override { return op_->row_inputs(); }
   bool is_loss() const override { return op_->is_loss(); }
+  BitSet any_format() const override { return op_->any_format(); }
   bool is_random() const override { return op_->is_random(); }
   Extent workspace(const Workload& workload) const override { return op_->workspace(workload); }
 

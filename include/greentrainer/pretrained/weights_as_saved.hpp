@@ -20,16 +20,28 @@ namespace detail {
 /// Throws NumericalError for a weight that is not finite, or that the element type cannot hold.
 template <std::floating_point T>
 void expect_held(const std::string& tensor, DType dtype, std::span<const T> values, std::span<const std::byte> bytes) {
-  std::vector<T> stored(values.size());
-  decode_floats<T>(dtype, bytes, stored);
-  for (std::size_t i = 0; i < stored.size(); ++i) {
-    if (std::isfinite(stored[i])) continue;
-    if (!std::isfinite(values[i]))
-      throw NumericalError("save_pretrained", tensor, text("expected finite weights, got ", values[i]));
+  const auto each = static_cast<std::size_t>(size_of(dtype));
+  std::vector<T> stored;  // some at a time, so that no copy of the tensor is made
+  for (std::size_t first = 0; first < values.size(); first += stored.size()) {
+    stored.resize(std::min(values.size() - first, std::size_t{1} << 16));
+    decode_floats<T>(dtype, bytes.subspan(first * each, stored.size() * each), stored);
+    const auto bad = std::ranges::find_if(stored, [](T value) { return !std::isfinite(value); });
+    if (bad == stored.end()) continue;
+    const T value = values[first + static_cast<std::size_t>(bad - stored.begin())];
+    if (!std::isfinite(value))
+      throw NumericalError("save_pretrained", tensor, text("expected finite weights, got ", value));
     throw NumericalError(
         "save_pretrained", tensor,
-        text("expected weights that ", name_of(dtype), " can hold, got ", values[i], "; save in a wider element type"));
+        text("expected weights that ", name_of(dtype), " can hold, got ", value, "; save in a wider element type"));
   }
+}
+
+/// Whether a weight's numbers are the checkpoint's.
+template <Backend B>
+bool is_unchanged(const PretrainedModel<B>& model, ParameterId id, const std::vector<typename B::Scalar>& now) {
+  std::vector<typename B::Scalar> before(now.size());
+  model.stored().template read<typename B::Scalar>(id, before);
+  return now == before;
 }
 
 /// Whether a weight is what its format made of the checkpoint's: without matrices of LoRA that are merged into it.
@@ -47,14 +59,13 @@ template <Backend B>
 std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
   using T = typename B::Scalar;
   const TensorInfo info = model.stored().saved(id);
-  const std::vector<T> now = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
-  std::vector<T> before(now.size());
-  model.stored().template read<T>(id, before);
-  if (dtype == *info.dtype && now == before) {
+  std::vector<T> now = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
+  const bool unchanged = detail::is_unchanged(model, id, now);
+  if (dtype == *info.dtype && unchanged) {
     if (auto bytes = model.stored().saved_bytes(id)) return std::move(*bytes);
   }
-  const std::vector<T> stored = model.stored().as_stored(id, now);
-  const bool to_nearest = now == before || detail::is_frozen_in_format(model, id);
+  const std::vector<T> stored = model.stored().as_stored(id, std::move(now));
+  const bool to_nearest = unchanged || detail::is_frozen_in_format(model, id);
   std::vector<std::byte> bytes =
       to_nearest ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
   detail::expect_held<T>(info.name, dtype, stored, bytes);
