@@ -11,24 +11,34 @@ read the same weights and the same token ids in the same order, at a constant le
 agree, and how well they do is said. A step: batch, forward, backward, AdamW. The first step of a run warms up. Seconds
 are the mean over the other steps of the best (median) of the rounds. Peak memory is the largest resident set of the
 whole process, loading and (ours) saving included; "before saving" is what it was until the last step, "planned" is what
-the program foretold. "Careful" PyTorch: padded to the batch's longest, no mask where
-nothing is padded, scaled_dot_product_attention, requires_grad on the trained tensors alone, fused AdamW.
-What this build of the program does not have yet is reported as not there. --cases: see CASES at the end.
+the program foretold. "Careful" PyTorch: padded to the batch's longest, no mask where nothing is padded,
+scaled_dot_product_attention, requires_grad on the trained tensors alone; all PyTorch here has the fused AdamW.
+What this build of the program does not have yet is reported as not there. Peak GFLOP/s: `greentrainer doctor`, the best
+of the rounds. The cases:
+
+    step        OPT-125M's shape, everything trained, float32
+    bf16        the same in bfloat16, PyTorch under autocast
+    rho         the same shape, half of the FLOPs against all
+    scitldr     SmolLM2-135M on SciTLDR, rho 0.5, beside careful PyTorch and the published way
+    memory      peak memory at rho 0.5, with and without frozen weights in 4 bits
+    large       peak memory of 1.1e9 weights, LoRA and rho 0.4, frozen weights in 4 bits
+    quickstart  the embedded model: share of peak
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
 import random
 import re
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+
+from peer_pytorch_report import Case, Run, print_case, summary
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 WORKER = pathlib.Path(__file__).with_name("peer_pytorch_worker.py")
@@ -43,22 +53,6 @@ LLAMA_1B = {  # 1.1e9 weights
 }  # fmt: skip
 GREEN = ["--method", "green", "--importance", "random", "--rho"]  # a seed's tensors, whatever the precision
 BF16 = ["--precision", "bfloat16"]
-
-
-@dataclasses.dataclass
-class Run:
-    name: str
-    command: list
-    folder: pathlib.Path = None  # ours: where the result is written, with the steps' numbers
-    rounds: list = dataclasses.field(default_factory=list)
-    failed: str = ""
-
-
-@dataclasses.dataclass
-class Case:
-    title: str
-    runs: list
-    ratios: list  # (kind, name of the run above, name of the run below)
 
 
 class Failed(Exception):
@@ -86,7 +80,10 @@ def execute(command, threads, folder):
     out_path, log_path = folder / "stdout", folder / "stderr"
     with out_path.open("wb") as out, log_path.open("wb") as log:
         process = subprocess.Popen(command, stdout=out, stderr=log, env=environment)
-        peaks = watch(process, log_path)
+        try:
+            peaks = watch(process, log_path)
+        finally:
+            process.kill()  # where this program was told to end; nothing, if that process has ended
     lines = log_path.read_text(errors="replace").strip().splitlines()
     if process.returncode != 0:
         raise Failed(f"exit status {process.returncode}: {lines[-1] if lines else 'no message'}")
@@ -94,6 +91,8 @@ def execute(command, threads, folder):
 
 
 class Bench:
+    """What cases are made of: folders and rows that are made once, runs of both sides, their measurement."""
+
     def __init__(self, args, folder):
         self.args, self.folder, self.peak = args, folder, 0.0
         cores = sorted(os.sched_getaffinity(0))
@@ -169,67 +168,6 @@ class Bench:
         return doctor
 
 
-def summary(run):
-    """Of the rounds of a run: seconds and FLOPs of a step, bytes, losses."""
-    steps = list(zip(*[r["seconds"][1:] or r["seconds"] for r in run.rounds]))
-    result = {"best": statistics.mean(map(min, steps)), "median": statistics.mean(map(statistics.median, steps))}
-    first = run.rounds[0]
-    if "flops" in first:
-        result["flops"] = statistics.mean(first["flops"][1:] or first["flops"])
-    for key in ("peak_bytes", "before_saving_bytes", "planned_bytes"):
-        if key in first:
-            result[key] = max(r[key] for r in run.rounds)
-    return result | {"losses": first["losses"]}
-
-
-def ratio(kind, above, below):
-    """The text of one comparison."""
-    a, b = summary(above), summary(below)
-    name = f"{above.name} / {below.name}"
-    if kind == "time":
-        return f"time, {name}: {a['best'] / b['best']:.2f} (best), {a['median'] / b['median']:.2f} (median)"
-    if kind == "time over FLOPs":
-        flops = a["flops"] / b["flops"]
-        best, median = a["best"] / b["best"] / flops, a["median"] / b["median"] / flops
-        return f"time over FLOPs, {name}: {best:.3f} (best), {median:.3f} (median); FLOPs {flops:.4f}"
-    if kind == "peak memory":
-        text = f"peak memory, {name}: {a['peak_bytes'] / b['peak_bytes']:.2f}"
-        if "planned_bytes" in a and "planned_bytes" in b:
-            text += f"; before saving {a['before_saving_bytes'] / b['before_saving_bytes']:.2f}"
-            text += f", planned {a['planned_bytes'] / b['planned_bytes']:.2f}"
-        return text
-    off = max(abs(x - y) / abs(y) for x, y in zip(a["losses"], b["losses"]))
-    return f"losses, {above.name} against {below.name}: at most {off:.1e} apart, relatively"
-
-
-def row(run, peak):
-    if run.failed:
-        return f"| {run.name} | {run.failed} | | | | | | | |"
-    s = summary(run)
-    cells = [run.name, f"{s['best']:.4g}", f"{s['median']:.4g}", "", "", f"{s['peak_bytes'] / 1e6:.0f}", "", ""]
-    if "flops" in s:
-        rate = s["flops"] / s["best"]
-        cells[3:5] = [f"{rate / 1e9:.0f}", f"{100 * rate / peak:.1f}%"]
-        cells[6:] = [f"{s['before_saving_bytes'] / 1e6:.0f}", f"{s['planned_bytes'] / 1e6:.0f}"]
-    return "| " + " | ".join([*cells, f"{s['losses'][-1]:.4f}"]) + " |"
-
-
-def print_case(case, peak):
-    """The table, which is also a Markdown table for benchmarks/results."""
-    print(f"\n## {case.title}\n")
-    print("| run | s a step, best | median | GFLOP/s | of float32 peak | peak memory, MB | before saving | planned |"
-          " last loss |\n| --- |" + " ---: |" * 8)  # fmt: skip
-    for run in case.runs:
-        print(row(run, peak))
-    print()
-    by_name = {run.name: run for run in case.runs}
-    for kind, above, below in case.ratios:
-        missing = [name for name in (above, below) if name not in by_name or by_name[name].failed]
-        if not missing:
-            print("- " + ratio(kind, by_name[above], by_name[below]))
-    sys.stdout.flush()
-
-
 def opt_step(bench, default_steps=4):
     steps = bench.args.steps or default_steps
     rows = bench.random_rows(4 * steps, 512, OPT_125M["vocab_size"])
@@ -300,7 +238,7 @@ def case_scitldr(bench):
     runs = [
         bench.ours("ours, rho 0.5, float32", model, rows, *listed),
         bench.theirs("careful PyTorch, rho 0.5, float32", model, rows, *some),
-        bench.ours("ours, rho 0.5, bfloat16", model, rows, *listed, *BF16),
+        bench.ours("ours, rho 0.5, bfloat16", model, rows, *listed, *BF16, "--frozen-format", "bfloat16"),
         bench.theirs("careful PyTorch, rho 0.5, autocast", model, rows, *some, "--dtype", "bfloat16"),
         bench.ours("ours, full, float32", model, rows, *options, "--method", "full"),
         bench.theirs("careful PyTorch, full, float32", model, rows, *options),
@@ -322,8 +260,9 @@ def case_memory(bench):
         "frozen q4_0, bfloat16": ["--frozen-format", "q4_0", *BF16],
     }
     runs = [bench.ours(name, model, rows, *options, *GREEN, "0.5", *extra) for name, extra in variants.items()]
-    return Case("memory: OPT-125M's shape, 4 x 512 tokens, rho 0.5", runs,
-                [("peak memory", run.name, runs[0].name) for run in runs[1:]])  # fmt: skip
+    ratios = [("peak memory", run.name, runs[0].name) for run in runs[1:]]
+    ratios += [("planned memory", run.name, run.name) for run in runs]
+    return Case("memory: OPT-125M's shape, 4 x 512 tokens, rho 0.5", runs, ratios)
 
 
 def case_large(bench):
@@ -340,7 +279,8 @@ def case_large(bench):
             "rho 0.4, frozen q4_0, bfloat16": [*GREEN, "0.4", "--frozen-format", "q4_0", *BF16],
         }.items()
     ]
-    return Case("large: 1.1e9 weights, Llama's shape, 1 x 256 tokens", runs, [])
+    ratios = [("planned memory", run.name, run.name) for run in runs]
+    return Case("large: 1.1e9 weights, Llama's shape, 1 x 256 tokens", runs, ratios)
 
 
 def case_quickstart(bench):
@@ -365,18 +305,22 @@ def run_case(bench, name, repeats):
     except Failed as failure:
         print(f"\n## {name}\n\n{failure}", flush=True)
         return {"failed": str(failure)}
+    load = 0.0
     for number in range(repeats):
+        load = max(load, os.getloadavg()[0])  # runs before this one make about as much as there are threads
         bench.measure_peak()
         for run in case.runs:
             print(f"{name}, round {number + 1} of {repeats}: {run.name}", file=sys.stderr, flush=True)
             bench.measure(run)
     print_case(case, bench.peak)
+    if load > bench.threads + 1:
+        print(f"- other work ran beside it (load average {load:.1f}, {bench.threads} threads): do not use these times")
     runs = [
         {"name": run.name, "command": run.command, "failed": run.failed, "rounds": run.rounds}
         | ({} if run.failed else {"summary": summary(run)})
         for run in case.runs
     ]
-    return {"title": case.title, "runs": runs}
+    return {"title": case.title, "load_average": load, "runs": runs}
 
 
 def main():
@@ -396,6 +340,7 @@ def main():
     cases = args.cases.split(",")
     if unknown := [name for name in cases if name not in CASES]:
         parser.error(f"--cases: expected some of {', '.join(CASES)}, got {', '.join(unknown)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # in an orderly way, temporary files gone
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         bench = Bench(args, pathlib.Path(folder))
         doctor = bench.measure_peak()
