@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "greentrainer/io/storage_format.hpp"
+#include "greentrainer/core/storage_format.hpp"
 
 int main(int argc, char** argv) {
   using namespace greentrainer;

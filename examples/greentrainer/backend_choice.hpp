@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "greentrainer/core/error.hpp"
+#include "greentrainer/core/product_precision.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer::program {
@@ -10,9 +10,15 @@ namespace greentrainer::program {
 /// Which backend runs, and what it is told.
 struct BackendChoice {
   std::string name = "eigen";
-  Extent threads = 0;             ///< of eigen; 0: all cores
-  Extent device = 0;              ///< of cuda
-  std::string products = "full";  ///< of cuda: precision of matrix products
+  Extent threads = 0;                 ///< of eigen; 0: all cores
+  Extent device = 0;                  ///< of cuda
+  std::string precision = "float32";  ///< of the factors of matrix products
 };
+
+/// The precision of a name that declare_backend accepts.
+inline ProductPrecision precision_of(const BackendChoice& choice) {
+  if (choice.precision == "tf32") return ProductPrecision::tf32;
+  return choice.precision == "bfloat16" ? ProductPrecision::bf16 : ProductPrecision::full;
+}
 
 }  // namespace greentrainer::program

@@ -27,9 +27,9 @@ struct ComparisonTolerance {
 };
 
 /// Factors of tf32 have 10 bits of mantissa, of bf16 7.
-inline ComparisonTolerance tolerance_of(const std::string& products) {
-  if (products == "tf32") return {.product_epsilon = 0x1p-10, .loss = 1e-3, .logits = 1e-2, .gradients = 5e-2};
-  if (products == "bf16") return {.product_epsilon = 0x1p-7, .loss = 1e-2, .logits = 5e-2, .gradients = 2e-1};
+inline ComparisonTolerance tolerance_of(const std::string& precision) {
+  if (precision == "tf32") return {.product_epsilon = 0x1p-10, .loss = 1e-3, .logits = 1e-2, .gradients = 5e-2};
+  if (precision == "bfloat16") return {.product_epsilon = 0x1p-7, .loss = 1e-2, .logits = 5e-2, .gradients = 2e-1};
   return {};
 }
 

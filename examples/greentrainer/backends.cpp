@@ -16,8 +16,9 @@ void declare_backend(Command& command, BackendChoice& choice) {
 
 void declare_device(Command& command, BackendChoice& choice) {
   command.whole("device", choice.device, 0, "cuda: which, as CUDA counts (0)", 1024);
-  command.choice("products", choice.products, {"full", "tf32", "bf16"},
-                 "cuda: precision of matrix products' factors (full)");
+  command.choice("precision", choice.precision, {"float32", "tf32", "bfloat16"},
+                 "What the factors of matrix products are rounded to; sums, weights that are trained and all else are "
+                 "float32; tf32: cuda (float32)");
 }
 
 void check_backend_name(const Command& command, const std::string& name) {
@@ -32,7 +33,9 @@ void check_backend(const Command& command, const BackendChoice& choice) {
   if (choice.name == "cuda") {
     command.refuse("threads", "backend", "--backend cuda");
   } else {
-    for (const char* name : {"device", "products"}) command.refuse(name, "backend", "--backend " + choice.name);
+    command.refuse("device", "backend", "--backend " + choice.name);
+    if (choice.precision == "tf32")
+      bad_usage(command.name(), "--precision: expected float32 or bfloat16 with --backend eigen, got tf32");
   }
 }
 

@@ -15,7 +15,7 @@ namespace greentrainer::program {
 /// Declares --backend and the options of each. `choice` must outlive the command.
 void declare_backend(Command& command, BackendChoice& choice);
 
-/// Declares the options of CUDA's devices alone.
+/// Declares those that a device of CUDA has.
 void declare_device(Command& command, BackendChoice& choice);
 
 /// Throws UsageError for a backend that does not exist.
@@ -31,7 +31,7 @@ int threads_of(const BackendChoice& choice);
 template <class Run>
 int with_backend(const BackendChoice& choice, Run&& run) {
   if (choice.name == "cuda") return with_cuda(choice, std::forward<Run>(run));
-  EigenBackend<float> backend(threads_of(choice));
+  EigenBackend<float> backend(threads_of(choice), precision_of(choice));
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (choice.threads == 0 && backend.threads() < cores) {
     say(text("note: ", backend.threads(), backend.threads() == 1 ? " thread" : " threads", " for ", cores,

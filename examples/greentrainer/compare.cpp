@@ -18,7 +18,7 @@ namespace {
 constexpr const char* examples =
     "Examples:\n"
     "  greentrainer compare --model opt-125m --data validation.jsonl\n"
-    "  greentrainer compare --model opt-125m --data validation.jsonl --products bf16 --json\n"
+    "  greentrainer compare --model opt-125m --data validation.jsonl --precision bfloat16 --json\n"
     "Every kernel of two training steps runs on both backends with the CPU's operands; then both make loss, logits and "
     "gradients by themselves.\n"
     "Exit status 1 if a difference is larger than rounding explains.";
@@ -104,7 +104,7 @@ int run(const Options& options) {
     if (data.examples.size() > static_cast<std::size_t>(options.batch_size))
       data.examples.resize(static_cast<std::size_t>(options.batch_size));
     const BackendComparison comparison =
-        compare_backends(reference, other, options.model, data.examples, tolerance_of(options.backend.products));
+        compare_backends(reference, other, options.model, data.examples, tolerance_of(options.backend.precision));
     if (options.json)
       print_json(json_of(comparison));
     else

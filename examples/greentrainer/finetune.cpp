@@ -94,6 +94,25 @@ void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, co
   if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
 }
 
+/// What is stored in --frozen-format, and which matrices are not, since their rows are no whole blocks.
+template <Backend B>
+void say_format(const Model<B>& model, const FinetuneOptions& options) {
+  const StorageFormat* const format = parse_frozen_format("finetune", options.frozen_format);
+  if (format == nullptr) return;
+  std::size_t stored = 0, others = 0;
+  std::string named;
+  for (const Parameter& p : model.graph().parameters()) {
+    if (p.format != nullptr) ++stored;
+    if (p.format != nullptr || p.is_adapter() || p.shape.size() < 2) continue;
+    if (++others <= 3) named += text(named.empty() ? ": " : ", ", p.name);
+  }
+  say(text(stored, " tensors are stored as ", option_name(*format), " until they are trained; weights take ",
+           bytes_text(model.parameters().bytes())));
+  if (others > 0)
+    say(text("note: ", others, others == 1 ? " matrix stays" : " matrices stay", " float32, since ", format->name,
+             " has blocks of ", format->block, " of a row", named, others > 3 ? ", ..." : ""));
+}
+
 /// What is to be done, before it is.
 template <Backend B>
 void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train, const EvaluationSample& sample,
@@ -108,6 +127,7 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
   say(text(trained.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", trained.backend().name()));
+  say_format(trained, options);
   if (detaches_context(options)) say(context_line(train));
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;

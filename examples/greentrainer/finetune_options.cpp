@@ -105,6 +105,19 @@ void check_method(const Command& command, FinetuneOptions& options) {
     command.refuse(name, "from-adapter", "--from-adapter");
 }
 
+/// Weights that a format keeps narrow cannot be moved all at once.
+void check_frozen_format(const Command& command, const FinetuneOptions& options) {
+  if (parse_frozen_format("finetune", options.frozen_format) == nullptr) return;
+  if (options.method == "full")
+    bad_usage("finetune", "--frozen-format: expected a method that leaves weights as they are, got --method full");
+  command.refuse("importance-step", "frozen-format", "--frozen-format");
+  if (options.method == "green" && options.importance.starts_with("paper")) {
+    bad_usage("finetune",
+              text("--importance: expected first-order, gradient-norm, magnitude or random with --frozen-format, got ",
+                   options.importance, ", which moves all weights"));
+  }
+}
+
 }  // namespace
 
 const char* const finetune_examples =
@@ -156,6 +169,7 @@ void check(const Command& command, FinetuneOptions& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
   check_method(command, options);
+  check_frozen_format(command, options);
   if (options.train == standard_input && options.validation == standard_input)
     bad_usage("finetune", "--train and --validation: expected standard input for one of them, got it for both");
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
@@ -223,6 +237,7 @@ RunIdentity run_facts(const FinetuneOptions& options) {
   RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},    {"method", options.method},
                        {"context_gradients", options.context_gradients},       {"selector", options.selector},
                        {"evaluation_tokens", text(options.evaluation_tokens)}, {"dependencies", options.dependencies}};
+  facts["frozen_format"] = options.frozen_format;
   options.adapters.add_facts(options.method, facts);
   if (!options.from_adapter.empty()) {
     const std::filesystem::path adapter = options.from_adapter;
@@ -272,6 +287,9 @@ void declare(Command& command, FinetuneOptions& options) {
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
                  "pass computes labelled rows alone (exact)");
   command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
+  command.text("frozen-format", options.frozen_format, "NAME",
+               "What weights are stored in until they are trained, rounded to it where the model has more: bfloat16, "
+               "float16, q8_0, q4_0, nf4, or none: float32 (none)");
   options.adapters.declare(command);
   command.text(
       "from-adapter", options.from_adapter, "DIR",

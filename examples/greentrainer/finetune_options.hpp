@@ -33,6 +33,7 @@ struct FinetuneOptions {
   std::string context_gradients = "exact";
   AdapterChoice adapters;
   std::string from_adapter;
+  std::string frozen_format = "none";
   DataChoice data;
   RowRange validation_rows;
   std::string evaluate = "both";

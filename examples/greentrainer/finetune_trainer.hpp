@@ -48,9 +48,11 @@ SelectFunction selector_of(const TensorGraph<B>& graph, const FinetuneOptions& o
 template <Backend B>
 PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
   const std::filesystem::path folder = options.model;
+  const StorageFormat* const format = parse_frozen_format("finetune", options.frozen_format);
   if (options.from_adapter.empty()) {
-    return load_pretrained(folder, backend, options.adapters.graph_options(options.method),
-                           static_cast<std::uint64_t>(options.seed));
+    GraphOptions graph = options.adapters.graph_options(options.method);
+    graph.frozen_format = format;
+    return load_pretrained(folder, backend, graph, static_cast<std::uint64_t>(options.seed));
   }
   AdapterFolder adapter = read_adapter(options.from_adapter);
   const bool is_lora = adapter.options.lora.has_value();
@@ -61,6 +63,7 @@ PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
   }
   if (is_lora) adapter.options.lora->dropout = options.adapters.lora_dropout;
   adapter.options.dropout = options.adapters.dropout;
+  adapter.options.frozen_format = format;
   return load_pretrained_with_adapter(folder, adapter, backend);
 }
 

@@ -1,10 +1,12 @@
 #include "option_values.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "command.hpp"
 
@@ -74,6 +76,27 @@ Bytes parse_bytes(const std::string& flag, const std::string& value, const std::
   }
   bad_usage(command, text(flag, ": expected a number of bytes such as 4GiB, 512MiB or 1000000",
                           least > 0 ? text(", at least ", least) : "", ", got ", value));
+}
+
+std::string option_name(const StorageFormat& format) {
+  if (format.dtype) return std::string(name_of(*format.dtype));
+  std::string name(format.name);
+  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+  return name;
+}
+
+const StorageFormat* parse_frozen_format(const std::string& where, const std::string& value) {
+  if (value == "none") return nullptr;
+  std::vector<std::string> names = {"none"};
+  for (const StorageFormat& format : storage_formats) {
+    const bool is_wide = format.dtype == DType::float64 || format.dtype == DType::float32;
+    if (is_wide || (!format.dtype && format.encode_block == nullptr)) continue;
+    names.push_back(option_name(format));
+    if (value == names.back()) return &format;
+  }
+  std::string known;
+  for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+  bad_usage(where, text("--frozen-format: expected one of ", known, "; got ", value, suggestion(value, names)));
 }
 
 }  // namespace greentrainer::program

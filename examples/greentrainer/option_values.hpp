@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/train/training_options.hpp"
 
@@ -18,5 +19,10 @@ RunBudget parse_budget(const std::string& where, const std::string& value, const
 /// 1024. Throws UsageError.
 Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command = "finetune",
                   Bytes least = 0);
+
+/// What a format is called in options: "q8_0".
+std::string option_name(const StorageFormat& format);
+/// The format of --frozen-format; null for "none". Throws UsageError of the command `where`.
+const StorageFormat* parse_frozen_format(const std::string& where, const std::string& value);
 
 }  // namespace greentrainer::program

@@ -214,6 +214,7 @@ void check(const Command& command, PlanOptions& options) {
     for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "budget", "a plan with --budget");
     if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");
   }
+  parse_frozen_format("plan", options.frozen_format);
   if (options.selector == "paper") command.refuse("freeze", "selector", "--selector paper");
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))
@@ -273,6 +274,8 @@ Command make_plan_command() {
                  "What there is less of: examples in a batch, or steps (batch)");
   command.choice("context-gradients", options->context_gradients, {"exact", "none"},
                  "none: gradients do not go through tokens without a label, as in finetune (exact)");
+  command.text("frozen-format", options->frozen_format, "NAME",
+               "What weights that are not trained are stored in, as in finetune (none)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");
   command.text("config", options->config, "FILE", "TOML file with any of these options");
   command.on("json", options->json, "Print one JSON object on stdout");

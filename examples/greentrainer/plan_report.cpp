@@ -15,6 +15,7 @@
 #include "greentrainer/graph/detached_context.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/adamw.hpp"
@@ -338,7 +339,8 @@ void freeze(PlanReport& report, const Graph& graph, const Workload& workload, co
 
 template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
-  const Graph exact = architecture.template graph<Policy>();
+  const Graph exact =
+      graph_of<Policy>(architecture, {.frozen_format = parse_frozen_format("plan", options.frozen_format)});
   const Graph graph = options.context_gradients == "none" ? with_detached_context(exact) : exact;
   const LinearCost full = full_fine_tuning_cost(exact, ExactCost<Policy>{});
   const Workload workload = planned_workload<Architecture>(graph, options);

@@ -29,7 +29,7 @@ struct PlanOptions {
   Extent ranks = 1;  ///< that train together
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
-  std::string context_gradients = "exact";
+  std::string context_gradients = "exact", frozen_format = "none";
   bool json = false;
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.

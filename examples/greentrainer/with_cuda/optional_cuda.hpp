@@ -7,18 +7,10 @@
 
 namespace greentrainer::program {
 
-/// The precision of a name that declare_backend accepts.
-inline ProductPrecision precision_of(const std::string& name) {
-  for (const ProductPrecision precision : {ProductPrecision::tf32, ProductPrecision::bf16}) {
-    if (name == name_of(precision)) return precision;
-  }
-  return ProductPrecision::full;
-}
-
 /// Returns run(backend). Throws MissingDevice.
 template <class Run>
 int with_cuda(const BackendChoice& choice, Run&& run) {
-  CudaBackend<float> backend(static_cast<int>(choice.device), {.products = precision_of(choice.products)});
+  CudaBackend<float> backend(static_cast<int>(choice.device), {.products = precision_of(choice)});
   return run(backend);
 }
 

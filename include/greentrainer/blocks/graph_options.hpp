@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
@@ -34,6 +35,10 @@ struct GraphOptions {
                              ///< tuning, arXiv 2101.00190)
   double dropout =
       0;  ///< of each attention's and feed-forward's output, before it is added to the residual stream, in training
+
+  /// What weights are stored in until they are trained, where it can store them (TensorGraph::can_store); null: the
+  /// backend's elements.
+  const StorageFormat* frozen_format = nullptr;
 
   bool has_adapters() const { return lora || prefix_tokens > 0; }
 };

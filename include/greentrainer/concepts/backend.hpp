@@ -6,6 +6,7 @@
 
 #include "greentrainer/core/kernel_arguments.hpp"
 #include "greentrainer/core/matrix.hpp"
+#include "greentrainer/core/stored_matrix.hpp"
 
 namespace greentrainer {
 
@@ -153,6 +154,18 @@ concept BackendKernels = is_element<T> &&
   // out *= number.                                                                      n
   b.scale(n, out, number);
 };
+
+/// What a backend may offer beside: products and lookups that read a weight in the storage format that it lies in. The
+/// results are those for the decoded matrix, in bits; FLOPs are, too. Models whose frozen weights are kept in a format
+/// need it.
+template <class B, class T = typename B::Scalar>
+concept ReadsStoredWeights =
+    requires(B b, Matrix<const T> x, Matrix<T> y, const StoredMatrix& stored, const Index* index, Transpose transpose,
+             Write write) {
+      b.matmul(x, transpose, stored, transpose, y, write);  // 2mnk
+      b.embedding_forward(stored, index, y);                // 0
+      b.decode(stored, y);                                  // y = the numbers.  0
+    };
 
 /// What a backend offers: an element type, memory, products and kernels. A backend object is explicit, movable or not,
 /// and owns its threads or streams. backends/README.md walks through writing one.

@@ -30,6 +30,20 @@ Bytes parameter_bytes(const TensorGraph<P>& graph, const Selection& selection, B
   return elements * element_size;
 }
 
+/// Of all weights, of which `trained` have elements of their own; the others lie in their storage formats, if any.
+template <class P>
+Bytes weight_bytes(const TensorGraph<P>& graph, const Selection& trained, Bytes element_size) {
+  Bytes total = 0;
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    const Parameter& p = graph.parameter(id);
+    if (p.format == nullptr || trained.contains(id))
+      total += p.size() * element_size;
+    else
+      total += StoredMatrix{p.format, nullptr, p.rows(), p.cols()}.bytes();
+  }
+  return total;
+}
+
 template <class P>
 Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Bytes element_size) {
   Extent most = 0;
@@ -71,7 +85,7 @@ template <class P>
 MemoryEstimate pass_memory(const TensorGraph<P>& graph, const PassPlan& plan, const Selection& selection,
                            const Workload& workload, Bytes element_size, Bytes optimizer_bytes_per_element) {
   const Bytes selected = parameter_bytes(graph, selection, element_size);
-  return {.weights = parameter_bytes(graph, select_all(graph), element_size),
+  return {.weights = weight_bytes(graph, selection, element_size),
           .gradients = selected,
           .optimizer = selected / element_size * optimizer_bytes_per_element,
           .activations = make_memory_layout(make_lifetimes(graph, plan), workload, element_size).total,
@@ -96,6 +110,7 @@ MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& s
                                  Bytes element_size, Bytes optimizer_bytes_per_element, Extent gradient_elements,
                                  bool saves_weights) {
   MemoryEstimate estimate = training_memory(graph, select_all(graph), workload, element_size, 0);
+  estimate.weights = weight_bytes(graph, selection, element_size);
   estimate.optimizer = parameter_bytes(graph, selection, element_size) / element_size * optimizer_bytes_per_element;
   estimate.copies = saves_weights ? estimate.weights : 0;
   estimate.gradients = gradient_elements * element_size;
@@ -109,6 +124,7 @@ MemoryEstimate importance_step_memory(const TensorGraph<P>& graph, const Selecti
                                       Bytes element_size, Bytes optimizer_bytes_per_element, Extent scratch_elements) {
   MemoryEstimate estimate =
       importance_memory(graph, selection, workload, element_size, optimizer_bytes_per_element, scratch_elements, false);
+  estimate.weights = parameter_bytes(graph, select_all(graph), element_size);
   estimate.gradients += estimate.weights;
   return estimate;
 }

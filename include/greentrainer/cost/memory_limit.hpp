@@ -71,6 +71,8 @@ class MemoryLimit {
   }
 
   Bytes limit() const { return demand_.limit; }
+  /// Tensors whose weights have elements of their own from now on, in whatever format they were stored.
+  void set_trained(Selection trained) { trained_ = std::move(trained); }
   /// Where there is a limit: the workload to lay memory out for, so that no batch needs more.
   std::optional<Workload> room() const { return demand_.limit > 0 ? std::optional(demand_.largest) : std::nullopt; }
 
@@ -102,6 +104,7 @@ class MemoryLimit {
       pass.memory = importance_memory(*graph_, held, demand_.largest, element_size, demand_.state_bytes_per_element,
                                       metric.gradient_elements, metric.saves_weights);
       pass.memory.batch = batch_bytes_;
+      pass.memory.weights = weights(held);
     } else {
       pass.memory = of_held(held);
       pass.memory.gradients = 0;
@@ -119,6 +122,7 @@ class MemoryLimit {
     MemoryEstimate memory = importance_step_memory(*graph_, held, demand_.largest, element_size,
                                                    demand_.state_bytes_per_element, scratch_elements);
     memory.batch = batch_bytes_;
+    memory.weights = weights(select_all(*graph_));
     return memory;
   }
 
@@ -149,9 +153,13 @@ class MemoryLimit {
     return batch_size;
   }
 
-  /// Gradients and optimizer state of a tensor.
+  /// Gradients and optimizer state of a tensor, and what its own elements take beyond its storage format.
   Bytes trained_bytes(ParameterId id) const {
-    return graph_->parameter(id).size() * (element_size + demand_.state_bytes_per_element);
+    const Parameter& p = graph_->parameter(id);
+    const bool has_elements = p.format == nullptr || (!trained_.mask().empty() && trained_.contains(id));
+    const Bytes stored = has_elements ? p.size() * element_size
+                                      : StoredMatrix{p.format, nullptr, p.rows(), p.cols()}.bytes();
+    return p.size() * (2 * element_size + demand_.state_bytes_per_element) - stored;
   }
 
   /// Bytes beyond the limit.
@@ -165,7 +173,7 @@ class MemoryLimit {
 
   MemoryEstimate of_held(const Selection& held) const {
     const Bytes gradients = parameter_bytes(*graph_, held, element_size);
-    return {.weights = parameter_bytes(*graph_, select_all(*graph_), element_size),
+    return {.weights = weights(held),
             .gradients = gradients,
             .optimizer = gradients / element_size * demand_.state_bytes_per_element,
             .batch = batch_bytes_,
@@ -175,7 +183,15 @@ class MemoryLimit {
     MemoryEstimate memory =
         pass_memory(*graph_, plan, selection, demand_.largest, element_size, demand_.state_bytes_per_element);
     memory.batch = batch_bytes_;
+    memory.weights = weights(selection);
     return memory;
+  }
+  /// What was ever trained keeps elements of its own.
+  Bytes weights(Selection trained) const {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(trained_.mask().size()); ++id) {
+      if (trained_.contains(id)) trained.insert(id);
+    }
+    return weight_bytes(*graph_, trained, element_size);
   }
   Bytes cached(const std::optional<Cut>& cut) const { return cut && demand_.cached ? demand_.cached(*cut) : 0; }
 
@@ -195,6 +211,7 @@ class MemoryLimit {
 
   const TensorGraph<P>* graph_;
   FitDemand demand_;
+  Selection trained_ = {};
   Bytes batch_bytes_ = 0;
   mutable std::optional<RecomputationSearch<P>> full_;  ///< of a pass that trains everything
 };

@@ -48,12 +48,10 @@ class Executor {
   Executor(B& backend, const TensorGraph<B>& graph, ParameterStore<B>& parameters)
       : backend_(&backend),
         graph_(&graph),
+        parameters_(&parameters),
         upload_(backend, graph.prefix_rows(), graph.has_rows(Rows::context_tokens)),
         arena_(backend),
-        loss_sum_(backend, 1, 1) {
-    for (std::size_t p = 0; p < parameters.size(); ++p)
-      parameter_matrices_.push_back(parameters[static_cast<ParameterId>(p)].matrix());
-  }
+        loss_sum_(backend, 1, 1) {}
 
   /// Fills memory with NaN as soon as the schedule says that it is dead: a value that is freed too early then shows.
   void poison_dead_memory(bool on) { poison_ = on; }
@@ -141,7 +139,7 @@ class Executor {
     }
     values_.assign(graph_->values().size(), {});
     next_placement_ = 0;
-    remaining_uses_.assign(parameter_matrices_.size(), 0);
+    remaining_uses_.assign(parameters_->size(), 0);
     for (const PassPlan::Step& step : schedule.plan.steps)
       for_each_parameter_gradient(
           step, [&](std::size_t, ParameterId id) { ++remaining_uses_[static_cast<std::size_t>(id)]; });
@@ -179,6 +177,11 @@ class Executor {
     }
     return into;
   }
+  std::span<const Weight<T>> weights_of(const typename TensorGraph<B>::Operator& node) {
+    weights_.clear();
+    for (const ParameterId id : node.parameters) weights_.push_back(parameters_->weight(id));
+    return weights_;
+  }
   std::span<const Matrix<T>> remembered(const PassPlan::Step& step) {
     if (step.remembered == 0) return {};
     const auto& inputs = graph_->op(step.op).inputs;
@@ -198,7 +201,7 @@ class Executor {
                         .loss = loss,
                         .inputs = collect(scratch_[0], node.inputs, values_, step.inputs),
                         .outputs = collect(scratch_[1], node.outputs, values_, step.outputs),
-                        .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
+                        .parameters = weights_of(node),
                         .workspace = arena_.workspace(),
                         .dropout = options_->dropout,
                         .caches = remembered(step)};
@@ -244,7 +247,7 @@ class Executor {
                          .parts = step.parts,
                          .inputs = collect(scratch_[0], node.inputs, values_, step.inputs),
                          .outputs = collect(scratch_[1], node.outputs, values_, step.outputs),
-                         .parameters = collect(scratch_[2], node.parameters, parameter_matrices_),
+                         .parameters = weights_of(node),
                          .grad_outputs = collect(scratch_[3], node.outputs, arena_.gradients(), step.grad_outputs),
                          .grad_inputs = collect(scratch_[4], node.inputs, arena_.gradients(), step.grad_inputs),
                          .writes = writes_,
@@ -286,10 +289,10 @@ class Executor {
 
   B* backend_;
   const TensorGraph<B>* graph_;
+  const ParameterStore<B>* parameters_;
   BatchUpload<B> upload_;
   ActivationArena<B> arena_;
   Tensor<B, double> loss_sum_;
-  std::vector<Matrix<T>> parameter_matrices_;
   std::optional<Prepared> prepared_;
   std::vector<std::vector<Block>> born_, dying_;
 
@@ -303,6 +306,7 @@ class Executor {
   Flops flops_beyond_plan_ = 0;
 
   std::array<std::vector<Matrix<T>>, 6> scratch_;
+  std::vector<Weight<T>> weights_;
   std::vector<Write> writes_;
   Observed observed_;
   bool poison_ = false;

@@ -24,7 +24,7 @@ class ContextDetaching {
                         "expected a decoder alone, got an encoder too, whose tokens carry no loss: nothing there would "
                         "be trained");
     }
-    for (const Parameter& p : graph_.parameters()) result_.parameter(p.name, p.shape, p.first_values);
+    for (const Parameter& p : graph_.parameters()) result_.parameter(p);
     for (OperatorId id = 0; id < static_cast<OperatorId>(graph_.operators().size()); ++id) emit(id);
     result_.finish();
     return std::move(result_);

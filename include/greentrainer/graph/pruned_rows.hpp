@@ -23,7 +23,7 @@ class RowPruning {
     for (auto id = static_cast<OperatorId>(graph_.operators().size()); id-- > 0;)
       pruned_[static_cast<std::size_t>(id)] = can_prune(id);
     if (std::none_of(pruned_.begin(), pruned_.end(), [](bool pruned) { return pruned; })) return graph_;
-    for (const Parameter& p : graph_.parameters()) result_.parameter(p.name, p.shape, p.first_values);
+    for (const Parameter& p : graph_.parameters()) result_.parameter(p);
     const OperatorId border = last_whole_reader();
     std::vector<OperatorId> waiting;
     for (OperatorId id = 0; id < static_cast<OperatorId>(graph_.operators().size()); ++id) {

@@ -28,6 +28,8 @@ struct Parameter {
   std::string name = {};
   ParameterShape shape = {};
   FirstValues first_values = FirstValues::checkpoint;
+  /// What it is stored in until it is trained; null: the backend's elements.
+  const StorageFormat* format = nullptr;
 
   /// Added to the model: no tensor of its checkpoint.
   bool is_adapter() const { return first_values != FirstValues::checkpoint; }
@@ -71,6 +73,36 @@ class TensorGraph {
     uses_.emplace_back();
     first_readers_.push_back(-1);
     return id;
+  }
+
+  /// Declares a parameter of another graph, as it is there.
+  ParameterId parameter(const Parameter& other) {
+    const ParameterId id = parameter(other.name, other.shape, other.first_values);
+    parameters_.back().format = other.format;
+    return id;
+  }
+
+  /// Whether a format can store a parameter: it is of the model's checkpoint, a matrix with rows of whole blocks, and
+  /// all operators that read it take any format.
+  bool can_store(ParameterId id, const StorageFormat& format) const {
+    const Parameter& p = parameter(id);
+    if (p.is_adapter() || p.shape.size() < 2 || p.cols() % static_cast<Extent>(format.block) != 0) return false;
+    for (const Operator& node : operators_) {
+      for (std::size_t i = 0; i < node.parameters.size(); ++i) {
+        if (node.parameters[i] == id && ((node.op->any_format() >> i) & 1U) == 0) return false;
+      }
+    }
+    return true;
+  }
+  /// Stores a parameter in a format until it is trained, or with null in the backend's elements. Throws ConfigError if
+  /// the format cannot store it.
+  void store_in(ParameterId id, const StorageFormat* format) {
+    if (format != nullptr && !can_store(id, *format)) {
+      throw ConfigError("TensorGraph", parameter(id).name,
+                        text("expected a matrix of rows of whole blocks that products and lookups alone read, for ",
+                             format->name, ", got another"));
+    }
+    parameters_[static_cast<std::size_t>(id)].format = format;
   }
 
   /// Appends an operator; returns its outputs. Throws ShapeError naming the operator if an input or parameter has

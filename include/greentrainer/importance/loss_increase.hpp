@@ -12,7 +12,7 @@ namespace greentrainer {
 /// gradient is multiplied with the move; no two operators' gradients are held together, and one saved copy of the
 /// weights brings all back. Updates are priced at the schedule's peak learning rate, so that importances of different
 /// rounds compare, with the tensor's own optimizer state where it has one; a tensor without is priced at its first
-/// step, from zero moments.
+/// step, from zero moments. Throws ConfigError where weights are stored in a format, which cannot be moved.
 template <Backend B>
 class LossIncreaseImportance final : public Importance<B> {
  public:
@@ -54,6 +54,11 @@ class LossIncreaseImportance final : public Importance<B> {
    public:
     SavedWeights(B& backend, ParameterStore<B>& parameters) : backend_(&backend), parameters_(&parameters) {
       for (std::size_t p = 0; p < parameters.size(); ++p) {
+        if (parameters.is_stored(static_cast<ParameterId>(p))) {
+          throw ConfigError("importance", "metric",
+                            "expected one that leaves weights where they are, since weights are stored in a format, "
+                            "got the paper's, which moves all of them; take first-order or gradient-norm");
+        }
         const auto& tensor = parameters[static_cast<ParameterId>(p)];
         copies_.emplace_back(backend, tensor.rows(), tensor.cols());
         backend.copy(copies_.back().data(), tensor.data(), tensor.bytes());

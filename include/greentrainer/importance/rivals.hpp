@@ -38,8 +38,10 @@ class MagnitudeImportance final : public Importance<B> {
  public:
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
     ParameterSums<B> squares(c.backend, c.graph.parameters().size());
+    ReadableElements<B> weights(c.backend, c.parameters);
     for (ParameterId id = 0; id < static_cast<ParameterId>(c.graph.parameters().size()); ++id) {
-      c.backend.sum_of_squares(c.parameters[id].size(), c.parameters[id].data(), squares.of(id));
+      const Matrix<const typename B::Scalar> elements = weights(id);
+      c.backend.sum_of_squares(elements.size(), elements.data, squares.of(id));
     }
     std::vector<double> importance = squares.download();
     for (double& value : importance) value = std::sqrt(value);
@@ -48,6 +50,7 @@ class MagnitudeImportance final : public Importance<B> {
   Flops flops(const TensorGraph<B>& graph, const Workload&, const Optimizer<B>&) const override {
     return 2 * parameter_elements(graph);
   }
+  Extent scratch_elements(const TensorGraph<B>& graph) const override { return ReadableElements<B>::elements(graph); }
 };
 
 /// Uniform in (0, 1], from the seed and the step: what a metric must beat.

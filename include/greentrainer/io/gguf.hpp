@@ -17,7 +17,7 @@
 #include "greentrainer/io/file.hpp"
 #include "greentrainer/io/gguf_reader.hpp"
 #include "greentrainer/io/json.hpp"
-#include "greentrainer/io/storage_format.hpp"
+#include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 
 namespace greentrainer {

@@ -12,7 +12,7 @@
 
 #include "greentrainer/core/compiled.hpp"
 #include "greentrainer/io/file.hpp"
-#include "greentrainer/io/float_codec.hpp"
+#include "greentrainer/core/float_codec.hpp"
 #include "greentrainer/io/json_fwd.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "greentrainer/core/compiled.hpp"
-#include "greentrainer/io/float_codec.hpp"
+#include "greentrainer/core/float_codec.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 
 namespace greentrainer {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "greentrainer/core/random.hpp"
-#include "greentrainer/io/float_codec.hpp"
+#include "greentrainer/core/float_codec.hpp"
 
 namespace greentrainer {
 

@@ -15,10 +15,25 @@
 
 namespace greentrainer {
 
+/// Stores weights in a format until they are trained: those that it can store.
+template <class P>
+void store_weights(TensorGraph<P>& graph, const StorageFormat& format) {
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (graph.can_store(id, format)) graph.store_in(id, &format);
+  }
+}
+
 /// The graph of an architecture with what the options add. Throws ConfigError if the architecture's graph() takes none
 /// and there is something to add.
 template <class P, class Architecture>
 TensorGraph<P> graph_of(const Architecture& architecture, const GraphOptions& options) {
+  if (options.frozen_format != nullptr) {
+    GraphOptions other = options;
+    other.frozen_format = nullptr;
+    TensorGraph<P> graph = graph_of<P>(architecture, other);
+    store_weights(graph, *options.frozen_format);
+    return graph;
+  }
   if constexpr (requires { architecture.template graph<P>(options); }) {
     return architecture.template graph<P>(options);
   } else {
@@ -85,7 +100,7 @@ std::optional<LoraMatrices> lora_of(const TensorGraph<P>& graph, ParameterId wei
 template <Backend B>
 std::vector<typename B::Scalar> merged_values(const Model<B>& model, ParameterId id, double scale) {
   using T = typename B::Scalar;
-  std::vector<T> merged = model.parameters()[id].download();
+  std::vector<T> merged = model.parameters().values(id);
   const auto lora = lora_of(model.graph(), id);
   if (!lora) return merged;
   const std::vector<T> a = model.parameters()[lora->a].download(), b = model.parameters()[lora->b].download();

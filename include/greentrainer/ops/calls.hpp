@@ -6,6 +6,7 @@
 #include "greentrainer/concepts/backend.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
 #include "greentrainer/core/matrix.hpp"
+#include "greentrainer/core/stored_matrix.hpp"
 
 namespace greentrainer {
 
@@ -71,7 +72,7 @@ struct ForwardCall {
   LossTarget<T>& loss;
   std::span<const Matrix<T>> inputs = {};
   std::span<const Matrix<T>> outputs = {};
-  std::span<const Matrix<T>> parameters = {};
+  std::span<const Weight<T>> parameters = {};
   T* workspace = nullptr;
   const DropoutSeed* dropout = nullptr;    ///< null: nothing is dropped
   std::span<const Matrix<T>> caches = {};  ///< of the inputs that the operator remembers; empty where there is no cache
@@ -80,7 +81,9 @@ struct ForwardCall {
   /// An input that the operator remembers, with its rows of earlier tokens: as batch.decoder.keys lays them out.
   Matrix<const T> remembered(int i) const { return caches.empty() ? input(i) : caches[static_cast<std::size_t>(i)]; }
   Matrix<T> output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
-  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)]; }
+  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)].elements; }
+  /// One that the operator takes in any storage format.
+  Weight<T> weight(int i) const { return parameters[static_cast<std::size_t>(i)]; }
 };
 
 /// What its backward pass sees. Matrices that no wanted part reads or writes are empty.
@@ -94,7 +97,7 @@ struct BackwardCall {
   std::uint32_t parts = 0;  ///< bit p: part p is wanted
   std::span<const Matrix<T>> inputs = {};
   std::span<const Matrix<T>> outputs = {};
-  std::span<const Matrix<T>> parameters = {};
+  std::span<const Weight<T>> parameters = {};
   std::span<const Matrix<T>> grad_outputs = {};
   std::span<const Matrix<T>> grad_inputs = {};
   std::span<const Write> writes = {};               ///< of the gradients of inputs
@@ -105,11 +108,32 @@ struct BackwardCall {
   bool wants(int part) const { return ((parts >> part) & 1U) != 0; }
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
   Matrix<const T> output(int i) const { return outputs[static_cast<std::size_t>(i)]; }
-  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)]; }
+  Matrix<const T> parameter(int i) const { return parameters[static_cast<std::size_t>(i)].elements; }
+  /// One that the operator takes in any storage format.
+  Weight<T> weight(int i) const { return parameters[static_cast<std::size_t>(i)]; }
   Matrix<const T> grad_output(int i = 0) const { return grad_outputs[static_cast<std::size_t>(i)]; }
   Matrix<T> grad_input(int i) const { return grad_inputs[static_cast<std::size_t>(i)]; }
   Write write(int i) const { return writes[static_cast<std::size_t>(i)]; }
   Matrix<T> grad_parameter(int i) const { return grad_parameters[static_cast<std::size_t>(i)]; }
 };
+
+/// y = x op(weight), or y += that, whatever the weight lies in.
+template <class B>
+void matmul(B& backend, Matrix<const typename B::Scalar> x, Transpose transpose_x, const Weight<typename B::Scalar>& weight,
+            Transpose transpose_weight, Matrix<typename B::Scalar> y, Write write) {
+  if constexpr (ReadsStoredWeights<B>) {
+    if (weight.is_stored()) return backend.matmul(x, transpose_x, weight.stored, transpose_weight, y, write);
+  }
+  backend.matmul(x, transpose_x, weight.elements, transpose_weight, y, write);
+}
+/// y[r] = table[index[r]].
+template <class B>
+void embedding_forward(B& backend, const Weight<typename B::Scalar>& table, const Index* index,
+                       Matrix<typename B::Scalar> y) {
+  if constexpr (ReadsStoredWeights<B>) {
+    if (table.is_stored()) return backend.embedding_forward(table.stored, index, y);
+  }
+  backend.embedding_forward(table.elements, index, y);
+}
 
 }  // namespace greentrainer

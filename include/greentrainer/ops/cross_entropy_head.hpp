@@ -15,6 +15,7 @@ namespace greentrainer {
 struct CrossEntropyHead {
   static constexpr std::string_view kind = "cross_entropy_head";
   static constexpr bool is_loss = true;
+  static constexpr BitSet any_format = bit(0);
   enum Part { grad_logits, grad_input, grad_weight, grad_bias };
 
   Extent width = 0;
@@ -79,7 +80,7 @@ struct CrossEntropyHead {
       if (bias && call.wants(grad_bias)) call.backend.bias_grad(logits, call.grad_parameter(1).data);
       if (call.wants(grad_input)) {
         const auto dx = call.grad_input(0).rows_from(first, logits.rows);
-        call.backend.matmul(logits, Transpose::no, call.parameter(0), Transpose::no, dx, Write::overwrite);
+        matmul(call.backend, logits, Transpose::no, call.weight(0), Transpose::no, dx, Write::overwrite);
       }
     });
   }
@@ -101,7 +102,7 @@ struct CrossEntropyHead {
   }
   template <class Call, class T>
   void compute_logits(Call& call, Matrix<const T> hidden, Matrix<T> logits) const {
-    call.backend.matmul(hidden, Transpose::no, call.parameter(0), Transpose::yes, logits, Write::overwrite);
+    matmul(call.backend, hidden, Transpose::no, call.weight(0), Transpose::yes, logits, Write::overwrite);
     if (bias) call.backend.add_bias(logits, call.parameter(1).data);
   }
   template <class Call, class T, class Then>

@@ -13,6 +13,7 @@ namespace greentrainer {
 struct Embedding {
   static constexpr std::string_view kind = "embedding";
   static constexpr bool row_by_row = true;
+  static constexpr BitSet any_format = bit(0);
   enum class Source { token_ids, positions };
   enum Part { grad_table };
 
@@ -38,7 +39,8 @@ struct Embedding {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.embedding_forward(used_rows(call.parameter(0)), index(call.batch), call.output(0));
+    const Weight<typename B::Scalar> table = call.weight(0);
+    embedding_forward(call.backend, table.rows_from(offset, table.rows() - offset), index(call.batch), call.output(0));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {

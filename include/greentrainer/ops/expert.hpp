@@ -18,6 +18,7 @@ namespace greentrainer {
 struct Expert {
   static constexpr std::string_view kind = "expert";
   static constexpr bool row_by_row = true;
+  static constexpr BitSet any_format = bit(0) | bit(1) | bit(2);
   enum Part {
     hidden,       ///< gate, up and their product, again
     grad_hidden,  ///< of the product, for a weight of 1
@@ -95,7 +96,7 @@ struct Expert {
     call.loss.flops_beyond_plan += beyond_plan(forward_flops(), routed.size(), y.rows);
     for_chunks(call, routed, [&](const Index* index, const Chunk<T>& chunk) {
       compute_hidden(call, index, chunk);
-      call.backend.matmul(chunk.hidden, Transpose::no, call.parameter(2), Transpose::yes, chunk.wide, Write::overwrite);
+      matmul(call.backend, chunk.hidden, Transpose::no, call.weight(2), Transpose::yes, chunk.wide, Write::overwrite);
       call.backend.scale_rows(chunk.wide, chunk.weights, chunk.wide);
       call.backend.scatter_rows(chunk.wide, index, y, Write::accumulate);
     });
@@ -211,8 +212,8 @@ struct Expert {
   void compute_hidden(Call& call, const Index* index, const Chunk<T>& chunk) const {
     call.backend.gather_rows(call.input(0), index, chunk.x);
     call.backend.gather_rows(own_column(call.input(1)), index, chunk.weights);
-    call.backend.matmul(chunk.x, Transpose::no, call.parameter(0), Transpose::yes, chunk.gate, Write::overwrite);
-    call.backend.matmul(chunk.x, Transpose::no, call.parameter(1), Transpose::yes, chunk.up, Write::overwrite);
+    matmul(call.backend, chunk.x, Transpose::no, call.weight(0), Transpose::yes, chunk.gate, Write::overwrite);
+    matmul(call.backend, chunk.x, Transpose::no, call.weight(1), Transpose::yes, chunk.up, Write::overwrite);
     call.backend.gated_forward(function, chunk.gate, chunk.up, chunk.hidden);
   }
 
@@ -222,7 +223,7 @@ struct Expert {
     if (call.wants(hidden)) compute_hidden(call, index, chunk);
     backend.gather_rows(call.grad_output(), index, chunk.wide);
     if (call.wants(grad_hidden))
-      backend.matmul(chunk.wide, Transpose::no, call.parameter(2), Transpose::no, chunk.grad_hidden, Write::overwrite);
+      matmul(backend, chunk.wide, Transpose::no, call.weight(2), Transpose::no, chunk.grad_hidden, Write::overwrite);
     if (call.wants(grad_routing)) {
       backend.dot_rows(chunk.grad_hidden, chunk.hidden, chunk.numbers);
       backend.scatter_rows(chunk.numbers, index, own_column(call.grad_input(1)), Write::accumulate);
@@ -243,8 +244,8 @@ struct Expert {
     if (call.wants(grad_up))
       backend.matmul(grad_up_values, Transpose::yes, chunk.x, Transpose::no, call.grad_parameter(1), Write::accumulate);
     if (!call.wants(grad_input)) return;
-    backend.matmul(chunk.grad_gate, Transpose::no, call.parameter(0), Transpose::no, chunk.wide, Write::overwrite);
-    backend.matmul(grad_up_values, Transpose::no, call.parameter(1), Transpose::no, chunk.wide, Write::accumulate);
+    matmul(backend, chunk.grad_gate, Transpose::no, call.weight(0), Transpose::no, chunk.wide, Write::overwrite);
+    matmul(backend, grad_up_values, Transpose::no, call.weight(1), Transpose::no, chunk.wide, Write::accumulate);
     backend.scatter_rows(chunk.wide, index, call.grad_input(0), Write::accumulate);
   }
 

@@ -8,6 +8,7 @@ namespace greentrainer {
 struct Linear {
   static constexpr std::string_view kind = "linear";
   static constexpr bool row_by_row = true;
+  static constexpr BitSet any_format = bit(0);
   enum Part { grad_input, grad_weight, grad_bias };
 
   Rows rows = Rows::decoder_tokens;
@@ -35,8 +36,8 @@ struct Linear {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.matmul(call.input(0), Transpose::no, call.parameter(0), Transpose::yes, call.output(0),
-                        Write::overwrite);
+    matmul(call.backend, call.input(0), Transpose::no, call.weight(0), Transpose::yes, call.output(0),
+           Write::overwrite);
     if (bias) call.backend.add_bias(call.output(0), call.parameter(1).data);
   }
   template <class B>
@@ -46,7 +47,7 @@ struct Linear {
       call.backend.matmul(dy, Transpose::yes, call.input(0), Transpose::no, call.grad_parameter(0), Write::accumulate);
     if (bias && call.wants(grad_bias)) call.backend.bias_grad(dy, call.grad_parameter(1).data);
     if (call.wants(grad_input))
-      call.backend.matmul(dy, Transpose::no, call.parameter(0), Transpose::no, call.grad_input(0), call.write(0));
+      matmul(call.backend, dy, Transpose::no, call.weight(0), Transpose::no, call.grad_input(0), call.write(0));
   }
 };
 

@@ -123,6 +123,8 @@ class AnyOperator {
   virtual bool is_loss() const = 0;
   /// Its outputs change from training pass to training pass for the same inputs: it draws random numbers.
   virtual bool is_random() const = 0;
+  /// Parameters that it reads in whatever storage format they lie in: by products and lookups alone.
+  virtual BitSet any_format() const = 0;
   /// Scratch elements that forward or backward needs.
   virtual Extent workspace(const Workload& workload) const = 0;
 
@@ -131,8 +133,8 @@ class AnyOperator {
 };
 
 /// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`,
-/// `remembered_inputs`, `is_loss`, `is_random` and `workspace` may be left out. An operator that works row by row says
-/// `row_by_row` and has a member `rows`; one that does so in part has `on_rows` and `row_inputs`.
+/// `remembered_inputs`, `is_loss`, `is_random`, `any_format` and `workspace` may be left out. An operator that works row
+/// by row says `row_by_row` and has a member `rows`; one that does so in part has `on_rows` and `row_inputs`.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
   // A member that may be left out would be passed over in silence if it were not const.
@@ -195,6 +197,10 @@ class ErasedOperator final : public AnyOperator<P> {
   bool is_random() const override {
     if constexpr (requires { Op::is_random; }) return Op::is_random;
     return false;
+  }
+  BitSet any_format() const override {
+    if constexpr (requires { Op::any_format; }) return Op::any_format;
+    return 0;
   }
   Extent workspace(const Workload& workload) const override {
     if constexpr (requires { op_.workspace(workload); }) return op_.workspace(workload);

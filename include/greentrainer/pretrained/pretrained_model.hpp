@@ -67,10 +67,22 @@ class PretrainedModel : public Model<B> {
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       const Parameter& p = graph.parameter(id);
       if (p.is_adapter()) continue;  // declared behind the checkpoint's
+      if (p.format != nullptr) {
+        encode_weights(id, p);
+        continue;
+      }
       host.resize(static_cast<std::size_t>(p.size()));
       stored_.read<T>(id, host);
       this->parameters()[id].upload(host);
     }
+  }
+  void encode_weights(ParameterId id, const Parameter& p) {
+    std::vector<float> values(static_cast<std::size_t>(p.size()));
+    stored_.read<float>(id, values);
+    Tensor<B, std::byte>& to = this->parameters().stored_bytes(id);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(to.bytes()));
+    encode_blocks(*p.format, std::span<const float>(values), std::span(bytes));
+    to.upload(bytes);
   }
 
   StoredWeights stored_;

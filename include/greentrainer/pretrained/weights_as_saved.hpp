@@ -32,11 +32,17 @@ void expect_held(const std::string& tensor, DType dtype, std::span<const T> valu
   }
 }
 
+/// Whether a weight is what its format made of the checkpoint's: without matrices of LoRA that are merged into it.
+template <Backend B>
+bool is_frozen_in_format(const PretrainedModel<B>& model, ParameterId id) {
+  return model.parameters().is_stored(id) && !lora_of(model.graph(), id);
+}
+
 }  // namespace detail
 
 /// One tensor as its bytes in a saved folder, LoRA's matrices merged into it. One that has not changed is copied byte
-/// by byte if it keeps its type; one that has is rounded stochastically where `dtype` is narrower than float32. Throws
-/// NumericalError for weights that are not finite, or that the type cannot hold.
+/// by byte if it keeps its type; one that was trained is rounded stochastically where `dtype` is narrower than float32;
+/// one that is stored in a format has the numbers that the format stands for, rounded to nearest. Throws NumericalError for weights that are not finite, or that the type cannot hold.
 template <Backend B>
 std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
   using T = typename B::Scalar;
@@ -48,8 +54,9 @@ std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, Paramete
     if (auto bytes = model.stored().saved_bytes(id)) return std::move(*bytes);
   }
   const std::vector<T> stored = model.stored().as_stored(id, now);
+  const bool to_nearest = now == before || detail::is_frozen_in_format(model, id);
   std::vector<std::byte> bytes =
-      now == before ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
+      to_nearest ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
   detail::expect_held<T>(info.name, dtype, stored, bytes);
   return bytes;
 }
@@ -75,8 +82,13 @@ class WeightsAsSaved {
       std::vector<T> values(static_cast<std::size_t>(model.graph().parameter(id).size()));
       decode_floats<T>(type, bytes, values);
       values = model.stored().from_stored(id, std::move(values));
-      if (values != model.parameters()[id].download()) stored.emplace_back(id, std::move(values));
+      if (values == model.parameters().values(id)) continue;
+      if (model.parameters().is_stored(id))
+        formatted_.emplace_back(id, encoded(id, values, type));
+      else
+        stored.emplace_back(id, std::move(values));
     }
+    exchange_formatted();
     for (ParameterId id = 0; id < count(); ++id) {  // what is merged must not be added again
       const Parameter& p = model.graph().parameter(id);
       if (p.is_adapter()) stored.emplace_back(id, std::vector<T>(static_cast<std::size_t>(p.size()), T(0)));
@@ -89,17 +101,34 @@ class WeightsAsSaved {
   WeightsAsSaved(const WeightsAsSaved&) = delete;
   WeightsAsSaved& operator=(const WeightsAsSaved&) = delete;
   ~WeightsAsSaved() {
+    exchange_formatted();
     for (auto& [id, values] : originals_) model_->parameters()[id].upload(values);
   }
 
   /// Whether saving changes any weight.
-  bool differ() const { return !originals_.empty(); }
+  bool differ() const { return !originals_.empty() || !formatted_.empty(); }
 
  private:
+  using Stored = typename ParameterStore<B>::Stored;
+
+  /// Numbers that an element type holds, stored as these.
+  Stored encoded(ParameterId id, const std::vector<T>& values, DType type) {
+    const StorageFormat& format = storage_format_of(type);
+    const Parameter& p = model_->graph().parameter(id);
+    Stored stored(model_->backend(), StoredMatrix{&format, nullptr, p.rows(), p.cols()});
+    stored.bytes().upload(encode_floats<T>(type, std::span<const T>(values)));
+    return stored;
+  }
+  /// Weights that are stored in a format change places with those that are saved.
+  void exchange_formatted() {
+    for (auto& [id, stored] : formatted_) model_->parameters().exchange(id, stored);
+  }
+
   ParameterId count() const { return static_cast<ParameterId>(model_->graph().parameters().size()); }
 
   PretrainedModel<B>* model_;
   std::vector<std::pair<ParameterId, std::vector<T>>> originals_;
+  std::vector<std::pair<ParameterId, Stored>> formatted_;
 };
 
 }  // namespace greentrainer

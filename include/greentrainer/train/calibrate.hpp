@@ -141,6 +141,7 @@ void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const Calibration
   Extent elements = 0;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     if (elements >= options.update_elements) break;
+    if (model.parameters().is_stored(id)) continue;
     selection.insert(id);
     elements += graph.parameter(id).size();
   }

@@ -16,7 +16,7 @@
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/executor/pass_memory.hpp"
 #include "greentrainer/graph/cut.hpp"
-#include "greentrainer/io/float_codec.hpp"
+#include "greentrainer/core/float_codec.hpp"
 #include "greentrainer/train/prefix_store.hpp"
 
 namespace greentrainer {

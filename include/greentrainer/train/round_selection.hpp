@@ -52,6 +52,7 @@ class RoundSelection {
       chosen = choose(round, importance, with_cache, record);
     }
     if (!parts_->ranks.is_alone()) expect_agreement(parts_->ranks, "selection", identity_of(parts_->selection));
+    parts_->hold_elements(parts_->selection);
     parts_->pass.select(parts_->selection, chosen.cut, chosen.pass.segments, parts_->memory->room());
     if (chosen.cut) {
       record.cached_below = graph.op(chosen.cut->op).name;
@@ -174,6 +175,7 @@ class RoundSelection {
     memory = parts_->memory->importance_step(parts_->choice.importance().scratch_elements(graph), parts_->held());
     parts_->report.memory.importance = std::max(parts_->report.memory.importance, memory.total());
     parts_->selection = select_all(graph);
+    parts_->hold_elements(parts_->selection);
     parts_->pass.select(parts_->selection, std::nullopt);  // what is cached lies above weights that now change
     parts_->gradients.select(graph, parts_->selection);
     std::vector<double> importance;

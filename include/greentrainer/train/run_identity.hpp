@@ -77,20 +77,14 @@ inline std::string identity_of(std::span<const Example> examples) {
 template <Backend B>
 std::string identity_of(Model<B>& model) {
   using T = typename B::Scalar;
-  constexpr Extent most_at_once = Extent{1} << 16;
   Checksum sum;
   for (const auto& node : model.graph().operators()) sum.add(std::as_bytes(std::span(node.name)));
-  std::vector<T> host;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const Parameter& p = model.graph().parameter(id);
     sum.add(std::as_bytes(std::span(p.name)));
     sum.add(std::as_bytes(std::span(p.shape)));
-    for (Extent first = 0; first < p.size(); first += most_at_once) {
-      host.resize(static_cast<std::size_t>(std::min(most_at_once, p.size() - first)));
-      model.backend().copy_to_host(host.data(), model.parameters()[id].data() + first,
-                                   static_cast<Bytes>(host.size() * sizeof(T)));
-      sum.add(std::as_bytes(std::span(host)));
-    }
+    const std::vector<T> host = model.parameters().values(id);
+    sum.add(std::as_bytes(std::span(host)));
   }
   return text(model.facts().model_type, " of ", model.graph().parameters().size(), " tensors of sum ",
               detail::digits_of(sum));

@@ -278,6 +278,7 @@ class Trainer {
     }
     parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options,
                                             parts_.optimizer->state_bytes_per_element(), parts_.pass.cache()));
+    parts_.memory->set_trained(parts_.with_elements);
     if (options.memory_limit > 0) check_memory(graph, *parts_.memory, parts_.choice, batches, options);
     parts_.full_cost = RunPricing<B>::full_cost(parts_.model);
   }

@@ -56,7 +56,8 @@ struct TrainerParts {
   TensorChoice<B> choice;
   Selection selection = {};
   TrainingPass<B> pass;
-  Selection with_state;  ///< parameters that the optimizer has state of
+  Selection with_state;     ///< parameters that the optimizer has state of
+  Selection with_elements;  ///< parameters that were ever selected
   GradientStore<B> gradients;
   GradientExchange<B> exchange;
   Tensor<B, double> norm;
@@ -74,9 +75,19 @@ struct TrainerParts {
         choice(model, *optimizer, std::move(chosen)),
         pass(model),
         with_state(select_none(of.graph())),
+        with_elements(select_none(of.graph())),
         gradients(of.backend()),
         exchange(of.backend()),
         norm(of.backend(), 1, 1) {}
+
+  /// Weights that are to be trained have elements of their own, in whatever format they were stored.
+  void hold_elements(const Selection& trained) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(trained.mask().size()); ++id) {
+      if (trained.contains(id)) with_elements.insert(id);
+      if (trained.contains(id)) model.parameters().make_elements(id);
+    }
+    if (memory) memory->set_trained(with_elements);
+  }
 
   std::optional<Cut> cached_cut() const { return pass.cache() == nullptr ? std::nullopt : pass.cache()->cut(); }
   /// Whose gradients and optimizer state there are.

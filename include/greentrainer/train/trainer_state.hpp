@@ -201,6 +201,8 @@ void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
     const ParameterId id = *graph.find(name);
     if (!parts.optimizer->state_tensors(id).empty()) parts.optimizer->set_updates(id, count);
   }
+  parts.hold_elements(checked.changed);
+  parts.hold_elements(checked.selected);
   for (const std::string& name : saved.state.changed)
     read_tensor(backend, saved.weights, name, parts.model.parameters()[*graph.find(name)]);
   for (const TensorInfo& copy : saved.best.tensors()) {

@@ -35,6 +35,7 @@ template <Backend A, Backend B>
 requires std::is_same_v<typename A::Scalar, typename B::Scalar>
 class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename A::Scalar> {
  public:
+  static constexpr bool reads_stored_weights = false;
   using Scalar = typename A::Scalar;
 
   /// Both must outlive it. `product_epsilon`: of one, the rounding of the factors of a product on `other`, if it is

@@ -34,6 +34,7 @@ template <Backend B>
 class CountingBackend : public KernelForwarder<CountingBackend<B>, typename B::Scalar> {
  public:
   using Scalar = typename B::Scalar;
+  static constexpr bool reads_stored_weights = ReadsStoredWeights<B>;
 
   /// Arguments are the wrapped backend's.
   template <class... Arguments>

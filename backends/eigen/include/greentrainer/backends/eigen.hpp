@@ -35,9 +35,10 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   /// `threads` 0: as many as the machine runs at once, or fewer where the system starts no more: `threads()` says how
   /// many there are. Throws BackendError if another number cannot be started, ConfigError for a negative number and for
   /// many more than the machine runs at once (eigen::ThreadPool::most_threads).
-  explicit EigenBackend(int threads = 0)
+  /// `products` bf16: factors of matrix products (those of attention's scores apart) are rounded to bfloat16, for float.
+  explicit EigenBackend(int threads = 0, ProductPrecision products = ProductPrecision::full)
       : Workers(threads),
-        eigen::ProductKernels<T>(workers()),
+        eigen::ProductKernels<T>(workers(), checked(products)),
         eigen::ElementwiseKernels<T>(workers()),
         eigen::DropoutKernel<T>(workers()),
         eigen::NormKernels<T>(workers()),
@@ -45,19 +46,19 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
         eigen::RoutingKernels<T>(workers()),
         eigen::AttentionKernels<T>(workers()),
         eigen::CrossEntropyKernels<T>(workers()),
-        eigen::UpdateKernels<T>(workers()) {}
+        eigen::UpdateKernels<T>(workers()),
+        products_(std::is_same_v<T, double> ? ProductPrecision::full : products) {}
 
   int threads() const { return Workers::size(); }
   /// Memory that kernels keep for themselves: as much as the largest call so far needed.
   Bytes scratch_bytes() const { return Workers::scratch_bytes(); }
   std::string name() const {
-    return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", eigen::vector_name,
-                sizeof(T) == 4 ? ", float)" : ", double)");
+    return text("eigen (", threads(), threads() == 1 ? " thread, " : " threads, ", arithmetic(), ")");
   }
 
   /// What its results depend on: not on the number of threads.
   std::string arithmetic_name() const {
-    return text("eigen (", eigen::vector_name, sizeof(T) == 4 ? ", float)" : ", double)");
+    return text("eigen (", arithmetic(), ")");
   }
 
   void* allocate(Bytes bytes) { return eigen::allocate_aligned(bytes); }
@@ -79,6 +80,17 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
 
  private:
   eigen::Workers& workers() { return *this; }
+  std::string arithmetic() const {
+    return text(eigen::vector_name, sizeof(T) == 4 ? ", float" : ", double",
+                products_ == ProductPrecision::bf16 ? text(", products in bf16 (", eigen::bfloat16_path, ")") : "");
+  }
+  static ProductPrecision checked(ProductPrecision products) {
+    if (products == ProductPrecision::tf32)
+      throw ConfigError("EigenBackend", "products", "expected full or bf16, got tf32, which GPUs have");
+    return products;
+  }
+
+  ProductPrecision products_;
 };
 
 }  // namespace greentrainer

@@ -18,6 +18,7 @@ template <Backend B>
 class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scalar> {
  public:
   using Scalar = typename B::Scalar;
+  static constexpr bool reads_stored_weights = ReadsStoredWeights<B>;
 
   /// Arguments are the wrapped backend's.
   template <class... Arguments>
@@ -66,6 +67,10 @@ class OpaqueBackend : public KernelForwarder<OpaqueBackend<B>, typename B::Scala
   template <class U>
   static Matrix<U> real(const Matrix<U>& m) {
     return {real(m.data), m.rows, m.cols, m.stride};
+  }
+  static StoredMatrix real(StoredMatrix m) {
+    m.data = real(m.data);
+    return m;
   }
   static SequenceView real(SequenceView sequences) {
     sequences.begins = real(sequences.begins);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstring>
 #include <new>
 #include <numbers>
@@ -56,6 +57,21 @@ class ReferenceBackend {
   }
   void bias_grad(Const x, T* out) {
     each(x, [&](Extent, Extent c, const T& value) { out[c] += value; });
+  }
+
+  // Weights in storage formats are decoded first.
+  void matmul(Const x, Transpose tx, const StoredMatrix& z, Transpose tz, Matrix<T> y,
+              Write write) requires std::floating_point<T> {
+    const std::vector<T> values = decoded(z);
+    matmul(x, tx, Const(values.data(), z.rows, z.cols), tz, y, write);
+  }
+  void embedding_forward(const StoredMatrix& table, const Index* index, Matrix<T> y) requires std::floating_point<T> {
+    const std::vector<T> values = decoded(table);
+    embedding_forward(Const(values.data(), table.rows, table.cols), index, y);
+  }
+  void decode(const StoredMatrix& x, Matrix<T> y) requires std::floating_point<T> {
+    const std::vector<T> values = decoded(x);
+    each(y, [&](Extent r, Extent c, T& out) { out = values[static_cast<std::size_t>(r * x.cols + c)]; });
   }
 
   void embedding_forward(Const table, const Index* index, Matrix<T> y) { gather_rows(table, index, y); }
@@ -319,6 +335,12 @@ class ReferenceBackend {
   }
 
  private:
+  static std::vector<T> decoded(const StoredMatrix& x) {
+    std::vector<T> values(static_cast<std::size_t>(x.size()));
+    for (Extent r = 0; r < x.rows; ++r) decode_row_part(x, r, 0, x.cols, values.data() + r * x.cols);
+    return values;
+  }
+
   template <class U>
   static U& at(Matrix<U> m, Extent r, Extent c) {
     return m.data[r * m.stride + c];

@@ -45,6 +45,25 @@ class KernelForwarder {
     forward(
         "matmul", 2 * y.size() * k, [](auto& b, auto... a) { b.matmul(a...); }, x, tx, z, tz, y, write);
   }
+  // Of weights in storage formats, where Derived says that the backend which it wraps reads them.
+  template <class D = Derived>
+  requires D::reads_stored_weights void matmul(Const x, Transpose tx, const StoredMatrix& z, Transpose tz, Matrix<T> y,
+                                               Write write) {
+    const Extent k = tx == Transpose::yes ? x.rows : x.cols;
+    forward(
+        "matmul", 2 * y.size() * k, [](auto& b, auto... a) { b.matmul(a...); }, x, tx, z, tz, y, write);
+  }
+  template <class D = Derived>
+  requires D::reads_stored_weights void embedding_forward(const StoredMatrix& table, const Index* index, Matrix<T> y) {
+    forward(
+        "embedding_forward", 0, [](auto& b, auto... a) { b.embedding_forward(a...); }, table, index, y);
+  }
+  template <class D = Derived>
+  requires D::reads_stored_weights void decode(const StoredMatrix& x, Matrix<T> y) {
+    forward(
+        "decode", 0, [](auto& b, auto... a) { b.decode(a...); }, x, y);
+  }
+
   void add_bias(Matrix<T> y, const T* bias) {
     forward(
         "add_bias", y.size(), [](auto& b, auto... a) { b.add_bias(a...); }, y, bias);

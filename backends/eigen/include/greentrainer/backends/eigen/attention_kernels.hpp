@@ -1,5 +1,6 @@
 #pragma once
 
+#include "greentrainer/backends/eigen/operands.hpp"
 #include "greentrainer/backends/eigen/score_bias.hpp"
 #include "greentrainer/backends/eigen/thin_product.hpp"
 
@@ -191,9 +192,9 @@ class AttentionKernels {
     const Extent dim = shape.head_dim, head_step = shape.columns_a_head(), first_head = kv_head * scores.rows,
                  visible = seen.count, first_key = shape.first_key_seen(position);
     const Matrix<const T> query{at(queries, row, first_head * head_step), scores.rows, dim, head_step};
-    const Matrix<const T> key{at(keys, seen.first, kv_head * head_step), visible, dim, keys.stride};
+    const DenseOperand<T> key{{at(keys, seen.first, kv_head * head_step), keys.stride, 1}};
     const Matrix<const T> value{at(values, seen.first, kv_head * head_step), visible, dim, values.stride};
-    multiply_thin(query, key, std::max<Extent>(1, dim), 0, visible, scores, Write::overwrite);
+    multiply_thin<T>(query, key, std::max<Extent>(1, dim), 0, visible, scores, Write::overwrite, nullptr);
     for (Extent h = 0; h < scores.rows; ++h) {
       T* line = scores.data + h * scores.stride;
       T scale = static_cast<T>(shape.scale), log_sum = 0;

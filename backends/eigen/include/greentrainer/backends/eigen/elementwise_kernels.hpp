@@ -6,6 +6,7 @@
 #include "greentrainer/backends/eigen/lanes.hpp"
 #include "greentrainer/backends/eigen/workers.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
+#include "greentrainer/core/stored_matrix.hpp"
 
 namespace greentrainer::eigen {
 
@@ -78,6 +79,18 @@ class ElementwiseKernels {
   }
 
   void embedding_forward(Matrix<const T> table, const Index* index, Matrix<T> y) { gather_rows(table, index, y); }
+  void embedding_forward(const StoredMatrix& table, const Index* index, Matrix<T> y) {
+    workers_.for_chunks(y.rows, y.cols, [&](Extent first, Extent count, int) {
+      for (Extent r = first; r < first + count; ++r)
+        decode_row_part(table, index[r], 0, y.cols, y.data + r * y.stride);
+    });
+  }
+  void decode(const StoredMatrix& x, Matrix<T> y) {
+    expect_shape("decode", "result", y, x.rows, x.cols);
+    workers_.for_chunks(y.rows, y.cols, [&](Extent first, Extent count, int) {
+      for (Extent r = first; r < first + count; ++r) decode_row_part(x, r, 0, y.cols, y.data + r * y.stride);
+    });
+  }
   void gather_rows(Matrix<const T> x, const Index* index, Matrix<T> y) {
     workers_.for_chunks(y.rows, y.cols, [=](Extent first, Extent count, int) {
       for (Extent r = first; r < first + count; ++r)

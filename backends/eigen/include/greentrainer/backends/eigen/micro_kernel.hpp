@@ -16,6 +16,15 @@ struct Tile {
   static constexpr Extent cols = 2 * vector_size<T>;
 };
 
+/// Factors of a product's sum that one word of a packed panel holds; a panel of k factors has words_for<Word>(k) words a
+/// row or column.
+template <class Word>
+inline constexpr Extent factors_a_word = 1;
+template <class Word>
+constexpr Extent words_for(Extent k) {
+  return (k + factors_a_word<Word> - 1) / factors_a_word<Word>;
+}
+
 // Operands of a tile. The right one is always packed: panel (k, cols), element (p, j) at p * cols + j. The left one may
 // be
 // - packed: element (i, p) at p * rows + i, or
@@ -53,8 +62,9 @@ template <class T, Left left>
 }
 
 /// The same at the edge of c, where only (m, n) of the tile exist.
-template <class T, Left left>
-void multiply_edge_tile(Extent k, const T* a, const T* b, T* c, Extent c_stride, Extent m, Extent n, Write write) {
+template <class T, Left left, class Word>
+void multiply_edge_tile(Extent k, const Word* a, const Word* b, T* c, Extent c_stride, Extent m, Extent n,
+                        Write write) {
   T whole[Tile<T>::rows * Tile<T>::cols];
   multiply_tile<T, left>(k, a, b, whole, Tile<T>::cols, Write::overwrite);
   for (Extent i = 0; i < m; ++i) {
@@ -104,26 +114,28 @@ void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Exten
 }
 
 /// Packs the left operand, (m, k) with element (i, p) at i * step + p * k_step, as panels of Tile::rows one after the
-/// other.
-template <class T>
-void pack_left(const T* from, Extent step, Extent k_step, Extent m, Extent k, T* to) {
+/// other, of T or of other words.
+template <class T, class Word>
+void pack_left(const T* from, Extent step, Extent k_step, Extent m, Extent k, Word* to) {
   for (Extent i = 0; i < m; i += Tile<T>::rows) {
-    pack_panel<T, Tile<T>::rows>(from + i * step, step, k_step, std::min(Tile<T>::rows, m - i), k, to + i * k);
+    pack_panel<T, Tile<T>::rows>(from + i * step, step, k_step, std::min(Tile<T>::rows, m - i), k,
+                                 to + i * words_for<Word>(k));
   }
 }
 /// Packs the right operand, (k, n) with element (p, j) at j * step + p * k_step, as panels of Tile::cols one after the
 /// other.
-template <class T>
-void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, T* to) {
+template <class T, class Word>
+void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, Word* to) {
   for (Extent j = 0; j < n; j += Tile<T>::cols) {
-    pack_panel<T, Tile<T>::cols>(from + j * step, step, k_step, std::min(Tile<T>::cols, n - j), k, to + j * k);
+    pack_panel<T, Tile<T>::cols>(from + j * step, step, k_step, std::min(Tile<T>::cols, n - j), k,
+                                 to + j * words_for<Word>(k));
   }
 }
 
-/// c (m, n) = or += left (m, k) right (k, n): n up to Tile::cols. Panels of the left operand follow each other after
-/// `left_step` elements.
-template <class T, Left left>
-void multiply_panel(Extent m, Extent n, Extent k, const T* a, Extent left_step, const T* b, T* c, Extent c_stride,
+/// c (m, n) = or += left (m, k) right (k, n): n up to Tile::cols, k in words. Panels of the left operand follow each
+/// other after `left_step` words.
+template <class T, Left left, class Word>
+void multiply_panel(Extent m, Extent n, Extent k, const Word* a, Extent left_step, const Word* b, T* c, Extent c_stride,
                     Write write) {
   for (Extent i = 0; i < m; i += Tile<T>::rows, a += left_step, c += Tile<T>::rows * c_stride) {
     const Extent rows = std::min(Tile<T>::rows, m - i);

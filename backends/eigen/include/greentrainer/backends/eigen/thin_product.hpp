@@ -13,8 +13,8 @@ inline constexpr int thin_rows = vector_bytes == 64 ? 8 : 4;
 
 /// c (m, columns) = or += x (m, k) w^T for a vector's size of rows of w, of which `columns` exist. Each block of w is
 /// read once, transposed in registers and used for all rows of x; the same rows further down, `ahead` elements on, are
-/// fetched meanwhile. Sums run over p in order.
-template <class T, int m>
+/// fetched meanwhile. Sums run over p in order, or in_pairs with the second of two first, as bfloat16 pairs are summed.
+template <class T, int m, bool in_pairs>
 [[gnu::always_inline]] inline void multiply_thin_block(Extent k, const T* x, Extent x_stride, const T* w,
                                                        Extent w_stride, Extent columns, Extent ahead, T* c,
                                                        Extent c_stride, Write write) {
@@ -37,15 +37,18 @@ template <class T, int m>
     }
     transpose<T>(block);
 #pragma GCC unroll 16
-    for (int q = 0; q < size; ++q) {
+    for (int step = 0; step < size; ++step) {
+      const int q = in_pairs ? step ^ 1 : step;
 #pragma GCC unroll 16
       for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + p + q] * block[q];
     }
   }
+  const Extent whole_pairs = k / 2 * 2;
   for (; p < k; ++p) {
+    const Extent q = in_pairs && p < whole_pairs ? p ^ 1 : p;
     T column[size];
-    for (int j = 0; j < size; ++j) column[j] = row(j)[p];
-    for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + p] * load_vector(column);
+    for (int j = 0; j < size; ++j) column[j] = row(j)[q];
+    for (int i = 0; i < m; ++i) sum[i] += x[i * x_stride + q] * load_vector(column);
   }
   for (int i = 0; i < m; ++i, c += c_stride) {
     T values[size];
@@ -55,32 +58,34 @@ template <class T, int m>
 }
 
 /// The same for up to thin_rows rows of x.
-template <class T, int m = thin_rows>
+template <class T, bool in_pairs, int m = thin_rows>
 void multiply_thin_rows(Extent rows, Extent k, const T* x, Extent x_stride, const T* w, Extent w_stride, Extent columns,
                         Extent ahead, T* c, Extent c_stride, Write write) {
   if constexpr (m > 1) {
     if (rows < m)
-      return multiply_thin_rows<T, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+      return multiply_thin_rows<T, in_pairs, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
   }
-  multiply_thin_block<T, m>(k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+  multiply_thin_block<T, m, in_pairs>(k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
 }
 
-/// Columns [first, end) of y = or += x w^T, for few rows: nothing is packed, since w is met once. Sums run over blocks
-/// of `depth`, each in order.
-template <class T>
-void multiply_thin(Matrix<const T> x, Matrix<const T> w, Extent depth, Extent first, Extent end, Matrix<T> y,
-                   Write write) {
+/// Columns [first, end) of y = or += x w^T, for few rows: nothing is packed, since w is met once. `w` says where some
+/// rows' elements are (`at`, see ProductKernels), or puts them in `room`, for a vector's size of rows of `depth`
+/// elements. Sums run over blocks of `depth`, each in order.
+template <class T, class Operand>
+void multiply_thin(Matrix<const T> x, const Operand& w, Extent depth, Extent first, Extent end, Matrix<T> y,
+                   Write write, T* room) {
   constexpr Extent size = vector_size<T>;
   for (Extent j = first; j < end; j += size) {
     const Extent columns = std::min(size, end - j);
-    const Extent ahead = j + 2 * size <= w.rows ? size * w.stride : 0;
     for (Extent p = 0; p < x.cols; p += depth) {
       const Write block_write = p == 0 ? write : Write::accumulate;
+      const Extent d = std::min(depth, x.cols - p);
+      const auto block = w.at(j, columns, p, d, room);
+      const Extent ahead = !Operand::needs_room && j + 2 * size <= y.cols ? size * block.step : 0;
       for (Extent i = 0; i < y.rows; i += thin_rows) {
         const Extent rows = std::min<Extent>(thin_rows, y.rows - i);
-        multiply_thin_rows<T>(rows, std::min(depth, x.cols - p), x.data + i * x.stride + p, x.stride,
-                              w.data + j * w.stride + p, w.stride, columns, i == 0 ? ahead : 0,
-                              y.data + i * y.stride + j, y.stride, block_write);
+        multiply_thin_rows<T, Operand::in_pairs>(rows, d, x.data + i * x.stride + p, x.stride, block.data, block.step, columns,
+                              i == 0 ? ahead : 0, y.data + i * y.stride + j, y.stride, block_write);
       }
     }
   }

@@ -1,4 +1,4 @@
-#include "greentrainer/io/storage_format.hpp"
+#include "greentrainer/core/storage_format.hpp"
 
 #include <bit>
 #include <cmath>
@@ -25,7 +25,7 @@ TEST_CASE("every block format decodes to the bits that the Python package gguf g
   // Random blocks, and scales that are 1, -0, subnormal, the largest, infinite or no number.
   const SafetensorsFile golden(testing::source_folder() / "tests/golden/gguf/formats.safetensors");
   for (const StorageFormat& format : storage_formats) {
-    if (format.name == "F64") continue;  // gguf does not decode it
+    if (format.name == "F64" || !format.ggml) continue;  // gguf does not decode it
     CAPTURE(format.name);
     const auto name = std::string(format.name);
     const std::vector<std::byte> blocks = golden.raw(name + ".blocks");
@@ -60,9 +60,9 @@ TEST_CASE("formats differ in name and number, and are found by either") {
   std::set<std::uint32_t> numbers;
   for (const StorageFormat& format : storage_formats) {
     CHECK(names.insert(format.name).second);
-    CHECK(numbers.insert(format.ggml_type).second);
+    if (format.ggml) CHECK(numbers.insert(*format.ggml).second);
     CHECK(find_storage_format(format.name) == &format);
-    CHECK(find_storage_format(format.ggml_type) == &format);
+    if (format.ggml) CHECK(find_storage_format(*format.ggml) == &format);
     CHECK(format.block <= 256);
     CHECK((format.dtype.has_value() != (format.decode_block != nullptr)));
   }
@@ -79,4 +79,38 @@ TEST_CASE("only whole blocks are decoded") {
   CHECK_THROWS_AS(decode_blocks<float>(format, bytes, values), ShapeError);
   values.resize(32);
   CHECK_NOTHROW(decode_blocks<float>(format, bytes, values));
+}
+
+TEST_CASE("numbers become the blocks that gguf and bitsandbytes make of them, and NF4's decode to its numbers") {
+  const SafetensorsFile golden(testing::source_folder() / "tests/golden/gguf/encoded.safetensors");
+  std::vector<float> values(static_cast<std::size_t>(golden.info("values").elements()));
+  golden.read_as<float>("values", values);
+  for (const char* name : {"Q8_0", "Q4_0"}) {
+    CAPTURE(name);
+    const StorageFormat& format = *find_storage_format(name);
+    std::vector<std::byte> bytes(values.size() / format.block * format.bytes);
+    encode_blocks(format, values, bytes);
+    CHECK(bytes == golden.raw(name));
+  }
+  const StorageFormat& nf4 = *find_storage_format("NF4");
+  std::vector<std::byte> bytes(values.size() / nf4.block * nf4.bytes), codes, largest;
+  encode_blocks(nf4, values, bytes);
+  for (auto block = bytes.begin(); block != bytes.end(); block += static_cast<std::ptrdiff_t>(nf4.bytes)) {
+    largest.insert(largest.end(), block, block + 4);
+    codes.insert(codes.end(), block + 4, block + static_cast<std::ptrdiff_t>(nf4.bytes));
+  }
+  CHECK(codes == golden.raw("NF4.codes"));
+  CHECK(largest == golden.raw("NF4.largest"));
+  std::vector<float> decoded(values.size()), expected(values.size());
+  decode_blocks<float>(nf4, bytes, decoded);
+  golden.read_as<float>("NF4.values", expected);
+  CHECK(std::equal(decoded.begin(), decoded.end(), expected.begin(), same));
+}
+
+TEST_CASE("a format that is only read refuses to be written") {
+  const StorageFormat& format = *find_storage_format("Q6_K");
+  const std::vector<float> values(format.block);
+  std::vector<std::byte> bytes(format.bytes);
+  CHECK_THROWS_AS(encode_blocks(format, values, bytes), ConfigError);
+  CHECK_THROWS_AS(encode_blocks(*find_storage_format("Q8_0"), values, std::span(bytes)), ShapeError);
 }

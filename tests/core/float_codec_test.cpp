@@ -1,4 +1,4 @@
-#include "greentrainer/io/float_codec.hpp"
+#include "greentrainer/core/float_codec.hpp"
 
 #include <cmath>
 #include <limits>
