@@ -312,7 +312,7 @@ def run_case(bench, name, repeats):
         for run in case.runs:
             print(f"{name}, round {number + 1} of {repeats}: {run.name}", file=sys.stderr, flush=True)
             bench.measure(run)
-    print_case(case, bench.peak)
+    comparisons = print_case(case, bench.peak)
     if load > bench.threads + 1:
         print(f"- other work ran beside it (load average {load:.1f}, {bench.threads} threads): do not use these times")
     runs = [
@@ -320,7 +320,7 @@ def run_case(bench, name, repeats):
         | ({} if run.failed else {"summary": summary(run)})
         for run in case.runs
     ]
-    return {"title": case.title, "load_average": load, "runs": runs}
+    return {"title": case.title, "load_average": load, "comparisons": comparisons, "runs": runs}
 
 
 def main():

@@ -71,16 +71,18 @@ def row(run, peak):
 
 
 def print_case(case, peak):
-    """The table, which is also a Markdown table for benchmarks/results."""
+    """The table and its comparisons, in Markdown. Returns the comparisons."""
     print(f"\n## {case.title}\n")
     print("| run | s a step, best | median | GFLOP/s | of float32 peak | peak memory, MB | before saving | planned |"
           " last loss |\n| --- |" + " ---: |" * 8)  # fmt: skip
     for run in case.runs:
         print(row(run, peak))
     print()
-    by_name = {run.name: run for run in case.runs}
+    by_name, comparisons = {run.name: run for run in case.runs}, []
     for kind, above, below in case.ratios:
         missing = [name for name in (above, below) if name not in by_name or by_name[name].failed]
         if not missing:
-            print("- " + ratio(kind, by_name[above], by_name[below]))
+            comparisons.append(ratio(kind, by_name[above], by_name[below]))
+            print("- " + comparisons[-1])
     sys.stdout.flush()
+    return comparisons
