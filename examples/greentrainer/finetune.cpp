@@ -1,6 +1,7 @@
 // greentrainer finetune: from a Hugging Face folder and JSON lines to a fine-tuned folder.
 
 #include <filesystem>
+#include <map>
 #include <memory>
 
 #include "backends.hpp"
@@ -94,23 +95,28 @@ void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, co
   if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
 }
 
-/// What is stored in --frozen-format, and which matrices are not, since their rows are no whole blocks.
+/// What is stored in --frozen-format, and which matrices are not.
 template <Backend B>
 void say_format(const Model<B>& model, const FinetuneOptions& options) {
-  const StorageFormat* const format = parse_frozen_format("finetune", options.frozen_format);
-  if (format == nullptr) return;
-  std::size_t stored = 0, others = 0;
-  std::string named;
+  if (options.frozen_format == "none") return;
+  std::map<std::string, std::size_t> stored;
+  std::size_t others = 0;
+  std::string named, formats;
   for (const Parameter& p : model.graph().parameters()) {
-    if (p.format != nullptr) ++stored;
+    if (p.format != nullptr) ++stored[option_name(*p.format)];
     if (p.format != nullptr || p.is_adapter() || p.shape.size() < 2) continue;
     if (++others <= 3) named += text(named.empty() ? ": " : ", ", p.name);
   }
-  say(text(stored, " tensors are stored as ", option_name(*format), " until they are trained; weights take ",
-           bytes_text(model.parameters().bytes())));
-  if (others > 0)
-    say(text("note: ", others, others == 1 ? " matrix stays" : " matrices stay", " float32, since ", format->name,
-             " has blocks of ", format->block, " of a row", named, others > 3 ? ", ..." : ""));
+  for (const auto& [format, count] : stored)
+    formats += text(formats.empty() ? "" : ", ", count, count == 1 ? " tensor is" : " tensors are", " stored as ", format);
+  if (!stored.empty())
+    say(text(formats, " until they are trained; weights take ", bytes_text(model.parameters().bytes())));
+  if (others == 0) return;
+  const StorageFormat* const format = parse_frozen_format("finetune", options.frozen_format);
+  say(text("note: ", others, others == 1 ? " matrix stays" : " matrices stay", " float32, since ",
+           format == nullptr ? text("that is what the model's files have, or their rows are no whole blocks")
+                             : text(format->name, " has blocks of ", format->block, " of a row"),
+           named, others > 3 ? ", ..." : ""));
 }
 
 /// What is to be done, before it is.

@@ -107,7 +107,8 @@ void check_method(const Command& command, FinetuneOptions& options) {
 
 /// Weights that a format keeps narrow cannot be moved all at once.
 void check_frozen_format(const Command& command, const FinetuneOptions& options) {
-  if (parse_frozen_format("finetune", options.frozen_format) == nullptr) return;
+  parse_frozen_format("finetune", options.frozen_format);
+  if (options.frozen_format == "none") return;
   if (options.method == "full")
     bad_usage("finetune", "--frozen-format: expected a method that leaves weights as they are, got --method full");
   command.refuse("importance-step", "frozen-format", "--frozen-format");
@@ -288,8 +289,8 @@ void declare(Command& command, FinetuneOptions& options) {
                  "pass computes labelled rows alone (exact)");
   command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
   command.text("frozen-format", options.frozen_format, "NAME",
-               "What weights are stored in until they are trained, rounded to it where the model has more: bfloat16, "
-               "float16, q8_0, q4_0, nf4, or none: float32 (none)");
+               "What weights are stored in until they are trained: source, as in the model's files; bfloat16, float16, "
+               "q8_0, q4_0 or nf4, which they are rounded to; or none: float32 (none)");
   options.adapters.declare(command);
   command.text(
       "from-adapter", options.from_adapter, "DIR",

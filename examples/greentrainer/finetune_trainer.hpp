@@ -52,6 +52,7 @@ PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
   if (options.from_adapter.empty()) {
     GraphOptions graph = options.adapters.graph_options(options.method);
     graph.frozen_format = format;
+    graph.keeps_source_format = options.frozen_format == "source";
     return load_pretrained(folder, backend, graph, static_cast<std::uint64_t>(options.seed));
   }
   AdapterFolder adapter = read_adapter(options.from_adapter);
@@ -64,6 +65,7 @@ PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
   if (is_lora) adapter.options.lora->dropout = options.adapters.lora_dropout;
   adapter.options.dropout = options.adapters.dropout;
   adapter.options.frozen_format = format;
+  adapter.options.keeps_source_format = options.frozen_format == "source";
   return load_pretrained_with_adapter(folder, adapter, backend);
 }
 

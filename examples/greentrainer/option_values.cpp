@@ -86,8 +86,8 @@ std::string option_name(const StorageFormat& format) {
 }
 
 const StorageFormat* parse_frozen_format(const std::string& where, const std::string& value) {
-  if (value == "none") return nullptr;
-  std::vector<std::string> names = {"none"};
+  if (value == "none" || value == "source") return nullptr;
+  std::vector<std::string> names = {"none", "source"};
   for (const StorageFormat& format : storage_formats) {
     const bool is_wide = format.dtype == DType::float64 || format.dtype == DType::float32;
     if (is_wide || (!format.dtype && format.encode_block == nullptr)) continue;

@@ -22,7 +22,7 @@ Bytes parse_bytes(const std::string& flag, const std::string& value, const std::
 
 /// What a format is called in options: "q8_0".
 std::string option_name(const StorageFormat& format);
-/// The format of --frozen-format; null for "none". Throws UsageError of the command `where`.
+/// The format of --frozen-format; null for "none" and "source". Throws UsageError of the command `where`.
 const StorageFormat* parse_frozen_format(const std::string& where, const std::string& value);
 
 }  // namespace greentrainer::program

@@ -214,6 +214,8 @@ void check(const Command& command, PlanOptions& options) {
     for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "budget", "a plan with --budget");
     if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");
   }
+  if (options.frozen_format == "source")
+    bad_usage("plan", "--frozen-format: expected the format's name, since weights are not looked at, got source");
   parse_frozen_format("plan", options.frozen_format);
   if (options.selector == "paper") command.refuse("freeze", "selector", "--selector paper");
   for (const char* name : {"importance", "selector"}) {

@@ -1,5 +1,7 @@
 // A folder whose weights are stored in a format until they are trained.
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -117,6 +119,35 @@ TEST_CASE("LoRA trains above stored weights as above their numbers, and is merge
        other = load_pretrained(folder / "rounded-tuned", backend);
   for (ParameterId id = 0; id < static_cast<ParameterId>(one.graph().parameters().size()); ++id)
     CHECK(one.parameters().values(id) == other.parameters().values(id));
+}
+
+TEST_CASE("weights stored as in the files are those of the files, bit for bit: blocks of GGUF, 16 bits of folders") {
+  B backend(1);
+  const TemporaryFolder folder;
+  {
+    auto model = load_pretrained(stories(), backend);
+    save_pretrained(model, folder / "bfloat16", DType::bfloat16);
+  }
+  const GraphOptions as_source = {.keeps_source_format = true};
+  std::set<std::string_view> formats;
+  for (const auto& source : {source_folder() / "tests/golden/gguf/stories260k.gguf", folder / "bfloat16"}) {
+    CAPTURE(source.string());
+    auto stored = load_pretrained(source, backend, as_source), whole = load_pretrained(source, backend);
+    for (ParameterId id = 0; id < static_cast<ParameterId>(whole.graph().parameters().size()); ++id) {
+      CAPTURE(whole.graph().parameter(id).name);
+      const StorageFormat* const format = stored.graph().parameter(id).format;
+      CHECK((format != nullptr) == (whole.graph().parameter(id).shape.size() == 2));
+      if (format != nullptr) formats.insert(format->name);
+      CHECK(stored.parameters().values(id) == whole.parameters().values(id));
+    }
+    CHECK(evaluate(stored, some_examples()).loss == evaluate(whole, some_examples()).loss);
+    const auto out = folder / text(source.filename().string(), "-saved");
+    save_pretrained(stored, out);
+    CHECK(load_pretrained(out, backend).parameters().values(0) == whole.parameters().values(0));
+  }
+  CHECK(formats == std::set<std::string_view>{"Q8_0", "F16", "BF16"});
+  const auto wide = load_pretrained(stories(), backend, as_source);
+  for (const Parameter& p : wide.graph().parameters()) CHECK(p.format == nullptr);  // float32 in the file
 }
 
 }  // namespace

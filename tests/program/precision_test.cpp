@@ -73,7 +73,7 @@ TEST_CASE("green chooses among stored weights by metrics that leave them where t
   CHECK(full.err.find("got --method full") != std::string::npos);
   const Outcome unknown = run.run("unknown", {"--method", "lora", "--frozen-format", "q4_k"});
   CHECK(unknown.status == 2);
-  CHECK(unknown.err.find("expected one of none, float16, q4_0, q8_0, bfloat16, nf4; got q4_k") != std::string::npos);
+  CHECK(unknown.err.find("expected one of none, source, float16, q4_0, q8_0, bfloat16, nf4; got q4_k") != std::string::npos);
 }
 
 TEST_CASE("products in bfloat16 are named in the report, change the loss a little, and tf32 is refused") {

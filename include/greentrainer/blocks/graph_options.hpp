@@ -39,6 +39,8 @@ struct GraphOptions {
   /// What weights are stored in until they are trained, where it can store them (TensorGraph::can_store); null: the
   /// backend's elements.
   const StorageFormat* frozen_format = nullptr;
+  /// Instead: each in what the checkpoint stores it in, where that is less than float32 (StoredWeights::source_format).
+  bool keeps_source_format = false;
 
   bool has_adapters() const { return lora || prefix_tokens > 0; }
 };

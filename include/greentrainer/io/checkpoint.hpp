@@ -37,7 +37,7 @@ class Checkpoint {
 
   /// Each of these throws LoadError for a name that is not there.
   const TensorInfo& info(std::string_view name) const;
-  /// Of a folder's tensor, its bytes as stored.
+  /// Its bytes as stored.
   std::vector<std::byte> raw(std::string_view name) const;
 
   /// The tensor's numbers, converted; see SafetensorsFile::read_as.

@@ -36,7 +36,7 @@ GREENTRAINER_INLINE const TensorInfo& Checkpoint::info(std::string_view name) co
 }
 
 GREENTRAINER_INLINE std::vector<std::byte> Checkpoint::raw(std::string_view name) const {
-  return file_of(name).raw(name);
+  return gguf_ ? gguf_->raw(name) : file_of(name).raw(name);
 }
 
 GREENTRAINER_INLINE void Checkpoint::read_as(std::string_view name, std::span<float> values) const {

@@ -75,6 +75,14 @@ class GgufFile {
     return tensors_[found->second];
   }
 
+  /// A tensor's bytes: blocks of its format. Throws LoadError if the file has become shorter.
+  std::vector<std::byte> raw(std::string_view name) const {
+    const TensorInfo& tensor = info(name);
+    std::vector<std::byte> bytes(tensor.end - tensor.begin);
+    file_.read(data_begin_ + tensor.begin, bytes);
+    return bytes;
+  }
+
   /// Some of a tensor's numbers, decoded: whole blocks, from the element `first` on. Throws ShapeError for others, and
   /// LoadError if the file has become shorter.
   template <std::floating_point T>

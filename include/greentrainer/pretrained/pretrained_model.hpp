@@ -77,6 +77,10 @@ class PretrainedModel : public Model<B> {
     }
   }
   void encode_weights(ParameterId id, const Parameter& p) {
+    if (options_.keeps_source_format) {
+      this->parameters().stored_bytes(id).upload(stored_.source_blocks(id));
+      return;
+    }
     std::vector<float> values(static_cast<std::size_t>(p.size()));
     stored_.read<float>(id, values);
     Tensor<B, std::byte>& to = this->parameters().stored_bytes(id);
@@ -93,6 +97,16 @@ class PretrainedModel : public Model<B> {
 
 namespace detail {
 
+/// Weights are stored as the checkpoint has them, where the graph can take that.
+template <class P>
+void keep_source_formats(TensorGraph<P>& graph, const StoredWeights& stored) {
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (graph.parameter(id).is_adapter()) continue;
+    const StorageFormat* const format = stored.source_format(id);
+    if (format != nullptr && graph.can_store(id, *format)) graph.store_in(id, format);
+  }
+}
+
 /// Nothing is allocated for the model before the files' shapes have been compared with the graph's; `check` may compare
 /// more.
 template <Backend B, class Architecture, class Check>
@@ -106,6 +120,7 @@ PretrainedModel<B> load_architecture(const Architecture& described, const ModelS
   ModelFacts facts = facts_of<B>(architecture, options);
   StoredWeights stored(checkpoint, dtype, architecture.tensors());
   stored.match();
+  if (options.keeps_source_format) keep_source_formats(graph, stored);
   check(graph, facts);
   return PretrainedModel<B>(backend, std::move(graph), std::move(facts), std::move(stored), source.files, options,
                             seed);

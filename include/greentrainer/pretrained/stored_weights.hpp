@@ -40,6 +40,12 @@ class StoredWeights {
   /// Its bytes in a saved folder of that element type, if it has not changed; nothing where the source has none such.
   std::optional<std::vector<std::byte>> saved_bytes(ParameterId id) const;
 
+  /// The storage format that holds a parameter's numbers as the checkpoint has them: blocks of a GGUF file, or 16 bits.
+  /// Null where none does: for numbers of 32 or 64 bits, and where they are changed when they are loaded.
+  const StorageFormat* source_format(ParameterId id) const;
+  /// Its bytes in that format.
+  std::vector<std::byte> source_blocks(ParameterId id) const;
+
   /// Whether the checkpoint has linear layers as (in, out).
   bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
 
@@ -97,10 +103,15 @@ class StoredWeights {
     if (row.gguf.offset != 0) {
       for (T& value : values) value = static_cast<T>(static_cast<float>(value) - row.gguf.offset);
     }
+    part_pairs(row, values);
+  }
+  /// Rows that stand in pairs, of numbers or of bytes, go where they belong, in place.
+  template <class Element>
+  static void part_pairs(const TensorRow& row, std::span<Element> values) {
     if (row.gguf.rotary_heads == 0) return;
     const auto rows = static_cast<std::size_t>(row.shape[0]), width = values.size() / rows;
     const std::size_t head = rows / static_cast<std::size_t>(row.gguf.rotary_heads);
-    const std::vector<T> before(values.begin(), values.end());
+    const std::vector<Element> before(values.begin(), values.end());
     for (std::size_t r = 0; r < rows; ++r) {
       const std::size_t in_head = r % head, pair = in_head % (head / 2), second = in_head / (head / 2);
       const std::size_t from = r - in_head + 2 * pair + second;

@@ -40,6 +40,33 @@ GREENTRAINER_INLINE std::optional<std::vector<std::byte>> StoredWeights::saved_b
   return checkpoint_->raw(name(id));
 }
 
+GREENTRAINER_INLINE const StorageFormat* StoredWeights::source_format(ParameterId id) const {
+  const TensorInfo& info = checkpoint_->info(name(id));
+  const StorageFormat* format = nullptr;
+  if (checkpoint_->is_gguf()) {
+    if (row(id).gguf.offset == 0) format = find_storage_format(info.dtype_name);
+  } else if (!is_kept_in_float32(info.name)) {
+    format = &storage_format_of(dtype_);
+  }
+  const bool is_wide = format != nullptr && (format->dtype == DType::float64 || format->dtype == DType::float32);
+  return is_wide ? nullptr : format;
+}
+
+GREENTRAINER_INLINE std::vector<std::byte> StoredWeights::source_blocks(ParameterId id) const {
+  const StorageFormat& format = *source_format(id);
+  const auto elements = static_cast<std::size_t>(checkpoint_->info(name(id)).elements());
+  std::vector<float> values(elements);
+  read<float>(id, values);  // throws for one that is not finite
+  std::vector<std::byte> bytes(elements / format.block * format.bytes);
+  if (format.dtype) {
+    encode_blocks(format, values, bytes);  // exact
+    return bytes;
+  }
+  bytes = checkpoint_->raw(name(id));
+  part_pairs(row(id), std::span(bytes));
+  return bytes;
+}
+
 GREENTRAINER_INLINE bool StoredWeights::has_own_head() const {
   if (!table_.head || !checkpoint_->contains(head_name())) return false;
   const auto embedding = find_own(table_.head->embedding);
