@@ -87,7 +87,7 @@ struct TrainingReport {
     double total = 0;      ///< without callbacks
   } seconds;
   /// What phases take in the backend's memory at their worst moments, as planned; 0 for one that did not run.
-  struct {
+  struct Memory {
     Bytes importance = 0, training = 0, evaluation = 0;
     Bytes best_weights = 0;  ///< of the copy that FitOptions::keep_best has in the host's memory, beside all phases
     Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights; }
