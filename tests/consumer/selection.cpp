@@ -23,10 +23,8 @@ struct NearestFirst {
 }  // namespace
 
 int main() {
-  const gt::ChainProblem chain{.grad_input = {0, 2, 1, 4, 0},
-                               .grad_weight = {5, 1, 7, 3, 1},
-                               .importance = {1, 3, 10, 5, 3},
-                               .budget = 14.4};
+  const gt::ChainProblem chain{
+      .grad_input = {0, 2, 1, 4, 0}, .grad_weight = {5, 1, 7, 3, 1}, .importance = {1, 3, 10, 5, 3}, .budget = 14.4};
   const gt::ChainSelection best = gt::select_on_chain(gt::ExactSelector{}, chain);
   const gt::ChainSelection nearest = gt::select_on_chain(NearestFirst{}, chain);
   std::cout << "exact: " << best.importance << " for " << best.cost << "; nearest first: " << nearest.importance

@@ -17,8 +17,8 @@ TEST_CASE("man renders the page without a warning") {
   const TemporaryFolder folder;
   const std::string page = folder.write("greentrainer.1", run_program({"man"}).out).string();
   const std::string text = (folder / "text").string(), warnings = (folder / "warnings").string();
-  const std::string command = "MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -l '" + page + "' > '" + text + "' 2> '" +
-                              warnings + "'";
+  const std::string command =
+      "MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -l '" + page + "' > '" + text + "' 2> '" + warnings + "'";
   CHECK(std::system(command.c_str()) == 0);
   CHECK(contents(warnings) == "");
   CHECK(contents(text).find("--learning-rate") != std::string::npos);
