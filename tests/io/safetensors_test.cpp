@@ -25,7 +25,7 @@ std::string file_of(const std::string& header, std::size_t data) {
 std::string load_error(const std::string& bytes) {
   TemporaryFolder folder;
   const auto path = folder.write("bad.safetensors", bytes);
-  const auto what = error_of<LoadError>([&] { SafetensorsFile file(path); });
+  std::string what = error_of<LoadError>([&] { SafetensorsFile file(path); });
   CAPTURE(what);
   CHECK(has(what, "bad.safetensors"));
   return what;

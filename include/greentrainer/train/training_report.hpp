@@ -62,7 +62,7 @@ struct EvaluationRecord {
   double value() const { return metric.value_or(loss); }
 };
 
-/// What a run did and what it took.
+/// The report of a run: what was done, and what it cost.
 struct TrainingReport {
   /// Of the weights in memory, in float or double, on the validation examples if given, else on training examples;
   /// nothing where it was not taken. `loss_after` is of the weights that the run ends with: the best, if asked for.
