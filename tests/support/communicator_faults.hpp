@@ -18,14 +18,14 @@ template <class T, Communicator C>
 void find_reduction_faults(C& c, std::size_t count, std::vector<std::string>& faults) {
   std::vector<T> sum(count), largest(count);
   for (std::size_t i = 0; i < count; ++i) {
-    sum[i] = static_cast<T>(i % 1000) * static_cast<T>(c.rank() + 1);
+    sum[i] = static_cast<T>(static_cast<int>(i % 1000) * (c.rank() + 1));
     largest[i] = static_cast<T>((static_cast<int>(i) + c.rank()) % c.size() - 2);  // the largest is another rank's
   }
   c.all_reduce(std::span<T>(sum), Reduction::sum);
   c.all_reduce(std::span<T>(largest), Reduction::max);
   const int ranks = c.size() * (c.size() + 1) / 2;
   for (std::size_t i = 0; i < count; ++i) {
-    if (sum[i] != static_cast<T>(i % 1000) * static_cast<T>(ranks)) {
+    if (sum[i] != static_cast<T>(static_cast<int>(i % 1000) * ranks)) {
       faults.push_back(text("sum of ", count, " numbers of ", sizeof(T), " bytes, at ", i, ": ", sum[i]));
       break;
     }
