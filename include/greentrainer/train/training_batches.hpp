@@ -12,7 +12,7 @@
 
 namespace greentrainer {
 
-/// The batches of a run: which examples each holds, and its workload, without making the batch. A step has as many as
+/// The batches of a run: which examples each holds, and what they come to without being made. A step has as many as
 /// gradients are accumulated over. The examples must outlive it.
 class TrainingBatches {
  public:
@@ -33,7 +33,7 @@ class TrainingBatches {
     add_up_epoch(options);
   }
 
-  /// From the workloads of examples alone: batches can be priced but not made.
+  /// Of examples that are known by what they come to alone: batches are priced, and cannot be made.
   TrainingBatches(std::vector<Workload> workloads, const FitOptions& options)
       : batch_size_(static_cast<std::size_t>(options.batch_size)),
         sampler_(workloads.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),

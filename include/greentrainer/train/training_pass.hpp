@@ -50,9 +50,9 @@ class TrainingPass {
  public:
   struct Result {
     double loss_sum = 0;
-    Flops flops = 0;       ///< executed, without `recomputed`
-    Flops recomputed = 0;  ///< executed again for values that were not kept
-    Flops saved = 0;       ///< that a run without the cache would execute in addition
+    Flops flops = 0;       ///< executed, but for
+    Flops recomputed = 0;  ///< what was computed again
+    Flops saved = 0;       ///< that a run without the cache executes besides
   };
 
   /// The model must outlive it.
@@ -83,7 +83,7 @@ class TrainingPass {
     above_.largest = below_.largest = largest;
     costs_ = training_costs(*graph_, selection, cut, dropped);
   }
-  /// Forgets cached values: call it when weights or examples have changed.
+  /// Forgets cached values: weights or examples are others.
   void forget() {
     if (cache_) cache_->clear();
   }
