@@ -109,11 +109,10 @@ compiled() {
 
 debian() {
   command -v dh >/dev/null && command -v lintian >/dev/null || { echo "debhelper or lintian is not here"; return 77; }
-  local folder=$work/debian kind=-A
-  [ "$program" = 0 ] || kind=-b
-  archive && mkdir "$folder" && cp "$work/source.tar.gz" "$folder/greentrainer_$version.orig.tar.gz" &&
-    tar -xzf "$work/source.tar.gz" -C "$folder" && cd "$folder/greentrainer-$version" &&
-    env -u CXXFLAGS -u CFLAGS dpkg-buildpackage -us -uc $kind && cd .. &&
+  local folder=$work/debian kind=source,all
+  [ "$program" = 0 ] || kind=full
+  archive && mkdir "$folder" && tar -xzf "$work/source.tar.gz" -C "$folder" && cd "$folder/greentrainer-$version" &&
+    env -u CXXFLAGS -u CFLAGS dpkg-buildpackage -us -uc --build=$kind && cd .. &&
     lintian --allow-root --fail-on error,warning ./*.changes && dpkg-deb -x libgreentrainer-dev_*_all.deb root &&
     pkg_config_programs "$folder/root/usr" && consume "$folder/consumer" \
       -Dgreentrainer_DIR="$folder/root/usr/share/cmake/greentrainer" -DCONSUMER_COMPONENTS=greentrainer
