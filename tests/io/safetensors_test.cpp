@@ -130,7 +130,7 @@ TEST_CASE("offsets beyond the end, backwards, overlapping, with gaps, or not all
   CHECK(has(load_error(two("[5,9]", 9)), "tensor y"));  // gap
 }
 
-TEST_CASE("shapes whose product overflows") {
+TEST_CASE("shapes whose product overflows are refused") {
   const auto shaped = [](const char* shape) {
     return file_of(std::string(R"({"x":{"dtype":"F32","shape":)") + shape + R"(,"data_offsets":[0,4]}})", 4);
   };
