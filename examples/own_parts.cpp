@@ -54,6 +54,7 @@ struct MostImportantFirst {
     std::vector<bool> mask(items.size(), false);
     for (const std::size_t i : order) {
       if (items[i].importance <= 0) break;
+      if (items[i].frozen) continue;  // GreenOptions::freeze
       mask[i] = true;
       mask[i] = gt::cost_of(problem.dag, mask) <= problem.budget;
     }

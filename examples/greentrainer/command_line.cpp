@@ -12,20 +12,6 @@ namespace greentrainer::program {
 
 namespace {
 
-constexpr const char* summary =
-    "Fine-tunes Hugging Face language models within a FLOPs budget: GreenTrainer (arXiv 2309.13192) chooses which "
-    "tensors to train.";
-
-constexpr const char* examples =
-    "Examples:\n"
-    "  greentrainer plan --model opt-125m --tokens 256 --labelled-tokens 32\n"
-    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --rho 0.5\n"
-    "  greentrainer evaluate --model tuned --data validation.jsonl\n"
-    "  greentrainer experiment compare.toml\n"
-    "  greentrainer COMMAND --help\n"
-    "Exit status: 0 done, 1 failed (one line on stderr says why), 2 bad usage, 77 no such device here, 130 stopped by "
-    "Ctrl-C.";
-
 /// Command line values as they stand, by option.
 using RawValues = std::map<std::string, std::vector<std::string>>;
 
@@ -80,8 +66,8 @@ std::vector<std::string> command_names(const std::vector<Command>& commands) {
 }  // namespace
 
 Command* read_command_line(int argc, char** argv, std::vector<Command>& commands) {
-  CLI::App app(summary, "greentrainer");
-  app.footer(examples);
+  CLI::App app(program_summary, "greentrainer");
+  app.footer(text(program_examples, "\nExit status: ", exit_statuses));
   app.set_version_flag("--version", text("greentrainer ", version));
   app.get_formatter()->column_width(34);
   app.allow_extras();

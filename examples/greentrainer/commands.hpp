@@ -20,5 +20,7 @@ Command make_calibrate_command();
 Command make_doctor_command();
 /// Completes the commands that `all` has when it runs, and must outlive it.
 Command make_completion_command(const std::vector<Command>& all);
+/// Prints the manual page of the commands that `all` has when it runs, and must outlive it.
+Command make_man_command(const std::vector<Command>& all);
 
 }  // namespace greentrainer::program

@@ -261,29 +261,29 @@ void declare(Command& command, FinetuneOptions& options) {
       "rho", options.rho, 0, true,
       "green: share of full fine-tuning's FLOPs, forward and backward, or of its time with --budget 20min (0.5)", 1);
   command.text("budget", options.budget, "40TFLOP|0.5x|20min",
-               "What the whole run may spend, evaluation apart: FLOPs, a share of full fine-tuning of the run as asked "
-               "for, or time, by measured times of the model's operators (any)");
+               "Limit of the whole run, evaluation not counted: in FLOPs, as a share of full fine-tuning of the same "
+               "run, or in time, planned by measured times of the model's operators (none)");
   command.choice(
       "budget-cuts", options.budget_cuts, {"batch", "steps"},
-      "What there is less of where --budget is short: examples in a batch, for about as many steps; or steps "
+      "What is reduced if --budget is too small: the batch size, with about as many steps, or the number of steps "
       "(batch)");
   command.list("tensors", options.tensors, "GLOB,...", "listed: names or globs of the tensors to train");
   command.list("freeze", options.freeze, "GLOB,...",
-               "Names or globs of tensors that stay as they are, whatever the method (none)");
+               "Names or globs of tensors that are never trained, with any method (none)");
   command.choice("importance", options.importance, {importance_names.begin(), importance_names.end()},
-                 "green: what a tensor is worth (paper)");
+                 "green: metric of how much a tensor matters (paper)");
   command.whole("importance-batches", options.importance_batches, 1,
-                "green: batches that importances are taken from (1)");
+                "green: number of batches that importances are measured on (1)");
   command.on("importance-step", options.importance_step,
-             "green, first-order: the step at which tensors are chosen trains everything, its gradients are those of "
-             "the importance, and --rho pays for it");
+             "green, first-order: the step at which tensors are chosen trains all of them, and importances come from "
+             "its gradients; its cost counts within --rho");
   command.choice(
       "selector", options.selector, {"exact", "ratio", "random-at-depth"},
-      "green: exact; greedy by importance per FLOP; or random tensors as deep as the exact choice reaches, a "
-      "control (exact)");
+      "green: the best choice; greedy by importance per FLOP; or, as a control, random tensors as deep as the best "
+      "choice reaches (exact)");
   command.choice("dependencies", options.dependencies, {"graph", "chain", "none"},
-                 "green: what selection knows of the gradients that tensors need; less than the graph overspends, for "
-                 "ablations (graph)");
+                 "green, for ablations: which dependencies between gradients the selector knows; with chain or none "
+                 "its choices may exceed the budget (graph)");
   command.choice("context-gradients", options.context_gradients, {"exact", "none"},
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
                  "pass computes labelled rows alone (exact)");
@@ -294,7 +294,7 @@ void declare(Command& command, FinetuneOptions& options) {
   options.adapters.declare(command);
   command.text(
       "from-adapter", options.from_adapter, "DIR",
-      "lora, prefix: goes on training the adapter in DIR, as --adapter-output peft or the library peft wrote it");
+      "lora, prefix: continue training the adapter in DIR, written with --adapter-output peft or by the library peft");
   command.whole("epochs", options.epochs, 1, "Passes over the data (1)");
   command.whole("steps", options.steps, 1, "Optimizer steps, instead of --epochs");
   command.whole("batch-size", options.batch_size, 1, "Examples in a pass (4)");
@@ -302,16 +302,18 @@ void declare(Command& command, FinetuneOptions& options) {
   command.number("learning-rate", options.learning_rate, 0, true, "Peak learning rate (2e-5)");
   command.whole("warmup", options.warmup, 0, "Steps over which the learning rate rises (0)");
   command.choice("schedule", options.schedule, {"linear", "cosine", "constant"}, "Learning rate after that (linear)");
-  command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "As torch.optim's (adamw)");
+  command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "Optimizer, as in torch.optim (adamw)");
   command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
-  command.number("weight-decay", options.weight_decay, 0, false, "Decoupled for adamw (adamw 0.01, sgd 0)");
+  command.number("weight-decay", options.weight_decay, 0, false,
+                 "Weight decay, decoupled for adamw (adamw 0.01, sgd 0)");
   command.choice("no-decay-on", options.no_decay_on, {"none", "norms-and-biases"},
                  "Tensors without weight decay: norms-and-biases as transformers' Trainer (none)");
   command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");
   command.choice("on-nan", options.on_nan, {"stop", "skip"},
-                 "Where the loss or a gradient of a step is infinite or no number, which never reaches the weights: "
-                 "end the run and name tensor and operator, or go on without the step (stop)");
-  command.whole("most-skipped", options.most_skipped, 0, "skip: how many steps at most (10)", most_steps);
+                 "What to do if the loss or a gradient is infinite or NaN: end the run and name the tensor and the "
+                 "operator, or skip the step; the weights stay unharmed either way (stop)");
+  command.whole("most-skipped", options.most_skipped, 0, "With --on-nan skip: the most steps that are skipped (10)",
+                most_steps);
   declare_data(command, options.data);
   declare_target_tokens(command, options.data);
   declare_packing(command, options.data);
@@ -319,18 +321,18 @@ void declare(Command& command, FinetuneOptions& options) {
                "Rows of --train to use: the first so many, or those from FROM, counted from 0, to before TO (all)");
   declare_rows(command, "validation-rows", options.validation_rows, "Rows of --validation to use (all)");
   command.choice("evaluate", options.evaluate, {"none", "before", "after", "both"},
-                 "When the loss is taken on the validation data, or without them on training data (both)");
+                 "When to evaluate the loss, on the validation data or, without them, on training data (both)");
   command.whole("evaluation-examples", options.evaluation_examples, 1,
-                text("Of how many examples, spread over the data (all of --validation, or ", usual_evaluation_examples,
-                     " training examples)"),
+                text("Number of examples for evaluations, spread over the data (all of --validation, or ",
+                     usual_evaluation_examples, " training examples)"),
                 most_steps);
   command.text("evaluate-every", options.evaluate_every, "1e|100s",
-               "Take the loss on the way, too, every so many epochs or steps; --budget does not pay for it (never)");
+               "Also evaluate during training, every so many epochs or steps; not counted in --budget (never)");
   command.choice("keep-best", options.keep_best,
                  {"loss", "accuracy", "rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match", "f1"},
-                 "Save the weights of the best of these evaluations, on the --validation data, the one after the last "
-                 "step among them: by the loss, by the accuracy of the labels that are chosen, or by how well "
-                 "generated answers fit the references (the last weights)");
+                 "Save the weights of the best evaluation on the --validation data, that after the last step included: "
+                 "by the loss, by the accuracy of chosen labels, or by a score of generated answers (the last "
+                 "weights)");
   command.whole("patience", options.patience, 1,
                 "End the run after so many evaluations in a row without a better one (none)", most_steps);
   command.whole("evaluation-tokens", options.evaluation_tokens, 1,
@@ -339,28 +341,28 @@ void declare(Command& command, FinetuneOptions& options) {
   options.prefix_cache.declare_folder(command);
   command.text(
       "memory-limit", options.memory_limit, "BYTES",
-      "Of weights, gradients, optimizer, activations and cached values at any moment: activations are computed "
-      "again, and fewer tensors chosen, where it takes that (none)");
+      "Limit of the memory for weights, gradients, optimizer, activations and cached values together; if necessary, "
+      "activations are recomputed and fewer tensors are chosen (none)");
   command.whole("seed", options.seed, 0,
-                "Of the order of the examples, new adapters, dropout and random importances (0)");
+                "Seed of the order of the examples, new adapters, dropout and random importances (0)");
   command.on("no-shuffle", options.no_shuffle, "Take the examples in the file's order");
   declare_backend(command, options.backend);
   command.choice(
       "save-dtype", options.save_dtype, {"float32", "float16", "bfloat16"},
-      "Element type of the output; where weights have changed, types of 16 bits are rounded to at random, right in the "
-      "mean (each tensor's own)");
+      "Element type of the output; trained weights are rounded to 16 bits stochastically, without bias (each tensor's "
+      "own)");
   command.text("save-every", options.save_every, "500|1e|10min|none",
-               "How often the whole run is saved beside --output, to go on with: steps, epochs or time; and after the "
-               "step in progress when a signal ends it. none: never (10min)");
-  command.whole("keep", options.keep, 1, "How many of the saved states are kept, the newest (2)");
+               "How often the state of the run is saved beside --output, so that it can be continued: in steps, epochs "
+               "or time; also when a signal ends the run. none: never (10min)");
+  command.whole("keep", options.keep, 1, "Number of saved states to keep (2)");
   command.text("resume", options.resume, "auto|never|DIR",
-               "auto: goes on with the newest state that a run of the same --output has left, if model, data and "
-               "options are the same; never: starts anew; or the state in DIR (auto)");
+               "auto: continue from the newest state that a run with the same --output left, if model, data and "
+               "options are the same; never: start anew; DIR: continue from the state in DIR (auto)");
   command.on("other-build", options.other_build,
-             "Goes on with a state of another build or backend, too: what follows may be rounded otherwise");
+             "Also continue from a state of another build or backend; later numbers may then be rounded differently");
   command.text("tensorboard", options.tensorboard, "DIR",
-               "Folder for a file of the run's numbers as TensorBoard reads them, while it goes on (none)");
-  command.on("overwrite", options.overwrite, "Replace what stands at --output even if this program did not write it");
+               "Folder to which losses and other numbers are written for TensorBoard, during the run (none)");
+  command.on("overwrite", options.overwrite, "Replace the folder --output even if this program did not write it");
   command.text("config", options.config, "FILE", "TOML file with any of these options");
   command.on("json", options.json, "Print one JSON object on stdout; progress goes to stderr anyway");
 }

@@ -42,6 +42,7 @@ Ending run(int argc, char** argv, LaunchedRanks* ranks) {
     commands.push_back(make_calibrate_command());
     commands.push_back(make_doctor_command());
     commands.push_back(make_completion_command(commands));
+    commands.push_back(make_man_command(commands));
     command = read_command_line(argc, argv, commands);
     if (ranks != nullptr && command != nullptr && command->name() != "finetune") {
       bad_usage(command->name(), text("ranks: expected one, as for all commands but finetune, got ", ranks->size(),

@@ -49,7 +49,7 @@ std::vector<OperatorId> bounds_of(const Graph& graph) {
 /// A residual chain of sub-layers of random kinds and widths, as a decoder has them.
 Graph random_chain(std::uint64_t seed, int sublayers) {
   CounterRandom random(seed, "chain");
-  const Extent width = 8 * (1 + random.below(4));
+  const Extent width = Extent{8} * (1 + random.below(4));
   Graph graph;
   graph.parameter("embedding.weight", {40, width});
   BlockBuilder<CostsAlone> b(graph);
@@ -177,5 +177,5 @@ TEST_CASE("on the golden models the choice is the best of all where it says so, 
     }
   }
   CHECK(chains >= 5);
-  CHECK(proved >= 11 * 4 * chains);
+  CHECK(proved >= std::size_t{11 * 4} * chains);
 }

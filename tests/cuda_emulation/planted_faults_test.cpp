@@ -141,7 +141,7 @@ TEST_CASE("every planted fault is found, and in words") {
   }
 }
 
-TEST_CASE("each mode alone misses something") {
+TEST_CASE("each order of threads alone misses some planted fault") {
   const auto shows = [](bool (*results_differ)(), const char* mode) {
     const Session session(parse_settings(mode));
     const bool shown = results_differ();

@@ -17,7 +17,7 @@ namespace {
 
 const std::filesystem::path root = testing::source_folder();
 
-Dataset load(const std::string& contents, const Tokenizer* tokenizer, DataOptions options = {}) {
+Dataset load(const std::string& contents, const Tokenizer* tokenizer, const DataOptions& options = {}) {
   const auto path = std::filesystem::temp_directory_path() /
                     ("greentrainer_data_" + std::to_string(std::hash<std::string>{}(contents)) + ".jsonl");
   std::ofstream(path, std::ios::binary) << contents;
@@ -28,7 +28,7 @@ Dataset load(const std::string& contents, const Tokenizer* tokenizer, DataOption
   return load_jsonl(path, tokenizer, options);
 }
 
-std::string error_of(const std::string& contents, const Tokenizer* tokenizer, DataOptions options = {}) {
+std::string error_of(const std::string& contents, const Tokenizer* tokenizer, const DataOptions& options = {}) {
   try {
     load(contents, tokenizer, options);
   } catch (const Error& error) {

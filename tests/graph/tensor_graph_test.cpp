@@ -67,6 +67,16 @@ TEST_CASE("an operator's inputs and parameters have the shapes it expects") {
                   ShapeError);
 }
 
+TEST_CASE("a norm whose weight has no elements is refused") {
+  Graph graph;
+  graph.parameter("embed.weight", {10, 4});
+  graph.parameter("norm.weight", {0});
+  BlockBuilder<CostsAlone> b(graph);
+  const ValueId x = b.embedding("embed", {.rows = tokens});
+  CHECK_THROWS_WITH_AS(b.rms_norm("norm", x, 1e-6), doctest::Contains("[norm] weight: expected one with elements"),
+                       ShapeError);
+}
+
 TEST_CASE("what only the whole shows: a loss at the end, every output and parameter used") {
   CHECK_THROWS_WITH_AS(Graph{}.finish(), doctest::Contains("expected the last operator to be a loss"), ConfigError);
 

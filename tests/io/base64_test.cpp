@@ -4,7 +4,7 @@
 
 using namespace greentrainer;
 
-TEST_CASE("RFC 4648's test vectors") {
+TEST_CASE("base64 decodes the test vectors of RFC 4648") {
   CHECK(decode_base64("") == "");
   CHECK(decode_base64("Zg==") == "f");
   CHECK(decode_base64("Zm8=") == "fo");

@@ -25,7 +25,7 @@ std::string file_of(const std::string& header, std::size_t data) {
 std::string load_error(const std::string& bytes) {
   TemporaryFolder folder;
   const auto path = folder.write("bad.safetensors", bytes);
-  const auto what = error_of<LoadError>([&] { SafetensorsFile file(path); });
+  std::string what = error_of<LoadError>([&] { SafetensorsFile file(path); });
   CAPTURE(what);
   CHECK(has(what, "bad.safetensors"));
   return what;
@@ -130,7 +130,7 @@ TEST_CASE("offsets beyond the end, backwards, overlapping, with gaps, or not all
   CHECK(has(load_error(two("[5,9]", 9)), "tensor y"));  // gap
 }
 
-TEST_CASE("shapes whose product overflows") {
+TEST_CASE("shapes whose product overflows are refused") {
   const auto shaped = [](const char* shape) {
     return file_of(std::string(R"({"x":{"dtype":"F32","shape":)") + shape + R"(,"data_offsets":[0,4]}})", 4);
   };

@@ -356,16 +356,36 @@ TEST_CASE("cycles, missing files and unknown folders are found") {
   CHECK(faults_with("include/greentrainer/x.hpp", "").size() == 1);
 }
 
-TEST_CASE("CMake's target greentrainer::greentrainer holds the layers that need the standard library alone") {
-  std::string cmake = read(greentrainer::testing::source_folder() / "CMakeLists.txt");
-  const std::string opening = "set(core_folders ";
-  const std::size_t begin = cmake.find(opening);
-  REQUIRE(begin != std::string::npos);
-  std::istringstream words(cmake.substr(begin + opening.size(), cmake.find(')', begin) - begin - opening.size()));
-  const std::set<std::string> in_cmake{std::istream_iterator<std::string>(words), {}};
-  std::set<std::string> in_table;
+TEST_CASE("layers that need the standard library alone lie on such layers") {
   for (const auto& [layer, rules] : layers) {
-    if (rules.standard_library_alone) in_table.insert(layer);
+    if (!rules.standard_library_alone) continue;
+    for (const std::string& below : everything_left_of(layer)) {
+      CAPTURE(layer);
+      CAPTURE(below);
+      CHECK(layers.at(below).standard_library_alone);
+    }
   }
-  CHECK(in_cmake == in_table);
+}
+
+// CMake sorts headers into greentrainer::greentrainer and greentrainer::io by the libraries that they reach.
+TEST_CASE("every library that a header includes is one that CMake sorts headers by") {
+  const std::vector<std::string> libraries = {"nlohmann/", "pcre2", "unicode/", "zlib"};
+  const std::vector<std::string> of_the_system = {"sys/", "linux/", "dirent.h", "fcntl.h", "unistd.h"};
+  std::string regex;
+  for (const std::string& library : libraries) regex += (regex.empty() ? "^(" : "|") + library;
+  CHECK(read(greentrainer::testing::source_folder() / "CMakeLists.txt").find('"' + regex + ")\"") != std::string::npos);
+
+  std::size_t found = 0;
+  for (const auto& [path, text] : repository()) {
+    if (!path.starts_with("include/")) continue;
+    for (const Include& include : includes_of(text)) {
+      if (include.quoted || include.spelled.starts_with("greentrainer/")) continue;
+      if (include.spelled.find_first_of("/.") == std::string::npos) continue;  // the standard library's
+      CAPTURE(path);
+      CAPTURE(include.spelled);
+      CHECK((starts_with_any(include.spelled, libraries) || starts_with_any(include.spelled, of_the_system)));
+      ++found;
+    }
+  }
+  CHECK(found > 10);
 }

@@ -54,8 +54,8 @@ TEST_CASE("no line of a source, a script or a document is longer than 120 column
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     if (entry.is_regular_file()) check(entry.path());
   }
-  for (const char* folder :
-       {"backends", "benchmarks", "cmake", "docs", "examples", "findings", "include", "scripts", "tests"}) {
+  for (const char* folder : {"backends", "benchmarks", "cmake", "docs", "examples", "findings", "include", "packaging",
+                             "scripts", "tests"}) {
     for (auto entry = std::filesystem::recursive_directory_iterator(root / folder);
          entry != std::filesystem::recursive_directory_iterator(); ++entry) {
       const std::string name = entry->path().lexically_relative(root).generic_string();

@@ -98,7 +98,7 @@ TEST_CASE("a checkpoint that cannot be used is refused in one line") {
   }
 }
 
-TEST_CASE("configurations that cannot be used") {
+TEST_CASE("configurations that cannot be used are refused by name") {
   const Spoilt spoilt;
   SUBCASE("unknown architecture") {
     spoilt.edit("model/config.json", "\"model_type\": \"opt\"", "\"model_type\": \"mamba\"");

@@ -203,7 +203,8 @@ TEST_CASE("a DAG whose numbering interleaves many branches is decided branch by 
   sorted.budget = problem.budget;
   for (int branch = 0; branch < branches; ++branch) {
     for (int depth = 0; depth < 3; ++depth) {
-      const auto number = static_cast<std::size_t>(depth * branches + branch);
+      const std::size_t number =
+          static_cast<std::size_t>(depth) * static_cast<std::size_t>(branches) + static_cast<std::size_t>(branch);
       const int next = static_cast<int>(sorted.dag.nodes.size());
       sorted.dag.nodes.push_back(
           {problem.dag.nodes[number].cost, depth == 0 ? std::vector<int>{} : std::vector<int>{next - 1}});

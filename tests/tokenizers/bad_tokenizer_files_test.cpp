@@ -82,7 +82,7 @@ TEST_CASE("the files that these tests break load as they are") {
   CHECK(tokenizer->encode_sequence("ab Ax<extra_id_1>") == std::vector<Index>{3, 6, 3, 4, 2, 105, 1});
 }
 
-TEST_CASE("BPE: vocabulary, merges and options") {
+TEST_CASE("mistakes in BPE's vocabulary, merges and options are refused by name") {
   check_bad_fields(small_bpe_json(), {
                                          {"/model", "[]", "model"},
                                          {"/model", "null", "\"model\""},

@@ -18,7 +18,7 @@ const std::filesystem::path tokenizers = root / "tests/golden/tokenizers";
 
 }  // namespace
 
-TEST_CASE("the embedded model's SentencePiece-style BPE") {
+TEST_CASE("the embedded model's SentencePiece-style BPE has the ids of tokenizers") {
   compare_with_golden_lines(root / "examples/data/stories260k", "stories260k");
 }
 
@@ -39,9 +39,11 @@ TEST_CASE("BLOOM's byte-level BPE: a pattern with brackets within brackets") {
   compare_with_golden_lines(tokenizers / "bloom", "bloom");
 }
 
-TEST_CASE("T5's Unigram, from tokenizer.json") { compare_with_golden_lines(tokenizers / "unigram", "unigram"); }
+TEST_CASE("T5's Unigram has the ids of tokenizers when it is read from tokenizer.json") {
+  compare_with_golden_lines(tokenizers / "unigram", "unigram");
+}
 
-TEST_CASE("T5's Unigram, from spiece.model alone") {
+TEST_CASE("T5's Unigram has the ids of tokenizers when it is read from spiece.model alone") {
   const TemporaryFolder folder;
   std::filesystem::copy_file(tokenizers / "unigram/spiece.model", folder / "spiece.model");
   compare_with_golden_lines(folder.path(), "unigram");

@@ -13,7 +13,7 @@ using namespace greentrainer;
 using greentrainer::testing::compare_with_golden_lines;
 using greentrainer::testing::TemporaryFolder;
 
-TEST_CASE("GPT-2's and OPT's published vocabularies") {
+TEST_CASE("GPT-2's and OPT's published vocabularies give the published ids") {
   const std::filesystem::path shared = testing::shared_folder();
   if (!std::filesystem::exists(shared / "data/tokenizers/gpt2/vocab.json"))
     GREENTRAINER_SKIP("no GREENTRAINER_SHARED with data/tokenizers");

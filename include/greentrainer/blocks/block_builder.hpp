@@ -92,6 +92,7 @@ class BlockBuilder {
     const ValueShape shape = shape_of(x);
     const ParameterId weight = named(name + ".weight");
     const Extent width = graph_->parameter(weight).cols();
+    if (width <= 0) throw ShapeError(name, "weight", "expected one with elements, got none");
     return graph_->add(
         RmsNorm{.rows = shape.rows, .width = width, .epsilon = epsilon, .groups = shape.cols / width, .offset = offset},
         name, {x}, {weight})[0];
@@ -133,6 +134,7 @@ class BlockBuilder {
                        {x})[0];
   }
   /// See SplitColumns.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): it is moved from, in an initialiser that the check overlooks
   std::vector<ValueId> split_columns(const std::string& name, ValueId x, std::vector<Extent> widths,
                                      Extent groups = 1) {
     return graph_->add(SplitColumns{.rows = shape_of(x).rows, .groups = groups, .widths = std::move(widths)}, name,

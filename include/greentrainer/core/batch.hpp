@@ -16,8 +16,8 @@ struct Example {
   std::vector<Index> source_ids = {};
 };
 
-/// What an encoder-decoder's target is shifted with: the id that decoding starts with, and the one that stands where a
-/// target has no label.
+/// The two ids that shifting an encoder-decoder's target needs: the one that decoding starts with, and the one that is
+/// fed in place of a target token without a label.
 struct TargetShift {
   Index start = 0;
   Index pad = 0;

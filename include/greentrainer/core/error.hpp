@@ -10,9 +10,9 @@
 
 namespace greentrainer {
 
-/// Root of everything the library throws. The text reads `[where] subject: detail`, where the detail says
-/// `expected X, got Y; what to do`. The parts are there apart, so that a program can add its own name for a subject (a
-/// flag for an option's field) or its own detail without searching the text.
+/// Root of everything the library throws. The text reads `[where] subject: detail`, where the detail says `expected X,
+/// got Y; what to do`. The parts can be read one by one, so that a program can add its own name for a subject (a flag
+/// for an option's field) or its own detail without searching the text.
 class Error : public std::runtime_error {
  public:
   /// `where`: the function or part that found it. `subject`: the tensor, file, field or row that it is about; may be
@@ -25,7 +25,7 @@ class Error : public std::runtime_error {
 
   std::string_view where() const { return all().substr(1, where_size_); }
   std::string_view subject() const { return all().substr(subject_begin(), subject_size_); }
-  /// `subject: detail`: what an error says to whoever knows where, and adds a subject around it.
+  /// `subject: detail`, without `where`: for code that catches an error and throws it again with a subject of its own.
   std::string_view message() const { return all().substr(subject_begin()); }
   /// What was expected, what was there instead, and what to do.
   std::string_view detail() const {
@@ -73,56 +73,57 @@ class Error : public std::runtime_error {
   std::size_t where_size_, subject_size_;
 };
 
-/// Shapes that do not fit together.
+/// Shapes do not fit together.
 class ShapeError : public Error {
  public:
   using Error::Error;
 };
 
-/// A file that cannot be read, or whose contents are not what they should be.
+/// A file cannot be read, or its contents are not what they should be.
 class LoadError : public Error {
  public:
   using Error::Error;
 };
 
-/// A file that cannot be written.
+/// A file cannot be written.
 class SaveError : public Error {
  public:
   using Error::Error;
 };
 
-/// A model configuration or an option whose value cannot be honoured.
+/// A model configuration or an option has a value that cannot be honoured.
 class ConfigError : public Error {
  public:
   using Error::Error;
 };
 
-/// An option or configuration key that does not exist. A ConfigError of its own so that programs can exit with "bad
+/// An option or configuration key does not exist. Its own type of ConfigError, so that programs can exit with "bad
 /// usage".
 class UsageError : public ConfigError {
  public:
   using ConfigError::ConfigError;
 };
 
-/// Training data or token ids that cannot be used.
+/// Training data or token ids cannot be used.
 class DataError : public Error {
  public:
   using Error::Error;
 };
 
-/// Loss, gradients or weights that are no longer numbers.
+/// Loss, gradients or weights are infinite or NaN.
 class NumericalError : public Error {
  public:
   using Error::Error;
 };
 
-/// A backend that ran out of memory, lacks a device or failed in a call.
+/// A backend ran out of memory, lacks a device or failed in a call.
 class BackendError : public Error {
  public:
   using Error::Error;
 };
 
-/// A device that a backend needs is not there. A BackendError of its own so that programs can exit with "no device".
+/// A device that a backend needs is not there. Its own type of BackendError, so that programs can exit with "no
+/// device".
 class MissingDevice : public BackendError {
  public:
   using BackendError::BackendError;

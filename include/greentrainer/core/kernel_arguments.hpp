@@ -39,7 +39,8 @@ struct AttentionShape {
   double scale = 1;        ///< on the scores, before biases and softmax
   double score_cap = 0;    ///< what scaled scores are limited to, smoothly; 0: nothing
   bool causal = true;
-  /// Keys that a query sees at most: the last ones up to its own, which is there. 0: all up to its own. Only if causal.
+  /// The window: a query sees at most this many keys, of which its own is the last. 0: all keys up to its own. Only if
+  /// causal.
   Extent window = 0;
   bool alibi = false;
   RelativeBias relative = {};  ///< its table, (buckets, heads), is an argument beside the shape

@@ -41,7 +41,7 @@ struct RelativeBias {
 /// Binary logarithm of x >= 1 to about 45 bits: the fraction's bits come from squaring.
 constexpr double log2_of(double x) {
   double logarithm = 0, bit = 0.5;
-  for (; x >= 2; x /= 2) logarithm += 1;
+  for (; x >= 2; x /= 2) logarithm += 1;  // NOLINT(clang-analyzer-security.FloatLoopCounter): halving is exact
   for (int i = 0; i < 45; ++i, bit /= 2) {
     x *= x;
     if (x < 2) continue;

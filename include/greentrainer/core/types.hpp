@@ -4,7 +4,7 @@
 
 namespace greentrainer {
 
-/// Number of elements, rows or columns. Signed, so that differences are what they look like.
+/// Number of elements, rows or columns. Signed, so that differences can be negative.
 using Extent = std::int64_t;
 
 /// Token ids, row numbers and sequence offsets as kernels read them.

@@ -82,7 +82,7 @@ inline std::string replace_invalid_utf8(std::string_view text) {
   return result;
 }
 
-/// Unicode's White_Space, which is what \s means to Hugging Face's tokenizers.
+/// Unicode's White_Space, which is what `\s` means to Hugging Face's tokenizers.
 constexpr bool is_unicode_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;

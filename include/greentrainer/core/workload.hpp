@@ -34,7 +34,7 @@ enum class Measure : std::size_t {
 
 inline constexpr std::size_t measure_count = static_cast<std::size_t>(Measure::count);
 
-/// A vector over the measures. As a workload it says how much there is of each; as a cost, what one of each costs.
+/// One number for each measure. As a workload: how much of it a batch has. As a cost: what one unit of it costs.
 template <class Tag>
 struct MeasureVector {
   std::array<std::int64_t, measure_count> values{};
@@ -79,8 +79,8 @@ inline LinearCost per(Measure measure, std::int64_t amount) {
   return cost;
 }
 
-/// What a linear cost comes to for a workload. Throws ConfigError where 63 bits do not hold it, and where the cost is
-/// one of pairs in a window that the workload was not counted for.
+/// The cost of a workload at a linear cost: the sum of their products, measure by measure. Throws ConfigError where 63
+/// bits do not hold it, and where the cost is one of pairs in a window that the workload was not counted for.
 inline std::int64_t evaluate(const LinearCost& cost, const Workload& workload) {
   if (cost.window != workload.window && cost.window != 0 && workload[Measure::decoder_tokens] != 0) {
     throw ConfigError("evaluate", "workload",
@@ -139,7 +139,7 @@ inline Workload workload_of(const Batch& batch, Extent window = 0) {
   return w;
 }
 
-/// The workload that no batch of `count` of the examples exceeds in any measure.
+/// An upper bound: no batch of `count` of the examples has more of any measure than this workload.
 inline Workload largest_batch_of(std::vector<Workload> examples, std::size_t count) {
   Workload largest;
   largest.window = examples.empty() ? 0 : examples.front().window;

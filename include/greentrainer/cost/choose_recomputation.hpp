@@ -16,7 +16,7 @@
 
 namespace greentrainer {
 
-/// What a pass drops and computes again, and what it then takes.
+/// Which segments a pass drops and computes again, and the memory and cost that result.
 struct Recomputation {
   std::vector<DroppedSegment> segments = {};
   Bytes activations = 0;  ///< values and their gradients, as laid out
@@ -116,8 +116,9 @@ class RecomputationSearch {
     Bytes peak = 0;    ///< while it runs itself, forward or backward, with nothing below it dropped
     std::int64_t cost = 0;
   };
-  /// From a bound upwards: enough bytes spared below it, and what the rest then costs. Ascending in `spared`,
-  /// descending in `cost`; `piece` is the first of the way, `rest` the number of the completion that it goes on with.
+  /// A way to complete the choice from a bound upwards: the bytes that must be spared below it, and the cost of the
+  /// rest. Ascending in `spared`, descending in `cost`; `piece` is the first of the way, `rest` the number of the
+  /// completion that it goes on with.
   struct Completion {
     Bytes spared = 0;
     std::int64_t cost = 0;
@@ -171,7 +172,8 @@ class RecomputationSearch {
     return peak;
   }
 
-  /// What fits into a limit, if anything was found, and whether it is the cheapest as far as bytes and costs add up.
+  /// The choice that fits into a limit, if one was found, and whether it is proved the cheapest (where bytes and costs
+  /// add up).
   std::pair<std::optional<Recomputation>, bool> find(Bytes limit) const {
     const Completions completions = completions_within(limit);
     const auto bound = least(completions[0], 0);
@@ -259,7 +261,7 @@ class RecomputationSearch {
   /// A way from the bottom up to a bound.
   struct Partial {
     std::int64_t at_least = 0;  ///< cost of the whole way
-    std::size_t number = 0;     ///< in the order of their making, for ties
+    std::size_t number = 0;     ///< order of creation, which breaks ties
     std::size_t at = 0;
     Bytes spared = 0;
     std::int64_t cost = 0;

@@ -14,7 +14,7 @@
 
 namespace greentrainer {
 
-/// A memory limit that not even the least that a fit can take keeps.
+/// A memory limit below the least memory that a fit can take.
 class InfeasibleMemory : public ConfigError {
  public:
   /// `what` takes at least `smallest` bytes.
@@ -31,14 +31,14 @@ class InfeasibleMemory : public ConfigError {
   Bytes smallest_;
 };
 
-/// What the evaluation of importances runs and holds.
+/// What the evaluation of importances runs and holds in memory.
 struct ImportanceDemand {
   int full_passes = 0;           ///< for a batch
   Extent gradient_elements = 0;  ///< of gradients and scratch, with a full pass
   bool saves_weights = false;    ///< holds a copy of them
 };
 
-/// What a fit is made of, as far as memory goes.
+/// The sizes of a fit that its memory follows from.
 struct FitDemand {
   Bytes limit = 0;                               ///< 0: none
   Bytes state_bytes_per_element = 0;             ///< of the optimizer
@@ -53,7 +53,7 @@ struct FitDemand {
 template <class P>
 class MemoryLimit {
  public:
-  /// A pass that was made to fit, or was not.
+  /// The plan of a phase under the limit, whether it fits or not.
   struct Pass {
     PassPlan plan = {};
     std::vector<DroppedSegment> segments = {};  ///< that the plan computes again

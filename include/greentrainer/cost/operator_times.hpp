@@ -31,7 +31,7 @@ struct OperatorTimes {
   friend bool operator==(const OperatorTimes&, const OperatorTimes&) = default;
 };
 
-/// What an optimizer's update is known by: what it computes and what it reads for each element.
+/// The key of an optimizer's update: what it computes and what it reads for each element.
 inline std::string update_key(Flops flops_per_element, Bytes state_bytes_per_element) {
   return text(flops_per_element, " FLOPs ", state_bytes_per_element, " bytes of state");
 }

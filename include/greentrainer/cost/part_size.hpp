@@ -13,7 +13,7 @@ namespace greentrainer {
 inline constexpr int forward_part = -1;
 
 /// What the time of an operator's part is proportional to: its FLOPs; where it has none, the elements that it writes.
-/// Nothing for a part that hands memory on.
+/// Zero for a part that only hands memory on.
 template <class P>
 LinearCost part_size(const TensorGraph<P>& graph, OperatorId id, int part) {
   const auto& node = graph.op(id);
@@ -35,7 +35,7 @@ LinearCost part_size(const TensorGraph<P>& graph, OperatorId id, int part) {
   return node.outputs.empty() ? flops : elements(node.outputs.front());
 }
 
-/// What an operator's part is known by: its kind, its name, and its size for a unit of each measure. Equal parts of
+/// The key of an operator's part: its kind, its name, and its size for a unit of each measure. Equal parts of
 /// different layers and models have the same.
 template <class P>
 std::string part_key(const TensorGraph<P>& graph, OperatorId id, int part) {

@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// The prices of a graph by a cost model, each asked for once: a cost model itself, for that graph alone. For those who
-/// need several sums of them.
+/// The prices of a graph by a cost model, each asked for once. It is a cost model itself, for that graph alone, and
+/// makes several sums cheap.
 template <class P, CostModel<TensorGraph<P>> C>
 class PriceTable {
  public:

@@ -15,8 +15,9 @@ struct Cut {
   friend bool operator==(const Cut&, const Cut&) = default;
 };
 
-/// The cuts of the residual stream, ascending: places that less crosses than those before and after. Of places that the
-/// same values cross the latest stands for all. O(operators + values), but for the values of the cuts.
+/// The cuts of the residual stream, ascending: places that fewer elements cross than the places before and after. Where
+/// the same values cross several places, the latest of them is the cut. O(operators + values), but for the values of
+/// the cuts.
 template <class P>
 std::vector<Cut> narrow_cuts(const TensorGraph<P>& graph) {
   const std::size_t count = graph.operators().size();

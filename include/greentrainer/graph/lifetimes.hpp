@@ -11,8 +11,8 @@
 
 namespace greentrainer {
 
-/// When each value and each gradient of a pass comes to life and dies, and which of them share memory. The time of a
-/// step is its index in the plan.
+/// When each value and each gradient of a pass is first written and last read, and which of them share memory. The time
+/// of a step is its index in the plan.
 struct Lifetimes {
   static constexpr int nothing = -1;
 
@@ -25,7 +25,7 @@ struct Lifetimes {
 
     friend bool operator==(const Storage&, const Storage&) = default;
   };
-  /// From this step on the value lies in this storage. A value that is computed again gets another place.
+  /// From this step on the value lies in this storage. A value that is recomputed gets a second entry.
   struct Placement {
     int step = 0;
     ValueId value = -1;
@@ -205,14 +205,14 @@ class LifetimeAnalysis {
   /// The gradient of v is read when v's producer runs backward.
   int read_time(ValueId v) const { return backward_time_[static_cast<std::size_t>(graph_.value(v).producer)]; }
 
-  /// Drops members whose last read, and so every write, is before `time`, which grows from call to call: they cannot
-  /// be in the way again, and a residual stream has one for each layer.
+  /// Drops members whose last read, and so every write, is before `time`, which grows from call to call. They cannot
+  /// conflict with a later write; without this a residual stream would have one member for each layer.
   void forget_dead(int storage, int time) {
     std::erase_if(members_[static_cast<std::size_t>(storage)], [&](ValueId u) { return read_time(u) < time; });
   }
 
-  /// Whether v's gradient may live where y's does: nobody else there reads after a write that is not its own.
-  /// `first_write`: when v's is first changed.
+  /// Whether v's gradient may share the storage of y's gradient: no other member reads after a write that is not its
+  /// own. `first_write`: when v's is first changed.
   bool can_share(ValueId v, ValueId y, int storage, int first_write) const {
     const auto writes_after = [&](ValueId w, int from, int until) {  // does w receive contributions in [from, until]?
       for (const auto& [op, input] : graph_.value(w).uses) {

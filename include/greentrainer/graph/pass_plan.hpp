@@ -37,7 +37,8 @@ struct PassPlan {
   std::vector<ValueId> taken = {};        ///< values that are handed out as soon as they are computed
   std::vector<bool> value_has_grad = {};  ///< for each value: its gradient is computed
 
-  /// Some step is a backward one. The first of these is the loss, whose backward step does its forward work too.
+  /// Whether some step is a backward one. The first of these is that of the loss, which does the loss's forward work,
+  /// too.
   bool trains() const { return !steps.empty() && steps.back().is_backward(); }
 
   /// Index of the first backward step, or of the last step of a plan without one: values that outlive the step before
@@ -48,7 +49,7 @@ struct PassPlan {
   }
 };
 
-/// All of a list of `count` things.
+/// The set {0, ..., count - 1}.
 constexpr BitSet all_of(std::size_t count) { return static_cast<BitSet>((std::uint64_t{1} << count) - 1); }
 
 /// The step that computes an operator's outputs from its inputs.

@@ -11,10 +11,10 @@
 
 namespace greentrainer {
 
-/// Pieces of one block of memory, each with the times it lives from and to (inclusive), in the order of their offsets:
-/// trees whose nodes know what a search asks of all pieces below, so that it passes over most of them at once. Pieces
-/// that live for long and those that live for a moment have a tree each: where lifetimes are nested, as a model's are,
-/// nearly every node then lives as a whole or not at all.
+/// Pieces of one block of memory with their lifetimes (both ends inclusive), in the order of their offsets. They are
+/// kept in trees whose nodes summarise all pieces below, so that a search skips most of them at once. Pieces that live
+/// for long and those that live for a moment have a tree each: where lifetimes are nested, as a model's are, nearly
+/// every node then lives as a whole or not at all.
 class PlacedStorages {
  public:
   struct Piece {

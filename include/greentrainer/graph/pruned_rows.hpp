@@ -67,9 +67,9 @@ class RowPruning {
     return is_read && node.op->on_rows(Rows::labelled_tokens) != nullptr;
   }
 
-  /// The last operator on whole values that reads one whose labelled rows are gathered. What works on labelled rows
-  /// waits for it: the gather is then the value's last use, so its gradient is the first to come and is not added to
-  /// others, which a product does at no cost.
+  /// The last operator on whole values that reads one whose labelled rows are gathered. Operators on labelled rows are
+  /// placed after it. The gather is then the value's last use, so its gradient comes first and others are added to it,
+  /// which a product does at no cost.
   OperatorId last_whole_reader() const {
     OperatorId last = -1;
     for (const auto& value : graph_.values()) {

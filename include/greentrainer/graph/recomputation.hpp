@@ -42,7 +42,8 @@ std::vector<PassPlan::Step> recompute_steps(const TensorGraph<P>& graph, const P
   return steps;
 }
 
-/// Operators [first, end) of which a pass keeps nothing but what is read from elsewhere.
+/// Operators [first, end) whose values a pass does not keep, except for those that are read from outside of the
+/// segment.
 struct DroppedSegment {
   OperatorId first = 0;
   OperatorId end = 0;

@@ -126,8 +126,8 @@ Selection select_listed(const TensorGraph<P>& graph, const std::vector<std::stri
   return selection;
 }
 
-/// A selection without what any of the patterns matches: what must stay as it is. Throws ConfigError for a pattern that
-/// matches none of the graph's parameters, and where nothing would be left.
+/// A selection without the parameters that any of the patterns matches, which stay frozen. Throws ConfigError for a
+/// pattern that matches none of the graph's parameters, and where nothing would be left.
 template <class P>
 Selection without_frozen(const TensorGraph<P>& graph, const Selection& selection,
                          const std::vector<std::string>& patterns) {

@@ -31,7 +31,7 @@ struct Parameter {
   /// What it is stored in until it is trained; null: the backend's elements.
   const StorageFormat* format = nullptr;
 
-  /// Added to the model: no tensor of its checkpoint.
+  /// Added to the model, so not a tensor of its checkpoint.
   bool is_adapter() const { return first_values != FirstValues::checkpoint; }
   Extent rows() const { return shape.size() < 2 ? 1 : shape[0]; }
   Extent cols() const { return shape.empty() ? 0 : shape.back(); }
@@ -140,7 +140,7 @@ class TensorGraph {
     return outputs;
   }
 
-  /// Checks what only the whole shows; to be called once, after the last operator. Throws ConfigError, also for a
+  /// Checks the graph as a whole; call it once, after the last operator. Throws ConfigError, also for a
   /// parameter that no gradient can reach: what is not trained stays outside of the graph.
   void finish() const {
     if (operators_.empty() || !operators_.back().op->is_loss())
@@ -240,7 +240,7 @@ class TensorGraph {
     }
   }
 
-  /// What plans, prices and lifetimes rely on without looking again.
+  /// Checks what plans, prices and lifetimes rely on and do not check again.
   static void check_parts(const AnyOperator<P>& op, const std::string& name) {
     const auto expect = [&](const GradPart& part, bool holds, const char* what) {
       if (!holds) throw ConfigError("TensorGraph", text(name, ", gradient part ", part.name), text("expected ", what));
@@ -264,7 +264,7 @@ class TensorGraph {
     }
   }
 
-  /// A gradient must come down to every parameter: an operator that passes none cuts off what lies below it.
+  /// Checks that a gradient reaches every parameter: an operator that passes none cuts off everything below it.
   void check_reach() const {
     std::vector<bool> has_gradient(values_.size(), false);
     for (OperatorId id = static_cast<OperatorId>(operators_.size()); id-- > 0;) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 
@@ -37,7 +39,9 @@ class AdamW final : public Optimizer<B> {
   using T = typename B::Scalar;
 
   /// Throws as check_options.
-  AdamW(B& backend, AdamWOptions options) : backend_(&backend), options_(options) { check_options(options_); }
+  AdamW(B& backend, AdamWOptions options) : backend_(&backend), options_(std::move(options)) {
+    check_options(options_);
+  }
 
   void select(const TensorGraph<B>& graph, const Selection& selection) override {
     states_.resize(graph.parameters().size());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 
@@ -28,7 +30,7 @@ class Sgd final : public Optimizer<B> {
   using T = typename B::Scalar;
 
   /// Throws as check_options.
-  Sgd(B& backend, SgdOptions options) : backend_(&backend), options_(options) { check_options(options_); }
+  Sgd(B& backend, SgdOptions options) : backend_(&backend), options_(std::move(options)) { check_options(options_); }
 
   void select(const TensorGraph<B>& graph, const Selection& selection) override {
     if (options_.momentum == 0) return;

@@ -20,7 +20,8 @@ namespace greentrainer {
 /// Any selector as a function.
 using SelectFunction = std::function<SelectionResult(const SelectionProblem&)>;
 
-/// What a FLOPs ratio comes to for a workload, and the selection that was made of it. Costs in the cost model's unit.
+/// The budget that a FLOPs ratio gives for a workload, and the selection made within it. Costs in the cost model's
+/// unit.
 struct BudgetedSelection {
   Selection selection = {};
   std::int64_t full = 0;     ///< forward and backward of full fine-tuning (T_full)
@@ -35,12 +36,12 @@ struct BudgetedSelection {
   double ratio() const { return static_cast<double>(in_full + forward + cost) / static_cast<double>(full); }
 };
 
-/// What a share of a cost comes to, rounded down.
+/// A share of a cost, rounded down.
 inline std::int64_t within_ratio(double ratio, std::int64_t full) {
   return static_cast<std::int64_t>(std::floor(static_cast<long double>(ratio) * static_cast<long double>(full)));
 }
 
-/// A ratio that not even the cheapest parameter fits in.
+/// A ratio that is too small even for the cheapest parameter.
 class InfeasibleRatio : public ConfigError {
  public:
   InfeasibleRatio(double ratio, double smallest, bool with_steps_in_full = false)

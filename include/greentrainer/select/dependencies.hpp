@@ -9,8 +9,8 @@
 
 namespace greentrainer {
 
-/// A problem whose tensors need no activation gradients: each costs its own weight gradient. What a selector would
-/// believe that adds up tensors one by one; what it chooses costs more.
+/// A problem whose tensors need no activation gradients: each costs its own weight gradient. This is the view of a
+/// selector that adds up tensors one by one; the true cost of what it chooses is higher.
 inline SelectionProblem without_dependencies(SelectionProblem problem) {
   problem.dag.nodes.clear();
   for (GradientDag::Item& item : problem.dag.items) item.needs.clear();

@@ -14,7 +14,7 @@ namespace greentrainer {
 ///
 /// What it promises:
 /// - The true cost never exceeds the budget.
-/// - `optimal` is said only where it is proved for the costs as given; `bound` is proved always.
+/// - `optimal` is true only where that is proved for the costs as given; `bound` always holds.
 /// - The search ends with a proof on models' graphs. Where it is cut off, after `max_pairs`, costs are rounded up to
 /// steps of budget / budget_steps (or of their greatest common divisor, if that is larger, and then optimal after all),
 /// and the result is worth at least as much as any selection whose cost plus one step for each of its items is within
@@ -25,8 +25,8 @@ namespace greentrainer {
 /// - On a DAG without structure (more than `max_states` partial decisions at once, whatever the order) it searches by
 /// branch and bound and, if that is cut off, says `optimal = false`.
 struct ExactSelector {
-  std::size_t max_pairs = 20'000'000;    ///< of cost and importance that the search looks at, some 10 ns and at most 16
-                                         ///< bytes each
+  std::size_t max_pairs = 20'000'000;    ///< pairs of cost and importance that are looked at before the search is cut
+                                         ///< off: about 10 ns and at most 16 bytes each
   std::int64_t budget_steps = 10000;     ///< resolution of costs where it is cut off; time and memory are proportional
   std::size_t max_states = 512;          ///< arrays of budget_steps doubles alive at once
   std::size_t max_vertices = 40000;      ///< of the decision diagram; each takes some bits for each step

@@ -118,7 +118,7 @@ GREENTRAINER_INLINE SelectionResult ExactSelector::select(const SelectionProblem
     return search.complete();
   };
   if (improve(max_pairs / 16)) return finish(true, 0);
-  // Hard: a better incumbent spares the search from looking too deep.
+  // A hard case. A better incumbent keeps the search from looking too deep.
   std::optional<select_detail::SelectionDiagram> finer;
   if (!diagram->whole_steps) {
     // Merging partial decisions rounds as well: half of the promised step for that, half for the items.

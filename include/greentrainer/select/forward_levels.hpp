@@ -13,7 +13,7 @@
 
 namespace greentrainer {
 
-/// What is known of the coming passes if the values at a cut are cached.
+/// Forecast of the coming passes if the values at a cut are cached.
 struct CutForecast {
   Cut cut;
   Workload computed;  ///< of the sequences whose values are not there yet: for them the part below runs
@@ -70,8 +70,8 @@ std::optional<Cut> best_cut(const TensorGraph<P>& graph, const C& cost, const Wo
   return cut_of(levels[level_of(std::span(levels), first_trained(graph, selection))], forecasts);
 }
 
-/// Lets the graph price depth: training below a level costs what the forward passes cost more there, so that a
-/// selection's cost in the graph is that of its backward passes and of its forward passes beyond those of the last
+/// Adds the cost of depth to the graph: training below a level costs the additional forward passes there. A selection's
+/// cost in the graph is then that of its backward passes plus that of its forward passes beyond those of the last
 /// level.
 template <class P>
 void add_forward_levels(const TensorGraph<P>& graph, std::span<const ForwardLevel> levels, GradientDag& dag) {

@@ -94,9 +94,9 @@ inline std::int64_t cost_of(const GradientDag& dag, const std::vector<bool>& mas
   return cost;
 }
 
-/// The true cost of the item that costs least alone, of those that are not frozen; as much as there can be, where all
-/// are. About O(nodes + items + needs): items are tried in the order of
-/// what their dearest path costs, until no other can be cheaper. Requires a valid DAG with at least one item.
+/// The true cost of the item that costs least alone, of those that are not frozen; the largest number, where all are
+/// frozen. About O(nodes + items + needs): items are tried in the order of what their dearest path costs, until no
+/// other can be cheaper. Requires a valid DAG with at least one item.
 inline std::int64_t cheapest_item(const GradientDag& dag) {
   std::vector<std::int64_t> path(dag.nodes.size());
   const auto dearest = [&](const std::vector<int>& needs) {

@@ -12,7 +12,8 @@
 namespace greentrainer {
 
 /// A control for importances: passes gradients as deep as the exact selection does, and there draws what to train at
-/// random. What an importance is worth beyond the depth that it leads to is the distance to this.
+/// random. The distance between an importance metric's result and this control is what the metric gives beyond choosing
+/// a depth.
 class RandomAtDepthSelector {
  public:
   explicit RandomAtDepthSelector(std::uint64_t seed) : seed_(seed) {}

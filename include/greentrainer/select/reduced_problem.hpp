@@ -13,7 +13,7 @@
 
 namespace greentrainer::select_detail {
 
-/// A selection problem with everything taken out that cannot matter, which is what the selectors work on.
+/// A selection problem without what cannot change the result. The selectors work on it.
 /// - Items that are frozen, never worth choosing (importance of 0 or less) or that do not fit into the budget even
 /// alone are gone.
 /// - Nodes are needed only for the items behind them, so nodes behind which lie the same items are computed together or

@@ -24,8 +24,8 @@ namespace greentrainer::select_detail {
 /// This is what finds the stages of a network. On a residual stream only "everything above is computed" and partial
 /// choices within the present sub-layer differ in what they can still reach, since one missing piece puts everything
 /// below out of reach; so a chain has one vertex a class, a decoder a handful. In an encoder-decoder the encoder stays
-/// in reach or not: two such streams side by side. No model says so; it follows from which items lie behind which
-/// nodes. A DAG without such structure has too many vertices, and build() gives up.
+/// in reach or not: two such streams side by side. This is not told by the model; it follows from which items lie
+/// behind which nodes. A DAG without such structure has too many vertices, and build() gives up.
 struct SelectionDiagram {
   struct Edge {
     int from = 0;

@@ -25,7 +25,7 @@ namespace greentrainer {
 /// Oniguruma, as in tokenizer.json; the few constructs that PCRE2 reads otherwise are translated or refused.
 class Regex {
  public:
-  /// Patterns of our own may hold \X.
+  /// Patterns of our own may hold `\X`.
   enum class Origin { file, own };
 
   /// `source` says where the pattern is from. Throws LoadError naming source and pattern.

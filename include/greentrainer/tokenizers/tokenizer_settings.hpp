@@ -61,7 +61,7 @@ class TokenizerSettings {
   SpecialTokens& special() { return *special_; }
   const SpecialTokens& special() const { return *special_; }
 
-  /// How many tokens <extra_id_0>, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not
+  /// How many tokens `<extra_id_0>`, ... T5's tokenizer adds to its SentencePiece file; nothing where the files do not
   /// say.
   std::optional<std::size_t> extra_ids() const {
     const Json* value = find(config_, "extra_ids");

@@ -9,22 +9,22 @@
 
 namespace greentrainer {
 
-/// A copy, in the host's memory, of all that a run has trained, as it was at the run's best evaluation: before the
-/// first one, as it was before training.
+/// A copy, in the host's memory, of the tensors that a run has trained, with their values at the run's best evaluation.
+/// Until the first evaluation these are the values before training.
 template <Backend B>
 class BestWeights {
  public:
   using T = typename B::Scalar;
   using Copies = std::map<ParameterId, std::vector<T>>;
 
-  /// To be called before the selected tensors are changed. Those that were never trained until now are copied: at the
-  /// best evaluation, they were what they are.
+  /// Call it before the selected tensors are changed. Tensors that were never trained until now are copied, since they
+  /// still have the values that they had at the best evaluation.
   void add(const Selection& trained, const ParameterStore<B>& weights) {
     for (ParameterId id = 0; id < static_cast<ParameterId>(trained.mask().size()); ++id) {
       if (trained.contains(id) && !copies_.contains(id)) copies_[id] = weights[id].download();
     }
   }
-  /// The weights as they are become the best.
+  /// Stores the present weights as the best.
   void take(const ParameterStore<B>& weights) {
     for (auto& [id, copy] : copies_) copy = weights[id].download();
   }
@@ -39,7 +39,7 @@ class BestWeights {
     return total;
   }
 
-  /// Takes a tensor of a saved state, which the file was checked to have.
+  /// Reads a tensor of a saved state. Requires that the file was checked to have it.
   void read(ParameterId id, Extent size, const SafetensorsFile& file, const std::string& name) {
     std::vector<T>& copy = copies_[id];
     copy.resize(static_cast<std::size_t>(size));

@@ -16,8 +16,8 @@
 
 namespace greentrainer {
 
-/// Whether computing the values at a cut takes more than copying them: not where nothing but lookups, additions and
-/// norms lie below, of which the dearest takes 8 FLOPs for an element; a product takes at least twice its width.
+/// Whether computing the values at a cut costs more than copying them. It does not where only lookups, additions and
+/// norms lie below: the most expensive of these takes 8 FLOPs for an element, a product at least twice its width.
 template <class P>
 bool is_worth_caching(const TensorGraph<P>& graph, const Cut& cut) {
   constexpr Flops least = 16;  // for an element
@@ -45,7 +45,7 @@ std::vector<Cut> cacheable_cuts(const TensorGraph<P>& graph) {
   return cuts;
 }
 
-/// A cache that is played through steps to come, at one cut: which examples it will have when.
+/// Simulates a cache at one cut over the coming steps: which examples it will hold at each of them.
 template <class P>
 class CacheFill {
  public:
@@ -79,7 +79,7 @@ class CacheFill {
     computed_[Measure::steps] = passes;
   }
 
-  /// What the part below the cut has run for.
+  /// The workload that the part below the cut has run for.
   const Workload& computed() const { return computed_; }
   Bytes bytes() const { return bytes_; }
 
@@ -94,8 +94,8 @@ class CacheFill {
   TrainingBatches::Numbers missing_;
 };
 
-/// What the part of the model below each cut will be run for in the steps [first, end), if its values are cached in
-/// this room from now on: by playing the steps through, to the example. `held` has entries of the cut `held_cut`.
+/// What the part of the model below each cut will be run for in the steps [first, end), if its values are cached within
+/// this limit from now on. Simulates the steps example by example. `held` has entries of the cut `held_cut`.
 template <class P>
 std::vector<CutForecast> forecast_cache(const TensorGraph<P>& graph, const std::vector<Cut>& cuts,
                                         const PrefixRoom& room, const TrainingBatches& batches, Extent first,
@@ -129,8 +129,8 @@ std::vector<CutForecast> forecast_cache(const TensorGraph<P>& graph, const std::
   return forecasts;
 }
 
-/// The most bytes that values of all examples come to at any cut up to operator `highest`, within the limit: what a run
-/// may need room for. 0 where no example is read twice.
+/// The most bytes, within the limit, that the values of all examples take at any cut up to operator `highest`: the room
+/// that a run may need. 0 where no example is read twice.
 template <class P>
 Bytes most_cached_bytes(const TensorGraph<P>& graph, const PrefixRoom& room, const TrainingBatches& batches,
                         OperatorId highest) {

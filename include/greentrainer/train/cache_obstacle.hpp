@@ -26,7 +26,7 @@ std::string deepest_trained(const TensorGraph<P>& graph, const Selection& select
   return "nothing is trained";
 }
 
-/// What ends the cuts that could be cached at this one, or below it; empty if nothing does.
+/// Why the values at a cut cannot be cached, in words; empty if they can.
 template <class P>
 std::string cut_refusal(const TensorGraph<P>& graph, const Cut& cut) {
   for (OperatorId id = 0; id < cut.op; ++id) {
@@ -41,8 +41,8 @@ std::string cut_refusal(const TensorGraph<P>& graph, const Cut& cut) {
 
 }  // namespace detail
 
-/// Why a selection's coming passes spare nothing with a cache, in words: what is trained lies too deep, something below
-/// is random, or the room and the steps to come let no example be read twice. `forecasts` are those of the cuts that
+/// Why a cache saves nothing in a selection's coming passes, in words: what is trained lies too deep, something below
+/// is random, or no example is read twice within the limit and the coming steps. `forecasts` are those of the cuts that
 /// can be cached. Requires that `best_cut` finds none.
 template <class P>
 std::string why_not_cached(const TensorGraph<P>& graph, const Selection& selection,

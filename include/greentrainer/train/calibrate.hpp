@@ -37,8 +37,8 @@ class PassCalibration {
         parts_of_few_(parts_of(few_.plan)),
         sink_(model.backend(), model.graph(), [](ParameterId, Matrix<typename B::Scalar>) {}) {}
 
-  /// A pass that trains everything, and one that does little more than to hand gradients down: what the first takes
-  /// beyond the second is what weight gradients take.
+  /// A pass that trains everything, and one that only passes gradients down. The difference of their times is the time
+  /// of the weight gradients.
   void measure(const Batch& batch, std::uint64_t number, bool counts) {
     PassProfile few, all;
     run(few_, batch, number, few);

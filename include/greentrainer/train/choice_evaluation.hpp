@@ -10,7 +10,7 @@
 
 namespace greentrainer {
 
-/// How often a model holds the right one of a row's candidates for the likeliest.
+/// How often the right one of a row's candidates is the one that the model finds most likely.
 struct ChoiceEvaluation {
   struct OfRow {
     std::size_t chosen = 0;  ///< candidate; the first of equals

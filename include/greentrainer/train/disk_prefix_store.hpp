@@ -17,9 +17,9 @@
 
 namespace greentrainer {
 
-/// Entries in a file without a name. What is read back is checked: its mark, the file's generation, its key, its length
-/// and a sum of its bytes. A generation is drawn at random for every file, and again by `clear`, so an entry of another
-/// run, model or cut is told apart.
+/// Keeps entries in a file that has no name in its folder, so that nothing is left behind. What is read back is
+/// checked: its mark, the file's generation, its key, its length and a sum of its bytes. A generation is drawn at
+/// random for every file, and again by `clear`, so an entry of another run, model or cut is told apart.
 class DiskPrefixStore final : public PrefixStore {
  public:
   /// Throws ConfigError where no file can be made in the folder.
@@ -29,7 +29,7 @@ class DiskPrefixStore final : public PrefixStore {
     throw ConfigError("fit", "prefix_cache_folder", text(folder.string(), ": ", error.detail()));
   }
 
-  /// Takes room for so many bytes, so that there is no want of it later. Throws ConfigError where there is not as much.
+  /// Reserves this many bytes on the disk. Throws ConfigError if there are not as many.
   void reserve(Bytes bytes) {
     if (const auto problem = file_.reserve(bytes)) {
       throw ConfigError("fit", "prefix_cache_folder",
@@ -110,7 +110,7 @@ class DiskPrefixStore final : public PrefixStore {
     if (got.sum != expected.sum) return "damaged bytes";
     return std::nullopt;
   }
-  /// Names the first one; a broken disk would have thousands.
+  /// Names the first damaged entry only; a broken disk would have thousands.
   void warn_of_entry(const PrefixKey& key, const std::string& got) {
     if (std::exchange(named_an_entry_, true)) return;
     warnings_.push_back(text("[prefix cache] ", file_.folder().string(), ", entry of example ", key.example,

@@ -9,7 +9,7 @@
 
 namespace greentrainer {
 
-/// Number `i` of `count` that are spread over `of`.
+/// The index of the i-th of `count` examples spread evenly over `of`.
 inline std::size_t spread_index(std::size_t i, std::size_t count, std::size_t of) { return i * of / count; }
 
 /// The examples that a fit evaluates: those of FitOptions::validation, or of the training examples where there are

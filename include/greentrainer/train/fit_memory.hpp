@@ -12,7 +12,7 @@
 
 namespace greentrainer {
 
-/// What a fit on these batches takes in memory. `cache`: where values are kept, or null.
+/// The memory that a fit on these batches takes. `cache`: where values are kept, or null.
 template <Backend B>
 FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches, std::span<const Example> evaluated,
                      const FitOptions& options, Bytes state_bytes_per_element, const PrefixCache<B>* cache) {

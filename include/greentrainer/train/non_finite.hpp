@@ -24,7 +24,7 @@ Extent count_non_finite(B& backend, Matrix<const typename B::Scalar> x, const Te
   return static_cast<Extent>(sum.download().front());
 }
 
-/// Remembers the first operator that computes something infinite, or no number.
+/// Remembers the first operator that computes an infinite value or a NaN.
 template <Backend B>
 class NonFiniteFinder final : public PassInspector<B> {
  public:

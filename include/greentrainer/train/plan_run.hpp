@@ -11,7 +11,7 @@
 
 namespace greentrainer {
 
-/// What a run takes at a batch size, evaluation apart. Neither falls where batches are larger or steps more.
+/// Cost of a run by batch size, without evaluation. Neither function falls with larger batches or more steps.
 struct RunPrices {
   std::function<Extent(Extent batch_size)> steps;                      ///< of the run as asked for: as many passes
                                                                        ///< over the data
@@ -31,7 +31,7 @@ std::int64_t update_price(const TensorGraph<P>& graph, const Selection& selectio
 /// FLOPs of an update for each element; clipping takes 3 more.
 constexpr Flops update_flops_per_element(Flops optimizer, bool clips) { return optimizer + (clips ? 3 : 0); }
 
-/// The most steps within a budget. No price is asked for that is far beyond it: it might not be a number any more.
+/// The most steps within a budget. Never asks for a price far beyond it, which might overflow.
 inline Extent steps_within(std::int64_t budget, Extent batch_size, const RunPrices& prices) {
   const Extent asked = prices.steps(batch_size);
   Extent paid = 0, too_many = asked + 1;
@@ -72,8 +72,8 @@ inline constexpr double picoseconds = 1e12;  ///< in a second
 
 /// Decides how many steps a run takes, and on batches of how many examples, so that what they cost stays within the
 /// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates.
-/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds, in picoseconds. A run that its budget pays
-/// for is taken as it is, and no longer. Throws InfeasibleBudget where not even one step fits.
+/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds, in picoseconds. A run that fits into its
+/// budget is left as it is, and not made longer. Throws InfeasibleBudget where not even one step fits.
 inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& flops,
                         const RunPrices& times = {}) {
   RunPlan plan{.steps = flops.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};

@@ -83,7 +83,7 @@ class PrefixCache final : public PassMemory<B> {
     cut_ = std::move(cut);
     staged_.resize(cut_->values.size());
   }
-  /// Forgets everything: the weights below the cut, or the examples, are others.
+  /// Forgets everything: call it when weights below the cut, or the examples, have changed.
   void clear() {
     cut_.reset();
     store_->clear();
@@ -106,8 +106,8 @@ class PrefixCache final : public PassMemory<B> {
                            [](Bytes sum, const auto& staged) { return sum + staged.tensor.bytes(); });
   }
 
-  /// Prepares for the passes of a batch: `examples` are the numbers of its sequences. Brings what is kept. Returns the
-  /// batch's sequences that are not, ascending: those that the pass below the cut must run for.
+  /// Prepares for the passes of a batch: `examples` are the numbers of its sequences. Loads the values that are kept.
+  /// Returns the batch's other sequences, ascending: the pass below the cut must run for these.
   std::vector<std::size_t> begin(const Batch& batch, std::span<const std::size_t> examples) {
     keys_.clear();
     computed_.clear();
@@ -129,7 +129,7 @@ class PrefixCache final : public PassMemory<B> {
     add_pending();
     return computed_;
   }
-  /// The pass below the cut is over: what it computed is kept, as far as the limit goes.
+  /// Call it after the pass below the cut: keeps what was computed, as far as the limit goes.
   void commit() {
     for (const std::size_t s : computed_) {
       const auto found = pending_.find(s);

@@ -18,7 +18,7 @@
 namespace greentrainer {
 
 /// A 64-bit sum of bytes. A change of any one of their 8-byte words always changes it, since every step is a bijection
-/// of the state. It sees accidents, not attacks.
+/// of the state. It detects accidents, not attacks.
 class Checksum {
  public:
   explicit Checksum(std::uint64_t seed = 0x9e3779b97f4a7c15U) : state_(seed) {}
@@ -38,8 +38,8 @@ class Checksum {
   std::uint64_t state_;
 };
 
-/// What an entry is of: the number of an example and a sum of its tokens, so that another example of the same number is
-/// told apart.
+/// The key of an entry: the number of an example and a checksum of its tokens, which tells it from another example of
+/// the same number.
 struct PrefixKey {
   std::uint64_t example = 0;
   std::uint64_t tokens = 0;
@@ -47,8 +47,9 @@ struct PrefixKey {
   friend bool operator==(const PrefixKey&, const PrefixKey&) = default;
 };
 
-/// Where the entries of a prefix cache lie. An entry is some bytes; one that cannot be kept or read back unchanged is
-/// not there, which is said in `take_warnings`, and never an error: it can be computed.
+/// Where the entries of a prefix cache lie. An entry is a string of bytes. One that cannot be kept, or not be read back
+/// unchanged, counts as absent: `take_warnings` says so, and it is never an error, since the values can be computed
+/// again.
 class PrefixStore {
  public:
   virtual ~PrefixStore() = default;
@@ -64,7 +65,8 @@ class PrefixStore {
   virtual bool holds(std::size_t example) const = 0;
   /// Adds an entry, or replaces it.
   virtual void put(const PrefixKey& key, std::vector<std::byte> entry) = 0;
-  /// The entry of a key, of so many bytes; valid until the next call. Drops an entry that is not what was put there.
+  /// The entry of a key, of so many bytes; valid until the next call. Drops an entry that has changed since it was put
+  /// there.
   virtual std::optional<std::span<const std::byte>> get(const PrefixKey& key, std::size_t size) = 0;
   virtual void clear() = 0;
 

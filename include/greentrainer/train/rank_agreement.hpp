@@ -29,7 +29,7 @@ inline void expect_agreement(Ranks& ranks, const RunIdentity& own) {
   for (const auto& [name, value] : own) expect_agreement(ranks, name, value);
 }
 
-/// Throws ConfigError for what several ranks cannot do yet.
+/// Throws ConfigError for options that do not work with several ranks yet.
 template <class P>
 void check_ranks(const Ranks& ranks, const TensorGraph<P>& graph, const FitOptions& o) {
   if (ranks.is_alone()) return;

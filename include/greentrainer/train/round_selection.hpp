@@ -31,7 +31,7 @@ class RoundSelection {
                           &cache->store());
   }
 
-  /// With GreenOptions::importance_step, makes the step in front of the round.
+  /// With GreenOptions::importance_step, makes the step before the round.
   void select(const Round& round) {
     const auto& graph = parts_->model.graph();
     const FitOptions& options = run_->options;

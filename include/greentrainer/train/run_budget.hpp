@@ -9,14 +9,14 @@
 
 namespace greentrainer {
 
-/// What a run that its budget does not pay for has less of.
+/// What is reduced when a run does not fit into its budget.
 enum class BudgetCuts {
   batch,  ///< examples in a batch; the number of steps stays as near to that asked for as whole batch sizes allow
   steps   ///< steps; the batch size stays
 };
 
-/// What a run may spend on all but evaluation: forward and backward passes, importances, updates. At most one of the
-/// three limits.
+/// The limit of what a run spends on forward and backward passes, importances and updates; evaluation is not counted.
+/// At most one of the three limits may be set.
 struct RunBudget {
   Flops flops = 0;           ///< 0: any number
   double share_of_full = 0;  ///< of full fine-tuning of the run as it is asked for, with its updates; 0: any
@@ -27,7 +27,7 @@ struct RunBudget {
   bool is_set() const { return flops != 0 || share_of_full != 0 || seconds != 0; }
 };
 
-/// The longest budget: 63 bits hold twice as many picoseconds.
+/// The longest budget; twice as many picoseconds still fit into 63 bits.
 inline constexpr double most_budget_seconds = 4e6;
 
 /// Throws ConfigError for a budget that is out of range, and for two at once.
@@ -43,7 +43,7 @@ inline void check_options(const RunBudget& o) {
                 "none; calibrate");
 }
 
-/// What a run will be, as decided before it starts.
+/// The plan of a run, decided before it starts.
 struct RunPlan {
   Extent steps = 0;            ///< the schedule of the learning rate ends with the last of them
   Extent batch_size = 0;       ///< examples in a pass
@@ -55,11 +55,11 @@ struct RunPlan {
   double seconds = 0;          ///< the budget in seconds; 0: none
   double planned_seconds = 0;  ///< that these steps are expected to take, where there is such a budget
 
-  /// What stands in front of `planned` in a sentence.
+  /// The words before `planned` in a sentence, if any.
   const char* promise() const { return average ? "on average " : exact ? "" : "at most "; }
 };
 
-/// A budget that does not pay for a single step.
+/// A budget that is too small for a single step.
 class InfeasibleBudget : public ConfigError {
  public:
   InfeasibleBudget(Flops budget, Flops smallest, Extent batch_size, Flops full)

@@ -10,14 +10,14 @@
 
 namespace greentrainer {
 
-/// Takes the losses of a run, before it, on the way and after it, and keeps the best of its weights. An evaluation
-/// changes nothing that a step follows from.
+/// Takes the losses of a run, before it, on the way and after it, and keeps the best of its weights. An evaluation does
+/// not change what later steps compute.
 template <Backend B>
 class RunEvaluation {
  public:
   RunEvaluation(TrainerParts<B>& parts, TrainingRun& run) : parts_(&parts), run_(&run) {}
 
-  /// Makes the evaluation that is due before the next step. False where it was stopped: it is then due still.
+  /// Makes the evaluation that is due before the next step. Returns false if it was stopped; it is then still due.
   bool make_due() {
     const FitOptions& options = run_->options;
     const Extent step = run_->next_step;
@@ -41,7 +41,7 @@ class RunEvaluation {
     return true;
   }
 
-  /// Whether so many evaluations in a row were none the better that the run is over.
+  /// Whether FitOptions::patience is used up: so many evaluations in a row were not better than the best.
   bool patience_is_over() const {
     const Extent patience = run_->options.patience;
     return patience > 0 && parts_->report.since_best() >= patience;

@@ -11,7 +11,7 @@
 
 namespace greentrainer {
 
-/// What training one selection for a whole run comes to.
+/// Cost of training one selection for a whole run.
 struct RunForecast {
   std::vector<Flops> epochs;  ///< forward and backward passes of each; the last may be cut short by the steps
   Flops full = 0;             ///< of full fine-tuning, for all

@@ -16,17 +16,18 @@
 
 namespace greentrainer {
 
-/// All that the numbers of a run follow from, each by its name: two runs of the same identity are the same run.
+/// Everything that determines the numbers of a run, each by its name. Two runs with the same identity give the same
+/// numbers.
 using RunIdentity = std::map<std::string, std::string>;
 
-/// A saved run is of another identity than the one that is to go on. A ConfigError whose subject is the first thing
+/// A saved run has another identity than the run that is to continue it. A ConfigError whose subject is the first thing
 /// that differs.
 class StateMismatch : public ConfigError {
  public:
   using ConfigError::ConfigError;
 };
 
-/// What an identity says of the machine: the entries that may differ on request.
+/// The entries of an identity about build and machine, which may differ on request.
 inline constexpr std::array<std::string_view, 2> build_entries = {"backend", "build"};
 
 namespace detail {
@@ -37,7 +38,7 @@ inline std::string digits_of(const Checksum& sum) {
   return digits;
 }
 
-/// Two builds that say the same round alike, as far as a program can tell.
+/// Two builds with the same text round alike, as far as a program can tell.
 inline std::string build_text() {
   std::string build = text("greentrainer ", version, ", compiler ");
 #ifdef __VERSION__
@@ -52,7 +53,7 @@ inline std::string build_text() {
   return build;
 }
 
-/// A backend without what its results do not depend on.
+/// The name of a backend without the parts that its results do not depend on.
 template <Backend B>
 std::string arithmetic_of(const B& backend) {
   if constexpr (requires { backend.arithmetic_name(); })

@@ -17,7 +17,7 @@
 
 namespace greentrainer {
 
-/// What a run is priced by: its passes by a cost model, and what there is beside them, in the same unit.
+/// The prices of a run: a cost model for its passes, and the costs besides, in the same unit.
 template <class C>
 struct RunCost {
   C passes;
@@ -49,8 +49,8 @@ RunCost<TimeCost<B>> run_times(const std::shared_ptr<const OperatorTimes>& times
           .per_batch = std::llround(times->per_pass)};
 }
 
-/// What a fit's budget is taken from, before any step is made, in the unit of the cost. What it looks at must outlive
-/// it.
+/// The costs that a fit's budget is compared with, before any step is made, in the unit of the cost model. The objects
+/// that it is made of must outlive it.
 template <Backend B, class C = ExactCost<B>>
 class RunPricing {
  public:

@@ -85,7 +85,8 @@ class TensorChoice {
     };
   }
 
-  /// Adds what the choice follows from, by the options' names. Replaced parts are seen as such alone.
+  /// Adds to the identity what the choice depends on, by the options' names. Of a replaced part it only says that it
+  /// was replaced.
   void add_identity(RunIdentity& identity) const {
     if (fixed_) identity["selection"] = identity_of(*fixed_);
     if (!green_) return;

@@ -95,8 +95,8 @@ class Trainer {
 
   /// Begins a run: the examples must live until it is finished. Throws DataError for examples that no batch can hold,
   /// ConfigError for options out of range and a budget that cannot be met, as far as the first selection goes. A run
-  /// with a budget is the one that plan_run says; what would exceed the budget all the same, since tensors are chosen
-  /// on the way, is not done.
+  /// with a budget is the one that plan_run says; steps that would exceed the budget all the same, since tensors are
+  /// chosen on the way, are not made.
   void start(std::span<const Example> examples, const FitOptions& given) {
     const auto started = TrainingClock::now();
     check(examples, given);
@@ -133,10 +133,10 @@ class Trainer {
   }
 
   /// Makes the next step, after the evaluation and the choice of tensors that are due. False, without a step, where the
-  /// run is over: all is done, the next step would exceed the budget, evaluations have not become better for so long as
-  /// FitOptions::patience says, or `should_stop` says so. Throws DataError for examples that the model cannot read,
-  /// ConfigError for a budget that the tensors of this round cannot meet, and NumericalError when the loss is no longer
-  /// a number; weights are then as the last step left them.
+  /// run is over: all is done, the next step would exceed the budget, evaluations have not become better for
+  /// FitOptions::patience evaluations, or `should_stop` returned true. Throws DataError for examples that the model
+  /// cannot read, ConfigError for a budget that the tensors of this round cannot meet, and NumericalError when the loss
+  /// is no longer a number; weights are then as the last step left them.
   bool step() {
     TrainingRun& run = this->run("step");
     if (run.is_finished)
@@ -165,8 +165,8 @@ class Trainer {
     return true;
   }
 
-  /// Ends a run, and says what it did: unless somebody has asked to stop, with the evaluation that is left to make, and
-  /// the weights that FitOptions::keep_best asks for.
+  /// Ends a run and returns its report. Unless the run was asked to stop, makes the evaluation that is still due and
+  /// ends with the weights that FitOptions::keep_best asks for.
   TrainingReport finish() {
     TrainingRun& run = this->run("finish");
     expect_same_run_on_ranks(run);
@@ -184,9 +184,9 @@ class Trainer {
   /// Steps in which the run sees every example once.
   Extent steps_per_epoch() const { return run_ ? run_->batches.steps_per_epoch() : 0; }
 
-  /// Writes all that the run is into a folder, which appears when it is whole; a state that stood there is replaced. To
-  /// be called between steps, from on_step, or after `finish` where the run was stopped. Throws SaveError, OutputInUse
-  /// or OutputOccupied; the run can go on then. Of several ranks one saves: it has what all have.
+  /// Writes the whole state of the run into a folder, which appears once it is complete; a state that was there is
+  /// replaced. Call it between steps, from on_step, or after `finish` where the run was stopped. Throws SaveError,
+  /// OutputInUse or OutputOccupied; the run can go on then. Of several ranks one saves: it has what all have.
   /// docs/decisions/0024-a-run-can-be-saved-and-continued.md
   void save(const std::filesystem::path& folder) {
     TrainingRun& run = this->run("save");
@@ -198,7 +198,7 @@ class Trainer {
     if (run.options.on_save) parts_.call_back([&] { run.options.on_save(folder); });
   }
 
-  /// Goes on with a saved run: to be called after `start`, with the same model as it was before training, examples and
+  /// Continues a saved run. Call it after `start`, with the same model as it was before training, examples and
   /// options, instead of the first `step`. The run is then as if it had never been stopped, to the bit, times apart;
   /// values that a prefix cache held are computed again (`flops.refilled`). Every rank of several loads the same state,
   /// however many they were when it was saved. `other_build`: goes on even if another
@@ -220,7 +220,7 @@ class Trainer {
   const Selection& selection() const { return parts_.selection; }
   Optimizer<B>& optimizer() { return *parts_.optimizer; }
   Bytes gradient_bytes() const { return parts_.gradients.bytes(); }
-  /// With the account of what was exchanged.
+  /// The report, with what the ranks exchanged.
   const Ranks& ranks() const { return parts_.ranks; }
 
  private:
@@ -267,7 +267,7 @@ class Trainer {
     const Selection* fixed = parts_.choice.fixed();
     const auto highest =
         fixed != nullptr ? first_trained(graph, *fixed) : static_cast<OperatorId>(graph.operators().size());
-    // Anew: weights and examples may be others than those of an earlier fit.
+    // Start afresh: weights and examples may have changed since an earlier fit.
     parts_.pass.keep_prefixes(make_prefix_store(graph, options, batches, highest), options.prefix_cache_type,
                               options.prefix_cache_limit);
     // The first selection, or all of them if each has a step that trains everything to pay for.

@@ -27,7 +27,7 @@ inline double seconds_since(TrainingClock::time_point start) {
   return std::chrono::duration<double>(TrainingClock::now() - start).count();
 }
 
-/// A run between its start and its end: what it is of, and how far it is.
+/// A run between its start and its end: what it was started with, and its progress.
 struct TrainingRun {
   FitOptions options;
   TrainingBatches batches;
@@ -90,10 +90,10 @@ struct TrainerParts {
   }
 
   std::optional<Cut> cached_cut() const { return pass.cache() == nullptr ? std::nullopt : pass.cache()->cut(); }
-  /// Whose gradients and optimizer state there are.
+  /// The selection that gradients and optimizer state exist for.
   Selection held() const { return selection.mask().empty() ? select_none(model.graph()) : selection; }
 
-  /// Runs what the caller gave. Its time counts as nothing else.
+  /// Runs a callback of the caller. Its time counts as `callbacks` only.
   template <class Call>
   void call_back(const Call& call) {
     const auto start = TrainingClock::now();
@@ -101,7 +101,7 @@ struct TrainerParts {
     report.seconds.callbacks += seconds_since(start);
   }
 
-  /// Says what the cache had to go without, and counts what it has.
+  /// Passes on the warnings of the cache, and records the bytes that it holds.
   void look_at_cache(const FitOptions& options) {
     if (pass.cache() == nullptr) return;
     report.cached_bytes = std::max(report.cached_bytes, pass.cache()->store().bytes());

@@ -126,7 +126,7 @@ void check_saved_evaluations(const TrainerParts<B>& parts, const TrainingRun& ru
     expect_tensor<B>(saved.best, state.changed[i], graph.parameter(*graph.find(state.changed[i])).shape);
 }
 
-/// Throws LoadError for what no run of this trainer saves.
+/// Throws LoadError for a state that no run of this trainer can have saved.
 template <Backend B>
 CheckedState check_state(TrainerParts<B>& parts, const TrainingRun& run, const StateFolder& saved) {
   const auto& graph = parts.model.graph();
@@ -181,7 +181,7 @@ std::vector<std::pair<std::string, Tensor<B>*>> optimizer_tensors(TrainerParts<B
   return tensors;
 }
 
-/// Makes a trainer, whose run has just been started, what it was when the run was saved. Throws LoadError and
+/// Restores a trainer, whose run has just been started, to the state in which the run was saved. Throws LoadError and
 /// StateMismatch; nothing has changed then while `run.is_whole`.
 template <Backend B>
 void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::path& folder, bool other_build) {

@@ -18,7 +18,8 @@
 
 namespace greentrainer {
 
-/// The most steps, or passes over the data, that options may ask for; so that products of two of them can be counted.
+/// The most steps, or passes over the data, that options may ask for. The product of two such numbers does not
+/// overflow.
 inline constexpr Extent most_steps = 1'000'000'000;
 
 /// How many training examples are evaluated where there are no others.
@@ -38,7 +39,7 @@ inline std::string text_of(const Interval& i) {
   return text(i.every, i.unit == Interval::Unit::epochs ? " epochs" : " steps");
 }
 
-/// Whether a distance is one that a run can keep.
+/// Whether a distance is valid.
 inline bool is_in_range(const Interval& i) { return i.every >= 1 && i.every <= most_steps; }
 
 /// GreenTrainer: which tensors are trained is chosen under a FLOPs budget, and chosen again as training goes on.
@@ -69,7 +70,7 @@ inline void check_options(const GreenOptions& o) {
                 o.reselect_every.every);
 }
 
-/// When a fit takes the loss of examples that it does not learn from at that moment.
+/// When a fit evaluates the loss: before training, after it, both or never.
 enum class Evaluations { none, before, after, both };
 
 /// How far an evaluation is.
@@ -80,17 +81,17 @@ struct EvaluationProgress {
   bool after = false;  ///< training, rather than before it or on the way
 };
 
-/// What a metric of the caller's own says of the weights as they are, and what it took to find out.
+/// The value of the caller's own metric for the present weights, and the FLOPs that it took.
 struct MetricValue {
   double value = 0;
   Flops flops = 0;
 };
 
-/// What the states of a run are compared by.
+/// The metric by which FitOptions::keep_best compares evaluations.
 struct RunMetric {
   std::string name = "loss";
   bool larger_is_better = false;
-  /// Takes it; nothing where that was stopped. Empty: it is the loss that the run evaluates anyway.
+  /// Computes it; returns nothing if that was stopped. Empty: the loss that the run evaluates anyway.
   std::function<std::optional<MetricValue>()> take = {};
 
   bool is_better(double one, double than) const { return larger_is_better ? one > than : one < than; }
@@ -140,8 +141,8 @@ struct FitOptions {
   /// Evaluations in a row without a better one, after which the run ends; 0: any number.
   Extent patience = 0;
 
-  /// What the run follows from that the library does not see, such as a selector of your own, by name: a saved run goes
-  /// on with the same alone.
+  /// Inputs of the run that the library cannot see, such as a selector of your own, as a text: a saved run is only
+  /// continued with the same text.
   std::map<std::string, std::string> also_depends_on = {};
 
   // What these do with the model is in none of the report's numbers but seconds.callbacks.

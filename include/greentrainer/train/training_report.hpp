@@ -62,7 +62,7 @@ struct EvaluationRecord {
   double value() const { return metric.value_or(loss); }
 };
 
-/// What a run did and what it took.
+/// The report of a run: what was done, and what it cost.
 struct TrainingReport {
   /// Of the weights in memory, in float or double, on the validation examples if given, else on training examples;
   /// nothing where it was not taken. `loss_after` is of the weights that the run ends with: the best, if asked for.
@@ -87,7 +87,7 @@ struct TrainingReport {
     double total = 0;      ///< without callbacks
   } seconds;
   /// What phases take in the backend's memory at their worst moments, as planned; 0 for one that did not run.
-  struct {
+  struct Memory {
     Bytes importance = 0, training = 0, evaluation = 0;
     Bytes best_weights = 0;  ///< of the copy that FitOptions::keep_best has in the host's memory, beside all phases
     Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights; }

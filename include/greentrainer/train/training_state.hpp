@@ -15,7 +15,7 @@
 
 namespace greentrainer {
 
-/// All that a run is between two steps, but for its tensors. docs/decisions/0024-a-run-can-be-saved-and-continued.md
+/// The state of a run between two steps, without its tensors. docs/decisions/0024-a-run-can-be-saved-and-continued.md
 struct TrainingState {
   RunIdentity identity;
   Extent next_step = 0;                   ///< from 0

@@ -99,7 +99,7 @@ typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const Traini
   return total;
 }
 
-/// Adds up what the ranks' passes have come to: gradients of what is selected, losses and FLOPs.
+/// Sums the results of all ranks' passes: gradients of what is selected, losses and FLOPs.
 template <Backend B>
 void add_up_ranks(TrainerParts<B>& parts, typename TrainingPass<B>::Result& ran) {
   parts.exchange.sum(parts.model.graph(), parts.selection, parts.gradients, parts.ranks);

@@ -108,7 +108,7 @@ class UpdateKernels {
           weight_decay(static_cast<T>(s.weight_decay)) {}
 
     L direction(const L& p, const L& g, const T* velocity, Extent i, Extent count) const {
-      const L slope = g + p * weight_decay;
+      L slope = g + p * weight_decay;
       if (momentum == T(0) || velocity == nullptr) return slope;
       return load(velocity + i, count) * momentum + slope;
     }

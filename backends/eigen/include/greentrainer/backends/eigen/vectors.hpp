@@ -21,6 +21,7 @@ inline constexpr const char* vector_name = "128-bit vectors";
 /// A register full of T, as GCC and Clang know vectors: with + and *, from which they make multiply-adds.
 template <class T>
 struct VectorOf {
+  // NOLINTNEXTLINE(modernize-use-using): GCC overlooks the attribute of a dependent type in a using
   typedef T Type __attribute__((vector_size(vector_bytes)));
 };
 template <class T>
