@@ -56,6 +56,12 @@ class Ranks {
     const Timer timer(account(purpose), std::as_bytes(numbers).size());
     link_->sum(numbers);
   }
+  /// The largest of the ranks' numbers at each place, in place.
+  void largest(std::span<std::int64_t> numbers, Traffic purpose) {
+    if (is_alone() || numbers.empty()) return;
+    const Timer timer(account(purpose), std::as_bytes(numbers).size());
+    link_->largest(numbers);
+  }
   /// One value of each rank, in their order, on every rank.
   template <class T>
   std::vector<T> gather(const T& own, Traffic purpose) {
@@ -95,6 +101,7 @@ class Ranks {
     virtual void sum(std::span<float>) = 0;
     virtual void sum(std::span<double>) = 0;
     virtual void sum(std::span<std::int64_t>) = 0;
+    virtual void largest(std::span<std::int64_t>) = 0;
     virtual std::vector<std::vector<std::byte>> gather(std::span<const std::byte>) = 0;
   };
   template <class C>
@@ -103,6 +110,7 @@ class Ranks {
     void sum(std::span<float> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
     void sum(std::span<double> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
     void sum(std::span<std::int64_t> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
+    void largest(std::span<std::int64_t> numbers) override { communicator->all_reduce(numbers, Reduction::max); }
     std::vector<std::vector<std::byte>> gather(std::span<const std::byte> own) override {
       return communicator->gather(own);
     }
