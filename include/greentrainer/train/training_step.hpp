@@ -87,8 +87,9 @@ StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRe
   return passes;
 }
 
-/// Runs this rank's passes of a step: gradients are then those of what is selected, of this rank's examples; with exact
-/// sums, TrainerParts::exact has them. With an inspector, for what it sees alone.
+/// Runs this rank's passes of a step: gradients are then those of what is selected, of this rank's examples. With exact
+/// sums TrainerParts::exact has them; with several ranks, TrainerParts::exchange sums them already. With an inspector,
+/// for what it sees alone.
 template <Backend B>
 StepResult<B> run_passes(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes,
                          PassInspector<B>* inspector = nullptr) {
@@ -102,14 +103,21 @@ StepResult<B> run_passes(TrainerParts<B>& parts, const TrainingRun& run, const S
     result.losses.assign(passes.of_all_ranks.size(), 0.0);
   }
   parts.gradients.zero();
+  const bool exchanges = !exact && inspector == nullptr && !parts.ranks.is_alone();
+  if (exchanges) {
+    parts.exchange.begin(parts.selection, parts.pass.completion_order(), parts.gradients, parts.ranks,
+                         static_cast<std::size_t>(options.exchange_bucket));
+  }
   DropoutSeed dropout{.seed = options.seed,
                       .pass = static_cast<std::uint64_t>(run.next_step * options.gradient_accumulation)};
   for (std::size_t b = 0; b < passes.batches.size(); ++b, ++dropout.pass) {
     const std::size_t first = passes.numbers[b].front();
     if (exact) dropout.pass = static_cast<std::uint64_t>(run.next_step) * run.batches.count() + first;
+    GradientSink<B>* sink = &parts.gradients;
+    if (exchanges && b + 1 == passes.batches.size()) sink = &parts.exchange;  // gradients are complete with this pass
     const auto ran = parts.pass.run(passes.batches[b], run.batches.examples(), passes.numbers[b],
                                     {.gradient_scale = passes.gradient_scale,
-                                     .gradients = &parts.gradients,
+                                     .gradients = sink,
                                      .dropout = &dropout,
                                      .profile = inspector == nullptr ? &parts.profile : nullptr,
                                      .inspector = inspector});
@@ -134,8 +142,8 @@ typename TrainingPass<B>::Result add_up_ranks(TrainerParts<B>& parts, const FitO
   const bool exact = options.gradient_sums == GradientSums::exact;
   if (exact)
     parts.exact.sum(parts.gradients, parts.ranks, static_cast<std::size_t>(options.exchange_bucket));
-  else
-    parts.exchange.sum(parts.model.graph(), parts.selection, parts.gradients, parts.ranks);
+  else if (!parts.ranks.is_alone())
+    parts.exchange.finish();
   typename TrainingPass<B>::Result sum;
   for (const auto& one : parts.ranks.gather(own.total, Traffic::control)) {
     sum.loss_sum += one.loss_sum;
