@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Kills one rank of runs of finetune (kill -9, or with --hang kill -STOP) at random moments and lets the same command go
-on, until each run ends; its weights and metrics must then be those of a run that nothing has stopped, byte by byte.
+"""Kills one rank of runs of finetune (kill -9, or with --hang kill -STOP) at random moments and lets the same command
+go on, until each run ends; its weights and metrics must then be those of a run that nothing has stopped, byte by byte.
 
     python3 benchmarks/kill_ranks.py PROGRAM --model DIR --train FILE [--ranks 2] [--kills 50] [--hang] [--seed 1]
 
@@ -160,9 +160,9 @@ def main():
             shutil.rmtree(output, ignore_errors=True)
             shutil.rmtree(states, ignore_errors=True)
     what = "stopped" if options.hang else "killed"
-    print(f"{options.ranks} ranks, {options.gradient_sums} sums: {runs} runs, {kills} ranks {what}; hangs, failures and "
-          f"results that differ: {dict(failures) or 'none'}; longest time until all had ended: {longest:.1f} s (a whole "
-          f"run: {duration:.1f} s); the lost rank not named: {unsaid}.\n")
+    print(f"{options.ranks} ranks, {options.gradient_sums} sums: {runs} runs, {kills} ranks {what}; hangs, failures "
+          f"and results that differ: {dict(failures) or 'none'}; longest time until all had ended: {longest:.1f} s (a "
+          f"whole run: {duration:.1f} s); the lost rank not named: {unsaid}.\n")
     print(f"| rank that was {what} | times |\n| --- | ---: |")
     for rank, count in sorted(lost.items()):
         print(f"| {rank} | {count} |")
