@@ -32,8 +32,11 @@ PATIENCE = 30     # seconds more until what still runs counts as a hang: the mac
 def ranks_of(launcher, program):
     """Processes of the ranks, by rank, of those that have begun."""
     found = {}
-    for child in pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+    for child in filter(str.isdigit, os.listdir("/proc")):
         try:
+            parent = pathlib.Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[1]
+            if int(parent) != launcher:
+                continue
             if os.path.realpath(f"/proc/{child}/exe") != program:
                 continue
             variables = pathlib.Path(f"/proc/{child}/environ").read_bytes()
@@ -55,7 +58,8 @@ class Run:
 
     def __init__(self, command, program, hang):
         self.program, self.hang = program, hang
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would hold the run up
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said)
         self.lost = None
 
     def lose(self, moment, draw):
@@ -66,6 +70,7 @@ class Run:
         ranks = {}
         while self.process.poll() is None and not ranks:
             ranks = ranks_of(self.process.pid, self.program)
+            time.sleep(0.01)
         if not ranks:
             return False
         self.ranks = list(ranks.values())
@@ -77,15 +82,14 @@ class Run:
         return self.lost is not None
 
     def end(self, limit):
-        """Waits; returns status, stdout, stderr and seconds; None for the status of one that hangs."""
+        """Waits; returns status, stderr and seconds; None for the status of one that hangs."""
         began = time.monotonic()
         try:
-            out, err = self.process.communicate(timeout=limit)
-            status = self.process.returncode
+            status = self.process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
             status = None
             self.process.kill()
-            out, err = self.process.communicate()
+            self.process.wait()
         if self.lost is not None:
             time.sleep(0.05)
             left = [p for p in self.ranks if is_there(p)]
@@ -93,7 +97,9 @@ class Run:
                 os.kill(p, signal.SIGKILL)
             if left:
                 status = None
-        return status, out, err, time.monotonic() - began
+        seconds = time.monotonic() - began
+        self.said.seek(0)
+        return status, self.said.read(), seconds
 
 
 def main():
@@ -133,23 +139,22 @@ def main():
         if run.returncode != 0:
             sys.exit(run.stderr)
         expected = digests(whole)
-        while kills < options.kills:
+        while kills < options.kills and runs < 20 * options.kills:
             runs += 1
             while True:
                 one = Run([*command, "--output", str(output)], program, options.hang)
                 hit = one.lose(draw.uniform(0.05, 1.0) * duration, draw)
-                status, out, err, seconds = one.end(max(duration * 4, RANK_TIMEOUT) + PATIENCE)
+                status, said, seconds = one.end(max(duration * 4, RANK_TIMEOUT) + PATIENCE)
                 if status == 0:
                     break
                 if status is None or not hit:
                     failures["hangs" if status is None else "fails by itself"] += 1
-                    print(err, file=sys.stderr)
+                    print(said, file=sys.stderr)
                     break
                 kills += 1
                 lost[one.lost] += 1
                 phases[phase(output)] += 1
                 longest = max(longest, seconds)
-                said = err + out
                 # The launcher names a rank that dies, the others one that hangs; in its first moments a rank is not
                 # known to the others, and the launcher may hear of its end from MPI first.
                 unsaid += not re.search(rf"rank {one.lost}\b", said)

@@ -147,6 +147,9 @@ TEST_CASE("the memory of the sums is in the report, and limits that do not count
   options.memory_limit = 1 << 30;
   CHECK(refused(options) == "memory_limit");
   options = exact_options;
+  options.budget.seconds = 5;
+  CHECK_THROWS_WITH_AS(check_options(options), doctest::Contains("exact gradient_sums"), ConfigError);
+  options = exact_options;
   options.exchange_bucket = 0;
   CHECK(refused(options) == "exchange_bucket");
 }
