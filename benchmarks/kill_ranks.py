@@ -91,15 +91,16 @@ class Run:
             self.process.kill()
             self.process.wait()
         if self.lost is not None:
-            time.sleep(0.05)
+            until = time.monotonic() + 5  # the launcher ends when it has told the others to
+            while any(map(is_there, self.ranks)) and time.monotonic() < until:
+                time.sleep(0.01)
             left = [p for p in self.ranks if is_there(p)]
             for p in left:
                 os.kill(p, signal.SIGKILL)
             if left:
                 status = None
-        seconds = time.monotonic() - began
         self.said.seek(0)
-        return status, self.said.read(), seconds
+        return status, self.said.read(), time.monotonic() - began
 
 
 def main():
