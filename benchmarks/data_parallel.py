@@ -53,6 +53,8 @@ def configurations(args):
 
 def measure(args):
     rows = configurations(args)
+    if args.only:
+        rows = {name: command for name, command in rows.items() if args.only in name}
     taken = {name: [] for name in rows}
     for _ in range(args.rounds):
         for name, command in rows.items():
@@ -129,6 +131,7 @@ def main():
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--only", help="configurations whose names have this in them")
     parser.add_argument("--paper", type=float)
     args = parser.parse_args()
     if args.paper:

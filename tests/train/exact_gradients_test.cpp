@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include <doctest/doctest.h>
 
@@ -148,6 +149,7 @@ TEST_CASE("the memory of the sums is in the report, and limits that do not count
   CHECK(refused(options) == "memory_limit");
   options = exact_options;
   options.budget.seconds = 5;
+  options.budget.times = std::make_shared<OperatorTimes>();
   CHECK_THROWS_WITH_AS(check_options(options), doctest::Contains("exact gradient_sums"), ConfigError);
   options = exact_options;
   options.exchange_bucket = 0;
