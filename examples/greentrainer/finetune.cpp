@@ -12,6 +12,7 @@
 #include "finetune_trainer.hpp"
 #include "kept_times.hpp"
 #include "machine.hpp"
+#include "option_values.hpp"
 #include "output.hpp"
 #include "ranks.hpp"
 #include "run_metric.hpp"
@@ -239,6 +240,7 @@ int run(FinetuneOptions options, LaunchedRanks* ranks) {
         bad_usage("finetune", text("--", name, ": expected a file with several ranks, of which the first alone has ",
                                    "standard input, got -"));
     }
+    ranks->timeout(parse_duration("--rank-timeout", options.rank_timeout));
     share_threads(options.backend, *ranks);
   }
   return with_backend(options.backend, [&](auto& backend) { return finetune(backend, options, ranks); });

@@ -187,6 +187,8 @@ void check(const Command& command, FinetuneOptions& options) {
   check_evaluations(command, options);
   options.prefix_cache.check(command);
   if (command.given("memory-limit")) parse_bytes("--memory-limit", options.memory_limit, "finetune", 1);
+  if (options.gradient_sums == "exact") command.refuse("memory-limit", "gradient-sums", "--gradient-sums exact");
+  parse_duration("--rank-timeout", options.rank_timeout);
   if (options.budget.empty()) command.refuse("budget-cuts", "budget", "training without --budget");
   if (!options.budget.empty()) {
     for (const char* name : {"memory-limit", "importance-step"}) command.refuse(name, "budget", "--budget");
@@ -204,6 +206,7 @@ FitOptions fit_options(const FinetuneOptions& options) {
                  .batch_size = options.batch_size,
                  .gradient_accumulation = options.gradient_accumulation,
                  .budget = budget_of(options),
+                 .gradient_sums = options.gradient_sums == "exact" ? GradientSums::exact : GradientSums::fast,
                  .schedule = {.kind = LearningRateSchedule::parse(options.schedule), .warmup_steps = options.warmup},
                  .on_nan = options.on_nan == "skip" ? OnNonFinite::skip : OnNonFinite::stop,
                  .most_skipped = options.most_skipped,
@@ -299,6 +302,12 @@ void declare(Command& command, FinetuneOptions& options) {
   command.whole("steps", options.steps, 1, "Optimizer steps, instead of --epochs");
   command.whole("batch-size", options.batch_size, 1, "Examples in a pass (4)");
   command.whole("gradient-accumulation", options.gradient_accumulation, 1, "Passes in a step (1)");
+  command.choice("gradient-sums", options.gradient_sums, {"fast", "exact"},
+                 "exact: one example in a pass, and sums that do not depend on the order, so that weights have the "
+                 "same bits for any number of ranks; for 16 bytes of memory a trained weight, and time (fast)");
+  command.text("rank-timeout", options.rank_timeout, "60s|10min|none",
+               "A rank that does not take part for so long after another ends the run, which names it; more than a "
+               "step and a saved state take (10min)");
   command.number("learning-rate", options.learning_rate, 0, true, "Peak learning rate (2e-5)");
   command.whole("warmup", options.warmup, 0, "Steps over which the learning rate rises (0)");
   command.choice("schedule", options.schedule, {"linear", "cosine", "constant"}, "Learning rate after that (linear)");

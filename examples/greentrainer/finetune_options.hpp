@@ -25,6 +25,7 @@ struct FinetuneOptions {
   Extent importance_batches = 1;
   bool importance_step = false;
   Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
+  std::string gradient_sums = "fast", rank_timeout = "10min";
   double learning_rate = 2e-5;
   Extent warmup = 0;
   std::string schedule = "linear", optimizer = "adamw";

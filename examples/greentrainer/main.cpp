@@ -60,6 +60,10 @@ Ending run(int argc, char** argv, LaunchedRanks* ranks) {
     return fail(error.what(), no_device);
   } catch (const ConfigError& error) {
     return fail(shown_error(error, command), failed);
+  } catch (const CommunicationError& error) {
+    Ending ending = fail(error.what(), failed);
+    ending.others_are_lost = true;
+    return ending;
   } catch (const Error& error) {
     return fail(error.what(), failed);
   } catch (const std::bad_alloc&) {

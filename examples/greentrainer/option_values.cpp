@@ -65,6 +65,15 @@ RunBudget parse_budget(const std::string& where, const std::string& value, const
   bad_usage(where, text("--budget: ", expected, value));
 }
 
+double parse_duration(const std::string& flag, const std::string& value) {
+  if (value == "none") return 0;
+  const auto [number, unit] = number_and_unit(value, 0);
+  for (const auto& [name, seconds] : {std::pair{"s", 1}, {"min", 60}, {"h", 3600}}) {
+    if (number >= 1 && number <= 1'000'000 && unit == name) return static_cast<double>(number * seconds);
+  }
+  bad_usage("finetune", text(flag, ": expected a time such as 60s, 10min or 2h, or none, got ", value));
+}
+
 Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command, Bytes least) {
   constexpr std::array<const char*, 5> units = {"", "KiB", "MiB", "GiB", "TiB"};
   const auto [number, unit] = number_and_unit(value, -1);

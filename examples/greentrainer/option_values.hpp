@@ -15,6 +15,9 @@ Interval parse_interval(const std::string& flag, const std::string& value);
 /// fine-tuning, or time in s, min or h. Throws UsageError of the command `where`, for joules by name.
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts);
 
+/// "60s", "10min" or "2h" for `flag` of finetune, in seconds; 0 for "none". Throws UsageError.
+double parse_duration(const std::string& flag, const std::string& value);
+
 /// "4GiB", "512MiB", "1000" for `flag` of a command: at least so many bytes, with KiB, MiB, GiB or TiB for powers of
 /// 1024. Throws UsageError.
 Bytes parse_bytes(const std::string& flag, const std::string& value, const std::string& command = "finetune",

@@ -111,7 +111,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
                     {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
                     {"scratch", report.memory.scratch}};
   json["memory_importance_bytes"] = report.memory_importance;
-  json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options.ranks)}};
+  json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options)}};
   return json;
 }
 
@@ -161,8 +161,9 @@ void print(const PlanReport& report, const PlanOptions& options) {
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
   if (options.ranks > 1) {
-    std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options.ranks))
-              << " of gradients in a step, those of what is trained, in float\n";
+    std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options))
+              << " of gradients in a step, those of what is trained, "
+              << (options.gradient_sums == "exact" ? "as exact sums\n" : "in float\n");
   }
   if (report.within_budget) std::cout << plan_line(*report.within_budget) << " with AdamW, without choosing\n";
   if (report.run) print(*report.run);
@@ -251,6 +252,8 @@ Command make_plan_command() {
   command.choice("cost-model", options->cost_model, {"exact", "paper"},
                  "exact: executed FLOPs; paper: the published multiply-adds (exact)");
   command.whole("ranks", options->ranks, 1, "Ranks that train together: what each sends in a step (1)", 1 << 20);
+  command.choice("gradient-sums", options->gradient_sums, {"fast", "exact"},
+                 "As finetune's; exact: for --ranks, each sends four times the bytes (fast)");
   command.list("tensors", options->tensors, "GLOB,...", "Price training these tensors");
   command.list("freeze", options->freeze, "GLOB,...", "Tensors that are not trained, whatever is chosen (none)");
   command.number("rho", options->rho, 0, true,

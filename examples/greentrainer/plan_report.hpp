@@ -10,6 +10,7 @@
 #include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/parallel/exact_sum.hpp"
 #include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/run_forecast.hpp"
 #include "prefix_cache_choice.hpp"
@@ -27,6 +28,7 @@ struct PlanOptions {
   DataChoice data;
   PrefixCacheChoice cache;
   Extent ranks = 1;  ///< that train together
+  std::string gradient_sums = "fast";
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
   std::string context_gradients = "exact", frozen_format = "none";
@@ -84,8 +86,12 @@ struct PlanReport {
 
   std::int64_t full = 0;  ///< of the model's exact full fine-tuning
 
-  /// By each of so many ranks in a step: the gradients of what is trained, once each.
-  Bytes sent_gradient_bytes(Extent ranks) const { return ranks > 1 ? memory.gradients : 0; }
+  /// By each of so many ranks in a step: the gradients of what is trained, once each, or what exact sums have of each.
+  Bytes sent_gradient_bytes(const PlanOptions& options) const {
+    if (options.ranks == 1) return 0;
+    constexpr auto exact = static_cast<Bytes>(ExactSum<float>::words * sizeof(std::int64_t) / sizeof(float));
+    return options.gradient_sums == "exact" ? exact * memory.gradients : memory.gradients;
+  }
   std::int64_t total() const { return (CheckedInteger(forward) + backward).value(); }
   double ratio(std::int64_t cost) const { return static_cast<double>(forward + cost) / static_cast<double>(full); }
 };

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iostream>
-#include <limits>
 #include <sched.h>
 #include <string_view>
 #include <unistd.h>
@@ -71,10 +70,19 @@ int end_together(LaunchedRanks& ranks, const Ending& own) {
   const auto spoken = [&](int rank, const std::string& error) {
     return rank == 0 ? error : text("rank ", rank, ": ", error);
   };
-  const bool failed = !own.error.empty();  // rather than stopped, after which the first rank may save for long
-  if (!ranks.all_end(failed ? patience : std::numeric_limits<double>::infinity())) {
-    if (!own.error.empty()) say_error(spoken(ranks.rank(), own.error));
-    ranks.abort(own.status);
+  const auto end_all = [&](const std::string& error, int status) {
+    say_error(spoken(ranks.rank(), error));
+    ranks.abort(status);
+  };
+  if (own.others_are_lost) end_all(own.error, own.status);
+  if (!own.error.empty()) {
+    if (!ranks.all_end(patience)) end_all(own.error, own.status);
+  } else {
+    try {
+      ranks.all_end();  // the first rank may still save for long
+    } catch (const CommunicationError& error) {
+      end_all(error.what(), 1);
+    }
   }
   Ranks exchange = ranks.exchange();
   const auto statuses = exchange.gather(own.status, Traffic::control);

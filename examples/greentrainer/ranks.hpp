@@ -9,7 +9,8 @@ namespace greentrainer::program {
 /// How a command has ended.
 struct Ending {
   int status = 0;
-  std::string error = {};  ///< one line, or nothing
+  std::string error = {};        ///< one line, or nothing
+  bool others_are_lost = false;  ///< no rank can go on: they are ended at once
 };
 
 /// How many processes a launcher such as mpirun has started this program in; 1 without a launcher.

@@ -21,14 +21,19 @@ struct Trained {
   gt::Bytes gradients = 0, expected = 0;
 };
 
-Trained train(gt::MpiCommunicator* communicator) {
+Trained train(gt::MpiCommunicator* communicator, gt::GradientSums sums, gt::Extent bucket = 1000) {
   B backend(1);
   auto model = gt::testing::tiny_model(backend, "llama-gqa-tied");
   gt::Trainer trainer{model, gt::GreenOptions{.flops_ratio = 0.5, .reselect_every = {2, gt::Interval::Unit::steps}},
                       gt::AdamWOptions{.learning_rate = 1e-3F}};
   if (communicator != nullptr) trainer.use_communicator(*communicator);
   const auto examples = gt::testing::counting_examples(24);
-  trainer.start(examples, {.epochs = 1, .batch_size = 4, .gradient_accumulation = 1, .clip_norm = 0.5});
+  trainer.start(examples, {.epochs = 1,
+                           .batch_size = 4,
+                           .gradient_accumulation = 1,
+                           .gradient_sums = sums,
+                           .exchange_bucket = bucket,
+                           .clip_norm = 0.5});
   Trained trained;
   while (trainer.step()) trained.expected += trainer.gradient_bytes();
   trainer.finish();
@@ -53,10 +58,14 @@ int run() {
   gt::MpiSession session;
   gt::MpiCommunicator communicator;
   std::vector<std::string> faults = gt::testing::communicator_faults(communicator);
-  const Trained alone = train(nullptr), on_ranks = train(&communicator), again = train(&communicator);
+  const auto fast = gt::GradientSums::fast, exact = gt::GradientSums::exact;
+  const Trained alone = train(nullptr, fast), on_ranks = train(&communicator, fast);
   if (!(difference(alone, on_ranks) <= 1e-6))
     faults.push_back(gt::text("weights differ by ", difference(alone, on_ranks)));
-  if (again.weights != on_ranks.weights) faults.push_back("the same run has other bits");
+  if (train(&communicator, fast, 333).weights != on_ranks.weights)
+    faults.push_back("the same run with other buckets has other bits");
+  if (train(nullptr, exact).weights != train(&communicator, exact).weights)
+    faults.push_back("exact sums have other bits than one rank's");
   if (on_ranks.gradients != (communicator.size() == 1 ? 0 : on_ranks.expected))
     faults.push_back(gt::text("expected ", on_ranks.expected, " bytes of gradients, got ", on_ranks.gradients));
   for (const std::string& fault : faults) std::cout << "rank " << communicator.rank() << ": " << fault << '\n';

@@ -37,6 +37,14 @@ TEST_CASE("several ranks sum and gather, and each counts what it hands over by i
     ranks.sum(std::span<std::int64_t>(whole), Traffic::evaluation);
     expect(whole[0] == 3 * (std::int64_t{1} << 60), "sum of integers");
     ranks.sum(std::span<double>(), Traffic::importance);
+    ranks.start_sum(std::vector<double>(3, 0.5), Traffic::evaluation);
+    ranks.start_sum(std::vector<float>(2, static_cast<float>(rank)), Traffic::gradients);
+    ranks.advance(Traffic::gradients);
+    std::vector<std::int64_t> largest = {static_cast<std::int64_t>(rank), -7};
+    ranks.largest(std::span<std::int64_t>(largest), Traffic::evaluation);
+    expect(largest == std::vector<std::int64_t>{2, -7}, "largest");
+    expect(ranks.finish_sum<double>(Traffic::evaluation) == std::vector<double>(3, 1.5), "started sum");
+    expect(ranks.finish_sum<float>(Traffic::gradients) == std::vector<float>(2, 3.0F), "started sum of float");
     expect(ranks.gather(2.5 * static_cast<double>(rank), Traffic::control) == std::vector<double>{0, 2.5, 5}, "gather");
     expect(ranks.gather(std::string(rank, 'x'), Traffic::control) == std::vector<std::string>{"", "x", "xx"}, "texts");
     expect(ranks.any(rank == 1), "any");
@@ -47,8 +55,8 @@ TEST_CASE("several ranks sum and gather, and each counts what it hands over by i
   for (std::size_t rank = 0; rank < 3; ++rank) {
     CHECK(of_ranks[rank].rank() == static_cast<int>(rank));
     CHECK(of_ranks[rank].size() == 3);
-    CHECK(of_ranks[rank].sent(Traffic::gradients).bytes == 40);
-    CHECK(of_ranks[rank].sent(Traffic::evaluation).bytes == 8);
+    CHECK(of_ranks[rank].sent(Traffic::gradients).bytes == 48);
+    CHECK(of_ranks[rank].sent(Traffic::evaluation).bytes == 48);
     CHECK(of_ranks[rank].sent(Traffic::importance).bytes == 0);
     CHECK(of_ranks[rank].sent(Traffic::control).bytes == static_cast<Bytes>(8 + rank + 2));
   }

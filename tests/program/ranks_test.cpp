@@ -120,6 +120,32 @@ TEST_CASE("green and LoRA train on ranks, and LoRA's adapter is written once") {
   CHECK(std::filesystem::exists(run.folder / "lora" / "adapter_config.json"));
 }
 
+TEST_CASE("exact sums give the files of one rank alone, with dropout, too, and send what plan says") {
+  if (const std::string why = obstacle(); !why.empty()) GREENTRAINER_SKIP(why);
+  const Run run;
+  const auto weights = [&](int ranks, std::vector<std::string> options) {
+    const std::string output = text("exact_", ranks);
+    options.insert(options.end(), {"--gradient-sums", "exact", "--steps", "4", "--overwrite"});
+    const Outcome outcome = run_on(ranks, run.arguments(output, options));
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    return std::pair(contents(run.folder / output / "model.safetensors"), outcome.json());
+  };
+  const std::vector<std::string> listed = {"--method", "listed", "--tensors", "*.layers.1.*"};
+  const std::vector<std::vector<std::string>> all = {
+      listed, {"--rho", "0.6", "--reselect-every", "2s"}, {"--method", "lora"}};
+  for (const auto& options : all) {
+    CAPTURE(options[1]);
+    const auto [alone, unused] = weights(1, options);
+    for (const int ranks : {2, 3}) CHECK(weights(ranks, options).first == alone);
+  }
+  const Json plan = run_program({"plan", "--json", "--model", golden_model("llama-gqa-tied"), "--tensors",
+                                 "*.layers.1.*", "--ranks", "2", "--gradient-sums", "exact"})
+                        .json();
+  CHECK(weights(2, listed).second["ranks"]["sent_bytes"]["gradients"].get<Bytes>() ==
+        4 * plan["ranks"]["sent_gradient_bytes"].get<Bytes>());
+}
+
 TEST_CASE("what ranks cannot do is said once, with one exit status, and nothing is written") {
   if (const std::string why = obstacle(); !why.empty()) GREENTRAINER_SKIP(why);
   const Run run;
@@ -136,6 +162,8 @@ TEST_CASE("what ranks cannot do is said once, with one exit status, and nothing 
   refused({"--budget", "0.5x"}, 1, "--budget: expected none with several ranks");
   refused({"--method", "lora"}, 1, "dropout: expected none with several ranks");
   refused({"--rho", "2"}, 2, "--rho");
+  refused({"--rank-timeout", "soon"}, 2, "--rank-timeout: expected a time such as 60s");
+  refused({"--gradient-sums", "exact", "--memory-limit", "1GiB"}, 2, "--memory-limit");
   refused({"--validation", "-"}, 2, "--validation: expected a file with several ranks");
   const Outcome evaluated = run_on(2, {"evaluate", "--model", golden_model("llama-gqa-tied"), "--data", run.data});
   CHECK(evaluated.status == 2);
@@ -160,8 +188,9 @@ namespace {
 
 /// A run on ranks that goes on until it is ended.
 struct LongRun {
-  LongRun(const Run& run, int ranks)
-      : program(run.arguments("long", {"--method", "full", "--steps", "1000000"}), "/dev/null", launcher(ranks)) {}
+  LongRun(const Run& run, int ranks, const std::string& timeout = "10min")
+      : program(run.arguments("long", {"--method", "full", "--steps", "1000000", "--rank-timeout", timeout}),
+                "/dev/null", launcher(ranks)) {}
 
   /// Sends a signal to a rank that has begun to train; returns how the run has ended, which must be soon.
   Outcome end_by(int rank, int number) {
@@ -210,4 +239,17 @@ TEST_CASE("a rank that is killed ends the others within seconds, and one that is
   CAPTURE(gone_on.err);
   CHECK(gone_on.status == 130);
   CHECK(count(gone_on.err, "going on after step") == 1);
+}
+
+TEST_CASE("a rank that hangs ends the run on all ranks after the timeout, with one message that names it") {
+  if (const std::string why = obstacle(); !why.empty()) GREENTRAINER_SKIP(why);
+  const Run run;
+  for (const int hangs : {0, 1}) {
+    CAPTURE(hangs);
+    const Outcome outcome = LongRun(run, 3, "2s").end_by(hangs, SIGSTOP);
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == 1);
+    CHECK(count(outcome.err, text("rank ", hangs, ": expected to take part in what rank ")) == 1);
+    CHECK_FALSE(std::filesystem::exists(run.folder / "long"));
+  }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <span>
 #include <string>
@@ -34,6 +35,38 @@ void find_reduction_faults(C& c, std::size_t count, std::vector<std::string>& fa
     faults.push_back(text("maximum of ", count, " numbers of ", sizeof(T), " bytes"));
 }
 
+/// Sums of numbers that are rounded: started and finished, in one piece and in many, and at once.
+template <class T, Communicator C>
+void find_started_sum_faults(C& c, std::size_t count, std::vector<std::string>& faults) {
+  std::vector<T> own(count);
+  for (std::size_t i = 0; i < count; ++i)
+    own[i] = T(1) / static_cast<T>(i + 1 + 31 * static_cast<std::size_t>(c.rank()));
+  std::vector<T> at_once = own, in_order(count), whole;
+  c.all_reduce(std::span<T>(at_once), Reduction::sum);
+  const std::size_t piece = count / 7 + 1;
+  c.start_sum(own);
+  for (std::size_t first = 0; first < count; first += piece) {
+    c.start_sum(std::vector<T>(own.begin() + static_cast<std::ptrdiff_t>(first),
+                               own.begin() + static_cast<std::ptrdiff_t>(std::min(first + piece, count))));
+    c.advance();
+  }
+  const auto all = c.gather(std::as_bytes(std::span<const T>(own)));  // with sums on the way
+  c.finish_sum(whole);
+  std::vector<T> pieces, one;
+  for (std::size_t first = 0; first < count; first += piece) {
+    c.finish_sum(one);
+    pieces.insert(pieces.end(), one.begin(), one.end());
+  }
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    std::vector<T> of_rank(count);
+    if (count > 0) std::memcpy(of_rank.data(), all[r].data(), all[r].size());
+    for (std::size_t i = 0; i < count; ++i) in_order[i] = r == 0 ? of_rank[i] : in_order[i] + of_rank[i];
+  }
+  for (const auto* sums : {&at_once, &whole, &pieces}) {
+    if (*sums != in_order) faults.push_back(text("a sum of ", count, " is not added in the order of the ranks"));
+  }
+}
+
 /// What a communicator does otherwise than its concept says. To be called on every rank; every new kind must be
 /// without fault.
 template <Communicator C>
@@ -44,6 +77,8 @@ std::vector<std::string> communicator_faults(C& c) {
     find_reduction_faults<float>(c, count, faults);
     find_reduction_faults<double>(c, count, faults);
     find_reduction_faults<std::int64_t>(c, count, faults);
+    find_started_sum_faults<float>(c, count, faults);
+    find_started_sum_faults<double>(c, count, faults);
   }
 
   std::vector<std::int64_t> large = {std::int64_t{1} << 60};

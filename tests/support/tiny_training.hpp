@@ -5,18 +5,19 @@
 #include <vector>
 
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "support/paths.hpp"
 #include "support/tiny_models.hpp"
 
 namespace greentrainer::testing {
 
-/// A tiny model of tests/golden/models with random weights, the same on every backend.
+/// A tiny model of tests/golden/models with random weights, the same on every backend, and what the options add.
 template <Backend B>
-Model<B> tiny_model(B& backend, const std::string& name) {
+Model<B> tiny_model(B& backend, const std::string& name, const GraphOptions& options = {}) {
   const auto config = ConfigReader::from_file(testing::source_folder() / "tests/golden/models" / name / "config.json");
   return KnownArchitectures::read(config, [&](const auto& architecture) {
-    Model<B> model(backend, architecture.template graph<B>(), facts_of(architecture));
+    Model<B> model(backend, graph_of<B>(architecture, options), facts_of<B>(architecture, options));
     randomize(model, 11);
     return model;
   });

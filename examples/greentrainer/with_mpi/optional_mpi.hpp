@@ -21,8 +21,10 @@ class LaunchedRanks {
   }
   /// For what the program itself exchanges.
   Ranks exchange() { return Ranks(communicator_); }
-  /// As MpiCommunicator's.
+  /// These three as MpiCommunicator's.
+  void timeout(double seconds) { communicator_.timeout(seconds); }
   bool all_end(double seconds) { return communicator_.all_end(seconds); }
+  void all_end() { communicator_.all_end(); }
   void abort(int status) { communicator_.abort("", status); }
 
  private:

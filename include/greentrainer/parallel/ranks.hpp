@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/concepts/communicator.hpp"
@@ -29,7 +30,8 @@ enum class Traffic {
 /// kind. Counts what this rank hands over, by purpose. Copies share one account.
 class Ranks {
  public:
-  /// What was handed over, each number once however it then travels, and the time that it took with waiting.
+  /// What was handed over, each number once however it then travels, and the time that the caller spent on it, with
+  /// waiting.
   struct Account {
     Bytes bytes = 0;
     double seconds = 0;
@@ -55,6 +57,31 @@ class Ranks {
     if (is_alone() || numbers.empty()) return;
     const Timer timer(account(purpose), std::as_bytes(numbers).size());
     link_->sum(numbers);
+  }
+  /// Begins a sum over the ranks, for float and double, that goes on while the caller works.
+  template <class T>
+  void start_sum(std::vector<T> numbers, Traffic purpose) {
+    const Timer timer(account(purpose), std::as_bytes(std::span(numbers)).size());
+    link_->start_sum(std::move(numbers));
+  }
+  /// Lets sums that were started get on; never waits.
+  void advance(Traffic purpose) {
+    const Timer timer(account(purpose), 0);
+    link_->advance();
+  }
+  /// The oldest sum that was started, of this type. Waits for it.
+  template <class T>
+  std::vector<T> finish_sum(Traffic purpose) {
+    const Timer timer(account(purpose), 0);
+    std::vector<T> numbers;
+    link_->finish_sum(numbers);
+    return numbers;
+  }
+  /// The largest of the ranks' numbers at each place, in place.
+  void largest(std::span<std::int64_t> numbers, Traffic purpose) {
+    if (is_alone() || numbers.empty()) return;
+    const Timer timer(account(purpose), std::as_bytes(numbers).size());
+    link_->largest(numbers);
   }
   /// One value of each rank, in their order, on every rank.
   template <class T>
@@ -95,6 +122,12 @@ class Ranks {
     virtual void sum(std::span<float>) = 0;
     virtual void sum(std::span<double>) = 0;
     virtual void sum(std::span<std::int64_t>) = 0;
+    virtual void start_sum(std::vector<float>) = 0;
+    virtual void start_sum(std::vector<double>) = 0;
+    virtual void advance() = 0;
+    virtual void finish_sum(std::vector<float>&) = 0;
+    virtual void finish_sum(std::vector<double>&) = 0;
+    virtual void largest(std::span<std::int64_t>) = 0;
     virtual std::vector<std::vector<std::byte>> gather(std::span<const std::byte>) = 0;
   };
   template <class C>
@@ -103,6 +136,12 @@ class Ranks {
     void sum(std::span<float> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
     void sum(std::span<double> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
     void sum(std::span<std::int64_t> numbers) override { communicator->all_reduce(numbers, Reduction::sum); }
+    void start_sum(std::vector<float> numbers) override { communicator->start_sum(std::move(numbers)); }
+    void start_sum(std::vector<double> numbers) override { communicator->start_sum(std::move(numbers)); }
+    void advance() override { communicator->advance(); }
+    void finish_sum(std::vector<float>& numbers) override { communicator->finish_sum(numbers); }
+    void finish_sum(std::vector<double>& numbers) override { communicator->finish_sum(numbers); }
+    void largest(std::span<std::int64_t> numbers) override { communicator->all_reduce(numbers, Reduction::max); }
     std::vector<std::vector<std::byte>> gather(std::span<const std::byte> own) override {
       return communicator->gather(own);
     }

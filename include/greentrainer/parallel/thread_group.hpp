@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <span>
 #include <string>
@@ -69,6 +70,50 @@ class ThreadGroup {
     if (ended_rank_ >= 0) throw CommunicationError("ranks", text("rank ", ended_rank_), "has ended: " + why_);
   }
 
+  /// A sum on the way: added up, in the order of the ranks, by the last of them to start it.
+  struct Sum {
+    std::vector<std::vector<std::byte>> of_ranks;  ///< its numbers
+    int started = 0, finished = 0;
+    std::vector<std::byte> result = {};
+  };
+
+  template <class T>
+  void start_sum(int rank, std::uint64_t number, const std::vector<T>& numbers) {
+    const std::lock_guard lock(mutex_);
+    expect_nobody_ended();
+    Sum& sum = sums_[number];
+    sum.of_ranks.resize(offers_.size());
+    const auto bytes = std::as_bytes(std::span(numbers));
+    sum.of_ranks[static_cast<std::size_t>(rank)].assign(bytes.begin(), bytes.end());
+    if (++sum.started < size()) return;
+    std::vector<T> total(numbers.size()), one(numbers.size());
+    for (std::size_t r = 0; r < sum.of_ranks.size(); ++r) {
+      if (sum.of_ranks[r].size() != bytes.size())
+        throw CommunicationError("ranks", text("rank ", r),
+                                 text("expected a sum of ", bytes.size(), " bytes as on rank ", rank, ", got ",
+                                      sum.of_ranks[r].size()));
+      if (one.empty()) continue;
+      std::memcpy(one.data(), sum.of_ranks[r].data(), bytes.size());
+      for (std::size_t i = 0; i < one.size(); ++i) total[i] = r == 0 ? one[i] : total[i] + one[i];
+    }
+    const auto summed = std::as_bytes(std::span(total));
+    sum.result.assign(summed.begin(), summed.end());
+    changed_.notify_all();
+  }
+  template <class T>
+  void finish_sum(std::uint64_t number, std::vector<T>& numbers) {
+    std::unique_lock lock(mutex_);
+    const auto found = sums_.find(number);
+    if (found == sums_.end())
+      throw CommunicationError("ranks", "finish_sum", "expected a sum that was started, got none");
+    Sum& sum = found->second;
+    changed_.wait(lock, [&] { return sum.started == size() || ended_rank_ >= 0; });
+    if (sum.started < size()) expect_nobody_ended();
+    numbers.resize(sum.result.size() / sizeof(T));
+    if (!numbers.empty()) std::memcpy(numbers.data(), sum.result.data(), sum.result.size());
+    if (++sum.finished == size()) sums_.erase(number);
+  }
+
   /// Calls use(offers of all ranks), on every rank, while they all stand.
   template <class Use>
   void exchange(int rank, const Offer& own, const Use& use) {
@@ -88,6 +133,7 @@ class ThreadGroup {
   }
 
   std::vector<Offer> offers_;
+  std::map<std::uint64_t, Sum> sums_;  ///< by their number
   std::mutex mutex_;
   std::condition_variable changed_;
   int arrived_ = 0, ended_rank_ = -1;
@@ -106,6 +152,12 @@ class ThreadGroup::Communicator {
   void all_reduce(std::span<float> numbers, Reduction reduction) { reduce(numbers, reduction); }
   void all_reduce(std::span<double> numbers, Reduction reduction) { reduce(numbers, reduction); }
   void all_reduce(std::span<std::int64_t> numbers, Reduction reduction) { reduce(numbers, reduction); }
+
+  void start_sum(std::vector<float> numbers) { group_->start_sum(rank_, started_++, numbers); }
+  void start_sum(std::vector<double> numbers) { group_->start_sum(rank_, started_++, numbers); }
+  void finish_sum(std::vector<float>& numbers) { group_->finish_sum(finished_++, numbers); }
+  void finish_sum(std::vector<double>& numbers) { group_->finish_sum(finished_++, numbers); }
+  void advance() {}  // the last rank to start a sum adds it up
 
   void broadcast(std::span<std::byte> bytes, int root) {
     exchange("broadcast", bytes, root, [&](std::span<const Offer> all) {
@@ -151,6 +203,7 @@ class ThreadGroup::Communicator {
 
   ThreadGroup* group_;
   int rank_;
+  std::uint64_t started_ = 0, finished_ = 0;  ///< sums
 };
 
 static_assert(Communicator<ThreadGroup::Communicator>);

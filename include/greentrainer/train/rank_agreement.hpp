@@ -39,8 +39,11 @@ void check_ranks(const Ranks& ranks, const TensorGraph<P>& graph, const FitOptio
   if (o.prefix_cache != PrefixCacheMode::off) refuse("prefix_cache", "one");
   if (o.budget.is_set()) refuse("budget", "one");
   if (o.keep_best && o.keep_best->take) refuse("keep_best", o.keep_best->name);
-  for (const auto& node : graph.operators())
-    if (node.op->is_random()) refuse("dropout", node.name);
+  for (const auto& node : graph.operators()) {
+    // With exact sums a pass has one example, which its masks are keyed by.
+    expect_option(o.gradient_sums == GradientSums::exact || !node.op->is_random(), "fit", "dropout",
+                  "none with several ranks and fast gradient_sums, or exact ones", node.name);
+  }
 }
 
 }  // namespace greentrainer

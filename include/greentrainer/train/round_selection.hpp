@@ -152,20 +152,46 @@ class RoundSelection {
     Ranks& ranks = parts_->ranks;
     const bool dealt = metric.full_passes() > 0;
     std::vector<Batch> made;
-    int next = 0;  // rank
+    std::vector<std::size_t> places;  // of these among all that are measured
+    std::size_t measured = 0;
     for (const auto& numbers : choice.measured_on(run_->batches, round)) {
-      const bool own = !dealt || next == ranks.rank();
-      next = (next + 1) % ranks.size();
+      const std::size_t place = measured++;
+      const bool own = !dealt || static_cast<int>(place % static_cast<std::size_t>(ranks.size())) == ranks.rank();
       report.flops.importance += metric.full_passes() * evaluate(again, run_->batches.workload_of_batch(numbers));
-      if (own) check_batch(parts_->model.facts(), made.emplace_back(run_->batches.make(numbers)));
+      if (!own) continue;
+      check_batch(parts_->model.facts(), made.emplace_back(run_->batches.make(numbers)));
+      places.push_back(place);
     }
-    auto context = parts_->importance_context(made, run_->options, round.chosen_at);
-    if (dealt) context.full_pass = &full_pass;
+    const auto of = [&](std::span<const Batch> batches) {
+      auto context = parts_->importance_context(batches, run_->options, round.chosen_at);
+      if (dealt) context.full_pass = &full_pass;
+      return metric.evaluate(context);
+    };
     std::vector<double> importance(graph.parameters().size(), 0.0);
-    if (!made.empty()) importance = metric.evaluate(context);
-    if (dealt) ranks.sum(std::span<double>(importance), Traffic::importance);
+    if (dealt && run_->options.gradient_sums == GradientSums::exact)
+      importance = sum_in_order(made, places, measured, of);
+    else if (!made.empty())
+      importance = of(made);
+    if (dealt && run_->options.gradient_sums != GradientSums::exact)
+      ranks.sum(std::span<double>(importance), Traffic::importance);
     report.seconds.importance += seconds_since(start);
     return importance;
+  }
+
+  /// Importances of batches that stand at these places among all ranks' `count`, added up in their order, so that they
+  /// have the same bits for any number of ranks.
+  template <class Evaluate>
+  std::vector<double> sum_in_order(const std::vector<Batch>& batches, const std::vector<std::size_t>& places,
+                                   std::size_t count, const Evaluate& evaluate) {
+    const std::size_t parameters = parts_->model.graph().parameters().size();
+    std::vector<double> of_all(count * parameters, 0.0), sums(parameters, 0.0);
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      const std::vector<double> one = evaluate(std::span(batches).subspan(b, 1));
+      std::copy(one.begin(), one.end(), of_all.begin() + static_cast<std::ptrdiff_t>(places[b] * parameters));
+    }
+    parts_->ranks.sum(std::span<double>(of_all), Traffic::importance);  // one rank's and zeros
+    for (std::size_t i = 0; i < of_all.size(); ++i) sums[i % parameters] += of_all[i];
+    return sums;
   }
 
   /// One step of everything. Returns what its gradients say of importance, at the weights before it. Parameters that

@@ -106,6 +106,7 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   identity["steps"] = text(o.steps);
   identity["batch_size"] = text(o.batch_size);
   identity["gradient_accumulation"] = text(o.gradient_accumulation);
+  if (o.gradient_sums == GradientSums::exact) identity["gradient_sums"] = "exact";
   identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning, ",
                             exact_text(o.budget.seconds), " seconds");
   identity["budget_cuts"] = o.budget.cuts == BudgetCuts::batch ? "batch" : "steps";

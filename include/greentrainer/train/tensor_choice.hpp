@@ -130,7 +130,7 @@ class TensorChoice {
   std::vector<TrainingBatches::Numbers> measured_on(const TrainingBatches& batches, const Round& round) const {
     std::vector<TrainingBatches::Numbers> all;
     for (Extent step = round.chosen_at; step < round.end; ++step) {
-      for (auto& numbers : batches.of_step(step)) {
+      for (auto& numbers : batches.groups_of_step(step)) {
         if (static_cast<Extent>(all.size()) == green_->importance_batches) return all;
         all.push_back(std::move(numbers));
       }

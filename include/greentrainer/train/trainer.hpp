@@ -239,6 +239,7 @@ class Trainer {
     RunIdentity identity = run.identity;
     identity["on_nan"] = run.options.on_nan == OnNonFinite::skip ? "skip" : "stop";
     identity["most_skipped"] = text(run.options.most_skipped);
+    identity["exchange_bucket"] = text(run.options.exchange_bucket);
     identity["steps done"] = text(run.next_step);
     identity["loaded weights"] = run.next_step > 0 ? identity_of(parts_.model) : "none";
     expect_agreement(parts_.ranks, identity);

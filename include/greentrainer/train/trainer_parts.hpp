@@ -10,6 +10,7 @@
 #include "greentrainer/parallel/ranks.hpp"
 #include "greentrainer/train/best_weights.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
+#include "greentrainer/train/exact_gradients.hpp"
 #include "greentrainer/train/fit_memory.hpp"
 #include "greentrainer/train/gradient_exchange.hpp"
 #include "greentrainer/train/run_identity.hpp"
@@ -60,6 +61,7 @@ struct TrainerParts {
   Selection with_elements;  ///< parameters that were ever selected
   GradientStore<B> gradients;
   GradientExchange<B> exchange;
+  ExactGradients<B> exact;
   Tensor<B, double> norm;
   LinearCost full_cost = {};                  ///< of full fine-tuning
   std::optional<MemoryLimit<B>> memory = {};  ///< of the fit that runs
@@ -78,6 +80,7 @@ struct TrainerParts {
         with_elements(select_none(of.graph())),
         gradients(of.backend()),
         exchange(of.backend()),
+        exact(of.backend()),
         norm(of.backend(), 1, 1) {}
 
   /// Weights that are to be trained have elements of their own, in whatever format they were stored.

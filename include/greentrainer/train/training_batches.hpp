@@ -13,7 +13,7 @@
 namespace greentrainer {
 
 /// The batches of a run: which examples each holds, and what they come to without being made. A step has as many as
-/// gradients are accumulated over. The examples must outlive it.
+/// gradients are accumulated over; with exact GradientSums, one for each of its examples. The examples must outlive it.
 class TrainingBatches {
  public:
   using Numbers = std::vector<std::size_t>;  ///< of the examples of one batch
@@ -23,6 +23,7 @@ class TrainingBatches {
   TrainingBatches(std::span<const Example> examples, const FitOptions& options, Extent window = 0)
       : examples_(examples),
         batch_size_(static_cast<std::size_t>(options.batch_size)),
+        pass_size_(pass_size_of(options)),
         sampler_(examples.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
         steps_(options.steps > 0 ? options.steps : options.epochs * sampler_.steps_per_epoch()) {
     workloads_.reserve(examples.size());
@@ -36,6 +37,7 @@ class TrainingBatches {
   /// Of examples that are known by what they come to alone: batches are priced, and cannot be made.
   TrainingBatches(std::vector<Workload> workloads, const FitOptions& options)
       : batch_size_(static_cast<std::size_t>(options.batch_size)),
+        pass_size_(pass_size_of(options)),
         sampler_(workloads.size(), options.batch_size * options.gradient_accumulation, options.seed, options.shuffle),
         steps_(options.steps > 0 ? options.steps : options.epochs * sampler_.steps_per_epoch()),
         workloads_(std::move(workloads)) {
@@ -55,8 +57,8 @@ class TrainingBatches {
   void for_each_batch(Extent first, Extent end, Visit visit) const {
     for (Extent step = first; step < end; ++step) {
       const std::span<const std::size_t> all = sampler_.view_indices(step);
-      for (std::size_t at = 0; at < all.size(); at += batch_size_)
-        visit(all.subspan(at, std::min(batch_size_, all.size() - at)));
+      for (std::size_t at = 0; at < all.size(); at += pass_size_)
+        visit(all.subspan(at, std::min(pass_size_, all.size() - at)));
     }
   }
   /// The batches of one step, in order.
@@ -65,6 +67,17 @@ class TrainingBatches {
     for_each_batch(step, step + 1,
                    [&](std::span<const std::size_t> numbers) { batches.emplace_back(numbers.begin(), numbers.end()); });
     return batches;
+  }
+  /// The examples of one step in groups of options.batch_size, whatever the passes that train them: importances are
+  /// taken from these.
+  std::vector<Numbers> groups_of_step(Extent step) const {
+    std::vector<Numbers> groups;
+    const std::span<const std::size_t> all = sampler_.view_indices(step);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (i % batch_size_ == 0) groups.emplace_back();
+      groups.back().push_back(all[i]);
+    }
+    return groups;
   }
 
   /// The batches of one step on each of several ranks: its examples are dealt whole, so that ranks have about as many
@@ -78,7 +91,7 @@ class TrainingBatches {
     for (const std::vector<std::size_t>& places : deal(tokens, ranks)) {
       auto& of_rank = batches.emplace_back();
       for (std::size_t i = 0; i < places.size(); ++i) {
-        if (i % batch_size_ == 0) of_rank.emplace_back();
+        if (i % pass_size_ == 0) of_rank.emplace_back();
         of_rank.back().push_back(all[places[i]]);
       }
     }
@@ -105,11 +118,14 @@ class TrainingBatches {
   }
 
  private:
+  static std::size_t pass_size_of(const FitOptions& options) {
+    return options.gradient_sums == GradientSums::exact ? 1 : static_cast<std::size_t>(options.batch_size);
+  }
   void add_up_epoch(const FitOptions& options) {
     for (const Workload& workload : workloads_) epoch_ += workload;
-    const Extent size = options.batch_size, in_step = size * options.gradient_accumulation;
+    const Extent size = static_cast<Extent>(pass_size_), in_step = options.batch_size * options.gradient_accumulation;
     const Extent last_step = static_cast<Extent>(count()) - (steps_per_epoch() - 1) * in_step;
-    epoch_[Measure::steps] = (steps_per_epoch() - 1) * options.gradient_accumulation + (last_step + size - 1) / size;
+    epoch_[Measure::steps] = (steps_per_epoch() - 1) * (in_step / size) + (last_step + size - 1) / size;
   }
 
   Workload sum_of_steps(Extent first, Extent end) const {
@@ -124,7 +140,7 @@ class TrainingBatches {
   }
 
   std::span<const Example> examples_;
-  std::size_t batch_size_;
+  std::size_t batch_size_, pass_size_;
   BatchSampler sampler_;
   Extent steps_;
   std::vector<Workload> workloads_;

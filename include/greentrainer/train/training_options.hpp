@@ -108,6 +108,15 @@ enum class OnNonFinite {
   skip   ///< the step changes nothing, and is counted
 };
 
+/// How the gradients of a step's examples are added up.
+enum class GradientSums {
+  fast,  ///< as passes add them: the same bits for the same batches on the same number of ranks
+  /// One example in a pass, and their gradients in whatever order: the same bits for any number of ranks, and for any
+  /// batch_size and gradient_accumulation of the same product where tensors are not chosen. Costs memory and time:
+  /// docs/decisions/0035-exact-sums-and-exchange-on-the-way.md
+  exact
+};
+
 /// How long and on what.
 struct FitOptions {
   Extent epochs = 1;
@@ -115,6 +124,9 @@ struct FitOptions {
   Extent batch_size = 4;             ///< examples in one pass
   Extent gradient_accumulation = 1;  ///< passes in one step
   RunBudget budget = {};             ///< may make batches smaller, or steps fewer
+  GradientSums gradient_sums = GradientSums::fast;
+  /// Numbers that ranks exchange at once; results do not depend on it.
+  Extent exchange_bucket = Extent{1} << 20;
   LearningRateSchedule schedule = {};
   OnNonFinite on_nan = OnNonFinite::stop;
   Extent most_skipped = 10;  ///< steps; the next one is an error all the same
@@ -190,6 +202,13 @@ inline void check_options(const FitOptions& o) {
   within("most_skipped", o.most_skipped, 0);
   check_evaluations(o);
   check_options(o.budget);
+  within("exchange_bucket", o.exchange_bucket, 1);
+  if (o.gradient_sums == GradientSums::exact) {
+    expect_option(o.memory_limit == 0, "fit", "memory_limit", "0 beside exact gradient_sums, which it does not count",
+                  o.memory_limit);
+    expect_option(o.budget.seconds == 0, "fit", "budget",
+                  "none in seconds beside exact gradient_sums, whose time is not planned", o.budget.seconds);
+  }
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);
   expect_option(!o.prefix_cache_type || o.prefix_cache_type == DType::float32 || o.prefix_cache_type == DType::bfloat16,

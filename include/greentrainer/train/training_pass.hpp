@@ -13,6 +13,7 @@
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/graph/recomputation.hpp"
 #include "greentrainer/models/model.hpp"
+#include "greentrainer/train/gradient_exchange.hpp"
 #include "greentrainer/train/prefix_cache.hpp"
 #include "greentrainer/train/training_batches.hpp"
 
@@ -83,6 +84,8 @@ class TrainingPass {
     above_.largest = below_.largest = largest;
     costs_ = training_costs(*graph_, selection, cut, dropped);
   }
+  /// Parameters that are trained, in the order in which a pass completes their gradients.
+  std::vector<ParameterId> completion_order() const { return greentrainer::completion_order(*graph_, above_.plan); }
   /// Forgets cached values: weights or examples are others.
   void forget() {
     if (cache_) cache_->clear();

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +53,14 @@ struct StepPasses {
   std::vector<TrainingBatches::Numbers> numbers;  ///< of the examples
   std::vector<Batch> batches;
   double gradient_scale = 1;
+  std::vector<std::size_t> of_all_ranks = {};  ///< examples, ascending
+};
+
+/// What a rank's passes of a step have come to.
+template <Backend B>
+struct StepResult {
+  typename TrainingPass<B>::Result total;
+  std::vector<double> losses = {};  ///< with exact sums: of all ranks' examples, those of other ranks 0
 };
 
 /// Makes this rank's batches of the run's next step, and counts the tokens of all ranks. Throws DataError for examples
@@ -61,6 +73,7 @@ StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRe
     check_batch(parts.model.facts(), passes.batches.emplace_back(run.batches.make(of_batch)));
   for (const auto& of_rank : of_ranks) {
     for (const auto& of_batch : of_rank) {
+      passes.of_all_ranks.insert(passes.of_all_ranks.end(), of_batch.begin(), of_batch.end());
       const Workload workload = run.batches.workload_of_batch(of_batch);
       record.tokens += workload[Measure::decoder_tokens] + workload[Measure::encoder_tokens];
       record.labelled_tokens += workload[Measure::labelled_tokens];
@@ -69,24 +82,42 @@ StepPasses prepare_passes(TrainerParts<B>& parts, const TrainingRun& run, StepRe
   }
   if (record.labelled_tokens == 0)
     throw DataError("fit", text("step ", record.step), "expected labelled tokens in the batch, got none");
+  std::sort(passes.of_all_ranks.begin(), passes.of_all_ranks.end());
   passes.gradient_scale = 1.0 / static_cast<double>(record.labelled_tokens);
   return passes;
 }
 
-/// Runs this rank's passes of a step: gradients are then those of what is selected, of this rank's examples. With an
-/// inspector, for what it sees alone.
+/// Runs this rank's passes of a step: gradients are then those of what is selected, of this rank's examples. With exact
+/// sums TrainerParts::exact has them; with several ranks, TrainerParts::exchange sums them already. With an inspector,
+/// for what it sees alone.
 template <Backend B>
-typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes,
-                                            PassInspector<B>* inspector = nullptr) {
+StepResult<B> run_passes(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses& passes,
+                         PassInspector<B>* inspector = nullptr) {
   const FitOptions& options = run.options;
-  typename TrainingPass<B>::Result total;
+  const bool exact = options.gradient_sums == GradientSums::exact;
+  StepResult<B> result;
+  auto& total = result.total;
+  if (exact) {
+    parts.exact.begin(parts.model.graph(), parts.selection);
+    parts.report.memory.exact_sums = std::max(parts.report.memory.exact_sums, parts.exact.bytes());
+    result.losses.assign(passes.of_all_ranks.size(), 0.0);
+  }
   parts.gradients.zero();
+  const bool exchanges = !exact && inspector == nullptr && !parts.ranks.is_alone();
+  if (exchanges) {
+    parts.exchange.begin(parts.selection, parts.pass.completion_order(), parts.gradients, parts.ranks,
+                         static_cast<std::size_t>(options.exchange_bucket));
+  }
   DropoutSeed dropout{.seed = options.seed,
                       .pass = static_cast<std::uint64_t>(run.next_step * options.gradient_accumulation)};
   for (std::size_t b = 0; b < passes.batches.size(); ++b, ++dropout.pass) {
+    const std::size_t first = passes.numbers[b].front();
+    if (exact) dropout.pass = static_cast<std::uint64_t>(run.next_step) * run.batches.count() + first;
+    GradientSink<B>* sink = &parts.gradients;
+    if (exchanges && b + 1 == passes.batches.size()) sink = &parts.exchange;  // gradients are complete with this pass
     const auto ran = parts.pass.run(passes.batches[b], run.batches.examples(), passes.numbers[b],
                                     {.gradient_scale = passes.gradient_scale,
-                                     .gradients = &parts.gradients,
+                                     .gradients = sink,
                                      .dropout = &dropout,
                                      .profile = inspector == nullptr ? &parts.profile : nullptr,
                                      .inspector = inspector});
@@ -95,22 +126,35 @@ typename TrainingPass<B>::Result run_passes(TrainerParts<B>& parts, const Traini
     total.recomputed += ran.recomputed;
     total.saved += ran.saved;
     parts.look_at_cache(options);
+    if (!exact) continue;
+    const auto& all = passes.of_all_ranks;
+    result.losses[static_cast<std::size_t>(std::lower_bound(all.begin(), all.end(), first) - all.begin())] =
+        ran.loss_sum;
+    parts.exact.add(parts.gradients);
+    parts.gradients.zero();
   }
-  return total;
+  return result;
 }
 
 /// Sums the results of all ranks' passes: gradients of what is selected, losses and FLOPs.
 template <Backend B>
-void add_up_ranks(TrainerParts<B>& parts, typename TrainingPass<B>::Result& ran) {
-  parts.exchange.sum(parts.model.graph(), parts.selection, parts.gradients, parts.ranks);
-  const auto of_ranks = parts.ranks.gather(ran, Traffic::control);
-  ran = {};
-  for (const auto& one : of_ranks) {
-    ran.loss_sum += one.loss_sum;
-    ran.flops += one.flops;
-    ran.recomputed += one.recomputed;
-    ran.saved += one.saved;
+typename TrainingPass<B>::Result add_up_ranks(TrainerParts<B>& parts, const FitOptions& options, StepResult<B>& own) {
+  const bool exact = options.gradient_sums == GradientSums::exact;
+  if (exact)
+    parts.exact.sum(parts.gradients, parts.ranks, static_cast<std::size_t>(options.exchange_bucket));
+  else if (!parts.ranks.is_alone())
+    parts.exchange.finish();
+  typename TrainingPass<B>::Result sum;
+  for (const auto& one : parts.ranks.gather(own.total, Traffic::control)) {
+    sum.loss_sum += one.loss_sum;
+    sum.flops += one.flops;
+    sum.recomputed += one.recomputed;
+    sum.saved += one.saved;
   }
+  if (!exact) return sum;
+  parts.ranks.sum(std::span<double>(own.losses), Traffic::control);  // one rank's and zeros
+  sum.loss_sum = std::accumulate(own.losses.begin(), own.losses.end(), 0.0);
+  return sum;
 }
 
 /// Whether a step, whose passes are over, may change the weights. Throws NumericalError where it must not and none may
@@ -163,8 +207,8 @@ void make_step(TrainerParts<B>& parts, TrainingRun& run, std::vector<double>* im
   const Extent step = run.next_step;
   StepRecord record{.step = step + 1, .total_steps = run.batches.steps(), .in_full = importance != nullptr};
   const StepPasses passes = prepare_passes(parts, run, record);
-  auto ran = run_passes(parts, run, passes);
-  add_up_ranks(parts, ran);
+  StepResult<B> own = run_passes(parts, run, passes);
+  const auto ran = add_up_ranks(parts, options, own);
   record.flops = ran.flops;
   record.recomputed_flops = ran.recomputed;
   record.loss = ran.loss_sum * passes.gradient_scale;
