@@ -75,6 +75,11 @@ class DecodingExecutor : private PassMemory<B> {
     device.labelled = packed_tokens(last, prompts.sequences(), prompts.sequences(), 1);
     device.labelled.keys = device.decoder.keys;
     device.label_rows = indices_[last_rows];
+    const auto all = extents_of(prompts, prompts, prefix_), of_last = extents_of(last_tokens, prompts, prefix_),
+               of_sources = extents_of(sources, sources, 0);
+    device.decoder.extents = all;
+    device.labelled.extents = of_last;
+    device.encoder.extents = of_sources;
     run(prompt_pass_, device, workload_of(batch, graph_->window()));
     return logits_on_host(device.labelled.tokens);
   }
@@ -89,6 +94,7 @@ class DecodingExecutor : private PassMemory<B> {
                             " tokens and room for ", cache_.new_rows_left()));
     }
     const auto rows = static_cast<Extent>(slots.size());
+    std::vector<SequenceExtent> extents;
     std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends,
                                   row_of_slot(static_cast<std::size_t>(cache_.slots()), 0);
     Extent longest = 0;
@@ -97,6 +103,7 @@ class DecodingExecutor : private PassMemory<B> {
       positions.push_back(static_cast<Index>(cache_.length(slot) - 1));
       begins.push_back(cache_.begin(slot));
       ends.push_back(cache_.end(slot));
+      extents.push_back({.rows = 1, .length = cache_.length(slot)});
       longest = std::max(longest, cache_.length(slot));
       row_of_slot[static_cast<std::size_t>(slot)] = offsets.back();
       offsets.push_back(offsets.back() + 1);
@@ -115,6 +122,7 @@ class DecodingExecutor : private PassMemory<B> {
     indices_.upload();
     DeviceBatch device;
     device.decoder = packed_tokens(decoder, rows, rows, 1);
+    device.decoder.extents = extents;
     device.decoder.keys = {
         .begins = indices_[cache_begins], .ends = indices_[cache_ends], .count = rows, .max_length = longest};
     device.encoder.sequences = {.begins = indices_[encoder_begins],
