@@ -220,6 +220,10 @@ def qwen_tower(text):
     )
 
 
+def qwen2_tower(text):
+    return dict(depth=1, embed_dim=8, hidden_size=text["hidden_size"], num_heads=2, mlp_ratio=2)
+
+
 def gemma3_text(rng, text):
     layers = text["num_hidden_layers"]
     return dict(
@@ -250,6 +254,19 @@ def qwen_text(rng, text):
         max_window_layers=1,
         rope_parameters=parameters | {"mrope_section": [pairs - 2, 1, 1]},
     )
+
+
+def qwen3_text(rng, text):
+    parameters = {"rope_type": "default", "rope_theta": rng.choice([10000.0, 500.0])}
+    return dict(
+        head_dim=8,
+        attention_bias=rng.choice([True, False]),
+        rope_parameters=parameters | {"mrope_section": [2, 1, 1]},
+    )
+
+
+def qwen3_tower(text):
+    return qwen_tower(text) | {"num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
 
 
 WINDOW = either(5, None)
@@ -442,14 +459,16 @@ ARCHITECTURES = {
     "gemma3_images": with_images("Gemma3", gemma3_text, small_tower("siglip_vision_model"), mm_tokens_per_image=4),
     "mistral3": with_images("Mistral3", mistral_text, small_tower("pixtral")),
     "qwen2_5_vl": with_images("Qwen2_5_VL", qwen_text, qwen_tower, image_token_id=70),
+    "qwen3_vl": with_images("Qwen3VL", qwen3_text, qwen3_tower, image_token_id=70),
 }
-# tests/golden/models has theirs.
-OLDER = {
+# Not among the golden models of architectures: tests/golden/models has them, or they are another's twin.
+OTHERS = {
     "opt": lambda rng: models.opt(
         rng,
         tie_word_embeddings=rng.random() < 0.7,
         **rng.choice([{}, {"do_layer_norm_before": False, "word_embed_proj_dim": 12}]),
     ),
     "bloom": models.bloom,
+    "qwen2_vl": with_images("Qwen2VL", qwen_text, qwen2_tower, image_token_id=70),
     "t5": models.t5,
 }

@@ -150,13 +150,13 @@ def flatten_rotary(config):
 
 
 def flatten_text_config(config):
-    """Qwen2.5-VL had the fields of its text part among its own."""
+    """Qwen2-VL and 2.5 had the fields of its text part among its own."""
     text = config["text_config"]
     sections = text["rope_parameters"].pop("mrope_section", None)
     flatten_rotary(text)
     if sections:
         text["rope_scaling"] = {"type": "mrope", "mrope_section": sections}
-    if config["model_type"] == "qwen2_5_vl":
+    if config["model_type"] in ("qwen2_vl", "qwen2_5_vl"):
         config |= {key: value for key, value in config.pop("text_config").items() if key not in config}
 
 

@@ -26,7 +26,7 @@ namespace {
 
 using Double = EigenBackend<double>;
 
-const std::vector<std::string> with_images = {"gemma3_images", "mistral3", "qwen2_5_vl"};
+const std::vector<std::string> with_images = {"gemma3_images", "mistral3", "qwen2_5_vl", "qwen3_vl"};
 
 std::filesystem::path golden(const std::string& name) {
   return testing::source_folder() / "tests/golden/architectures" / name;

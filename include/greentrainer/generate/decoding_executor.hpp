@@ -86,13 +86,14 @@ class DecodingExecutor : private PassMemory<B> {
 
   /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back.
   /// Returns the logits behind these tokens, (slots, vocabulary) on the host, until the next call. Throws ShapeError
-  /// where there is no room left.
+  /// where there is no room left, and for a sequence that outgrows ModelFacts::original_positions: start over with it.
   const std::vector<T>& step(std::span<const Index> slots, std::span<const Index> ids) {
     if (slots.size() != ids.size() || cache_.new_rows_left() < 1) {
       throw ShapeError("DecodingExecutor::step", "tokens",
                        text("expected one for each of ", slots.size(), " slots and room for it, got ", ids.size(),
                             " tokens and room for ", cache_.new_rows_left()));
     }
+    expect_same_rotary(slots);
     const auto rows = static_cast<Extent>(slots.size());
     std::vector<SequenceExtent> extents;
     std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends,
@@ -141,6 +142,17 @@ class DecodingExecutor : private PassMemory<B> {
   void copy_slot(Index from, Index to) { cache_.copy_new_rows(from, to); }
 
  private:
+  /// The keys of what outgrows the original context are others from then on.
+  void expect_same_rotary(std::span<const Index> slots) const {
+    const Extent original = model_.facts().original_positions;
+    for (const Index slot : slots) {
+      if (original == 0 || cache_.length(slot) != original) continue;
+      throw ShapeError("DecodingExecutor::step", text("slot ", slot),
+                       text("expected a sequence within the original context of ", original,
+                            " tokens, or begun beyond it, got one that outgrows it; start over with it as a prompt"));
+    }
+  }
+
   struct Place {
     std::size_t ids, positions, offsets;
   };

@@ -39,8 +39,10 @@
 #include "greentrainer/models/qwen2.hpp"
 #include "greentrainer/models/qwen2_5_vl.hpp"
 #include "greentrainer/models/qwen2_moe.hpp"
+#include "greentrainer/models/qwen2_vl.hpp"
 #include "greentrainer/models/qwen3.hpp"
 #include "greentrainer/models/qwen3_moe.hpp"
+#include "greentrainer/models/qwen3_vl.hpp"
 #include "greentrainer/models/seed_oss.hpp"
 #include "greentrainer/models/smollm3.hpp"
 #include "greentrainer/models/stablelm.hpp"
@@ -56,7 +58,7 @@ using Families =
     Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3, Gemma3Text, Glm,
                   Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2,
                   Llama, Ministral, Mistral, Mistral3, Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen25Vl,
-                  Qwen2Moe, Qwen3, Qwen3Moe, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
+                  Qwen2Moe, Qwen2Vl, Qwen3, Qwen3Moe, Qwen3Vl, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
 
 }  // namespace detail
 

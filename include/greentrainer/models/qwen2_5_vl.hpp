@@ -13,17 +13,17 @@ struct Qwen25Vl {
 
   /// Reads config.json. Throws ConfigError naming a field that is missing, out of range, or asks for mathematics that
   /// is not here.
-  static CausalDecoder read(const ConfigReader& config) {
+  static CausalDecoder read(const ConfigReader& config) { return read_as(config, model_type); }
+  /// The same of a family that differs in what it makes of images.
+  static CausalDecoder read_as(const ConfigReader& config, std::string_view type) {
     Json fields = {{"rope_theta", 1e6}, {"rms_norm_eps", 1e-5}, {"max_window_layers", 80}};
     if (!config.has("text_config")) take_own_fields(config, fields);
     fields = text_fields_of(config, std::move(fields));
-    for (const char* name : {"rope_scaling", "rope_parameters"}) {
-      if (const auto section = fields.find(name); section != fields.end()) take_off_sections(*section);
-    }
+    take_positions_of_text(fields);
     const ConfigReader part = text_config_of(config, std::move(fields));
     CausalDecoder d = Qwen2::read(part);
     const bool tied_by_text = d.tie_word_embeddings;
-    make_text_part(config, model_type, false, d);
+    make_text_part(config, type, false, d);
     d.tie_word_embeddings = d.tie_word_embeddings || tied_by_text;  // as transformers 4 wrote it
     return d;
   }
@@ -39,15 +39,6 @@ struct Qwen25Vl {
         fields[name] = config.get<Json>(name);
       else if (config.is_null(name))
         fields[name] = nullptr;
-    }
-  }
-
-  /// Text has one position a token, so that it does not matter which pairs turn by which of three.
-  static void take_off_sections(Json& rotary) {
-    if (!rotary.is_object()) return;
-    rotary.erase("mrope_section");
-    for (const char* type : {"type", "rope_type"}) {
-      if (rotary.contains(type) && rotary[type] == "mrope") rotary[type] = "default";
     }
   }
 };

@@ -18,6 +18,19 @@ inline ConfigReader text_config_of(const ConfigReader& config, Json fields) {
   return {std::move(fields), text(config.source(), ", field \"text_config\"")};
 }
 
+/// Text has one position a token, so that it does not matter which rotary pairs turn by which of three.
+inline void take_positions_of_text(Json& fields) {
+  for (const char* name : {"rope_scaling", "rope_parameters"}) {
+    const auto section = fields.find(name);
+    if (section == fields.end() || !section->is_object()) continue;
+    section->erase("mrope_section");
+    section->erase("mrope_interleaved");
+    for (const char* type : {"type", "rope_type"}) {
+      if (section->contains(type) && (*section)[type] == "mrope") (*section)[type] = "default";
+    }
+  }
+}
+
 /// Makes a decoder the text part of such a model: its tensors stand among those of the other parts, which are saved as
 /// they were. Reads the rest of config.json; throws ConfigError for a field of unknown meaning.
 inline void make_text_part(const ConfigReader& config, std::string_view model_type, bool tied, CausalDecoder& d) {
