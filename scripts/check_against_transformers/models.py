@@ -155,13 +155,17 @@ def flatten_text_config(config):
     sections = text["rope_parameters"].pop("mrope_section", None)
     flatten_rotary(text)
     if sections:
-        text["rope_scaling"] = {"type": "mrope", "mrope_section": sections}
+        newer = {"mrope_interleaved": True, "rope_type": "default"}
+        kind = newer if config["model_type"] == "qwen3_vl" else {"type": "mrope"}
+        text["rope_scaling"] = kind | {"mrope_section": sections}
     if config["model_type"] in ("qwen2_vl", "qwen2_5_vl"):
         config |= {key: value for key, value in config.pop("text_config").items() if key not in config}
 
 
 def named_with_language_model(name):
-    """As transformers from 4.52 on has such tensors in memory."""
+    """As transformers from 4.52 on has such tensors in memory; Qwen3-VL's files have these names."""
+    if name.startswith(("model.language_model.", "model.visual.")):
+        return name
     for old in ("language_model.model.", "model."):
         if name.startswith(old):
             return "model.language_model." + name.removeprefix(old)
