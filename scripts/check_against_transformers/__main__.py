@@ -9,7 +9,6 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import architectures
 import check_architectures
 import check_models
 import check_templates
@@ -21,7 +20,7 @@ from program import Failure, Programs
 
 def checks(only, templates):
     found = [(f"model {name}", check_models.check, name) for name in models.FORMS]
-    found += [(f"architecture {name}", check_architectures.check, name) for name in architectures.ARCHITECTURES]
+    found += [(f"architecture {name}", check_architectures.check, name) for name in check_architectures.ARCHITECTURES]
     found += [(f"tokenizer {name}", check_tokenizers.check, name) for name in check_tokenizers.FORMS]
     found += [
         (f"template {name}", check_templates.check, path) for name, path in check_templates.templates(templates).items()

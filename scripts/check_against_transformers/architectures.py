@@ -1,5 +1,6 @@
 """Small random models of the decoder-only architectures, in which every field that changes the mathematics counts."""
 
+import models
 import transformers
 
 VOCABULARY = 80
@@ -167,6 +168,107 @@ def gpt_neo(rng):
     return made("GPTNeo", config)
 
 
+def longrope(rng, config):
+    """Factors for sequences of up to 8 tokens, and for longer ones."""
+    share = rng.choice([0.5, 1.0])
+    pairs = int(config["hidden_size"] // config["num_attention_heads"] * share) // 2
+    parameters = {
+        "rope_type": "longrope",
+        "rope_theta": rng.choice([10000.0, 500.0]),
+        "partial_rotary_factor": share,
+        "short_factor": [rng.uniform(1.0, 1.5) for _ in range(pairs)],
+        "long_factor": [rng.uniform(1.0, 20.0) for _ in range(pairs)],
+    }
+    return parameters | rng.choice([{}, {"attention_factor": 1.3}, {"factor": 4.0}])
+
+
+def with_images(name, make_text, vision, **more):
+    """A model that reads images too, around a text part."""
+
+    def build(rng):
+        config_class = getattr(transformers, f"{name}Config")
+        text = sizes(rng)
+        tied = text.pop("tie_word_embeddings")
+        config = config_class(
+            text_config=text | make_text(rng, text), vision_config=vision(text), tie_word_embeddings=tied, **more
+        )
+        return getattr(transformers, f"{name}ForConditionalGeneration")(config)
+
+    return build
+
+
+def small_tower(model_type):
+    return lambda text: dict(
+        model_type=model_type,
+        hidden_size=8,
+        intermediate_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=8,
+        patch_size=4,
+    )
+
+
+def qwen_tower(text):
+    return dict(
+        depth=1,
+        hidden_size=8,
+        intermediate_size=12,
+        num_heads=2,
+        out_hidden_size=text["hidden_size"],
+        fullatt_block_indexes=[0],
+    )
+
+
+def qwen2_tower(text):
+    return dict(depth=1, embed_dim=8, hidden_size=text["hidden_size"], num_heads=2, mlp_ratio=2)
+
+
+def gemma3_text(rng, text):
+    layers = text["num_hidden_layers"]
+    return dict(
+        head_dim=rng.choice([6, 8]),
+        pad_token_id=rng.choice([0, 7]),
+        query_pre_attn_scalar=rng.choice([16, 10]),
+        sliding_window=5,
+        layer_types=layer_types(rng, layers),
+        rope_parameters=without_truncate(per_layer_rotary)(rng, text),
+    )
+
+
+def mistral_text(rng, text):
+    return dict(
+        model_type="mistral",
+        head_dim=rng.choice([6, 8]),
+        sliding_window=rng.choice([5, None]),
+        rope_parameters=rotary(rng),
+    )
+
+
+def qwen_text(rng, text):
+    pairs = text["hidden_size"] // text["num_attention_heads"] // 2
+    parameters = {"rope_type": "default", "rope_theta": rng.choice([10000.0, 500.0])}
+    return dict(
+        use_sliding_window=rng.choice([True, False]),
+        sliding_window=5,
+        max_window_layers=1,
+        rope_parameters=parameters | {"mrope_section": [pairs - 2, 1, 1]},
+    )
+
+
+def qwen3_text(rng, text):
+    parameters = {"rope_type": "default", "rope_theta": rng.choice([10000.0, 500.0])}
+    return dict(
+        head_dim=8,
+        attention_bias=rng.choice([True, False]),
+        rope_parameters=parameters | {"mrope_section": [2, 1, 1]},
+    )
+
+
+def qwen3_tower(text):
+    return qwen_tower(text) | {"num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
+
+
 WINDOW = either(5, None)
 # Fewer tokens than experts: some get none.
 EXPERTS = dict(
@@ -226,6 +328,9 @@ ARCHITECTURES = {
             "partial_rotary_factor": rng.choice([0.5, 1.0]),
         },
         sliding_window=WINDOW,
+    ),
+    "phi3_longrope": llama_like(
+        "Phi3", original_max_position_embeddings=8, rope_parameters=longrope, sliding_window=WINDOW
     ),
     "gemma": llama_like("Gemma", head_dim=either(6, 8), tie_word_embeddings=True, pad_token_id=either(0, 7)),
     "gemma3": llama_like(
@@ -351,4 +456,19 @@ ARCHITECTURES = {
         residual_multiplier=0.4,
         attention_multiplier=either(0.2, 1.0),
     ),
+    "gemma3_images": with_images("Gemma3", gemma3_text, small_tower("siglip_vision_model"), mm_tokens_per_image=4),
+    "mistral3": with_images("Mistral3", mistral_text, small_tower("pixtral")),
+    "qwen2_5_vl": with_images("Qwen2_5_VL", qwen_text, qwen_tower, image_token_id=70),
+    "qwen3_vl": with_images("Qwen3VL", qwen3_text, qwen3_tower, image_token_id=70),
+}
+# Not among the golden models of architectures: tests/golden/models has them, or they are another's twin.
+OTHERS = {
+    "opt": lambda rng: models.opt(
+        rng,
+        tie_word_embeddings=rng.random() < 0.7,
+        **rng.choice([{}, {"do_layer_norm_before": False, "word_embed_proj_dim": 12}]),
+    ),
+    "bloom": models.bloom,
+    "qwen2_vl": with_images("Qwen2VL", qwen_text, qwen2_tower, image_token_id=70),
+    "t5": models.t5,
 }

@@ -1,8 +1,8 @@
-"""Every decoder-only architecture in random configurations: planning, loss, gradients, ten steps of AdamW, the saved
+"""Every architecture in random configurations: planning, loss, gradients, ten steps of AdamW, the saved
 folder in transformers, and greedy generation."""
 
 import json
-import time
+import resource
 
 import architectures
 import torch
@@ -10,13 +10,16 @@ import transformers
 from check_models import compare_gradients, load, sum_of_losses, within
 from models import make_with, rows, save, save_old
 from program import Failure, write_rows
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
+from transformers import AutoConfig
 
 CONFIGURATIONS = 4  # of each architecture, half of them with the fields that transformers 4 writes
 STEPS, RATE = 10, 1e-3
+ARCHITECTURES = architectures.ARCHITECTURES | architectures.OTHERS
 LOSS, STEPPED, NEW_TOKENS = 1e-6, 1e-5, 12
-COLUMNS = ["plan", "loss", "gradients", "10 steps", "reload", "generation"]
+COLUMNS = ["plan", "published plan", "loss", "gradients", "10 steps", "reload", "generation"]
 
 
 def add_tokenizer(folder):
@@ -46,16 +49,24 @@ def loss_after_steps(model, examples):
 
 def compare_generation(programs, model, folder, prompt):
     """Stops at the end token, or where transformers' best logit leads by less than what float32 can tell."""
-    ids = list(prompt)
+    config = model.config.get_text_config()
+    ids = [config.decoder_start_token_id] if config.is_encoder_decoder else list(prompt)
+    given = len(ids)
     with torch.no_grad():
         for _ in range(NEW_TOKENS):
-            best = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].topk(2)
+            read = torch.tensor([ids])
+            inputs = (
+                {"input_ids": torch.tensor([[*prompt, config.eos_token_id]]), "decoder_input_ids": read}
+                if config.is_encoder_decoder
+                else {"input_ids": read}
+            )
+            best = model(**inputs, use_cache=False).logits[0, -1].topk(2)
             if best.values[0] - best.values[1] < 1e-4:
                 break
             ids.append(best.indices[0].item())
-            if ids[-1] == model.config.eos_token_id:
+            if ids[-1] == config.eos_token_id:
                 break
-    expected = ids[len(prompt) :]
+    expected = ids[given:]
     text = "".join(chr(ord("0") + i) for i in prompt)
     made = programs.run(
         "greentrainer", "generate", "--model", folder, "--prompt", text, "--max-new-tokens", NEW_TOKENS, "--json"
@@ -66,15 +77,38 @@ def compare_generation(programs, model, folder, prompt):
     return len(expected)
 
 
+def compare_other_parts(folder, saved):
+    """What reads images is saved as it was."""
+    before, after = load_file(folder / "model.safetensors"), load_file(saved / "model.safetensors")
+    for name, value in before.items():
+        if any(part in name for part in ("vision_tower.", "multi_modal_projector.", "visual.")):
+            if name not in after or after[name].dtype != value.dtype or not torch.equal(after[name], value):
+                raise Failure(f"{name}: expected it saved as it was")
+
+
+def seconds_of_plan(programs, folder):
+    """Of the processor."""
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
+    programs.run("greentrainer", "plan", "--model", folder, "--tokens", "20", "--json")
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
+
+
+def published_configuration(model_type, folder):
+    """The sizes that transformers' configuration class has by itself: those of a published model."""
+    folder.mkdir()
+    config = AutoConfig.for_model(model_type).to_json_string(use_diff=False)
+    (folder / "config.json").write_text(config)
+    return folder
+
+
 def check_one(build, write, programs, scratch, rng):
     folder = scratch / "model"
     make_with(build, write, folder, rng)
     add_tokenizer(folder)
-    start = time.monotonic()
-    programs.run("greentrainer", "plan", "--model", folder, "--tokens", "20", "--json")
-    yield "plan", time.monotonic() - start
+    yield "plan", seconds_of_plan(programs, folder)
 
-    examples = rows(False, rng)
+    examples = rows(AutoConfig.from_pretrained(folder).is_encoder_decoder, rng)
     data = write_rows(scratch / "rows.jsonl", examples)
     model = load(folder).double()
     with torch.no_grad():
@@ -90,6 +124,7 @@ def check_one(build, write, programs, scratch, rng):
         "--steps", STEPS, "--batch-size", len(examples), "--save-dtype", "float32",
     )  # fmt: skip
     yield "10 steps", within(abs(report["loss_after"] / stepped - 1), STEPPED + 2 * rounding, "loss after ten steps")
+    compare_other_parts(folder, saved)
     with torch.no_grad():
         reloaded = mean_loss(load(saved).double(), examples).item()  # fails for a missing or unexpected key
     yield "reload", within(abs(report["loss_after"] / reloaded - 1), LOSS, "loss of the saved folder")
@@ -100,12 +135,15 @@ def check(name, programs, scratch, rng):
     """Yields (column, the worst over all configurations); of generation, the tokens compared."""
     worst = {}
     for i in range(CONFIGURATIONS):
-        build, write = architectures.ARCHITECTURES[name], save if i % 2 == 0 else save_old
+        build, write = ARCHITECTURES[name], save if i % 2 == 0 else save_old
         for column, value in check_one(build, write, programs, scratch / str(i), rng):
             if column == "generation":
                 worst[column] = worst.get(column, 0) + value
             else:
                 worst[column] = max(worst.get(column, 0.0), value)
+    model_type = json.loads((scratch / "0" / "model" / "config.json").read_text())["model_type"]
+    worst["published plan"] = seconds_of_plan(programs, published_configuration(model_type, scratch / "published"))
+    within(worst["published plan"], 1.0, "seconds of a plan of published sizes")
     yield from worst.items()
 
 
@@ -118,10 +156,11 @@ def write_table(path, results, seed):
         f"{CONFIGURATIONS} random configurations of each, half of them with the fields that transformers 4 writes;",
         f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}. The program computes in",
         "float32, transformers in float64 from the same float32 weights. Largest relative differences: of the mean",
-        "loss; of a parameter's gradient; of the loss after ten steps of AdamW, where PyTorch's float32 run differs",
-        "as much if the figure is above 1e-5; of the loss that transformers gives the saved folder, which it reads",
-        "without a missing or unexpected key. Plan: the longest run of `plan`, in seconds. Generation: greedy tokens,",
-        "all equal.",
+        "loss; of a parameter's gradient; of the loss after ten steps of AdamW, where PyTorch's own float32 run",
+        "differs as much if the figure is above 1e-5; of the loss that transformers gives the saved folder, which",
+        "it reads without a missing or unexpected key. Plan: the longest run of `plan`, in seconds of the",
+        "processor; published: for the sizes that transformers' configuration class has by itself. Generation:",
+        "greedy tokens, all equal.",
         "",
         "| architecture | " + " | ".join(COLUMNS) + " |",
         "| --- |" + " --- |" * len(COLUMNS),

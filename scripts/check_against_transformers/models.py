@@ -149,6 +149,29 @@ def flatten_rotary(config):
     config["rope_scaling"] = parameters if parameters.get("rope_type", "default") != "default" else None
 
 
+def flatten_text_config(config):
+    """Qwen2-VL and 2.5 had the fields of its text part among its own."""
+    text = config["text_config"]
+    sections = text["rope_parameters"].pop("mrope_section", None)
+    flatten_rotary(text)
+    if sections:
+        newer = {"mrope_interleaved": True, "rope_type": "default"}
+        kind = newer if config["model_type"] == "qwen3_vl" else {"type": "mrope"}
+        text["rope_scaling"] = kind | {"mrope_section": sections}
+    if config["model_type"] in ("qwen2_vl", "qwen2_5_vl"):
+        config |= {key: value for key, value in config.pop("text_config").items() if key not in config}
+
+
+def named_with_language_model(name):
+    """As transformers from 4.52 on has such tensors in memory; Qwen3-VL's files have these names."""
+    if name.startswith(("model.language_model.", "model.visual.")):
+        return name
+    for old in ("language_model.model.", "model."):
+        if name.startswith(old):
+            return "model.language_model." + name.removeprefix(old)
+    return "lm_head.weight" if name.endswith("lm_head.weight") else f"model.{name}"
+
+
 def save_old(model, folder):
     """With the fields and buffers that files from transformers 4 have."""
     save(model, folder)
@@ -157,6 +180,9 @@ def save_old(model, folder):
     tensors = load_file(folder / "model.safetensors")
     if "rope_parameters" in config:
         flatten_rotary(config)
+    if "vision_config" in config:
+        flatten_text_config(config)
+        tensors = {named_with_language_model(name): value for name, value in tensors.items()}
     if config["model_type"] == "llama":
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.rand(4)
     if "scale_decoder_outputs" in config:

@@ -22,7 +22,9 @@ namespace {
 /// The decoder-only models, and their adapters.
 std::vector<ModelVariant> decoders() {
   std::vector<ModelVariant> all;
-  for (ModelVariant variant : model_variants()) {
+  auto variants = model_variants();
+  variants.push_back({"../architectures/phi3_longrope"});
+  for (ModelVariant variant : variants) {
     if (variant.model.starts_with("t5")) continue;
     variant.options.dropout = 0;  // masks are others where rows are others
     if (variant.options.lora) variant.options.lora->dropout = 0;

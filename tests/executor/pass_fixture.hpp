@@ -145,7 +145,7 @@ inline Selection random_selection(const TensorGraph<Counting>& graph, std::uint6
   return selection;
 }
 
-/// One of each decoder-only architecture.
+/// One of each of the golden architectures.
 inline std::vector<Fixture> architecture_fixtures(Counting& backend) {
   std::vector<Fixture> all;
   for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "tests/golden/architectures")) {

@@ -54,6 +54,7 @@ struct TensorRow {
 struct TiedHead {
   std::string name = {};
   std::string embedding = {};
+  std::vector<std::string> other_names = {};  ///< that checkpoints may have it under as well
 };
 
 /// What an architecture says of its tensors, each of them once. The graph, loading and saving, published prices and
@@ -63,6 +64,9 @@ struct TensorTable {
   /// Where the head may be tied to an embedding: it is, unless a file has both and they differ. Nothing where
   /// config.json says that it is not.
   std::optional<TiedHead> head = {};
+  /// Globs of tensors of parts of the model that are not in the graph, of images for example: a saved folder has them
+  /// as they were.
+  std::vector<std::string> other_parts = {};
   std::vector<std::string> passed_over = {};  ///< globs of tensors that transformers does not read, without a warning
 
   TensorRow& add(TensorRow row) {

@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <string_view>
+#include <vector>
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/position_bias.hpp"
@@ -129,7 +130,7 @@ enum class Rotation : bool { forward = false, backward = true };
 /// How rotary frequencies are stretched for longer contexts than a model was first trained on, with transformers' names
 /// for the kinds and their numbers.
 struct RotaryScaling {
-  enum class Kind { none, linear, llama3, yarn };
+  enum class Kind { none, linear, llama3, yarn, longrope };
 
   Kind kind = Kind::none;
   double factor = 1;
@@ -139,6 +140,9 @@ struct RotaryScaling {
   double beta_fast = 32;             ///< yarn
   double beta_slow = 1;              ///< yarn
   bool truncate = true;              ///< yarn: whole pairs at the borders
+  std::vector<double> factors = {};  ///< longrope: how many times longer the wave of each pair is
+  /// longrope: the same in sequences of more than `original_positions` tokens; see rotary_of_length
+  std::vector<double> factors_beyond = {};
 
   friend auto operator<=>(const RotaryScaling&, const RotaryScaling&) = default;
 };

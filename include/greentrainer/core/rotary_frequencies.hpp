@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/core/kernel_arguments.hpp"
@@ -55,8 +56,24 @@ inline std::vector<double> rotary_frequencies(const RotaryShape& shape) {
       for (double& frequency : frequencies) frequency = detail::llama3_frequency(frequency, shape.scaling);
       break;
     case RotaryScaling::Kind::yarn: detail::scale_as_yarn(frequencies, shape); break;
+    case RotaryScaling::Kind::longrope:
+      for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= shape.scaling.factors[i];
+      break;
   }
   return frequencies;
+}
+
+/// Whether the rotary embedding of a sequence of so many tokens, and with it that of its first ones, is another than
+/// that of a short one.
+inline bool is_beyond(const RotaryScaling& scaling, Extent tokens) {
+  return !scaling.factors_beyond.empty() && static_cast<double>(tokens) > scaling.original_positions;
+}
+
+/// The rotary embedding of all tokens of a sequence of so many. It depends on no other length.
+inline RotaryShape rotary_of_length(RotaryShape shape, Extent tokens) {
+  if (is_beyond(shape.scaling, tokens)) shape.scaling.factors = std::move(shape.scaling.factors_beyond);
+  shape.scaling.factors_beyond.clear();
+  return shape;
 }
 
 }  // namespace greentrainer

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/executor/index_block.hpp"
@@ -27,6 +28,16 @@ inline std::vector<Index> positions_behind_prefix(std::span<const Index> positio
   std::vector<Index> behind(positions.begin(), positions.end());
   for (Index& position : behind) position += static_cast<Index>(prefix);
   return behind;
+}
+
+/// Of sequences of which `some` rows are there, behind a prefix of so many.
+inline std::vector<SequenceExtent> extents_of(const PackedTokens& some, const PackedTokens& all, Extent prefix) {
+  std::vector<SequenceExtent> extents;
+  for (std::size_t s = 0; s + 1 < some.offsets.size(); ++s) {
+    extents.push_back(
+        {.rows = some.offsets[s + 1] - some.offsets[s], .length = prefix + all.offsets[s + 1] - all.offsets[s]});
+  }
+  return extents;
 }
 
 /// Brings batches to the backend. With a `prefix`, the decoder's keys and positions leave room for so many rows in
@@ -72,6 +83,8 @@ class BatchUpload {
                           .offsets = t.offsets,
                           .prefix = prefix};
     };
+    extents_ = {extents_of(batch.decoder, batch.decoder, prefix_), extents_of(batch.encoder, batch.encoder, 0),
+                extents_of(with_loss, batch.decoder, prefix_), extents_of(without_loss, batch.decoder, prefix_)};
     DeviceBatch device{.decoder = tokens(batch.decoder, decoder, prefix_),
                        .encoder = tokens(batch.encoder, encoder, 0),
                        .labelled = tokens(with_loss, labelled, prefix_),
@@ -79,10 +92,14 @@ class BatchUpload {
                        .labels = block_[labels]};
     device.labelled.keys = device.decoder.keys;
     device.labelled.offsets = {};
+    device.decoder.extents = extents_[0];
+    device.encoder.extents = extents_[1];
+    device.labelled.extents = extents_[2];
     if (context_) {
       device.context = tokens(without_loss, context, prefix_);
       device.context.keys = device.decoder.keys;
       device.context.offsets = {};
+      device.context.extents = extents_[3];
       device.context_rows = block_[other_rows];
     }
     return device;
@@ -92,6 +109,7 @@ class BatchUpload {
   IndexBlock<B> block_;
   Extent prefix_;
   bool context_;
+  std::vector<std::vector<SequenceExtent>> extents_ = {};  ///< of the last batch: decoder, encoder, labelled, context
 };
 
 }  // namespace greentrainer

@@ -75,20 +75,27 @@ class DecodingExecutor : private PassMemory<B> {
     device.labelled = packed_tokens(last, prompts.sequences(), prompts.sequences(), 1);
     device.labelled.keys = device.decoder.keys;
     device.label_rows = indices_[last_rows];
+    const auto all = extents_of(prompts, prompts, prefix_), of_last = extents_of(last_tokens, prompts, prefix_),
+               of_sources = extents_of(sources, sources, 0);
+    device.decoder.extents = all;
+    device.labelled.extents = of_last;
+    device.encoder.extents = of_sources;
     run(prompt_pass_, device, workload_of(batch, graph_->window()));
     return logits_on_host(device.labelled.tokens);
   }
 
   /// Adds token ids[i] to the sequence in slots[i]: a slot occurs once, and one that is left out is not to come back.
   /// Returns the logits behind these tokens, (slots, vocabulary) on the host, until the next call. Throws ShapeError
-  /// where there is no room left.
+  /// where there is no room left, and for a sequence that outgrows ModelFacts::original_positions: start over with it.
   const std::vector<T>& step(std::span<const Index> slots, std::span<const Index> ids) {
     if (slots.size() != ids.size() || cache_.new_rows_left() < 1) {
       throw ShapeError("DecodingExecutor::step", "tokens",
                        text("expected one for each of ", slots.size(), " slots and room for it, got ", ids.size(),
                             " tokens and room for ", cache_.new_rows_left()));
     }
+    expect_same_rotary(slots);
     const auto rows = static_cast<Extent>(slots.size());
+    std::vector<SequenceExtent> extents;
     std::vector<Index> positions, offsets = {0}, begins, ends, source_begins, source_ends,
                                   row_of_slot(static_cast<std::size_t>(cache_.slots()), 0);
     Extent longest = 0;
@@ -97,6 +104,7 @@ class DecodingExecutor : private PassMemory<B> {
       positions.push_back(static_cast<Index>(cache_.length(slot) - 1));
       begins.push_back(cache_.begin(slot));
       ends.push_back(cache_.end(slot));
+      extents.push_back({.rows = 1, .length = cache_.length(slot)});
       longest = std::max(longest, cache_.length(slot));
       row_of_slot[static_cast<std::size_t>(slot)] = offsets.back();
       offsets.push_back(offsets.back() + 1);
@@ -115,6 +123,7 @@ class DecodingExecutor : private PassMemory<B> {
     indices_.upload();
     DeviceBatch device;
     device.decoder = packed_tokens(decoder, rows, rows, 1);
+    device.decoder.extents = extents;
     device.decoder.keys = {
         .begins = indices_[cache_begins], .ends = indices_[cache_ends], .count = rows, .max_length = longest};
     device.encoder.sequences = {.begins = indices_[encoder_begins],
@@ -133,6 +142,17 @@ class DecodingExecutor : private PassMemory<B> {
   void copy_slot(Index from, Index to) { cache_.copy_new_rows(from, to); }
 
  private:
+  /// The keys of what outgrows the original context are others from then on.
+  void expect_same_rotary(std::span<const Index> slots) const {
+    const Extent original = model_.facts().original_positions;
+    for (const Index slot : slots) {
+      if (original == 0 || cache_.length(slot) != original) continue;
+      throw ShapeError("DecodingExecutor::step", text("slot ", slot),
+                       text("expected a sequence within the original context of ", original,
+                            " tokens, or begun beyond it, got one that outgrows it; start over with it as a prompt"));
+    }
+  }
+
   struct Place {
     std::size_t ids, positions, offsets;
   };

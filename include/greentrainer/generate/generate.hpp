@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "greentrainer/generate/beam_search.hpp"
@@ -22,7 +23,7 @@ class Generator {
  public:
   /// Throws ConfigError for options that are out of range or contradict each other.
   Generator(Model<B>& model, GenerateOptions options)
-      : facts_(&model.facts()), options_(std::move(options)), executor_(model) {
+      : facts_(&model.facts()), prefix_(model.graph().prefix_rows()), options_(std::move(options)), executor_(model) {
     check_options(options_, facts_->vocabulary);
   }
 
@@ -86,6 +87,12 @@ class Generator {
       }
       std::erase_if(open, [](const auto& prompt) { return prompt.search.done(); });
       if (open.empty()) return;
+      if constexpr (std::is_same_v<Search, SequenceSampler>) {
+        if (goes_beyond(open)) {
+          logits = &start_over(open, room);
+          continue;
+        }
+      }
       std::vector<Index> slots, ids;
       for (const auto& prompt : open) {
         for (std::size_t i = 0; i < prompt.slots.size(); ++i) {
@@ -95,6 +102,22 @@ class Generator {
       }
       logits = &executor_.step(slots, ids);
     }
+  }
+
+  /// Whether a sequence has just outgrown the original context: the keys of all its tokens are others from then on.
+  bool goes_beyond(const std::vector<Open<SequenceSampler>>& open) const {
+    return facts_->original_positions > 0 && std::ranges::any_of(open, [&](const auto& prompt) {
+             return prefix_ + static_cast<Extent>(prompt.search.context().size()) == facts_->original_positions + 1;
+           });
+  }
+  /// With what has been read and generated as prompts.
+  const auto& start_over(std::vector<Open<SequenceSampler>>& open, typename DecodingExecutor<B>::Room room) {
+    PackedTokens read;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      read.append(open[i].search.context());
+      open[i].slots = {open[i].first_slot = static_cast<Index>(i)};
+    }
+    return executor_.start(read, {}, room);
   }
 
   /// A sequence that goes on in several ways stays where it is with the first of them; for the others it is copied to
@@ -133,6 +156,14 @@ class Generator {
           text("expected at most ", facts_->max_positions, " tokens, the model's positions, got ", prompt.size(),
                " and ", options_.max_new_tokens, " new ones; shorten the prompt or generate less"));
     }
+    const Extent original = facts_->original_positions - prefix_;
+    if (options_.beams > 1 && facts_->original_positions > 0 && static_cast<Extent>(prompt.size()) <= original &&
+        read > original) {
+      throw DataError("generate", where,
+                      text("expected beams to stay within the model's original context of ", original,
+                           " tokens, or to begin beyond, got ", prompt.size(), " and ", options_.max_new_tokens,
+                           " new ones; use one beam"));
+    }
     for (const Index id : prompt) {
       if (id < 0 || id >= facts_->vocabulary)
         throw DataError("generate", text(where, ", token id"),
@@ -141,6 +172,7 @@ class Generator {
   }
 
   const ModelFacts* facts_;
+  Extent prefix_;
   GenerateOptions options_;
   DecodingExecutor<B> executor_;
 };

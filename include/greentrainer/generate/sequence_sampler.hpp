@@ -47,6 +47,8 @@ class SequenceSampler {
   std::size_t sequences() const { return 1; }
   Index token(std::size_t) const { return context_.back(); }
   std::size_t parent(std::size_t) const { return 0; }
+  /// All that the decoder has read, with the token that goes on.
+  const std::vector<Index>& context() const { return context_; }
 
  private:
   Extent new_tokens() const { return static_cast<Extent>(context_.size() - prompt_); }

@@ -11,6 +11,7 @@
 #include "greentrainer/models/falcon.hpp"
 #include "greentrainer/models/gemma.hpp"
 #include "greentrainer/models/gemma2.hpp"
+#include "greentrainer/models/gemma3.hpp"
 #include "greentrainer/models/gemma3_text.hpp"
 #include "greentrainer/models/glm.hpp"
 #include "greentrainer/models/glm4.hpp"
@@ -27,6 +28,7 @@
 #include "greentrainer/models/llama.hpp"
 #include "greentrainer/models/ministral.hpp"
 #include "greentrainer/models/mistral.hpp"
+#include "greentrainer/models/mistral3.hpp"
 #include "greentrainer/models/mixtral.hpp"
 #include "greentrainer/models/olmo2.hpp"
 #include "greentrainer/models/olmo3.hpp"
@@ -35,9 +37,12 @@
 #include "greentrainer/models/phi.hpp"
 #include "greentrainer/models/phi3.hpp"
 #include "greentrainer/models/qwen2.hpp"
+#include "greentrainer/models/qwen2_5_vl.hpp"
 #include "greentrainer/models/qwen2_moe.hpp"
+#include "greentrainer/models/qwen2_vl.hpp"
 #include "greentrainer/models/qwen3.hpp"
 #include "greentrainer/models/qwen3_moe.hpp"
+#include "greentrainer/models/qwen3_vl.hpp"
 #include "greentrainer/models/seed_oss.hpp"
 #include "greentrainer/models/smollm3.hpp"
 #include "greentrainer/models/stablelm.hpp"
@@ -50,10 +55,10 @@ namespace greentrainer {
 namespace detail {
 
 using Families =
-    Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3Text, Glm, Glm4,
-                  Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2, Llama,
-                  Ministral, Mistral, Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen2Moe, Qwen3, Qwen3Moe,
-                  SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
+    Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3, Gemma3Text, Glm,
+                  Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2,
+                  Llama, Ministral, Mistral, Mistral3, Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen25Vl,
+                  Qwen2Moe, Qwen2Vl, Qwen3, Qwen3Moe, Qwen3Vl, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
 
 }  // namespace detail
 

@@ -75,6 +75,7 @@ struct CausalDecoder {
   Extent window = 0;  ///< of attention: the last keys that a token sees, its own among them; 0: none
   std::vector<bool> windowed_layers = {};     ///< which layers have it; empty: all, if there is one
   std::vector<std::string> passed_over = {};  ///< globs of tensors that are no weights; see TensorTable
+  std::vector<std::string> other_parts = {};  ///< globs of tensors of other parts of the model; see TensorTable
   std::optional<Extent> padding_row = {};     ///< of the token embedding; see padding_row_from
   bool tie_word_embeddings = false;
 
@@ -101,6 +102,13 @@ struct CausalDecoder {
 
   Extent vocabulary() const { return vocab_size; }
   Extent max_positions() const { return max_position_embeddings; }
+  /// See ModelFacts.
+  Extent original_positions() const {
+    for (const RotaryShape& shape : rotaries) {
+      if (!shape.scaling.factors_beyond.empty()) return static_cast<Extent>(shape.scaling.original_positions);
+    }
+    return 0;
+  }
   std::string layer_prefix(Extent layer) const { return text(names.blocks, layer, "."); }
   Extent layers() const { return num_hidden_layers; }
 
@@ -134,6 +142,7 @@ struct CausalDecoder {
   }
 
   void add_block(TensorTable& t, Extent i) const;
+  static void add_names_of_text_part(TensorTable& t);
 
   template <class P>
   ValueId normed(BlockBuilder<P>& b, const std::string& name, ValueId x) const {

@@ -26,7 +26,23 @@ GREENTRAINER_INLINE TensorTable CausalDecoder::tensors() const {
   t.set_gguf(output, {.name = "output"});
   t.passed_over = passed_over;
   t.passed_over.push_back("*.rotary_emb.inv_freq");
+  t.other_parts = other_parts;
+  if (!other_parts.empty()) add_names_of_text_part(t);
   return t;
+}
+
+/// Of a model that reads images too: files have its text part under three names, by their age and family.
+GREENTRAINER_INLINE void CausalDecoder::add_names_of_text_part(TensorTable& t) {
+  const std::string inner = "model.language_model.";
+  for (TensorRow& row : t.rows) {
+    if (row.name.starts_with(inner)) {
+      for (const char* prefix : {"language_model.model.", "model."})
+        row.other_names.push_back(prefix + row.name.substr(inner.size()));
+    } else {
+      row.other_names.push_back("language_model." + row.name);
+    }
+  }
+  if (t.head) t.head->other_names.push_back("language_model." + t.head->name);
 }
 
 GREENTRAINER_INLINE void CausalDecoder::add_block(TensorTable& t, Extent i) const {

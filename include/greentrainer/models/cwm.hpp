@@ -17,7 +17,9 @@ struct Cwm {
   static CausalDecoder read(const ConfigReader& config) {
     CausalDecoder d =
         causal_decoder_from(config, model_type, {.epsilon = 1e-5, .head_dim = 128, .rotary = {.theta = 1e6}});
-    if (config.is_off("rope_scaling") && config.is_off("rope_parameters")) d.rotaries.front().scaling = scaling_of_8k();
+    if (config.is_off("rope_scaling") && config.is_off("rope_parameters"))
+      d.rotaries.front() = {
+          .head_dim = d.head_dim, .theta = 1e6, .scaling = scaling_of_8k()};  // whatever rope_theta is
     std::vector<std::string> types = all_layers(d, sliding_attention);
     for (std::size_t i = 0; i < types.size(); i += 4) types[i] = full_attention;
     read_window(config, d, 8192, layer_types_from(config, d, types));

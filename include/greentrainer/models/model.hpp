@@ -21,11 +21,16 @@ struct ModelFacts {
   std::optional<TargetShift> target_shift = {};  ///< of encoder-decoder models alone
   std::optional<LinearCost> full_cost =
       {};  ///< of full fine-tuning, where the graph has more than the model: that of the model alone
+  Extent original_positions = 0;  ///< in longer sequences all tokens have another rotary embedding; 0: there is none
 };
 
 template <class Architecture>
 ModelFacts facts_of(const Architecture& architecture) {
-  ModelFacts facts{std::string(architecture.model_type), architecture.vocabulary(), architecture.max_positions(), {}};
+  ModelFacts facts{.model_type = std::string(architecture.model_type),
+                   .vocabulary = architecture.vocabulary(),
+                   .max_positions = architecture.max_positions()};
+  if constexpr (requires { architecture.original_positions(); })
+    facts.original_positions = architecture.original_positions();
   if constexpr (requires { architecture.target_shift(); }) facts.target_shift = architecture.target_shift();
   for (Extent i = 0; i < architecture.layers(); ++i) facts.layer_prefixes.push_back(architecture.layer_prefix(i));
   return facts;

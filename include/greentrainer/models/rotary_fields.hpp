@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "greentrainer/models/config_fields.hpp"
 
@@ -17,6 +18,8 @@ struct RotaryDefaults {
   bool interleaved = false;
   std::string_view theta_field = "rope_theta";  ///< outside of sections
   std::string_view share_field = "partial_rotary_factor";
+  std::optional<Extent> original_positions = {};  ///< Phi-3's, whatever a section says
+  bool longrope_alone = false;                    ///< Phi-3's: "su" and "yarn" are longrope, and no other kind is there
 };
 
 namespace detail {
@@ -34,22 +37,60 @@ inline double yarn_amplitude(const ConfigReader& section, double factor) {
   return section.get_or<double>("attention_factor", inferred);
 }
 
+/// Factors of every pair, for sequences within the original context and beyond; their number is looked at later.
+inline void read_longrope(const ConfigReader& section, Extent positions, RotaryShape& shape) {
+  RotaryScaling& s = shape.scaling;
+  s.kind = RotaryScaling::Kind::longrope;
+  s.factor = positive_number(section, "factor",
+                             section.get_or<double>("factor", static_cast<double>(positions) / s.original_positions));
+  s.factors = section.get<std::vector<double>>("short_factor");
+  s.factors_beyond = section.get<std::vector<double>>("long_factor");
+  const double inferred = s.factor <= 1 ? 1 : std::sqrt(1 + std::log(s.factor) / std::log(s.original_positions));
+  shape.amplitude = positive_number(section, "attention_factor", section.get_or<double>("attention_factor", inferred));
+  s.factor = 1;  // counts for the amplitude alone
+}
+
+inline void expect_factors(const ConfigReader& section, const RotaryShape& shape) {
+  const auto expect = [&](const char* field, const std::vector<double>& factors) {
+    if (static_cast<Extent>(factors.size()) != shape.pairs())
+      throw ConfigError(
+          "config", text(section.source(), ", field \"", field, "\""),
+          text("expected ", shape.pairs(), " numbers, one for each pair of columns that turns, got ", factors.size()));
+    for (const double factor : factors) positive_number(section, field, factor);
+  };
+  expect("short_factor", shape.scaling.factors);
+  expect("long_factor", shape.scaling.factors_beyond);
+}
+
+/// The kind of scaling that a section asks for. Throws ConfigError for one that the architecture does not have.
+inline std::string kind_of_scaling(const ConfigReader& section, const RotaryDefaults& defaults) {
+  const char* const field = section.has("rope_type") ? "rope_type" : "type";
+  const std::string type = section.get_or<std::string>(field, "default");
+  section.ignore({"type", "rope_type"});
+  if (!defaults.longrope_alone || type == "default") return type;
+  if (type == "longrope" || type == "su" || type == "yarn") return "longrope";
+  throw ConfigError("config", text(section.source(), ", field \"", field, "\""),
+                    text("expected default or longrope, got ", type));
+}
+
 /// The scaling that a section rope_scaling or rope_parameters asks for, of a model of so many positions. Throws
 /// ConfigError for a kind that is not followed.
-inline void read_scaling(const ConfigReader& section, Extent positions, RotaryShape& shape) {
-  const std::string type = section.get_or<std::string>(section.has("rope_type") ? "rope_type" : "type", "default");
-  section.ignore({"type", "rope_type"});
+inline void read_scaling(const ConfigReader& section, Extent positions, const RotaryDefaults& defaults,
+                         RotaryShape& shape) {
+  const std::string type = kind_of_scaling(section, defaults);
   RotaryScaling& s = shape.scaling;
   const auto number = [&](const char* field, double fallback) {
     return positive_number(section, field, section.get_or<double>(field, fallback));
   };
   s.original_positions = number("original_max_position_embeddings", static_cast<double>(positions));
+  if (defaults.original_positions) s.original_positions = static_cast<double>(*defaults.original_positions);
   // Stretches with the sequence, from the model's positions on: no sequence is as long.
   if (type == "default" || type == "dynamic") {
     if (type == "dynamic") section.ignore({"factor"});
     s = {};
     return;
   }
+  if (type == "longrope") return read_longrope(section, positions, shape);
   s.factor = positive_number(section, "factor", section.get<double>("factor"));
   if (type == "linear") {
     s.kind = RotaryScaling::Kind::linear;
@@ -71,7 +112,7 @@ inline void read_scaling(const ConfigReader& section, Extent positions, RotarySh
     shape.amplitude = yarn_amplitude(section, s.factor);
   } else {
     throw ConfigError("config", text(section.source(), ", field \"rope_type\""),
-                      text("expected default, linear, dynamic, llama3 or yarn, got ", type));
+                      text("expected default, linear, dynamic, llama3, yarn or longrope, got ", type));
   }
 }
 
@@ -102,7 +143,7 @@ inline RotaryShape rotary_of_section(const std::optional<ConfigReader>& section,
   RotaryShape shape{.head_dim = head_dim, .interleaved = defaults.interleaved, .theta = defaults.theta};
   double share = defaults.rotated_share;
   if (section) {
-    read_scaling(*section, positions, shape);
+    read_scaling(*section, positions, defaults, shape);
     shape.theta = section->get_or<double>("rope_theta", shape.theta);
     share = section->get_or<double>("partial_rotary_factor", share);
     if (!section->unread().empty())
@@ -113,6 +154,7 @@ inline RotaryShape rotary_of_section(const std::optional<ConfigReader>& section,
                       text("expected a positive number, got ", shape.theta));
   const Extent columns = rotated_columns(source, head_dim, share, defaults.follows_rotated_share, shape.scaling);
   shape.rotated = columns == head_dim ? 0 : columns;
+  if (shape.scaling.kind == RotaryScaling::Kind::longrope) expect_factors(*section, shape);
   return shape;
 }
 

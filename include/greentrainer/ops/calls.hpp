@@ -10,6 +10,12 @@
 
 namespace greentrainer {
 
+/// One sequence of a batch, on the host.
+struct SequenceExtent {
+  Extent rows = 0;    ///< its rows among some of the batch's tokens
+  Extent length = 0;  ///< all of its tokens, those in front of the rows, in a prefix or a cache, among them
+};
+
 /// A batch as kernels read it: index arrays in the backend's memory, counts on the host.
 struct DeviceTokens {
   const Index* ids = nullptr;
@@ -20,7 +26,8 @@ struct DeviceTokens {
   Extent tokens = 0;
   std::span<const Index> offsets = {};  ///< of the sequences, on the host: for operators that treat whole ones; those
                                         ///< of the labelled tokens are not there
-  Extent prefix = 0;                    ///< learned rows that stand in front of each sequence's keys and values
+  std::span<const SequenceExtent> extents = {};  ///< of each sequence, in the rows' order
+  Extent prefix = 0;  ///< learned rows that stand in front of each sequence's keys and values
 };
 
 struct DeviceBatch {

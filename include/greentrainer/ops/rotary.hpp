@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+
+#include "greentrainer/core/rotary_frequencies.hpp"
 #include "greentrainer/ops/operator.hpp"
 
 namespace greentrainer {
@@ -27,15 +30,33 @@ struct Rotary {
 
   template <class B>
   void forward(ForwardCall<B>& call) const {
-    call.backend.rotary(call.input(0), positions(call.batch), shape, Rotation::forward, call.output(0));
+    turn(call.backend, tokens_of(call.batch, rows), call.input(0), Rotation::forward, call.output(0));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
-    call.backend.rotary(call.grad_output(), positions(call.batch), shape, Rotation::backward, call.grad_input(0));
+    turn(call.backend, tokens_of(call.batch, rows), call.grad_output(), Rotation::backward, call.grad_input(0));
   }
 
  private:
-  const Index* positions(const DeviceBatch& batch) const { return tokens_of(batch, rows).positions; }
+  /// All rows at once, or sequences that are next to each other and of one kind.
+  template <class B, class T>
+  void turn(B& backend, const DeviceTokens& tokens, Matrix<const T> x, Rotation rotation, Matrix<T> y) const {
+    if (shape.scaling.factors_beyond.empty()) return backend.rotary(x, tokens.positions, shape, rotation, y);
+    const auto beyond = [&](const SequenceExtent& s) { return is_beyond(shape.scaling, s.length); };
+    Extent first = 0;
+    for (auto s = tokens.extents.begin(); s != tokens.extents.end();) {
+      const auto end = std::find_if(s, tokens.extents.end(), [&](const auto& t) { return beyond(t) != beyond(*s); });
+      const RotaryShape turned = rotary_of_length(shape, s->length);
+      Extent count = 0;
+      for (; s != end; ++s) count += s->rows;
+      if (count > 0)
+        backend.rotary(x.rows_from(first, count), tokens.positions + first, turned, rotation,
+                       y.rows_from(first, count));
+      first += count;
+    }
+    if (first != x.rows)
+      throw ShapeError("rotary", "sequences", text("expected them to have ", x.rows, " rows, got ", first));
+  }
 };
 
 }  // namespace greentrainer

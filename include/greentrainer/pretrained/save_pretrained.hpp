@@ -24,7 +24,8 @@ std::vector<std::string> companions_of(const ModelFiles& files);
 /// SaveError.
 void write_companions(const ModelFiles& files, const std::filesystem::path& folder, std::optional<DType> dtype);
 
-/// The tensors that a saved model has, in the order of its parameters. `model` must live until they are written.
+/// The tensors that a saved model has: its parameters in their order, and those of other parts. `model` must live until
+/// they are written.
 template <Backend B>
 std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std::optional<DType> dtype) {
   std::vector<TensorToWrite> tensors;
@@ -34,6 +35,11 @@ std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std:
     const DType stored = dtype.value_or(*info.dtype);
     tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape,
                        [&model, id, stored](const ByteSink& sink) { sink(weights_to_save(model, id, stored)); }});
+  }
+  for (const std::string& name : model.stored().other_parts()) {
+    const TensorInfo& info = model.checkpoint().info(name);
+    tensors.push_back({info.name, info.dtype_name, info.shape,
+                       [&model, name](const ByteSink& sink) { sink(model.checkpoint().raw(name)); }});
   }
   return tensors;
 }
@@ -63,7 +69,8 @@ void write_companions(const PretrainedModel<B>& model, const OutputFolder& outpu
 }
 
 /// Writes the model into an output folder that is being made: config.json, model.safetensors, and the tokenizer's files
-/// as they were. Each tensor has its source's element type, or `dtype`. A tensor that has not changed is copied byte by
+/// as they were. Each tensor has its source's element type, or `dtype`; those of parts that are not in the graph, of
+/// images for example, are as they were. A tensor that has not changed is copied byte by
 /// byte; LoRA's matrices are merged into the weights beside them. Throws SaveError, NumericalError for weights that are
 /// no longer numbers, and ConfigError for a model with a prefix, which no weights can stand for. What can be known of
 /// this before a long run, check_save says.

@@ -44,7 +44,10 @@ GREENTRAINER_INLINE std::vector<std::string> companions_of(const ModelFiles& fil
                                 "spiece.model",
                                 "chat_template.jinja",
                                 "chat_template.json",
-                                "generation_config.json"};
+                                "generation_config.json",
+                                "processor_config.json",
+                                "preprocessor_config.json",
+                                "video_preprocessor_config.json"};
   std::vector<std::string> found;
   for (const char* name : names) {
     if (files.is_folder() ? !is_there(files.path() / name) : !files.has(name)) continue;

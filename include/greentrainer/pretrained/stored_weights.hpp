@@ -49,6 +49,9 @@ class StoredWeights {
   /// Whether the checkpoint has linear layers as (in, out).
   bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
 
+  /// Tensors of the model's other parts, which a saved folder has as they are.
+  std::vector<std::string> other_parts() const;
+
   /// Whether the checkpoint has a head of its own beside the embedding that the head may be tied to.
   bool has_own_head() const;
 
@@ -132,6 +135,7 @@ class StoredWeights {
 
   /// Under its own name, without a leading "model.", "transformer." or "gpt_neox.", or under another of its names.
   std::optional<std::string> find_own(const std::string& parameter) const;
+  bool is_of_other_part(const std::string& tensor) const;
 
   void expect_needless(const std::string& tensor) const;
   /// The row that a tensor of this name repeats.

@@ -67,6 +67,18 @@ GREENTRAINER_INLINE std::vector<std::byte> StoredWeights::source_blocks(Paramete
   return bytes;
 }
 
+GREENTRAINER_INLINE bool StoredWeights::is_of_other_part(const std::string& tensor) const {
+  return std::ranges::any_of(table_.other_parts, [&](const auto& pattern) { return matches_glob(pattern, tensor); });
+}
+
+GREENTRAINER_INLINE std::vector<std::string> StoredWeights::other_parts() const {
+  std::vector<std::string> found;
+  for (const std::string& tensor : checkpoint_->names()) {
+    if (is_of_other_part(tensor)) found.push_back(tensor);
+  }
+  return found;
+}
+
 GREENTRAINER_INLINE bool StoredWeights::has_own_head() const {
   if (!table_.head || !checkpoint_->contains(head_name())) return false;
   const auto embedding = find_own(table_.head->embedding);
@@ -101,7 +113,10 @@ GREENTRAINER_INLINE const char* StoredWeights::belongs_question() const {
 
 GREENTRAINER_INLINE const std::string& StoredWeights::head_name() const {
   static const std::string of_gguf = "output.weight";
-  return checkpoint_->is_gguf() ? of_gguf : table_.head->name;
+  if (checkpoint_->is_gguf()) return of_gguf;
+  const auto there = [&](const std::string& name) { return checkpoint_->contains(name); };
+  const auto found = std::ranges::find_if(table_.head->other_names, there);
+  return there(table_.head->name) || found == table_.head->other_names.end() ? table_.head->name : *found;
 }
 
 GREENTRAINER_INLINE std::optional<std::string> StoredWeights::find_own(const std::string& parameter) const {
@@ -127,6 +142,11 @@ GREENTRAINER_INLINE void StoredWeights::expect_needless(const std::string& tenso
   const TensorInfo& info = checkpoint_->info(tensor);
   const bool masks_or_indices = info.dtype_name == "BOOL" || info.dtype_name.find_first_of("IU") == 0;
   const auto is = [&](const std::string& pattern) { return matches_glob(pattern, tensor); };
+  if (is_of_other_part(tensor)) {
+    if (safetensors_element_size(info.dtype_name)) return;
+    throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", tensor),
+                    text("expected an element type that can be saved again, got ", info.dtype_name));
+  }
   if (masks_or_indices || std::ranges::any_of(table_.passed_over, is)) return;
   const auto original = repeated(tensor);
   if (!original) {
