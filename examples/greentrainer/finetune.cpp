@@ -109,7 +109,8 @@ void say_format(const Model<B>& model, const FinetuneOptions& options) {
     if (++others <= 3) named += text(named.empty() ? ": " : ", ", p.name);
   }
   for (const auto& [format, count] : stored)
-    formats += text(formats.empty() ? "" : ", ", count, count == 1 ? " tensor is" : " tensors are", " stored as ", format);
+    formats +=
+        text(formats.empty() ? "" : ", ", count, count == 1 ? " tensor is" : " tensors are", " stored as ", format);
   if (!stored.empty())
     say(text(formats, " until they are trained; weights take ", bytes_text(model.parameters().bytes())));
   if (others == 0) return;

@@ -90,7 +90,8 @@ Bytes parse_bytes(const std::string& flag, const std::string& value, const std::
 std::string option_name(const StorageFormat& format) {
   if (format.dtype) return std::string(name_of(*format.dtype));
   std::string name(format.name);
-  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
   return name;
 }
 

@@ -53,8 +53,7 @@ TEST_CASE("A bf16 product is that of the rounded factors, summed in float") {
         CAPTURE(static_cast<int>(tx));
         CAPTURE(static_cast<int>(tz));
         const RoundedProduct product = rounded_product(m, n, k, tx, tz);
-        const auto actual =
-            run_case(backend, matmul_case(m, n, k, tx, tz, Write::overwrite), product.values).values[2];
+        const auto actual = run_case(backend, matmul_case(m, n, k, tx, tz, Write::overwrite), product.values).values[2];
         double worst = 0;  // in units of what k roundings of float may come to
         for (std::size_t i = 0; i < actual.size(); ++i) {
           const double allowed = 0x1p-24 * static_cast<double>(k + 2) * product.magnitudes[i];

@@ -98,9 +98,9 @@ TEST_CASE("A product with a stored weight refuses shapes that do not fit, and co
   const StoredAndDecoded<CountingBackend<EigenBackend<float>>> weight(backend, *find_storage_format("Q8_0"), 8, 32);
   const auto x = random_tensor(backend, 2, 33, "x");
   auto y = random_tensor(backend, 2, 8, "y");
-  CHECK_THROWS_AS(backend.matmul(x.matrix(), Transpose::no, weight.stored, Transpose::yes, y.matrix(),
-                                 Write::overwrite),
-                  ShapeError);
+  CHECK_THROWS_AS(
+      backend.matmul(x.matrix(), Transpose::no, weight.stored, Transpose::yes, y.matrix(), Write::overwrite),
+      ShapeError);
   const auto fitting = random_tensor(backend, 2, 32, "x");
   backend.reset();
   backend.matmul(fitting.matrix(), Transpose::no, weight.stored, Transpose::yes, y.matrix(), Write::overwrite);

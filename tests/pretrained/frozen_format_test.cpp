@@ -29,7 +29,8 @@ GraphOptions stored_as(const char* format) { return {.frozen_format = find_stora
 std::vector<Example> some_examples() {
   std::vector<Example> examples(4);
   for (Index i = 0; i < 4; ++i) {
-    for (Index t = 0; t < 20; ++t) examples[static_cast<std::size_t>(i)].input_ids.push_back(5 + (31 * i + 7 * t) % 400);
+    for (Index t = 0; t < 20; ++t)
+      examples[static_cast<std::size_t>(i)].input_ids.push_back(5 + (31 * i + 7 * t) % 400);
     examples[static_cast<std::size_t>(i)].labels = examples[static_cast<std::size_t>(i)].input_ids;
   }
   return examples;
@@ -37,7 +38,8 @@ std::vector<Example> some_examples() {
 
 TEST_CASE("weights that a format can store are rounded to it, the others are those of the folder") {
   B backend(1);
-  const auto model = load_pretrained(stories(), backend, stored_as("Q8_0")), whole = load_pretrained(stories(), backend);
+  const auto model = load_pretrained(stories(), backend, stored_as("Q8_0")),
+             whole = load_pretrained(stories(), backend);
   std::size_t stored = 0, matrices_left = 0;
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const Parameter& p = model.graph().parameter(id);

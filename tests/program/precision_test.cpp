@@ -26,9 +26,9 @@ struct Run {
     return all;
   }
   Outcome run(const std::string& name, std::vector<std::string> more) const {
-    more.insert(more.begin(), {"finetune", "--json", "--model", model(), "--train", data, "--epochs", "2",
-                               "--batch-size", "2", "--learning-rate", "0.003", "--threads", "1", "--output",
-                               (folder / name).string()});
+    more.insert(more.begin(),
+                {"finetune", "--json", "--model", model(), "--train", data, "--epochs", "2", "--batch-size", "2",
+                 "--learning-rate", "0.003", "--threads", "1", "--output", (folder / name).string()});
     return run_program(more);
   }
 };
@@ -37,16 +37,15 @@ struct Run {
 
 TEST_CASE("frozen weights in q4_0: said, reported, and what is saved has the reported loss") {
   const Run run;
-  const Outcome tuned =
-      run.run("tuned", {"--method", "last:2", "--frozen-format", "q4_0", "--save-dtype", "float32"});
+  const Outcome tuned = run.run("tuned", {"--method", "last:2", "--frozen-format", "q4_0", "--save-dtype", "float32"});
   CAPTURE(tuned.err);
   REQUIRE(tuned.status == 0);
   CHECK(tuned.json()["frozen_format"] == "q4_0");
   CHECK(tuned.err.find("31 tensors are stored as q4_0 until they are trained") != std::string::npos);
   CHECK(tuned.err.find("5 matrices stay float32, since Q4_0 has blocks of 32 of a row: model.layers.0.mlp.down_proj") !=
         std::string::npos);
-  const Outcome saved = run_program({"evaluate", "--json", "--model", (run.folder / "tuned").string(), "--data",
-                                     run.data, "--threads", "1"});
+  const Outcome saved = run_program(
+      {"evaluate", "--json", "--model", (run.folder / "tuned").string(), "--data", run.data, "--threads", "1"});
   REQUIRE(saved.status == 0);
   CHECK(saved.json()["loss"].get<double>() == doctest::Approx(tuned.json()["loss_after"].get<double>()).epsilon(1e-6));
 }
@@ -73,7 +72,8 @@ TEST_CASE("green chooses among stored weights by metrics that leave them where t
   CHECK(full.err.find("got --method full") != std::string::npos);
   const Outcome unknown = run.run("unknown", {"--method", "lora", "--frozen-format", "q4_k"});
   CHECK(unknown.status == 2);
-  CHECK(unknown.err.find("expected one of none, source, float16, q4_0, q8_0, bfloat16, nf4; got q4_k") != std::string::npos);
+  CHECK(unknown.err.find("expected one of none, source, float16, q4_0, q8_0, bfloat16, nf4; got q4_k") !=
+        std::string::npos);
 }
 
 TEST_CASE("products in bfloat16 are named in the report, change the loss a little, and tf32 is refused") {

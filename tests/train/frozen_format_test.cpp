@@ -34,9 +34,7 @@ FitOptions fit_options() {
   return {.epochs = 1, .steps = 8, .batch_size = 3, .evaluate = Evaluations::none, .evaluation_examples = 0};
 }
 GreenOptions green(const char* importance) {
-  return {.flops_ratio = 0.5,
-          .importance = importance,
-          .reselect_every = {.every = 3, .unit = Interval::Unit::steps}};
+  return {.flops_ratio = 0.5, .importance = importance, .reselect_every = {.every = 3, .unit = Interval::Unit::steps}};
 }
 
 TEST_CASE("A run over stored weights is that over their numbers, bit for bit, and chooses the same tensors") {

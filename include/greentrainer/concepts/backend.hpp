@@ -159,13 +159,12 @@ concept BackendKernels = is_element<T> &&
 /// results are those for the decoded matrix, in bits; FLOPs are, too. Models whose frozen weights are kept in a format
 /// need it.
 template <class B, class T = typename B::Scalar>
-concept ReadsStoredWeights =
-    requires(B b, Matrix<const T> x, Matrix<T> y, const StoredMatrix& stored, const Index* index, Transpose transpose,
-             Write write) {
-      b.matmul(x, transpose, stored, transpose, y, write);  // 2mnk
-      b.embedding_forward(stored, index, y);                // 0
-      b.decode(stored, y);                                  // y = the numbers.  0
-    };
+concept ReadsStoredWeights = requires(B b, Matrix<const T> x, Matrix<T> y, const StoredMatrix& stored,
+                                      const Index* index, Transpose transpose, Write write) {
+  b.matmul(x, transpose, stored, transpose, y, write);  // 2mnk
+  b.embedding_forward(stored, index, y);                // 0
+  b.decode(stored, y);                                  // y = the numbers.  0
+};
 
 /// What a backend offers: an element type, memory, products and kernels. A backend object is explicit, movable or not,
 /// and owns its threads or streams. backends/README.md walks through writing one.

@@ -21,11 +21,11 @@ namespace greentrainer {
 /// many elements, each of so many bytes. One description for each format; nothing else knows how a format is read and
 /// written.
 struct StorageFormat {
-  std::string_view name = {};             ///< as GGUF spells it: "Q8_0"
+  std::string_view name = {};              ///< as GGUF spells it: "Q8_0"
   std::optional<std::uint32_t> ggml = {};  ///< its number in GGUF files; nothing: it is in none
-  std::size_t block = 1;                  ///< elements
-  std::size_t bytes = 1;                  ///< of a block
-  std::optional<DType> dtype = {};        ///< where each element is a number of this type
+  std::size_t block = 1;                   ///< elements
+  std::size_t bytes = 1;                   ///< of a block
+  std::optional<DType> dtype = {};         ///< where each element is a number of this type
   /// Else: the numbers of one block, in float32. `bytes` and `values` are those of a block.
   void (*decode_block)(const std::byte* bytes, float* values) = nullptr;
   /// The block of these numbers, all finite; null for a format that is only read.
@@ -160,27 +160,26 @@ inline void decode_q6_k(const std::byte* bytes, float* values) {
   }
 }
 
-/// NF4 of bitsandbytes (QLoRA, arXiv 2305.14314, appendix E): quantiles of a normal distribution, as shares of a block's
-/// largest magnitude.
-inline constexpr std::array<float, 16> nf4_codes = {
-    -1.0F,
-    -0.6961928009986877F,
-    -0.5250730514526367F,
-    -0.39491748809814453F,
-    -0.28444138169288635F,
-    -0.18477343022823334F,
-    -0.09105003625154495F,
-    0.0F,
-    0.07958029955625534F,
-    0.16093020141124725F,
-    0.24611230194568634F,
-    0.33791524171829224F,
-    0.44070982933044434F,
-    0.5626170039176941F,
-    0.7229568362236023F,
-    1.0F};
-/// A block here: the largest magnitude as a float, then 32 bytes, each with the first of two elements in its upper half.
-/// bitsandbytes keeps the same bytes in two tensors.
+/// NF4 of bitsandbytes (QLoRA, arXiv 2305.14314, appendix E): quantiles of a normal distribution, as shares of a
+/// block's largest magnitude.
+inline constexpr std::array<float, 16> nf4_codes = {-1.0F,
+                                                    -0.6961928009986877F,
+                                                    -0.5250730514526367F,
+                                                    -0.39491748809814453F,
+                                                    -0.28444138169288635F,
+                                                    -0.18477343022823334F,
+                                                    -0.09105003625154495F,
+                                                    0.0F,
+                                                    0.07958029955625534F,
+                                                    0.16093020141124725F,
+                                                    0.24611230194568634F,
+                                                    0.33791524171829224F,
+                                                    0.44070982933044434F,
+                                                    0.5626170039176941F,
+                                                    0.7229568362236023F,
+                                                    1.0F};
+/// A block here: the largest magnitude as a float, then 32 bytes, each with the first of two elements in its upper
+/// half. bitsandbytes keeps the same bytes in two tensors.
 inline void decode_nf4(const std::byte* bytes, float* values) {
   const auto largest = stored_at<float>(bytes);
   for (std::size_t j = 0; j < 32; ++j) {
@@ -209,11 +208,21 @@ inline void encode_nf4(const float* values, std::byte* bytes) {
 inline constexpr auto storage_formats = std::to_array<StorageFormat>({
     {.name = "F32", .ggml = 0, .block = 1, .bytes = 4, .dtype = DType::float32},
     {.name = "F16", .ggml = 1, .block = 1, .bytes = 2, .dtype = DType::float16},
-    {.name = "Q4_0", .ggml = 2, .block = 32, .bytes = 18, .decode_block = detail::decode_q4_0, .encode_block = detail::encode_q4_0},
+    {.name = "Q4_0",
+     .ggml = 2,
+     .block = 32,
+     .bytes = 18,
+     .decode_block = detail::decode_q4_0,
+     .encode_block = detail::encode_q4_0},
     {.name = "Q4_1", .ggml = 3, .block = 32, .bytes = 20, .decode_block = detail::decode_q4_1},
     {.name = "Q5_0", .ggml = 6, .block = 32, .bytes = 22, .decode_block = detail::decode_q5_0},
     {.name = "Q5_1", .ggml = 7, .block = 32, .bytes = 24, .decode_block = detail::decode_q5_1},
-    {.name = "Q8_0", .ggml = 8, .block = 32, .bytes = 34, .decode_block = detail::decode_q8_0, .encode_block = detail::encode_q8_0},
+    {.name = "Q8_0",
+     .ggml = 8,
+     .block = 32,
+     .bytes = 34,
+     .decode_block = detail::decode_q8_0,
+     .encode_block = detail::encode_q8_0},
     {.name = "Q4_K", .ggml = 12, .block = 256, .bytes = 144, .decode_block = detail::decode_q4_k},
     {.name = "Q5_K", .ggml = 13, .block = 256, .bytes = 176, .decode_block = detail::decode_q5_k},
     {.name = "Q6_K", .ggml = 14, .block = 256, .bytes = 210, .decode_block = detail::decode_q6_k},
@@ -255,7 +264,8 @@ void decode_blocks(const StorageFormat& format, std::span<const std::byte> bytes
   }
 }
 
-/// The blocks of finite numbers. Throws ShapeError as decode_blocks does, and ConfigError for a format that is only read.
+/// The blocks of finite numbers. Throws ShapeError as decode_blocks does, and ConfigError for a format that is only
+/// read.
 inline void encode_blocks(const StorageFormat& format, std::span<const float> values, std::span<std::byte> bytes) {
   const std::size_t blocks = values.size() / format.block;
   if (values.size() % format.block != 0 || bytes.size() != blocks * format.bytes) {
@@ -265,9 +275,10 @@ inline void encode_blocks(const StorageFormat& format, std::span<const float> va
   }
   if (format.dtype) return encode_floats<float>(*format.dtype, values, bytes);
   if (format.encode_block == nullptr) {
-    throw ConfigError("storage_format", text(format.name),
-                      "expected a format that can be written (Q8_0, Q4_0, NF4 or an element type), got one that is read "
-                      "only");
+    throw ConfigError(
+        "storage_format", text(format.name),
+        "expected a format that can be written (Q8_0, Q4_0, NF4 or an element type), got one that is read "
+        "only");
   }
   for (std::size_t i = 0; i < blocks; ++i)
     format.encode_block(values.data() + i * format.block, bytes.data() + i * format.bytes);

@@ -21,14 +21,10 @@ struct StoredMatrix {
 
   explicit operator bool() const { return data != nullptr; }
   Extent size() const { return rows * cols; }
-  Bytes row_bytes() const {
-    return cols / static_cast<Extent>(format->block) * static_cast<Bytes>(format->bytes);
-  }
+  Bytes row_bytes() const { return cols / static_cast<Extent>(format->block) * static_cast<Bytes>(format->bytes); }
   Bytes bytes() const { return rows * row_bytes(); }
   /// Rows [first, first + count).
-  StoredMatrix rows_from(Extent first, Extent count) const {
-    return {format, data + first * row_bytes(), count, cols};
-  }
+  StoredMatrix rows_from(Extent first, Extent count) const { return {format, data + first * row_bytes(), count, cols}; }
 };
 
 /// A weight matrix as operators hand it to products: of the backend's elements, or in a storage format.
@@ -50,16 +46,15 @@ struct Weight {
   }
 };
 
-/// The numbers [first, first + count) of a row, for a backend whose memory is the host's. Blocks that are needed in part
-/// are decoded whole.
+/// The numbers [first, first + count) of a row, for a backend whose memory is the host's. Blocks that are needed in
+/// part are decoded whole.
 template <std::floating_point T>
 void decode_row_part(const StoredMatrix& matrix, Extent row, Extent first, Extent count, T* values) {
   const StorageFormat& format = *matrix.format;
   const auto block = static_cast<Extent>(format.block), bytes = static_cast<Extent>(format.bytes);
   const std::byte* const from = matrix.data + row * matrix.row_bytes();
   if (format.dtype) {
-    return decode_floats<T>(*format.dtype,
-                            std::span(from + first * bytes, static_cast<std::size_t>(count * bytes)),
+    return decode_floats<T>(*format.dtype, std::span(from + first * bytes, static_cast<std::size_t>(count * bytes)),
                             std::span(values, static_cast<std::size_t>(count)));
   }
   std::array<float, 256> whole;

@@ -157,8 +157,8 @@ class MemoryLimit {
   Bytes trained_bytes(ParameterId id) const {
     const Parameter& p = graph_->parameter(id);
     const bool has_elements = p.format == nullptr || (!trained_.mask().empty() && trained_.contains(id));
-    const Bytes stored = has_elements ? p.size() * element_size
-                                      : StoredMatrix{p.format, nullptr, p.rows(), p.cols()}.bytes();
+    const Bytes stored =
+        has_elements ? p.size() * element_size : StoredMatrix{p.format, nullptr, p.rows(), p.cols()}.bytes();
     return p.size() * (2 * element_size + demand_.state_bytes_per_element) - stored;
   }
 

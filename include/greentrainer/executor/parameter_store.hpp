@@ -100,9 +100,10 @@ class ParameterStore {
   const Entry& at(ParameterId id) const { return entries_[static_cast<std::size_t>(id)]; }
   void expect_elements(ParameterId id) const {
     if (!is_stored(id)) return;
-    throw ConfigError("ParameterStore", text("parameter ", id),
-                      text("expected one that has elements of its own, got one stored as ", at(id).stored.matrix().format->name,
-                           "; call make_elements() before it is changed, or values() to read it"));
+    throw ConfigError(
+        "ParameterStore", text("parameter ", id),
+        text("expected one that has elements of its own, got one stored as ", at(id).stored.matrix().format->name,
+             "; call make_elements() before it is changed, or values() to read it"));
   }
   Tensor<B> decoded(ParameterId id) const {
     const StoredMatrix& stored = at(id).stored.matrix();

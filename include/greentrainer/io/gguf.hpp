@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/io/file.hpp"
 #include "greentrainer/io/gguf_reader.hpp"
 #include "greentrainer/io/json.hpp"
-#include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 
 namespace greentrainer {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "greentrainer/core/compiled.hpp"
-#include "greentrainer/io/file.hpp"
 #include "greentrainer/core/float_codec.hpp"
+#include "greentrainer/io/file.hpp"
 #include "greentrainer/io/json_fwd.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 

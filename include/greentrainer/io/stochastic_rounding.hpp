@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "greentrainer/core/random.hpp"
 #include "greentrainer/core/float_codec.hpp"
+#include "greentrainer/core/random.hpp"
 
 namespace greentrainer {
 

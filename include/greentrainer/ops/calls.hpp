@@ -126,8 +126,9 @@ struct BackwardCall {
 
 /// y = x op(weight), or y += that, whatever the weight lies in.
 template <class B>
-void matmul(B& backend, Matrix<const typename B::Scalar> x, Transpose transpose_x, const Weight<typename B::Scalar>& weight,
-            Transpose transpose_weight, Matrix<typename B::Scalar> y, Write write) {
+void matmul(B& backend, Matrix<const typename B::Scalar> x, Transpose transpose_x,
+            const Weight<typename B::Scalar>& weight, Transpose transpose_weight, Matrix<typename B::Scalar> y,
+            Write write) {
   if constexpr (ReadsStoredWeights<B>) {
     if (weight.is_stored()) return backend.matmul(x, transpose_x, weight.stored, transpose_weight, y, write);
   }

@@ -133,8 +133,8 @@ class AnyOperator {
 };
 
 /// Wraps an operator file's struct. What such a struct must have is what is called here; `in_place_input`,
-/// `remembered_inputs`, `is_loss`, `is_random`, `any_format` and `workspace` may be left out. An operator that works row
-/// by row says `row_by_row` and has a member `rows`; one that does so in part has `on_rows` and `row_inputs`.
+/// `remembered_inputs`, `is_loss`, `is_random`, `any_format` and `workspace` may be left out. An operator that works
+/// row by row says `row_by_row` and has a member `rows`; one that does so in part has `on_rows` and `row_inputs`.
 template <class Op, class P>
 class ErasedOperator final : public AnyOperator<P> {
   // A member that may be left out would be passed over in silence if it were not const.

@@ -54,7 +54,8 @@ bool is_frozen_in_format(const PretrainedModel<B>& model, ParameterId id) {
 
 /// One tensor as its bytes in a saved folder, LoRA's matrices merged into it. One that has not changed is copied byte
 /// by byte if it keeps its type; one that was trained is rounded stochastically where `dtype` is narrower than float32;
-/// one that is stored in a format has the numbers that the format stands for, rounded to nearest. Throws NumericalError for weights that are not finite, or that the type cannot hold.
+/// one that is stored in a format has the numbers that the format stands for, rounded to nearest. Throws NumericalError
+/// for weights that are not finite, or that the type cannot hold.
 template <Backend B>
 std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
   using T = typename B::Scalar;

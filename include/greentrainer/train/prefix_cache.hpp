@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "greentrainer/core/batch.hpp"
+#include "greentrainer/core/float_codec.hpp"
 #include "greentrainer/executor/pass_memory.hpp"
 #include "greentrainer/graph/cut.hpp"
-#include "greentrainer/core/float_codec.hpp"
 #include "greentrainer/train/prefix_store.hpp"
 
 namespace greentrainer {

@@ -35,7 +35,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   /// `threads` 0: as many as the machine runs at once, or fewer where the system starts no more: `threads()` says how
   /// many there are. Throws BackendError if another number cannot be started, ConfigError for a negative number and for
   /// many more than the machine runs at once (eigen::ThreadPool::most_threads).
-  /// `products` bf16: factors of matrix products (those of attention's scores apart) are rounded to bfloat16, for float.
+  /// `products` bf16: factors of matrix products (those of attention's scores apart) are rounded to bfloat16, for
+  /// float.
   explicit EigenBackend(int threads = 0, ProductPrecision products = ProductPrecision::full)
       : Workers(threads),
         eigen::ProductKernels<T>(workers(), checked(products)),
@@ -57,9 +58,7 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   }
 
   /// What its results depend on: not on the number of threads.
-  std::string arithmetic_name() const {
-    return text("eigen (", arithmetic(), ")");
-  }
+  std::string arithmetic_name() const { return text("eigen (", arithmetic(), ")"); }
 
   void* allocate(Bytes bytes) { return eigen::allocate_aligned(bytes); }
   void deallocate(void* memory, Bytes) noexcept { eigen::deallocate_aligned(memory); }

@@ -81,8 +81,7 @@ class ElementwiseKernels {
   void embedding_forward(Matrix<const T> table, const Index* index, Matrix<T> y) { gather_rows(table, index, y); }
   void embedding_forward(const StoredMatrix& table, const Index* index, Matrix<T> y) {
     workers_.for_chunks(y.rows, y.cols, [&](Extent first, Extent count, int) {
-      for (Extent r = first; r < first + count; ++r)
-        decode_row_part(table, index[r], 0, y.cols, y.data + r * y.stride);
+      for (Extent r = first; r < first + count; ++r) decode_row_part(table, index[r], 0, y.cols, y.data + r * y.stride);
     });
   }
   void decode(const StoredMatrix& x, Matrix<T> y) {

@@ -16,8 +16,8 @@ struct Tile {
   static constexpr Extent cols = 2 * vector_size<T>;
 };
 
-/// Factors of a product's sum that one word of a packed panel holds; a panel of k factors has words_for<Word>(k) words a
-/// row or column.
+/// Factors of a product's sum that one word of a packed panel holds; a panel of k factors has words_for<Word>(k) words
+/// a row or column.
 template <class Word>
 inline constexpr Extent factors_a_word = 1;
 template <class Word>

@@ -116,7 +116,8 @@ class ProductKernels {
     const Extent depth = depth_for<std::conditional_t<Right::in_pairs, BFloat16Pair, T>>(x.cols);
     if constexpr (Right::needs_room) workers_.reserve_each<T>(vector_size<T> * depth);
     const auto run = [&](Extent task, int worker) {
-      multiply_thin(x, right, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write, room<Right>(worker));
+      multiply_thin(x, right, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write,
+                    room<Right>(worker));
     };
     for_tasks(ceil_div(y.cols, columns), y.cols * x.cols * 4, run);  // it takes as long as reading w does
   }

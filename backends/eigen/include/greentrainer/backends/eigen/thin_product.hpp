@@ -63,7 +63,8 @@ void multiply_thin_rows(Extent rows, Extent k, const T* x, Extent x_stride, cons
                         Extent ahead, T* c, Extent c_stride, Write write) {
   if constexpr (m > 1) {
     if (rows < m)
-      return multiply_thin_rows<T, in_pairs, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
+      return multiply_thin_rows<T, in_pairs, m - 1>(rows, k, x, x_stride, w, w_stride, columns, ahead, c, c_stride,
+                                                    write);
   }
   multiply_thin_block<T, m, in_pairs>(k, x, x_stride, w, w_stride, columns, ahead, c, c_stride, write);
 }
@@ -84,8 +85,9 @@ void multiply_thin(Matrix<const T> x, const Operand& w, Extent depth, Extent fir
       const Extent ahead = !Operand::needs_room && j + 2 * size <= y.cols ? size * block.step : 0;
       for (Extent i = 0; i < y.rows; i += thin_rows) {
         const Extent rows = std::min<Extent>(thin_rows, y.rows - i);
-        multiply_thin_rows<T, Operand::in_pairs>(rows, d, x.data + i * x.stride + p, x.stride, block.data, block.step, columns,
-                              i == 0 ? ahead : 0, y.data + i * y.stride + j, y.stride, block_write);
+        multiply_thin_rows<T, Operand::in_pairs>(rows, d, x.data + i * x.stride + p, x.stride, block.data, block.step,
+                                                 columns, i == 0 ? ahead : 0, y.data + i * y.stride + j, y.stride,
+                                                 block_write);
       }
     }
   }
