@@ -43,7 +43,7 @@ class PromptEncoder {
       : tokenizer_(&tokenizer),
         max_tokens_(max_tokens > 0 ? max_tokens : std::numeric_limits<Extent>::max()),
         truncation_(truncation),
-        target_(std::move(target)) {}
+        target_(target) {}
 
   /// What the model reads before it answers. It leaves room for `reserved` tokens, which an encoder-decoder does not
   /// need. Throws DataError where it would have to be cut and may not.

@@ -51,7 +51,7 @@ std::string why_not_cached(const TensorGraph<P>& graph, const Selection& selecti
   std::vector<Cut> below = narrow_cuts(graph);
   std::erase_if(below, [&](const Cut& cut) { return cut.op > first || !is_worth_caching(graph, cut); });
   if (below.empty()) return text("nothing is frozen below: ", detail::deepest_trained(graph, selection));
-  const std::string refusal = detail::cut_refusal(graph, below.front());
+  std::string refusal = detail::cut_refusal(graph, below.front());
   if (!refusal.empty()) return refusal;
   for (const CutForecast& f : forecasts) {
     if (f.cut == below.front() && f.bytes == 0) return "the limit has no room for the values of any example";
