@@ -86,11 +86,11 @@ int main(int argc, char** argv) {
   Backend backend(static_cast<int>(whole(1, "1")));
   auto model = make_model(backend, opt);
   const auto importance = gt::benchmarks::random_importance(model.graph(), 3);
-  const auto selection = full ? gt::select_all(model.graph())
-                              : gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{},
-                                                        gt::uniform_workload(sequences, tokens, tokens - 1), importance,
-                                                        0.5)
-                                    .selection;
+  const auto selection =
+      full ? gt::select_all(model.graph())
+           : gt::select_within_ratio(model.graph(), gt::ExactCost<Backend>{},
+                                     gt::uniform_workload(sequences, tokens, tokens - 1), importance, 0.5)
+                 .selection;
   gt::Trainer trainer{model, selection, gt::AdamWOptions{.learning_rate = 1e-5}};
   trainer.use_communicator(communicator);
   const auto examples = make_examples(sequences, tokens, opt.vocab_size);
@@ -117,11 +117,11 @@ int main(int argc, char** argv) {
     std::cout << "{\"ranks\": " << mpi.size() << ", \"threads\": " << backend.threads()
               << ", \"tokens\": " << sequences * tokens << ", \"seconds\": " << median(seconds)
               << ", \"processor_seconds\": " << processor_of_all << ", \"sent\": " << sent.bytes / steps
-              << ", \"gradient_bytes\": " << trainer.gradient_bytes() << ", \"exchange_seconds\": "
-              << sent.seconds / static_cast<double>(steps) << ", \"link_seconds\": "
-              << communicator.link_seconds() / static_cast<double>(steps) << ", \"waited_seconds\": "
-              << communicator.waited_seconds() / static_cast<double>(steps) << ", \"flops\": "
-              << report.flops.train / steps << ", \"full_flops\": " << report.flops.full / steps
+              << ", \"gradient_bytes\": " << trainer.gradient_bytes()
+              << ", \"exchange_seconds\": " << sent.seconds / static_cast<double>(steps)
+              << ", \"link_seconds\": " << communicator.link_seconds() / static_cast<double>(steps)
+              << ", \"waited_seconds\": " << communicator.waited_seconds() / static_cast<double>(steps)
+              << ", \"flops\": " << report.flops.train / steps << ", \"full_flops\": " << report.flops.full / steps
               << ", \"exact_sums\": " << report.memory.exact_sums << ", \"loss\": " << report.history.back().loss
               << "}\n";
   }

@@ -51,8 +51,8 @@ class ThrottledCommunicator {
     const double share = 2.0 * (size() - 1) / size();
     const double seconds = rate_ > 0 ? share * static_cast<double>(numbers.size() * sizeof(T)) / rate_ : 0;
     link_seconds_ += seconds;
-    free_ = std::max(free_, Clock::now()) + std::chrono::duration_cast<Clock::duration>(
-                                                std::chrono::duration<double>(seconds));
+    free_ = std::max(free_, Clock::now()) +
+            std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     arrive_.push_back(free_);
     of_->start_sum(std::move(numbers));
   }

@@ -227,11 +227,13 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["ranks"] = json_of(around.ranks);
   json["peak_memory_bytes"] = peak_memory();
-  json["memory_bytes"] = {
-      {"importance", report.memory.importance}, {"training", report.memory.training},
-      {"evaluation", report.memory.evaluation}, {"best_weights", report.memory.best_weights},
-      {"exact_sums", report.memory.exact_sums},
-      {"planned_peak", report.memory.peak()},   {"measured_peak", peak_memory() - around.memory_at_start}};
+  json["memory_bytes"] = {{"importance", report.memory.importance},
+                          {"training", report.memory.training},
+                          {"evaluation", report.memory.evaluation},
+                          {"best_weights", report.memory.best_weights},
+                          {"exact_sums", report.memory.exact_sums},
+                          {"planned_peak", report.memory.peak()},
+                          {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   if (around.joules)
     json["energy_joules"] = *around.joules;

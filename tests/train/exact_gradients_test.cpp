@@ -56,14 +56,11 @@ const auto train_all = [](auto& model) {
 };
 const auto train_green = [](auto& model) {
   return Trainer{
-      model,
-      GreenOptions{.flops_ratio = 0.5, .importance_batches = 3, .reselect_every = {2, Interval::Unit::steps}},
+      model, GreenOptions{.flops_ratio = 0.5, .importance_batches = 3, .reselect_every = {2, Interval::Unit::steps}},
       AdamWOptions{.learning_rate = 1e-3}};
 };
-const FitOptions exact_options{.batch_size = 4,
-                                   .gradient_accumulation = 2,
-                                   .gradient_sums = GradientSums::exact,
-                                   .clip_norm = 0.5};
+const FitOptions exact_options{
+    .batch_size = 4, .gradient_accumulation = 2, .gradient_sums = GradientSums::exact, .clip_norm = 0.5};
 
 /// One to four ranks, one to three threads and buckets of several sizes.
 template <class Make, class MakeTrainer>

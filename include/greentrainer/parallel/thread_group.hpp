@@ -89,9 +89,9 @@ class ThreadGroup {
     std::vector<T> total(numbers.size()), one(numbers.size());
     for (std::size_t r = 0; r < sum.of_ranks.size(); ++r) {
       if (sum.of_ranks[r].size() != bytes.size())
-        throw CommunicationError("ranks", text("rank ", r),
-                                 text("expected a sum of ", bytes.size(), " bytes as on rank ", rank, ", got ",
-                                      sum.of_ranks[r].size()));
+        throw CommunicationError(
+            "ranks", text("rank ", r),
+            text("expected a sum of ", bytes.size(), " bytes as on rank ", rank, ", got ", sum.of_ranks[r].size()));
       if (one.empty()) continue;
       std::memcpy(one.data(), sum.of_ranks[r].data(), bytes.size());
       for (std::size_t i = 0; i < one.size(); ++i) total[i] = r == 0 ? one[i] : total[i] + one[i];

@@ -90,7 +90,7 @@ struct TrainingReport {
   struct {
     Bytes importance = 0, training = 0, evaluation = 0;
     Bytes best_weights = 0;  ///< of the copy that FitOptions::keep_best has in the host's memory, beside all phases
-    Bytes exact_sums = 0;  ///< of exact GradientSums in the host's memory, beside all phases
+    Bytes exact_sums = 0;    ///< of exact GradientSums in the host's memory, beside all phases
     Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights + exact_sums; }
   } memory;
   std::vector<SelectionRecord> selections;
