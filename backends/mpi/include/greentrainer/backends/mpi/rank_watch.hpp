@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <mpi.h>
 #include <string>
@@ -10,9 +11,9 @@
 
 namespace greentrainer::mpi {
 
-/// Waits for what all ranks take part in, and finds out who does not. A rank that has waited for as long as the limit
-/// asks all others whether they wait, too; those that do answer. Who does not answer within a second hangs, or works
-/// for longer than the limit. A rank leaves it to lower ones that ask at the same time.
+/// Waits for what all ranks take part in, and finds out who does not. A rank that has waited for nearly as long as the
+/// limit asks all others whether they wait, too; those that do answer. Who does not answer within a second hangs, or
+/// works for longer than the limit. A rank leaves it to lower ones that ask at the same time.
 class RankWatch {
  public:
   explicit RankWatch(MPI_Comm ranks) : messages_(ranks) {
@@ -70,7 +71,7 @@ class RankWatch {
       send(status.MPI_SOURCE, answer, round);
       if (!is_asking_ || status.MPI_SOURCE < rank_) begin(now);  // that rank ends all, or finds that all wait
     }
-    if (!is_asking_ && now - waits_since_ >= limit_) {
+    if (!is_asking_ && now - waits_since_ >= std::max(limit_ - patience, limit_ / 2)) {
       is_asking_ = true;
       asked_ = now;
       ++round_;

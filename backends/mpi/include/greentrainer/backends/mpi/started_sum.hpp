@@ -6,6 +6,7 @@
 #include <mpi.h>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/backends/mpi/call.hpp"
