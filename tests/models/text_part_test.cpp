@@ -16,6 +16,7 @@
 #include "greentrainer/models/gemma3.hpp"
 #include "greentrainer/models/mistral3.hpp"
 #include "greentrainer/models/qwen2_5_vl.hpp"
+#include "greentrainer/pretrained/generation_ends.hpp"
 #include "greentrainer/pretrained/save_pretrained.hpp"
 #include "support/golden_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -139,6 +140,14 @@ TEST_CASE("a head of its own counts where config.json ties it, under either name
     config["tie_word_embeddings"] = true;
     std::ofstream(temporary / "own-head/config.json") << config;
     CHECK(logits_of(temporary / "own-head") == logits_of(golden("mistral3")));
+  }
+}
+
+TEST_CASE("generation ends at the ids of text_config where nothing else names any") {
+  for (const std::string& name : with_images) {
+    CAPTURE(name);
+    Double backend;
+    CHECK(eos_ids_of(load_pretrained(golden(name), backend)) == std::vector<Index>{2});
   }
 }
 

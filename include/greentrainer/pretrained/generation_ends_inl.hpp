@@ -13,8 +13,12 @@ namespace detail {
 GREENTRAINER_INLINE std::optional<std::vector<Index>> eos_ids_in(const ModelFiles& files, Extent vocabulary) {
   for (const char* name : {"generation_config.json", "config.json"}) {
     if (!files.has(name)) continue;
-    const auto config = ConfigReader::from_files(files, name);
-    if (!config.has("eos_token_id")) continue;
+    auto config = ConfigReader::from_files(files, name);
+    if (!config.has("eos_token_id")) {
+      const auto of_text = config.section("text_config");  // of a model that reads images too
+      if (!of_text || !of_text->has("eos_token_id")) continue;
+      config = *of_text;
+    }
     auto ids = config.get_one_or_list<Index>("eos_token_id");
     for (const Index id : ids) {
       if (id >= 0 && id < vocabulary) continue;
