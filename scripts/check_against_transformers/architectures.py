@@ -245,6 +245,25 @@ def mistral_text(rng, text):
     )
 
 
+def llava_text(rng, text):
+    kind = rng.choice(["llama", "mistral", "qwen2"])
+    own = {"llama": {"attention_bias": True}, "mistral": {"sliding_window": 5}, "qwen2": {}}[kind]
+    return dict(model_type=kind, rope_parameters=rotary(rng)) | own
+
+
+def internvl_text(rng, text):
+    kind = rng.choice(["qwen2", "qwen3", "llama"])
+    return dict(model_type=kind, rope_parameters=rotary(rng)) | ({"head_dim": 8} if kind == "qwen3" else {})
+
+
+def clip_tower(text):
+    return small_tower("clip_vision_model")(text) | {"projection_dim": 8}
+
+
+def internvl_tower(text):
+    return small_tower("internvl_vision")(text) | {"image_size": [8, 8], "patch_size": [4, 4]}
+
+
 def qwen_text(rng, text):
     pairs = text["hidden_size"] // text["num_attention_heads"] // 2
     parameters = {"rope_type": "default", "rope_theta": rng.choice([10000.0, 500.0])}
@@ -469,6 +488,8 @@ OTHERS = {
         **rng.choice([{}, {"do_layer_norm_before": False, "word_embed_proj_dim": 12}]),
     ),
     "bloom": models.bloom,
+    "llava": with_images("Llava", llava_text, clip_tower, image_token_index=70),
+    "internvl": with_images("InternVL", internvl_text, internvl_tower, image_token_id=70),
     "qwen2_vl": with_images("Qwen2VL", qwen_text, qwen2_tower, image_token_id=70),
     "t5": models.t5,
 }

@@ -14,6 +14,8 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/gemma3.hpp"
+#include "greentrainer/models/internvl.hpp"
+#include "greentrainer/models/llava.hpp"
 #include "greentrainer/models/mistral3.hpp"
 #include "greentrainer/models/qwen2_5_vl.hpp"
 #include "greentrainer/pretrained/generation_ends.hpp"
@@ -182,7 +184,7 @@ TEST_CASE("Qwen2.5-VL's fields of text may stand among its own, with sections of
   CHECK(read(tied).tie_word_embeddings);  // as transformers 4 wrote it
 }
 
-TEST_CASE("a published Gemma 3, whose text part says little, has its class's sizes; another text part is refused") {
+TEST_CASE("published text parts that say little have the sizes of their classes; another text part is refused") {
   const Json published = {{"model_type", "gemma3"},
                           {"text_config",
                            {{"hidden_size", 2560},
@@ -201,7 +203,18 @@ TEST_CASE("a published Gemma 3, whose text part says little, has its class's siz
   CHECK(d.tie_word_embeddings);
   CHECK(d.rotaries.front().scaling.factor == 8);
 
-  Json other = config_of("mistral3");
+  const Json llava = {
+      {"model_type", "llava"},
+      {"text_config", {{"max_position_embeddings", 4096}, {"model_type", "llama"}, {"vocab_size", 32064}}}};
+  const CausalDecoder text = Llava::read(ConfigReader(llava, "config.json"));
+  CHECK(text.vocab_size == 32064);
+  CHECK(text.max_position_embeddings == 4096);
+  CHECK(text.intermediate_size == 11008);
+  CHECK_FALSE(text.tie_word_embeddings);
+
+  Json other = {{"model_type", "internvl"}, {"text_config", {{"model_type", "gpt2"}}}};
+  CHECK_THROWS_WITH_AS(InternVl::read(ConfigReader(other, "config.json")), doctest::Contains("gpt2"), ConfigError);
+  other = config_of("mistral3");
   other["text_config"]["model_type"] = "ministral3";
   CHECK_THROWS_WITH_AS(Mistral3::read(ConfigReader(other, "config.json")), doctest::Contains("ministral3"),
                        ConfigError);

@@ -24,8 +24,10 @@
 #include "greentrainer/models/helium.hpp"
 #include "greentrainer/models/hunyuan_v1_dense.hpp"
 #include "greentrainer/models/hyperclovax.hpp"
+#include "greentrainer/models/internvl.hpp"
 #include "greentrainer/models/jais2.hpp"
 #include "greentrainer/models/llama.hpp"
+#include "greentrainer/models/llava.hpp"
 #include "greentrainer/models/ministral.hpp"
 #include "greentrainer/models/mistral.hpp"
 #include "greentrainer/models/mistral3.hpp"
@@ -54,11 +56,11 @@ namespace greentrainer {
 
 namespace detail {
 
-using Families =
-    Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3, Gemma3Text, Glm,
-                  Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium, HunYuanDense, HyperClovaX, Jais2,
-                  Llama, Ministral, Mistral, Mistral3, Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen25Vl,
-                  Qwen2Moe, Qwen2Vl, Qwen3, Qwen3Moe, Qwen3Vl, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
+using Families = Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3,
+                               Gemma3Text, Glm, Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium,
+                               HunYuanDense, HyperClovaX, InternVl, Jais2, Llama, Llava, Ministral, Mistral, Mistral3,
+                               Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen25Vl, Qwen2Moe, Qwen2Vl, Qwen3,
+                               Qwen3Moe, Qwen3Vl, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;
 
 }  // namespace detail
 

@@ -46,7 +46,8 @@ inline void make_text_part(const ConfigReader& config, std::string_view model_ty
   config.ignore({"text_config", "vision_config", "image_token_index", "image_token_id", "boi_token_index",
                  "eoi_token_index", "mm_tokens_per_image", "video_token_id", "vision_start_token_id",
                  "vision_end_token_id", "vision_token_id", "vision_feature_layer", "multimodal_projector_bias",
-                 "projector_hidden_act", "spatial_merge_size"});
+                 "projector_hidden_act", "spatial_merge_size", "image_seq_length", "vision_feature_select_strategy",
+                 "downsample_ratio"});
   finish_config(config);
 }
 
