@@ -189,7 +189,9 @@ class GgufFile {
     const auto type = reader.number<std::uint32_t>("a type");
     if (const StorageFormat* format = find_storage_format(type)) return *format;
     std::string known;
-    for (const StorageFormat& format : storage_formats) known += (known.empty() ? "" : ", ") + std::string(format.name);
+    for (const StorageFormat& format : storage_formats) {
+      if (format.ggml) known += (known.empty() ? "" : ", ") + std::string(format.name);
+    }
     const std::string_view name = detail::unread_ggml_type(type);
     reader.fail(text("expected one of the formats ", known, ", got type ", type, name.empty() ? "" : ", ", name));
   }
