@@ -116,8 +116,9 @@ void say_format(const Model<B>& model, const FinetuneOptions& options) {
   if (others == 0) return;
   const StorageFormat* const format = parse_frozen_format("finetune", options.frozen_format);
   say(text("note: ", others, others == 1 ? " matrix stays" : " matrices stay", " float32, since ",
-           format == nullptr ? text("that is what the model's files have, or their rows are no whole blocks")
-                             : text(format->name, " has blocks of ", format->block, " of a row"),
+           format == nullptr    ? text("that is what the model's files have, or they cannot be stored otherwise")
+           : format->block == 1 ? text("they are read by more than products and lookups")
+                                : text(format->name, " has blocks of ", format->block, " of a row"),
            named, others > 3 ? ", ..." : ""));
 }
 
@@ -222,7 +223,10 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   if (report.stopped) return end_at_signal(trainer, states);
   around.ranks = trainer.ranks();
 
-  if (!saving.as_adapter) take_saved_loss(model, sample, saving.dtype, watch.progress, report, around);
+  if (!saving.as_adapter && options.frozen_format != "none" && !options.memory_limit.empty())
+    say("note: the loss is that of the weights in memory: those that are saved would take more than --memory-limit");
+  else if (!saving.as_adapter)
+    take_saved_loss(model, sample, saving.dtype, watch.progress, report, around);
   save_and_report(model, *output, saving, options, watch, states, report, around);
   return 0;
 }

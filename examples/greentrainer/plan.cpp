@@ -218,6 +218,8 @@ void check(const Command& command, PlanOptions& options) {
   if (options.frozen_format == "source")
     bad_usage("plan", "--frozen-format: expected the format's name, since weights are not looked at, got source");
   parse_frozen_format("plan", options.frozen_format);
+  if (options.frozen_format != "none" && !command.given("tensors") && !command.given("rho"))
+    bad_usage("plan", "--frozen-format: expected --tensors or --rho beside it, since else everything is trained");
   if (options.selector == "paper") command.refuse("freeze", "selector", "--selector paper");
   for (const char* name : {"importance", "selector"}) {
     if (command.given(name) && !command.given("rho"))

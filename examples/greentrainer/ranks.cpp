@@ -79,7 +79,7 @@ int end_together(LaunchedRanks& ranks, const Ending& own) {
     if (!ranks.all_end(patience)) end_all(own.error, own.status);
   } else {
     try {
-      ranks.all_end();  // the first rank may still save for long
+      ranks.all_end();  // the first rank may still evaluate and save for long
     } catch (const CommunicationError& error) {
       end_all(error.what(), 1);
     }

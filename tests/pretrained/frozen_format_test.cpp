@@ -152,5 +152,23 @@ TEST_CASE("weights stored as in the files are those of the files, bit for bit: b
   for (const Parameter& p : wide.graph().parameters()) CHECK(p.format == nullptr);  // float32 in the file
 }
 
+TEST_CASE("a weight that a format cannot hold is refused by name, and so are two ways to store weights") {
+  B backend(1);
+  const TemporaryFolder folder;
+  {
+    auto model = load_pretrained(stories(), backend);
+    std::vector<float> values = model.parameters()[2].download();
+    values[5] = -1e5F;
+    model.parameters()[2].upload(values);
+    save_pretrained(model, folder / "large");
+  }
+  CHECK_THROWS_WITH_AS(load_pretrained(folder / "large", backend, stored_as("F16")),
+                       doctest::Contains("expected weights that F16 can hold, got -100000"), LoadError);
+  CHECK_NOTHROW(load_pretrained(folder / "large", backend, stored_as("BF16")));
+  GraphOptions both = stored_as("Q8_0");
+  both.keeps_source_format = true;
+  CHECK_THROWS_AS(load_pretrained(stories(), backend, both), ConfigError);
+}
+
 }  // namespace
 }  // namespace greentrainer::testing

@@ -104,4 +104,7 @@ TEST_CASE("a plan knows what stored weights take") {
   CHECK(narrow.json()["memory"]["weights"].get<Bytes>() < wide.json()["memory"]["weights"].get<Bytes>());
   CHECK(narrow.json()["memory"]["gradients"] == wide.json()["memory"]["gradients"]);
   CHECK(narrow.json()["total"] == wide.json()["total"]);
+  const Outcome everything = run_program({"plan", "--model", Run::model(), "--frozen-format", "q4_0"});
+  CHECK(everything.status == 2);
+  CHECK(everything.err.find("expected --tensors or --rho beside it") != std::string::npos);
 }

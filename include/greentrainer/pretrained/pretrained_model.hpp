@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -86,7 +88,19 @@ class PretrainedModel : public Model<B> {
     Tensor<B, std::byte>& to = this->parameters().stored_bytes(id);
     std::vector<std::byte> bytes(static_cast<std::size_t>(to.bytes()));
     encode_blocks(*p.format, std::span<const float>(values), std::span(bytes));
+    expect_finite(id, *p.format, bytes, values);
     to.upload(bytes);
+  }
+  /// Throws LoadError where a format cannot hold a weight. `values` are what the bytes were made of; they become what
+  /// these stand for.
+  void expect_finite(ParameterId id, const StorageFormat& format, std::span<const std::byte> bytes,
+                     std::vector<float>& values) const {
+    const float largest = *std::ranges::max_element(values, {}, [](float v) { return std::fabs(v); });
+    decode_blocks<float>(format, bytes, values);
+    if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
+    throw LoadError(
+        "load_pretrained", text(folder().string(), ", tensor ", source_name(id)),
+        text("expected weights that ", format.name, " can hold, got ", largest, "; store them in another format"));
   }
 
   StoredWeights stored_;
@@ -113,6 +127,10 @@ template <Backend B, class Architecture, class Check>
 PretrainedModel<B> load_architecture(const Architecture& described, const ModelSource& source,
                                      const ConfigReader& config, B& backend, const GraphOptions& options,
                                      std::uint64_t seed, const Check& check) {
+  if (options.frozen_format != nullptr && options.keeps_source_format) {
+    throw ConfigError("load_pretrained", "keeps_source_format",
+                      text("expected it without a frozen_format, got ", options.frozen_format->name, " beside it"));
+  }
   const auto checkpoint = source.checkpoint();
   const DType dtype = element_type_of(config, *checkpoint);
   const Architecture architecture = as_stored(described, checkpoint, dtype);

@@ -100,7 +100,6 @@ class WeightsAsSaved {
       else
         stored.emplace_back(id, std::move(values));
     }
-    exchange_formatted();
     for (ParameterId id = 0; id < count(); ++id) {  // what is merged must not be added again
       const Parameter& p = model.graph().parameter(id);
       if (p.is_adapter()) stored.emplace_back(id, std::vector<T>(static_cast<std::size_t>(p.size()), T(0)));
@@ -109,6 +108,7 @@ class WeightsAsSaved {
       originals_.emplace_back(id, model.parameters()[id].download());
       model.parameters()[id].upload(values);
     }
+    exchange_formatted();
   }
   WeightsAsSaved(const WeightsAsSaved&) = delete;
   WeightsAsSaved& operator=(const WeightsAsSaved&) = delete;

@@ -141,9 +141,14 @@ void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const Calibration
   Extent elements = 0;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     if (elements >= options.update_elements) break;
-    if (model.parameters().is_stored(id)) continue;
     selection.insert(id);
     elements += graph.parameter(id).size();
+  }
+  std::map<ParameterId, Tensor<B>> instead;  // of weights that are stored in a format, which stay so
+  for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+    if (!selection.contains(id) || !model.parameters().is_stored(id)) continue;
+    instead.emplace(id, Tensor<B>(backend, graph.parameter(id).rows(), graph.parameter(id).cols()))
+        .first->second.zero();
   }
   GradientStore<B> gradients(backend);
   gradients.select(graph, selection);
@@ -165,7 +170,8 @@ void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const Calibration
       measure([&](ParameterId id) {
         gradients[id].zero();
         backend.count_non_finite(gradients[id].size(), gradients[id].data(), sum.data());
-        optimizer.step(id, model.parameters()[id], gradients[id], 0.0);
+        const auto found = instead.find(id);
+        optimizer.step(id, found == instead.end() ? model.parameters()[id] : found->second, gradients[id], 0.0);
       });
   times.per_clipped = measure([&](ParameterId id) {
     backend.sum_of_squares(gradients[id].size(), gradients[id].data(), sum.data());

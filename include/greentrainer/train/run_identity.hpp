@@ -74,6 +74,36 @@ inline std::string identity_of(std::span<const Example> examples) {
   return text(examples.size(), " examples of sum ", detail::digits_of(sum));
 }
 
+namespace detail {
+
+/// Calls use(some of a parameter's numbers), in order, a few rows at a time.
+template <Backend B, class Use>
+void for_values(Model<B>& model, ParameterId id, const Use& use) {
+  using T = typename B::Scalar;
+  const Parameter& p = model.graph().parameter(id);
+  const Weight<T> weight = model.parameters().weight(id);
+  const Extent at_once = std::max<Extent>(1, (Extent{1} << 16) / std::max<Extent>(1, p.cols()));
+  std::vector<T> host;
+  Tensor<B> decoded;
+  for (Extent first = 0; first < p.rows(); first += at_once) {
+    const Extent rows = std::min(at_once, p.rows() - first);
+    const Weight<T> some = weight.rows_from(first, rows);
+    const T* data = some.elements.data;
+    if constexpr (ReadsStoredWeights<B>) {
+      if (some.is_stored()) {
+        if (!decoded) decoded = Tensor<B>(model.backend(), at_once, p.cols());
+        model.backend().decode(some.stored, decoded.matrix().rows_from(0, rows));
+        data = decoded.data();
+      }
+    }
+    host.resize(static_cast<std::size_t>(rows * p.cols()));
+    if (!host.empty()) model.backend().copy_to_host(host.data(), data, static_cast<Bytes>(host.size() * sizeof(T)));
+    use(std::span<const T>(host));
+  }
+}
+
+}  // namespace detail
+
 /// Operators, names, shapes and weights of a model as they are now. Reads all weights.
 template <Backend B>
 std::string identity_of(Model<B>& model) {
@@ -84,8 +114,7 @@ std::string identity_of(Model<B>& model) {
     const Parameter& p = model.graph().parameter(id);
     sum.add(std::as_bytes(std::span(p.name)));
     sum.add(std::as_bytes(std::span(p.shape)));
-    const std::vector<T> host = model.parameters().values(id);
-    sum.add(std::as_bytes(std::span(host)));
+    detail::for_values(model, id, [&](std::span<const T> some) { sum.add(std::as_bytes(some)); });
   }
   return text(model.facts().model_type, " of ", model.graph().parameters().size(), " tensors of sum ",
               detail::digits_of(sum));

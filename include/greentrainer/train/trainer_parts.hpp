@@ -58,7 +58,7 @@ struct TrainerParts {
   Selection selection = {};
   TrainingPass<B> pass;
   Selection with_state;     ///< parameters that the optimizer has state of
-  Selection with_elements;  ///< parameters that were ever selected
+  Selection with_elements;  ///< parameters that are not, or no more, stored in a format
   GradientStore<B> gradients;
   GradientExchange<B> exchange;
   ExactGradients<B> exact;
@@ -81,7 +81,11 @@ struct TrainerParts {
         gradients(of.backend()),
         exchange(of.backend()),
         exact(of.backend()),
-        norm(of.backend(), 1, 1) {}
+        norm(of.backend(), 1, 1) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(of.graph().parameters().size()); ++id) {
+      if (!model.parameters().is_stored(id)) with_elements.insert(id);
+    }
+  }
 
   /// Weights that are to be trained have elements of their own, in whatever format they were stored.
   void hold_elements(const Selection& trained) {

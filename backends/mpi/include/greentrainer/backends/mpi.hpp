@@ -132,11 +132,9 @@ class MpiCommunicator {
     }
     return true;
   }
-  /// The same without a limit but the timeout, whose error it throws.
-  void all_end() {
-    MPI_Request request = begin_end();
-    watch_.wait([&] { return mpi::is_done(request, "MPI_Ibarrier"); });
-  }
+  /// The same without a limit, not even the timeout: the first rank may evaluate and save for long. One that dies
+  /// meanwhile is the launcher's to see.
+  void all_end() { all_end(std::numeric_limits<double>::infinity()); }
 
  private:
   enum class Stage { dealing, collecting, done };
