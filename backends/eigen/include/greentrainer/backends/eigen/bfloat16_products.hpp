@@ -24,10 +24,10 @@ template <>
 inline constexpr Extent factors_a_word<BFloat16Pair> = 2;
 
 #if defined(__AVX512BF16__)
-/// Rounds in hardware: two multiply-adds an element and instruction. Denormal factors and sums count as zero.
+/// Multiplies pairs in hardware: two multiply-adds an element and instruction. Denormal factors and sums become zero.
 inline constexpr const char* bfloat16_path = "AVX512-BF16";
 #else
-/// Factors are widened to float again: the same products, summed in another order.
+/// Widens factors to float again: the same order of sums; without fused multiply-adds products are rounded, too.
 inline constexpr const char* bfloat16_path = "widened";
 #endif
 
