@@ -81,10 +81,10 @@ include_path() {
   "${compile[@]}" -I"$root/include" "$root/tests/consumer/selection.cpp" -o "$work/by_path" && "$work/by_path"
 }
 
-# Without JSON, PCRE2, ICU and zlib: graph, training passes, importances and optimizers.
+# Without JSON, PCRE2, ICU, zlib and OpenSSL: graph, training passes, importances and optimizers.
 without_io() {
   local options=("${library[@]}" -DGREENTRAINER_CUDA=OFF) package
-  for package in nlohmann_json PCRE2 ICU ZLIB; do options+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
+  for package in nlohmann_json PCRE2 ICU ZLIB OpenSSL; do options+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON"); done
   cmake -S "$root" -B "$work/no_io" -G Ninja "${options[@]}" &&
     cmake --install "$work/no_io" --prefix "$work/no_io_prefix" &&
     [ ! -e "$work/no_io_prefix/include/greentrainer/io/json.hpp" ] &&

@@ -34,7 +34,7 @@ mkdir -p "$out"
 flags=(-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
        -Iinclude -Itests -Iexamples/greentrainer -isystem /usr/include/eigen3 -Ibackends/eigen/include
        "-DGREENTRAINER_SOURCE_DIR=\"$PWD\"" "-DGREENTRAINER_SHARED=\"\"" "-DGREENTRAINER_PROGRAM=\"\"")
-libraries=(-lpthread -licuuc -licudata -lpcre2-8 -lz)
+libraries=(-lpthread -licuuc -licudata -lpcre2-8 -lz -lcrypto)
 status=0
 printf '| target | executions | seconds | inputs kept | edges reached | findings |\n'
 printf '| --- | ---: | ---: | ---: | ---: | --- |\n'

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config libeigen3-dev doctest-dev nlohmann-json3-dev libcli11-dev libpcre2-dev
-  libtomlplusplus-dev libbenchmark-dev libboost-context-dev libicu-dev zlib1g-dev libopenmpi-dev openmpi-bin)
+  libtomlplusplus-dev libbenchmark-dev libboost-context-dev libicu-dev zlib1g-dev libssl-dev libopenmpi-dev openmpi-bin)
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   echo "Not a Debian system: going on with what is installed. Needed: the like of ${packages[*]}"

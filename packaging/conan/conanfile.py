@@ -40,7 +40,8 @@ class Greentrainer(ConanFile):
         cmake_layout(self)
 
     def system_requirements(self):
-        Apt(self).install(["nlohmann-json3-dev", "libpcre2-dev", "libicu-dev", "zlib1g-dev", "libeigen3-dev"])
+        Apt(self).install(["nlohmann-json3-dev", "libpcre2-dev", "libicu-dev", "zlib1g-dev", "libssl-dev",
+                           "libeigen3-dev"])
 
     def generate(self):
         toolchain = CMakeToolchain(self)
