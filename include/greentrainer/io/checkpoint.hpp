@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "greentrainer/core/compiled.hpp"
+#include "greentrainer/io/quantized_tensors.hpp"
 #include "greentrainer/io/safetensors.hpp"
 
 namespace greentrainer {
@@ -18,11 +19,16 @@ namespace greentrainer {
 class GgufFile;
 
 /// The weights of a model. Of a Hugging Face folder: `model.safetensors`, or the files that
-/// `model.safetensors.index.json` lists. Or of a GGUF file, under the names that it has.
+/// `model.safetensors.index.json` lists. Or of a GGUF file, under the names that it has. Tensors that a folder stores
+/// quantised are there as what they stand for.
 class Checkpoint {
  public:
   /// Opens and checks all files. Throws LoadError; for a folder with pickle files alone it says how to convert them.
   explicit Checkpoint(std::filesystem::path folder);
+
+  /// The same for a folder whose config.json has a `quantization_config`; `source` names it in errors. Throws
+  /// ConfigError for a method that cannot be read.
+  Checkpoint(std::filesystem::path folder, const Json& quantization_config, const std::string& source);
 
   explicit Checkpoint(std::shared_ptr<const GgufFile> file);
 
@@ -32,12 +38,14 @@ class Checkpoint {
   /// The folder, or the GGUF file.
   const std::filesystem::path& folder() const { return folder_; }
   bool is_gguf() const { return gguf_ != nullptr; }
+  /// Whether a tensor stands for one that is stored quantised.
+  bool is_decoded(std::string_view name) const { return quantized_.decoded.contains(name); }
 
   bool contains(std::string_view name) const;
 
   /// Each of these throws LoadError for a name that is not there.
   const TensorInfo& info(std::string_view name) const;
-  /// Its bytes as stored.
+  /// Its bytes as stored; of one that is decoded, its numbers in the type that `info` names.
   std::vector<std::byte> raw(std::string_view name) const;
 
   /// The tensor's numbers, converted; see SafetensorsFile::read_as.
@@ -68,10 +76,14 @@ class Checkpoint {
 
   [[noreturn]] void refuse_other_formats() const;
 
+  template <class T>
+  void read_any_part(std::string_view name, std::size_t first, std::span<T> values) const;
+
   std::filesystem::path folder_;
   std::shared_ptr<const GgufFile> gguf_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, std::size_t, std::less<>> where_;
+  QuantizedTensors quantized_;
 };
 
 }  // namespace greentrainer

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "greentrainer/io/checkpoint.hpp"
@@ -24,6 +26,13 @@ GREENTRAINER_INLINE Checkpoint::Checkpoint(std::filesystem::path folder) : folde
   }
 }
 
+GREENTRAINER_INLINE Checkpoint::Checkpoint(std::filesystem::path folder, const Json& quantization_config,
+                                           const std::string& source)
+    : Checkpoint(std::move(folder)) {
+  quantized_ = find_quantized_tensors(quantization_config, source, files_);
+  for (const std::string& companion : quantized_.companions) where_.erase(companion);
+}
+
 GREENTRAINER_INLINE Checkpoint::Checkpoint(std::shared_ptr<const GgufFile> file)
     : folder_(file->path()), gguf_(std::move(file)) {}
 
@@ -32,29 +41,58 @@ GREENTRAINER_INLINE bool Checkpoint::contains(std::string_view name) const {
 }
 
 GREENTRAINER_INLINE const TensorInfo& Checkpoint::info(std::string_view name) const {
+  const auto decoded = quantized_.decoded.find(name);
+  if (decoded != quantized_.decoded.end()) return decoded->second.info;
   return gguf_ ? gguf_->info(name) : file_of(name).info(name);
 }
 
 GREENTRAINER_INLINE std::vector<std::byte> Checkpoint::raw(std::string_view name) const {
+  if (is_decoded(name)) {
+    std::vector<float> values(static_cast<std::size_t>(info(name).elements()));
+    read_as(name, std::span(values));
+    return encode_floats<float>(*info(name).dtype, values);
+  }
   return gguf_ ? gguf_->raw(name) : file_of(name).raw(name);
 }
 
+template <class T>
+void Checkpoint::read_any_part(std::string_view name, std::size_t first, std::span<T> values) const {
+  const auto decoded = quantized_.decoded.find(name);
+  if (decoded == quantized_.decoded.end()) {
+    gguf_ ? gguf_->read_part_as(name, first, values) : file_of(name).read_part_as(name, first, values);
+    return;
+  }
+  const TensorInfo& tensor = decoded->second.info;
+  const auto elements = static_cast<std::size_t>(tensor.elements());
+  if (first > elements || values.size() > elements - first) {
+    throw ShapeError("load_checkpoint", text(tensor.file.string(), ", tensor ", name),
+                     text("expected at least ", first, " + ", values.size(), " elements, got ", elements));
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    decoded->second.decoder->read_part(first, values);
+  } else {
+    std::vector<float> numbers(values.size());
+    decoded->second.decoder->read_part(first, numbers);
+    std::ranges::copy(numbers, values.begin());
+  }
+}
+
 GREENTRAINER_INLINE void Checkpoint::read_as(std::string_view name, std::span<float> values) const {
-  gguf_ ? gguf_->read_part_as(name, 0, values) : file_of(name).read_as(name, values);
+  gguf_ || is_decoded(name) ? read_any_part(name, 0, values) : file_of(name).read_as(name, values);
 }
 
 GREENTRAINER_INLINE void Checkpoint::read_as(std::string_view name, std::span<double> values) const {
-  gguf_ ? gguf_->read_part_as(name, 0, values) : file_of(name).read_as(name, values);
+  gguf_ || is_decoded(name) ? read_any_part(name, 0, values) : file_of(name).read_as(name, values);
 }
 
 GREENTRAINER_INLINE void Checkpoint::read_part_as(std::string_view name, std::size_t first,
                                                   std::span<float> values) const {
-  gguf_ ? gguf_->read_part_as(name, first, values) : file_of(name).read_part_as(name, first, values);
+  read_any_part(name, first, values);
 }
 
 GREENTRAINER_INLINE void Checkpoint::read_part_as(std::string_view name, std::size_t first,
                                                   std::span<double> values) const {
-  gguf_ ? gguf_->read_part_as(name, first, values) : file_of(name).read_part_as(name, first, values);
+  read_any_part(name, first, values);
 }
 
 GREENTRAINER_INLINE bool Checkpoint::has_weights(const std::filesystem::path& folder) {
@@ -68,7 +106,9 @@ GREENTRAINER_INLINE std::vector<std::string> Checkpoint::names() const {
     for (const TensorInfo& tensor : gguf_->tensors()) all.push_back(tensor.name);
   }
   for (const auto& file : files_) {
-    for (const auto& tensor : file.tensors()) all.push_back(tensor.name);
+    for (const auto& tensor : file.tensors()) {
+      if (where_.contains(tensor.name)) all.push_back(tensor.name);
+    }
   }
   return all;
 }

@@ -46,6 +46,8 @@ class SafetensorsFile {
 
   /// The tensor's bytes as stored. Throws LoadError if the file has become shorter since it was opened.
   std::vector<std::byte> raw(std::string_view name) const;
+  /// Some of them, from the `first` on. Throws ShapeError where there are not so many.
+  void raw_part(std::string_view name, std::size_t first, std::span<std::byte> bytes) const;
 
   /// The tensor's numbers, converted. `values` has one place for each element. Throws LoadError if they are not
   /// floating-point numbers or the file has become shorter, ShapeError if `values` is of another size.

@@ -44,6 +44,17 @@ GREENTRAINER_INLINE std::vector<std::byte> SafetensorsFile::raw(std::string_view
   return bytes;
 }
 
+GREENTRAINER_INLINE void SafetensorsFile::raw_part(std::string_view name, std::size_t first,
+                                                   std::span<std::byte> bytes) const {
+  const auto& tensor = info(name);
+  const std::size_t all = tensor.end - tensor.begin;
+  if (first > all || bytes.size() > all - first) {
+    throw ShapeError("safetensors", text(path().string(), ", tensor ", name),
+                     text("expected at least ", first, " + ", bytes.size(), " bytes, got ", all));
+  }
+  file_.read(data_begin_ + tensor.begin + first, bytes);
+}
+
 GREENTRAINER_INLINE void SafetensorsFile::fail(std::string_view tensor, const std::string& what) const {
   throw LoadError("safetensors", text(path().string(), ", tensor ", tensor), what);
 }

@@ -5,12 +5,14 @@
 
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/quantized_tensors.hpp"
 #include "greentrainer/models/config_fields.hpp"
 
 namespace greentrainer {
 
 GREENTRAINER_INLINE void finish_config(const ConfigReader& config) {
-  config.refuse("quantization_config", "quantised weights are not supported; save the model dequantised");
+  if (config.has("quantization_config"))
+    check_quantization(config.get<Json>("quantization_config"), text(config.source(), ", quantization_config"));
   config.refuse("auto_map", "models that bring their own code are not supported");
   config.expect_value("add_cross_attention", false);
   config.expect_value("is_decoder", false);

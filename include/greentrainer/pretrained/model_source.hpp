@@ -15,10 +15,9 @@ struct ModelSource {
   ModelFiles files;
   std::shared_ptr<const GgufFile> gguf = nullptr;  ///< null for a folder
 
-  /// Opens and checks the weights. Throws LoadError.
-  std::shared_ptr<const Checkpoint> checkpoint() const {
-    return gguf ? std::make_shared<const Checkpoint>(gguf) : std::make_shared<const Checkpoint>(files.path());
-  }
+  /// Opens and checks the weights. Throws LoadError, and ConfigError for weights that are quantised in a way that
+  /// cannot be read.
+  std::shared_ptr<const Checkpoint> checkpoint() const;
 };
 
 /// Opens a Hugging Face folder, a GGUF file, or a folder that holds one GGUF file and no safetensors. What a GGUF file

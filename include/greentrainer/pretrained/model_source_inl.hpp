@@ -11,6 +11,7 @@
 #include "greentrainer/io/checkpoint.hpp"
 #include "greentrainer/io/gguf.hpp"
 #include "greentrainer/io/incomplete_marker.hpp"
+#include "greentrainer/io/json.hpp"
 #include "greentrainer/io/model_files.hpp"
 #include "greentrainer/models/gguf_config.hpp"
 #include "greentrainer/pretrained/model_source.hpp"
@@ -41,6 +42,18 @@ inline std::optional<std::filesystem::path> gguf_in_folder(std::string_view wher
 }
 
 }  // namespace detail
+
+GREENTRAINER_INLINE std::shared_ptr<const Checkpoint> ModelSource::checkpoint() const {
+  if (gguf) return std::make_shared<const Checkpoint>(gguf);
+  constexpr std::string_view name = "config.json";
+  if (!files.has(name)) return std::make_shared<const Checkpoint>(files.path());
+  const std::string config = files.source(name);
+  const Json json = parse_json(files.read(name), config);
+  const auto field = json.is_object() ? json.find("quantization_config") : json.end();
+  if (!json.is_object() || field == json.end() || field->is_null())
+    return std::make_shared<const Checkpoint>(files.path());
+  return std::make_shared<const Checkpoint>(files.path(), *field, text(config, ", quantization_config"));
+}
 
 GREENTRAINER_INLINE ModelSource open_model(std::string_view where, const std::filesystem::path& path) {
   expect_complete_folder(where, path);

@@ -61,6 +61,7 @@ GREENTRAINER_INLINE void write_companions(const ModelFiles& files, const std::fi
                                           std::optional<DType> dtype) {
   const std::vector<std::string> companions = companions_of(files);
   auto config = parse_json<OrderedJson>(files.read("config.json"), files.source("config.json"));
+  config.erase("quantization_config");  // weights are saved as numbers
   if (dtype) {
     for (const char* field : {"torch_dtype", "dtype"}) {
       if (config.contains(field)) config[field] = name_of(*dtype);

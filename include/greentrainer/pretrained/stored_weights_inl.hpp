@@ -28,6 +28,12 @@ GREENTRAINER_INLINE DType element_type_of(const ConfigReader& config, const Chec
 
 GREENTRAINER_INLINE TensorInfo StoredWeights::saved(ParameterId id) const {
   const TensorInfo& info = checkpoint_->info(name(id));
+  if (checkpoint_->is_decoded(info.name)) {
+    TensorInfo as_loaded = info;
+    as_loaded.dtype = dtype_;
+    as_loaded.dtype_name = safetensors_name(dtype_);
+    return as_loaded;
+  }
   if (!checkpoint_->is_gguf()) return info;
   return {.name = row(id).name,
           .dtype_name = std::string(safetensors_name(*info.dtype)),
@@ -36,7 +42,7 @@ GREENTRAINER_INLINE TensorInfo StoredWeights::saved(ParameterId id) const {
 }
 
 GREENTRAINER_INLINE std::optional<std::vector<std::byte>> StoredWeights::saved_bytes(ParameterId id) const {
-  if (checkpoint_->is_gguf()) return std::nullopt;
+  if (checkpoint_->is_gguf() || checkpoint_->is_decoded(name(id))) return std::nullopt;
   return checkpoint_->raw(name(id));
 }
 
