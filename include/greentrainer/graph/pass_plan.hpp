@@ -70,9 +70,27 @@ PassPlan evaluation_plan(const TensorGraph<P>& graph) {
   return plan;
 }
 
+namespace detail {
+
+/// Whether an operator computes the gradient of a value that needs one: not where it reads it as a constant. Throws
+/// ConfigError where that gradient would be the first to be written, which others are added to.
+template <class P>
+bool contributes(const TensorGraph<P>& graph, const Selection& selection, OperatorId id, int input) {
+  if (!selection.detached().contains(id, input)) return true;
+  if (graph.contribution(id, input) == Write::overwrite) {
+    throw ConfigError("training_plan", graph.op(id).name,
+                      text("expected a detached input that is read again later, got input ", input,
+                           ", whose gradient other ones are added to"));
+  }
+  return false;
+}
+
+}  // namespace detail
+
 /// Backward steps of a selection, from the loss towards the inputs. An operator takes part if one of its parameters is
 /// selected or a gradient must come out below it; it then computes just the parts these need. Fills value_has_grad.
-/// O(operators). Throws ConfigError for a selection of another graph.
+/// O(operators). Throws ConfigError for a selection of another graph, and for a detached input whose gradient other
+/// ones are added to.
 template <class P>
 std::vector<PassPlan::Step> backward_steps(const TensorGraph<P>& graph, const Selection& selection,
                                            std::vector<bool>& value_has_grad) {
@@ -93,7 +111,10 @@ std::vector<PassPlan::Step> backward_steps(const TensorGraph<P>& graph, const Se
       const auto index = static_cast<std::size_t>(part.index);
       bool wanted = ((step.parts >> p) & 1U) != 0;
       if (part.kind == GradPart::Kind::parameter) wanted = selection.contains(node.parameters[index]);
-      if (part.kind == GradPart::Kind::input) wanted = value_has_grad[static_cast<std::size_t>(node.inputs[index])];
+      if (part.kind == GradPart::Kind::input) {
+        wanted = value_has_grad[static_cast<std::size_t>(node.inputs[index])] &&
+                 detail::contributes(graph, selection, id, part.index);
+      }
       if (!wanted) continue;
       step.parts |= bit(static_cast<int>(p)) | part.after;
       step.inputs |= part.keeps_inputs;

@@ -9,21 +9,47 @@
 
 namespace greentrainer {
 
-/// The set of parameters to train: one entry for each of the graph's, in its order.
+/// Inputs that operators read as constants, as PyTorch's x.detach(): no gradient goes through them. Gradients below are
+/// approximate then. None by default. See residual_branches for inputs that may be detached.
+class DetachedInputs {
+ public:
+  bool contains(OperatorId op, int input) const {
+    const auto at = static_cast<std::size_t>(op);
+    return at < inputs_.size() && ((inputs_[at] >> input) & 1U) != 0;
+  }
+  void insert(OperatorId op, int input) {
+    inputs_.resize(std::max(inputs_.size(), static_cast<std::size_t>(op) + 1), 0);
+    inputs_[static_cast<std::size_t>(op)] |= bit(input);
+  }
+  bool empty() const { return inputs_.empty(); }
+  /// By operator, up to the last one with such an input.
+  const std::vector<BitSet>& inputs() const { return inputs_; }
+
+  friend bool operator==(const DetachedInputs&, const DetachedInputs&) = default;
+
+ private:
+  std::vector<BitSet> inputs_;
+};
+
+/// What a backward pass is for: the set of parameters to train, one entry for each of the graph's, in its order; and
+/// the inputs that no gradient goes through.
 class Selection {
  public:
   Selection() = default;
-  explicit Selection(std::vector<bool> mask) : mask_(std::move(mask)) {}
+  explicit Selection(std::vector<bool> mask, DetachedInputs detached = {})
+      : mask_(std::move(mask)), detached_(std::move(detached)) {}
 
   bool contains(ParameterId id) const { return mask_[static_cast<std::size_t>(id)]; }
   void insert(ParameterId id) { mask_[static_cast<std::size_t>(id)] = true; }
   const std::vector<bool>& mask() const { return mask_; }
   std::size_t count() const { return static_cast<std::size_t>(std::count(mask_.begin(), mask_.end(), true)); }
+  const DetachedInputs& detached() const { return detached_; }
 
   friend bool operator==(const Selection&, const Selection&) = default;
 
  private:
   std::vector<bool> mask_;
+  DetachedInputs detached_;
 };
 
 template <class P>
@@ -134,7 +160,7 @@ Selection without_frozen(const TensorGraph<P>& graph, const Selection& selection
   const Selection frozen = select_listed(graph, patterns, "freeze");
   std::vector<bool> left = selection.mask();
   for (std::size_t i = 0; i < left.size(); ++i) left[i] = left[i] && !frozen.mask()[i];
-  Selection trained(std::move(left));
+  Selection trained(std::move(left), selection.detached());
   if (trained.count() == 0 && selection.count() > 0) {
     throw ConfigError("without_frozen", "freeze",
                       text("expected patterns that leave something to train, got ones that match all of the ",

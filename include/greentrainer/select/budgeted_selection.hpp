@@ -69,13 +69,14 @@ class InfeasibleRatio : public ConfigError {
 /// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 /// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
 /// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them. `frozen`:
-/// what must not be chosen, empty for nothing; a selector that does is a ConfigError.
+/// what must not be chosen, empty for nothing; a selector that does is a ConfigError. `detached`: inputs that no
+/// gradient goes through, whatever is chosen; the ratio stays one of the exact full fine-tuning.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
     const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {},
-    const Workload& in_full = {}, const Selection& frozen = {}) {
+    const Workload& in_full = {}, const Selection& frozen = {}, const DetachedInputs& detached = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -86,7 +87,7 @@ BudgetedSelection select_within_ratio(
   };
   one_each("importance", importance.size());
   const PriceTable<P, C> prices(graph, cost);
-  SelectionProblem problem{gradient_dag_of(graph, prices, workload), 0};
+  SelectionProblem problem{gradient_dag_of(graph, prices, workload, detached), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
       throw NumericalError("importance", graph.parameters()[i].name,
@@ -120,7 +121,7 @@ BudgetedSelection select_within_ratio(
                         text("expected none of the frozen parameters, got ", graph.parameters()[i].name));
     }
   }
-  result.selection = Selection(chosen.mask);
+  result.selection = Selection(chosen.mask, detached);
   result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;
   result.gap = gap_of(chosen);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "greentrainer/concepts/cost_model.hpp"
+#include "greentrainer/graph/selection.hpp"
 #include "greentrainer/graph/tensor_graph.hpp"
 #include "greentrainer/select/selection_problem.hpp"
 
@@ -11,9 +12,10 @@ namespace greentrainer {
 
 /// The gradient graph of a model at the prices of a cost model and a workload; item i is parameter i. Importances are
 /// zero, to be filled in. A piece of an operator's backward pass needs the gradients of the operator's outputs, that
-/// is, the pieces that all users of these contribute.
+/// is, the pieces that all users of these contribute; those that read them detached contribute none.
 template <class P, CostModel<TensorGraph<P>> C>
-GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Workload& workload) {
+GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Workload& workload,
+                            const DetachedInputs& detached = {}) {
   GradientDag dag;
   dag.items.resize(graph.parameters().size());
   std::vector<std::vector<int>> contributions(graph.values().size());  // nodes that make up the gradient of a value
@@ -29,6 +31,7 @@ GradientDag gradient_dag_of(const TensorGraph<P>& graph, const C& cost, const Wo
     node_of_part.assign(parts.size(), -1);
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const GradPart& part = parts[p];
+      if (part.kind == GradPart::Kind::input && detached.contains(id, part.index)) continue;
       std::vector<int> all = needs;
       for (std::size_t q = 0; q < p; ++q) {
         if (((part.after >> q) & 1U) != 0) all.push_back(node_of_part[q]);
