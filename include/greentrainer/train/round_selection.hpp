@@ -70,6 +70,8 @@ class RoundSelection {
     parts_->optimizer->select(graph, parts_->selection);
     parts_->with_state = parts_->selection;
     record.names = names_of(graph, parts_->selection);
+    if (const BranchRotation* rotation = parts_->choice.rotation())
+      record.identity_branches = rotation->names(round.first);
     parts_->report.selections.push_back(std::move(record));
     run_->selection_made = run_->next_step == round.chosen_at;
     run_->is_whole = true;
@@ -93,7 +95,8 @@ class RoundSelection {
     const auto& graph = parts_->model.graph();
     const MemoryLimit<B>& memory = *parts_->memory;
     const Workload coming = run_->batches.workload_of_steps(round.first, round.end);
-    Selection& selection = parts_->selection = *parts_->choice.fixed();
+    Selection& selection = parts_->selection;
+    selection = Selection(parts_->choice.fixed()->mask(), parts_->choice.detached(round.first));
     Chosen chosen{.cut = best_cut(graph, ExactCost<B>{}, coming, with_cache, selection), .pass = {}};
     chosen.pass = memory.training(selection, chosen.cut);
     if (chosen.cut && std::max(memory.excess(chosen.pass), evaluation_excess(selection, chosen.cut)) > 0) {

@@ -120,10 +120,11 @@ std::string identity_of(Model<B>& model) {
               detail::digits_of(sum));
 }
 
-/// A set of tensors by their numbers.
+/// A set of tensors by their numbers, and what is detached.
 inline std::string identity_of(const Selection& selection) {
   Checksum sum;
   for (const bool selected : selection.mask()) sum.add(selected ? 1U : 0U);
+  for (const BitSet inputs : selection.detached().inputs()) sum.add(inputs);
   return text(selection.count(), " tensors of sum ", detail::digits_of(sum));
 }
 

@@ -87,6 +87,7 @@ class RunPricing {
  private:
   CheckedInteger of_selection(const TrainingBatches& batches, const Selection& selection, Extent steps) const {
     const auto& graph = model_->graph();
+    if (choice_->rotation() != nullptr) return of_rounds(batches, selection, steps);
     const Workload workload = batches.workload_of_steps(0, steps);
     std::vector<CutForecast> forecasts;
     if (const auto room = planned_prefix_room<B>(*options_))
@@ -97,6 +98,18 @@ class RunPricing {
     total += evaluate(costs.above, workload);
     for (const CutForecast& f : forecasts) {
       if (cut && f.cut == *cut) total += evaluate(costs.below, f.computed);
+    }
+    return total;
+  }
+  /// With other branches detached in each round, and nothing cached.
+  CheckedInteger of_rounds(const TrainingBatches& batches, const Selection& selection, Extent steps) const {
+    CheckedInteger total = CheckedInteger(steps) * update(selection);
+    for (Extent first = 0, end = 0; first < steps; first = end) {
+      const auto round = choice_->round(first, batches);
+      end = std::min(steps, round.end);
+      const Selection drawn(selection.mask(), choice_->detached(round.first));
+      const TrainingCosts costs = training_costs(model_->graph(), drawn, std::nullopt, {}, cost_.passes);
+      total += evaluate(costs.above, batches.workload_of_steps(first, end));
     }
     return total;
   }

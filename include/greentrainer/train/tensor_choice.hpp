@@ -16,6 +16,7 @@
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 #include "greentrainer/select/limited_selection.hpp"
+#include "greentrainer/train/branch_rotation.hpp"
 #include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
@@ -70,6 +71,17 @@ class TensorChoice {
     check_replacement("use_selector", static_cast<bool>(select));
     select_ = std::move(select);
   }
+  void use_passing(const PassingOptions& options) {
+    if (green_ && options.every) {
+      throw ConfigError("Trainer", "use_passing",
+                        text("expected no PassingOptions::every beside GreenOptions::reselect_every, with which "
+                             "branches are drawn, got ",
+                             text_of(*options.every)));
+    }
+    if (fixed_ && !fixed_->detached().empty())
+      throw ConfigError("Trainer", "use_passing", "expected a selection without detached inputs of its own, got some");
+    rotation_.emplace(*graph_, options);
+  }
   template <CostModel<TensorGraph<B>> C>
   void use_cost_model(C cost) {
     check_replacement("use_cost_model", true);
@@ -77,8 +89,9 @@ class TensorChoice {
     ratio_is_of_flops_ = false;
     choose_ = [graph = graph_, cost](const Workload& workload, const std::vector<double>& importance, double ratio,
                                      const SelectFunction& select, std::span<const CutForecast> forecasts,
-                                     const Workload& in_full, const Selection& frozen) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen);
+                                     const Workload& in_full, const Selection& frozen, const DetachedInputs& detached) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen,
+                                 detached);
     };
     recomputed_cost_ = [graph = graph_, cost](const PassPlan& plan) {
       return pass_cost(*graph, plan, cost).recomputed;
@@ -89,6 +102,11 @@ class TensorChoice {
   /// was replaced.
   void add_identity(RunIdentity& identity) const {
     if (fixed_) identity["selection"] = identity_of(*fixed_);
+    if (rotation_) {
+      const PassingOptions& o = rotation_->options();
+      identity["passing"] = text("rotating, exact share ", exact_text(o.exact_share), ", seed ", o.seed,
+                                 fixed_ ? ", every " + text_of(o.every.value_or(Interval{})) : "");
+    }
     if (!green_) return;
     identity["flops_ratio"] = exact_text(green_->flops_ratio);
     identity["importance"] = green_->importance;
@@ -101,6 +119,13 @@ class TensorChoice {
 
   /// Null where tensors are chosen.
   const Selection* fixed() const { return fixed_ ? &*fixed_ : nullptr; }
+  /// Null where all gradients are exact.
+  const BranchRotation* rotation() const { return rotation_ ? &*rotation_ : nullptr; }
+  /// What is detached from a step on for which tensors are chosen.
+  DetachedInputs detached(Extent step) const {
+    if (rotation_) return rotation_->detached(step);
+    return fixed_ ? fixed_->detached() : DetachedInputs();
+  }
   /// Tensors that are never chosen; empty where any may be.
   const Selection& frozen() const { return frozen_; }
   /// Whether the step at which tensors are chosen trains everything and its gradients say what to choose.
@@ -113,10 +138,12 @@ class TensorChoice {
   /// Of the costs that tensors are chosen by.
   const std::string& unit() const { return unit_; }
 
-  /// The next step, not before `step`, at which tensors are chosen. A fixed selection is chosen once, at step 0.
+  /// The next step, not before `step`, at which tensors are chosen, or branches are drawn. A fixed selection alone is
+  /// chosen once, at step 0.
   Extent next(Extent step, const TrainingBatches& batches) const {
-    if (!green_) return step == 0 ? 0 : batches.steps();
-    const Extent every = green_->reselect_every.steps(batches.steps_per_epoch());
+    if (!green_ && !rotation_) return step == 0 ? 0 : batches.steps();
+    const Interval interval = green_ ? green_->reselect_every : rotation_->options().every.value_or(Interval{});
+    const Extent every = interval.steps(batches.steps_per_epoch());
     return (step + every - 1) / every * every;
   }
   /// What is trained with the selection of this step.
@@ -157,7 +184,8 @@ class TensorChoice {
       return SelectionResult{.mask = std::vector<bool>(problem.dag.items.size(), false)};
     };
     choose_(batches.workload_of_steps(round.first, round.end), std::vector<double>(graph_->parameters().size(), 0.0),
-            green_->flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_);
+            green_->flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_,
+            detached(round.first));
   }
   /// Chooses for a round. Under a memory limit, `beside` tells by how much the phases beside training exceed it while a
   /// selection's state and cached values are held.
@@ -166,9 +194,10 @@ class TensorChoice {
                              const std::function<Bytes(const Selection&, const std::optional<Cut>&)>& beside) const {
     const Workload coming = batches.workload_of_steps(round.first, round.end),
                    in_full = batches.workload_of_steps(round.chosen_at, round.first);
+    const DetachedInputs drawn = detached(round.first);
     const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
       return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full,
-                     frozen_);
+                     frozen_, drawn);
     };
     if (memory.limit() == 0) {
       LimitedSelection<B> free{.chosen = choose(importance, green_->flops_ratio, true), .pass = {}};
@@ -182,9 +211,9 @@ class TensorChoice {
   }
 
  private:
-  using ChooseFunction =
-      std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&,
-                                      std::span<const CutForecast>, const Workload&, const Selection&)>;
+  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double,
+                                                         const SelectFunction&, std::span<const CutForecast>,
+                                                         const Workload&, const Selection&, const DetachedInputs&)>;
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
@@ -192,9 +221,9 @@ class TensorChoice {
         choose_([graph = graph_, facts = &model.facts()](
                     const Workload& workload, const std::vector<double>& importance, double ratio,
                     const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full,
-                    const Selection& frozen) {
+                    const Selection& frozen, const DetachedInputs& detached) {
           return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
-                                     forecasts, in_full, frozen);
+                                     forecasts, in_full, frozen, detached);
         }),
         recomputed_cost_(
             [graph = graph_](const PassPlan& plan) { return pass_cost(*graph, plan, ExactCost<B>{}).recomputed; }) {}
@@ -210,6 +239,7 @@ class TensorChoice {
   const Optimizer<B>* optimizer_;
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;
+  std::optional<BranchRotation> rotation_;
   Selection frozen_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };

@@ -53,6 +53,17 @@ class Trainer {
     parts_.choice.use_cost_model(std::move(cost));
   }
 
+  /// Makes gradients approximate, and a deep gradient nearly free: residual branches pass the identity to the stream
+  /// below them, but for a share of them, drawn anew with every selection, that passes gradients exactly. Losses are
+  /// the model's, the budget holds for what is drawn, and importances are measured with exact gradients. Without a call
+  /// all gradients are exact. Throws ConfigError for options out of range, for PassingOptions::every beside
+  /// GreenOptions, and for a model without such branches. docs/decisions/0039-identity-passing.md
+  void use_passing(const PassingOptions& options) {
+    if (run_ && !run_->is_finished)
+      throw ConfigError("Trainer", "use_passing", "expected to be called before start, got a call within a run");
+    parts_.choice.use_passing(options);
+  }
+
   /// Makes this trainer a rank of several that train one model: each has the same model, examples and options, and runs
   /// its share of every step's examples, of every evaluation and of the batches that importances are taken from. All
   /// have the same weights then, and the same report but for seconds. The communicator must outlive the trainer.
@@ -129,6 +140,7 @@ class Trainer {
     if (const RunPlan& plan = parts_.report.plan; plan.seconds > 0)  // which follows from measured times
       run.identity["planned"] = text(plan.steps, " steps of batch size ", plan.batch_size);
     parts_.choice.add_identity(run.identity);
+    warn_of_single_draw(run);
     run_.emplace(std::move(run));
   }
 
@@ -259,7 +271,23 @@ class Trainer {
     expect_option(options.memory_limit == 0 || !parts_.choice.in_step(), "fit", "memory_limit",
                   "0 beside GreenOptions::importance_step, whose step holds the gradients of all tensors",
                   options.memory_limit);
+    const bool draws_alone = parts_.choice.rotation() != nullptr && parts_.choice.fixed() != nullptr;
+    expect_option(!draws_alone || options.memory_limit == 0, "fit", "memory_limit",
+                  "0 beside Trainer::use_passing with a fixed selection, whose later draws are not checked",
+                  options.memory_limit);
+    expect_option(!draws_alone || !options.budget.is_set() || options.prefix_cache == PrefixCacheMode::off, "fit",
+                  "prefix_cache", "off beside a budget and Trainer::use_passing, with which no cache is planned",
+                  "a cache");
     check_ranks(parts_.ranks, parts_.model.graph(), options);
+  }
+
+  /// A rotation of which the run sees one draw alone is none.
+  void warn_of_single_draw(const TrainingRun& run) {
+    if (parts_.choice.rotation() == nullptr || parts_.choice.next(1, run.batches) < run.batches.steps()) return;
+    std::string warning = text("branches that pass gradients exactly are drawn once in this run of ",
+                               run.batches.steps(), " steps; draw or select more often");
+    if (run.options.on_warning) parts_.call_back([&] { run.options.on_warning(warning); });
+    parts_.report.warnings.push_back(std::move(warning));
   }
 
   /// What a fit needs before its first pass. Throws ConfigError where its limits leave nothing to train.

@@ -143,6 +143,9 @@ CheckedState check_state(TrainerParts<B>& parts, const TrainingRun& run, const S
   CheckedState checked{.selected = detail::selection_of(graph, state.selected, source),
                        .changed = detail::selection_of(graph, state.changed, source),
                        .cut = {}};
+  if (!state.report.selections.empty()) {
+    checked.selected = Selection(checked.selected.mask(), parts.choice.detached(state.report.selections.back().step));
+  }
   checked.cut = detail::cut_at(graph, state.cut, checked.selected, source);
   if (checked.cut && parts.pass.cache() == nullptr) refuse("cut", "expected none without a prefix cache");
   if (!checked.cut && !state.cached.empty()) refuse("cached", "expected nothing without a cut");
@@ -217,6 +220,9 @@ void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
   parts.report = saved.state.report;
   parts.report.plan = plan;
   parts.report.evaluated = evaluated;
+  if (const BranchRotation* rotation = parts.choice.rotation()) {
+    for (SelectionRecord& record : parts.report.selections) record.identity_branches = rotation->names(record.step);
+  }
   run.earlier_callbacks = parts.report.seconds.callbacks;
   run.next_step = saved.state.next_step;
   run.selection_made = saved.state.selection_made;

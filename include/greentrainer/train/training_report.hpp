@@ -50,6 +50,9 @@ struct SelectionRecord {
   std::string cached_below = {};  ///< the first operator above the cut whose values are cached; empty without
   std::string not_cached = {};    ///< why nothing is cached until the next selection; empty unless it was asked for
   Bytes cached_bytes = 0;         ///< that cached values will take before the next selection
+  /// Residual branches that pass the identity until the next selection, by the operators that end them: see
+  /// Trainer::use_passing. They follow from the step, so a saved state has none.
+  std::vector<std::string> identity_branches = {};
 };
 
 /// One evaluation of a run.
