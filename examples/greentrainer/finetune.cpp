@@ -62,6 +62,15 @@ std::string context_line(const Dataset& train) {
               "% of all");
 }
 
+/// What --passing rotating leaves out.
+template <Backend B>
+std::string passing_line(const TensorGraph<B>& graph, const FinetuneOptions& options) {
+  const BranchRotation rotation(graph, {.exact_share = options.passing_share});
+  return text("gradients are approximate: they go down through ", rotation.exact(), " of ", rotation.count(),
+              " residual branches, drawn anew every ",
+              text_of(parse_interval("--reselect-every", options.reselect_every)));
+}
+
 /// A signal has ended the run.
 template <Backend B>
 int end_at_signal(Trainer<B>& trainer, SavedStates& states) {
@@ -138,6 +147,7 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
            " examples; backend ", trained.backend().name()));
   say_format(trained, options);
   if (detaches_context(options)) say(context_line(train));
+  if (rotates_branches(options)) say(passing_line(graph, options));
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;
   std::string when = options.evaluate == "none"   ? ""
@@ -179,6 +189,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   RunWatch watch(peak_of(backend), options);
   around.method = options.method;
   around.context_gradients = options.context_gradients;
+  around.passing = options.passing;
   around.backend = backend.name();
   around.frozen_format = options.frozen_format;
   around.keep_best = options.keep_best;

@@ -89,9 +89,9 @@ void check_method(const Command& command, FinetuneOptions& options) {
              options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name :
-         {"rho", "importance", "importance-batches", "importance-step", "reselect-every", "selector", "dependencies"})
+    for (const char* name : {"rho", "importance", "importance-batches", "importance-step", "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
+    if (!rotates_branches(options)) command.refuse("reselect-every", "method", "--method " + options.method);
   }
   if (options.method == "listed" && options.tensors.empty())
     bad_usage("finetune", "--tensors: expected names or globs beside --method listed, got none");
@@ -103,6 +103,19 @@ void check_method(const Command& command, FinetuneOptions& options) {
   if (options.from_adapter.empty()) return;
   for (const char* name : {"lora-r", "lora-alpha", "lora-targets", "prefix-tokens"})
     command.refuse(name, "from-adapter", "--from-adapter");
+}
+
+/// Which options go with branches that pass the identity.
+void check_passing(const Command& command, const FinetuneOptions& options) {
+  if (!rotates_branches(options)) {
+    command.refuse("passing-share", "passing", "--passing exact");
+    return;
+  }
+  command.refuse("dependencies", "passing", "--passing rotating");
+  if (options.method == "green") return;
+  command.refuse("memory-limit", "passing", text("--passing rotating --method ", options.method));
+  if (!options.budget.empty())
+    command.refuse("prefix-cache", "passing", text("--passing rotating --budget --method ", options.method));
 }
 
 /// Weights that a format keeps narrow cannot be moved all at once.
@@ -171,6 +184,7 @@ void check(const Command& command, FinetuneOptions& options) {
   check_backend(command, options.backend);
   check_method(command, options);
   check_frozen_format(command, options);
+  check_passing(command, options);
   if (options.train == standard_input && options.validation == standard_input)
     bad_usage("finetune", "--train and --validation: expected standard input for one of them, got it for both");
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
@@ -290,7 +304,13 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("context-gradients", options.context_gradients, {"exact", "none"},
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
                  "pass computes labelled rows alone (exact)");
-  command.text("reselect-every", options.reselect_every, "2e|100s", "green: epochs or steps between selections (2e)");
+  command.choice("passing", options.passing, {"exact", "rotating"},
+                 "rotating: approximate gradients, which go through a random share of the residual branches alone to "
+                 "what lies below; drawn anew every --reselect-every (exact)");
+  command.number("passing-share", options.passing_share, 0, true,
+                 "rotating: share of the residual branches that pass gradients exactly (0.25)", 1);
+  command.text("reselect-every", options.reselect_every, "2e|100s",
+               "green, and --passing rotating: epochs or steps between selections, or draws (2e)");
   command.text("frozen-format", options.frozen_format, "NAME",
                "What weights are stored in until they are trained: source, as in the model's files; bfloat16, float16, "
                "q8_0, q4_0 or nf4, which they are rounded to; or none: float32 (none)");

@@ -31,7 +31,8 @@ struct FinetuneOptions {
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
   std::string no_decay_on = "none";
-  std::string context_gradients = "exact";
+  std::string context_gradients = "exact", passing = "exact";
+  double passing_share = 0.25;
   AdapterChoice adapters;
   std::string from_adapter;
   std::string frozen_format = "none";
@@ -70,6 +71,9 @@ std::optional<std::size_t> last_layers(const std::string& method);
 
 /// Whether gradients stop at the context: with_detached_context.
 inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }
+
+/// Whether residual branches pass the identity: Trainer::use_passing.
+inline bool rotates_branches(const FinetuneOptions& options) { return options.passing == "rotating"; }
 
 /// All but the data and what is called back. Throws ConfigError where a cache on disk has no folder to lie in, before
 /// any time is spent.

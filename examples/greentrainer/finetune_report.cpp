@@ -37,6 +37,15 @@ std::string kept_text(const TrainingReport& report, const std::string& metric) {
   return kept;
 }
 
+/// Whether they were exact.
+std::string gradients_text(const Surroundings& around) {
+  std::string left_out;
+  if (around.context_gradients == "none") left_out = "without the context";
+  if (around.passing == "rotating")
+    left_out += text(left_out.empty() ? "" : ", ", "with branches that pass the identity");
+  return left_out.empty() ? "exact" : "approximate: " + left_out;
+}
+
 OrderedJson json_of(const SelectionRecord& record) {
   return {{"step", record.step},
           {"names", record.names},
@@ -51,6 +60,7 @@ OrderedJson json_of(const SelectionRecord& record) {
           {"not_cached", record.not_cached},
           {"recomputed", record.recomputed},
           {"recomputed_from", record.recomputed_from},
+          {"identity_branches", record.identity_branches},
           {"memory_bytes", record.memory.total()}};
 }
 
@@ -198,6 +208,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   }
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
+  json["passing"] = around.passing;
   json["is_auto"] = around.is_auto;
   json["backend"] = around.backend;
   json["frozen_format"] = around.frozen_format;
@@ -259,6 +270,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
         loss(report.loss_before) + " -> " + loss(report.loss_after) +
             (around.loss_after_unrounded ? ", " + fixed(*around.loss_after_unrounded, 4) + " before rounding" : "")},
        {"weights of", kept_text(report, around.keep_best)},
+       {"gradients", gradients_text(around)},
        {"steps", text(report.steps, report.skipped == 0 ? "" : text(", ", report.skipped, " skipped"))},
        {"tokens", text(report.tokens, ", ", report.labelled_tokens, " labelled")},
        {"training", flops(report.flops.train)},

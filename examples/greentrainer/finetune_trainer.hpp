@@ -92,20 +92,26 @@ auto with_optimizer(const Model<B>& model, const FinetuneOptions& options, const
 /// The trainer that the options ask for.
 template <Backend B>
 Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
+  const Interval every = parse_interval("--reselect-every", options.reselect_every);
+  PassingOptions passing{.exact_share = options.passing_share, .seed = static_cast<std::uint64_t>(options.seed)};
   return with_optimizer(model, options, [&](const auto& optimizer) {
     if (options.method != "green") {
-      return Trainer<B>(model, without_frozen(model.graph(), selection_of_method(model, options), options.freeze),
-                        optimizer);
+      Trainer<B> trainer(model, without_frozen(model.graph(), selection_of_method(model, options), options.freeze),
+                         optimizer);
+      passing.every = every;
+      if (rotates_branches(options)) trainer.use_passing(passing);
+      return trainer;
     }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
-                                    .reselect_every = parse_interval("--reselect-every", options.reselect_every),
+                                    .reselect_every = every,
                                     .freeze = options.freeze},
                        optimizer);
     trainer.use_selector(selector_of(model.graph(), options));
+    if (rotates_branches(options)) trainer.use_passing(passing);
     return trainer;
   });
 }
