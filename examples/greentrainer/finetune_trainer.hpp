@@ -102,6 +102,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
+                                    .worth = options.worth,
                                     .reselect_every = parse_interval("--reselect-every", options.reselect_every),
                                     .freeze = options.freeze},
                        optimizer);

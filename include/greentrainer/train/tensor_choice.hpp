@@ -16,6 +16,7 @@
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 #include "greentrainer/select/limited_selection.hpp"
+#include "greentrainer/select/worth_of_blocks.hpp"
 #include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/training_batches.hpp"
 #include "greentrainer/train/training_options.hpp"
@@ -94,6 +95,7 @@ class TensorChoice {
     identity["importance"] = green_->importance;
     identity["importance_batches"] = text(green_->importance_batches);
     identity["importance_step"] = text(green_->importance_step);
+    if (green_->worth != "additive") identity["worth"] = green_->worth;
     identity["reselect_every"] = text_of(green_->reselect_every);
     identity["freeze"] = frozen_.mask().empty() ? "none" : identity_of(frozen_);
     identity["cost_unit"] = unit_;
@@ -166,8 +168,9 @@ class TensorChoice {
                              const std::function<Bytes(const Selection&, const std::optional<Cut>&)>& beside) const {
     const Workload coming = batches.workload_of_steps(round.first, round.end),
                    in_full = batches.workload_of_steps(round.chosen_at, round.first);
-    const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-      return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full,
+    const SelectFunction select = with_worth(*graph_, *layer_prefixes_, parse_worth(green_->worth), select_);
+    const auto choose = [&](const std::vector<double>& importances, double ratio, bool cached) {
+      return choose_(coming, importances, ratio, select, cached ? forecasts : std::span<const CutForecast>(), in_full,
                      frozen_);
     };
     if (memory.limit() == 0) {
@@ -188,6 +191,7 @@ class TensorChoice {
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
+        layer_prefixes_(&model.facts().layer_prefixes),
         optimizer_(&optimizer),
         choose_([graph = graph_, facts = &model.facts()](
                     const Workload& workload, const std::vector<double>& importance, double ratio,
@@ -207,6 +211,7 @@ class TensorChoice {
   }
 
   const TensorGraph<B>* graph_;
+  const std::vector<std::string>* layer_prefixes_;
   const Optimizer<B>* optimizer_;
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;
