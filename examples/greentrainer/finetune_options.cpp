@@ -89,9 +89,8 @@ void check_method(const Command& command, FinetuneOptions& options) {
              options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name :
-         {"rho", "importance", "importance-batches", "importance-step", "worth", "reselect-every", "selector",
-          "dependencies"})
+    for (const char* name : {"rho", "importance", "importance-batches", "importance-step", "worth", "reselect-every",
+                             "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
   }
   if (options.method == "listed" && options.tensors.empty())
@@ -281,9 +280,10 @@ void declare(Command& command, FinetuneOptions& options) {
   command.on("importance-step", options.importance_step,
              "green, first-order: the step at which tensors are chosen trains all of them, and importances come from "
              "its gradients; its cost counts within --rho");
-  command.choice("worth", options.worth, {worth_names.begin(), worth_names.end()},
-                 "green: what a transformer block is worth by the importances chosen of it: their sum, its square root, "
-                 "or what tends to a limit (additive)");
+  command.choice(
+      "worth", options.worth, {worth_names.begin(), worth_names.end()},
+      "green: what a transformer block is worth by the importances chosen of it: their sum, its square root, "
+      "or what tends to a limit (additive)");
   command.choice(
       "selector", options.selector, {"exact", "ratio", "random-at-depth"},
       "green: the best choice; greedy by importance per FLOP; or, as a control, random tensors as deep as the best "

@@ -25,6 +25,7 @@
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "greentrainer/select/worth_of_blocks.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"

@@ -192,6 +192,13 @@ inline void add_encoder_decoder(DagBuilder& b, const Widths& w, int encoder_laye
   b.item(w.linear(w.model, w.vocabulary), both);
 }
 
+/// Makes blocks of so many items that follow one another, from item `first` on; the last two, embeddings, are of their
+/// own.
+inline void number_blocks(GradientDag& dag, int first, int items) {
+  for (int i = first; i + 2 < static_cast<int>(dag.items.size()); ++i)
+    dag.items[static_cast<std::size_t>(i)].block = (i - first) / items;
+}
+
 /// Cost of everything in the DAG.
 inline std::int64_t total_cost(const GradientDag& dag) {
   std::int64_t sum = 0;

@@ -133,9 +133,8 @@ class BlockDiagramBuilder {
         }
       }
     }
-    std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
-      return std::pair(a.first, a.last) < std::pair(b.first, b.last);
-    });
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range& a, const Range& b) { return std::pair(a.first, a.last) < std::pair(b.first, b.last); });
     stage_of_.assign(problem_.block_count, 0);
     slot_of_.assign(problem_.block_count, 0);
     for (const Range& range : ranges) {

@@ -15,8 +15,8 @@ namespace greentrainer::select_detail {
 /// docs/decisions/0038-concave-worths.md.
 class BlockSearch : public EndSearch<BlockSearch> {
  public:
-  /// Requires `diagram` to outlive this object. `thin`: of pairs whose costs lie within the same so many units, only the
-  /// best is kept, so that what is found is good, and nothing is proved; 0: all that matter.
+  /// Requires `diagram` to outlive this object. `thin`: of pairs whose costs lie within the same so many units, only
+  /// the best is kept, so that what is found is good, and nothing is proved; 0: all that matter.
   BlockSearch(const ReducedProblem& problem, const BlockDiagram& diagram, std::int64_t thin = 0)
       : diagram_(diagram), thin_(thin) {
     budget_ = problem.budget;

@@ -19,11 +19,11 @@ namespace greentrainer::select_detail {
 /// bound on all together is loose: it mixes short and long ways. The target starts just below the bound and falls until
 /// a selection is found or everything above the incumbent has been looked at.
 ///
-/// `Search`, which derives from it, knows the diagram. It offers collect(multiplier, last, collected): the most that can
-/// have been collected at each vertex up to `last`, at a price of `multiplier` for a unit of cost; spread_rest(): fills
-/// `rest_`, whose last entry is given; and run(last): looks for the best selection above `target_` that ends at `last`,
-/// and hands it to keep(); false if cut off. Its constructor sets `budget_`, `total_`, `highest_` and `terms_`, and
-/// calls bound_ends() with the vertices where selections can end.
+/// `Search`, which derives from it, knows the diagram. It offers collect(multiplier, last, collected): the most that
+/// can have been collected at each vertex up to `last`, at a price of `multiplier` for a unit of cost; spread_rest():
+/// fills `rest_`, whose last entry is given; and run(last): looks for the best selection above `target_` that ends at
+/// `last`, and hands it to keep(); false if cut off. Its constructor sets `budget_`, `total_`, `highest_` and `terms_`,
+/// and calls bound_ends() with the vertices where selections can end.
 template <class Search>
 class EndSearch {
  public:

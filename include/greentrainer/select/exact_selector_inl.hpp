@@ -73,7 +73,8 @@ SelectionProblem with_additive_worth(SelectionProblem problem, const Importance&
   return problem;
 }
 
-/// Where concave worth cannot be searched block by block: the better of some choices by worths that add up, and a bound.
+/// Where concave worth cannot be searched block by block: the better of some choices by worths that add up, and a
+/// bound.
 inline SelectionResult select_by_additive_worths(const ExactSelector& selector, const SelectionProblem& problem,
                                                  const ReducedProblem& reduced, PartialSelection best) {
   const Worth& worth = problem.dag.worth;

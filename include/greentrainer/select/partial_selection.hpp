@@ -149,7 +149,7 @@ class PartialSelection {
   std::vector<std::int64_t> unpaid_;         // for each group, cost of the classes it lacks
   std::int64_t room_;                        // budget that is left
   std::vector<std::vector<char>> selected_;  // for each group and item
-  std::vector<double> sums_;  // of importances, for each block; empty where worth is additive
+  std::vector<double> sums_;                 // of importances, for each block; empty where worth is additive
   double importance_ = 0;
 };
 
