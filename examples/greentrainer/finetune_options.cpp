@@ -114,7 +114,8 @@ void check_frozen_format(const Command& command, const FinetuneOptions& options)
   command.refuse("importance-step", "frozen-format", "--frozen-format");
   if (options.method == "green" && options.importance.starts_with("paper")) {
     bad_usage("finetune",
-              text("--importance: expected first-order, gradient-norm, magnitude or random with --frozen-format, got ",
+              text("--importance: expected first-order, gradient-norm, relative-gradient-norm, fisher, magnitude or "
+                   "random with --frozen-format, got ",
                    options.importance, ", which moves all weights"));
   }
 }

@@ -59,6 +59,46 @@ TEST_CASE("importance per weight is the paper's, divided by a tensor's size") {
   }
 }
 
+TEST_CASE("relative gradient norm and Fisher are what gradients and weights say, batch by batch") {
+  using B = EigenBackend<double>;
+  B backend(1);
+  auto model = tiny_model(backend, "opt-post");
+  // One tensor of zeros, as biases often are.
+  const ParameterId zeros = model.graph().find("model.decoder.layers.0.fc1.bias").value();
+  model.parameters()[zeros].zero();
+  AdamW<B> optimizer(backend, {.learning_rate = 1e-3});
+  const std::vector<Batch> batches = {testing::random_batch(96, {8, 13}, 1), testing::random_batch(96, {5}, 2)};
+  const auto relative = evaluate_metric<B>(model, optimizer, batches, "relative-gradient-norm"),
+             fisher = evaluate_metric<B>(model, optimizer, batches, "fisher");
+
+  const std::size_t count = model.graph().parameters().size();
+  std::vector<double> expected_relative(count, 0.0), expected_fisher(count, 0.0);
+  const auto squares = [](std::span<const double> values) {
+    double sum = 0;
+    for (const double value : values) sum += value * value;
+    return sum;
+  };
+  for (const Batch& batch : batches) {
+    TransientGradients<B> sink(backend, model.graph(), [&](ParameterId id, Matrix<double> gradient) {
+      const auto i = static_cast<std::size_t>(id);
+      std::vector<double> values(static_cast<std::size_t>(gradient.size()));
+      backend.copy_to_host(values.data(), gradient.data, gradient.size() * static_cast<Bytes>(sizeof(double)));
+      const double of_gradient = squares(values), of_weights = squares(model.parameters()[id].download());
+      expected_fisher[i] += of_gradient;
+      expected_relative[i] += std::sqrt(id == zeros ? of_gradient : of_gradient / of_weights);
+    });
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch,
+                         {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    CAPTURE(model.graph().parameters()[i].name);
+    CHECK(relative[i] == doctest::Approx(expected_relative[i]).epsilon(1e-12));
+    CHECK(fisher[i] == doctest::Approx(expected_fisher[i]).epsilon(1e-12));
+    CHECK(fisher[i] >= 0);
+  }
+  CHECK(relative[static_cast<std::size_t>(zeros)] > 0);
+}
+
 TEST_CASE("every metric leaves weights and optimizer state bit-identical, and costs what it says") {
   using B = CountingBackend<EigenBackend<float>>;
   for (const char* name : {"opt-post", "llama-gqa-tied"}) {
