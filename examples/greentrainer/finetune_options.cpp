@@ -113,10 +113,11 @@ void check_frozen_format(const Command& command, const FinetuneOptions& options)
     bad_usage("finetune", "--frozen-format: expected a method that leaves weights as they are, got --method full");
   command.refuse("importance-step", "frozen-format", "--frozen-format");
   if (options.method == "green" && options.importance.starts_with("paper")) {
-    bad_usage("finetune",
-              text("--importance: expected first-order, gradient-norm, relative-gradient-norm, fisher, magnitude or "
-                   "random with --frozen-format, got ",
-                   options.importance, ", which moves all weights"));
+    bad_usage(
+        "finetune",
+        text("--importance: expected first-order, adam-gain, gradient-norm, relative-gradient-norm, fisher, magnitude "
+             "or random with --frozen-format, got ",
+             options.importance, ", which moves all weights"));
   }
 }
 
@@ -177,6 +178,9 @@ void check(const Command& command, FinetuneOptions& options) {
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
   if (options.evaluate == "none" && options.evaluate_every.empty())
     command.refuse("evaluation-examples", "evaluate", "--evaluate none");
+  if (options.method == "green" && options.importance == "adam-gain" && options.optimizer != "adamw")
+    bad_usage("finetune", text("--importance: expected another than adam-gain with --optimizer ", options.optimizer,
+                               ", which has no moments of Adam's, got adam-gain"));
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw")

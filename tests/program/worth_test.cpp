@@ -72,6 +72,8 @@ TEST_CASE("finetune trains by any worth, and worth is refused where nothing is c
   };
   refused(finetune({"--method", "full", "--worth", "square-root"}),
           "--worth: expected not to be given with --method full");
+  refused(finetune({"--importance", "adam-gain", "--optimizer", "sgd"}),
+          "--importance: expected another than adam-gain with --optimizer sgd");
   refused(finetune({"--worth", "root"}), "--worth: expected additive, square-root or saturating, got root");
   refused(run_program({"plan", "--model", model, "--worth", "square-root"}), "--worth: expected --rho beside it");
   refused(run_program({"plan", "--model", model, "--worth", "square-root", "--cost-model", "paper"}),
