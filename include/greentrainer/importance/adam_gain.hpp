@@ -33,7 +33,7 @@ class AdamGainImportance final : public Importance<B> {
       TransientGradients<B> sink(c.backend, c.graph, [&](ParameterId id, Matrix<T> gradient) {
         updates.make(id, gradient);
         updates.add_product(gradient.data, by_gradients.of(id));
-        if (has_mean(c.optimizer, id)) updates.add_product(mean_of(c.optimizer, id).data(), by_means.of(id));
+        updates.add_product(has_mean(c.optimizer, id) ? mean_of(c.optimizer, id) : gradient.data, by_means.of(id));
       });
       c.executor.run(schedule, batch,
                      {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
@@ -49,12 +49,10 @@ class AdamGainImportance final : public Importance<B> {
     }
     return importance;
   }
+  /// The same whatever has state, so that a run can be planned before it has any.
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
-    Extent with_mean = 0;
-    for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id)
-      with_mean += has_mean(optimizer, id) ? graph.parameter(id).size() : 0;
-    const Flops of_batch = parameter_elements(graph) * (optimizer.flops_per_element() + 3) + 3 * with_mean;
-    return full_pass_flops(graph, workload) + workload[Measure::steps] * of_batch;
+    return full_pass_flops(graph, workload) +
+           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 6);
   }
   int full_passes() const override { return 1; }
   Extent scratch_elements(const TensorGraph<B>& graph) const override {
@@ -63,8 +61,8 @@ class AdamGainImportance final : public Importance<B> {
 
  private:
   static bool has_mean(const Optimizer<B>& optimizer, ParameterId id) { return optimizer.updates(id) > 0; }
-  static const Tensor<B>& mean_of(Optimizer<B>& optimizer, ParameterId id) {
-    return *optimizer.state_tensors(id).front().tensor;
+  static const T* mean_of(Optimizer<B>& optimizer, ParameterId id) {
+    return optimizer.state_tensors(id).front().tensor->data();
   }
 };
 

@@ -78,13 +78,19 @@ template <Backend B>
 class RelativeGradientNormImportance final : public Importance<B> {
  public:
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
-    std::vector<double> importance = gradients_.evaluate(c);
-    const std::vector<double> weights = weights_.evaluate(c);
-    for (std::size_t i = 0; i < importance.size(); ++i) importance[i] /= weights[i] > 0 ? weights[i] : 1;
+    std::vector<double> importance(c.graph.parameters().size(), 0.0);
+    for (const Batch& batch : c.batches) {  // each by itself, as its FLOPs are counted
+      ImportanceContext<B> one = c;
+      one.batches = std::span(&batch, 1);
+      const std::vector<double> gradients = gradients_.evaluate(one), weights = weights_.evaluate(one);
+      for (std::size_t i = 0; i < importance.size(); ++i)
+        importance[i] += gradients[i] / (weights[i] > 0 ? weights[i] : 1);
+    }
     return importance;
   }
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
-    return gradients_.flops(graph, workload, optimizer) + weights_.flops(graph, workload, optimizer);
+    return gradients_.flops(graph, workload, optimizer) +
+           workload[Measure::steps] * weights_.flops(graph, workload, optimizer);
   }
   int full_passes() const override { return gradients_.full_passes(); }
   Extent scratch_elements(const TensorGraph<B>& graph) const override { return weights_.scratch_elements(graph); }
