@@ -103,7 +103,8 @@ void run_chain(double rho) {
   chain.budget = rho * total;
   const std::string name = "chain, rho " + std::to_string(rho).substr(0, 4);
   gt::SelectionProblem blocks = gt::to_selection_problem(chain);
-  gt::testing::number_blocks(blocks.dag, 2, 16);
+  for (int k = 0; k < 512; ++k)
+    blocks.dag.items[static_cast<std::size_t>(k)].block = k / 16;  // the rest: by themselves
   run_worths(name, blocks);
   report(name + ", exact", 516, 516, chain.budget, [&] { return gt::select_on_chain(gt::ExactSelector{}, chain); });
   for (const std::int64_t steps : {10000, 100000}) {
@@ -118,7 +119,6 @@ void run_chain(double rho) {
 void run_dag(const std::string& name, const gt::GradientDag& dag, double rho) {
   gt::SelectionProblem problem;
   problem.dag = dag;
-  gt::testing::number_blocks(problem.dag, 2, 16);
   problem.budget = static_cast<std::int64_t>(rho * static_cast<double>(gt::testing::total_cost(dag)));
   const std::string title = name + ", rho " + std::to_string(rho).substr(0, 4);
   const double budget = static_cast<double>(problem.budget);

@@ -201,7 +201,6 @@ TEST_CASE(
     if (model == 1) gtt::add_decoder(builder, {}, 12, gtt::NormStyle::post, true);
     if (model == 2)
       gtt::add_encoder_decoder(builder, {.tokens = 577, .squares = 71001}, 4, 4, gtt::NormStyle::pre, true);
-    gtt::number_blocks(builder.dag, 2, model == 1 ? 18 : 16);
     builder.dag.worth.form = gt::Worth::Form::square_root;
     for (const double rho : {0.3, 0.5, 0.8}) {
       const gt::SelectionProblem problem{

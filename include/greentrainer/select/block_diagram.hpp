@@ -60,11 +60,9 @@ inline void find_hull(const std::vector<BlockDiagram::Option>& options, std::vec
 class BlockDiagramBuilder {
  public:
   /// Requires `problem` and `diagram` to outlive this object. Gives up after `max_labels` partial choices within
-  /// blocks. `thin`: of partial choices whose costs lie within the same so many units, only the best is kept; 0: all
-  /// that matter.
-  BlockDiagramBuilder(const ReducedProblem& problem, const SelectionDiagram& diagram, std::size_t max_labels,
-                      std::int64_t thin)
-      : problem_(problem), diagram_(diagram), labels_left_(max_labels), thin_(thin) {
+  /// blocks.
+  BlockDiagramBuilder(const ReducedProblem& problem, const SelectionDiagram& diagram, std::size_t max_labels)
+      : problem_(problem), diagram_(diagram), labels_left_(max_labels) {
     find_levels();
     find_stages();
   }
@@ -249,7 +247,6 @@ class BlockDiagramBuilder {
       if (label.cost > problem_.budget) break;
       if constexpr (K == 1) {
         if (!kept.empty() && label.sums[0] <= kept.back().sums[0]) continue;
-        if (thin_ > 0 && !kept.empty() && label.cost / thin_ == kept.back().cost / thin_) kept.pop_back();
       } else {
         work += kept.size();
         if (std::any_of(kept.begin(), kept.end(), [&](const auto& other) { return is_beaten(label, other); })) continue;
@@ -288,7 +285,6 @@ class BlockDiagramBuilder {
   const ReducedProblem& problem_;
   const SelectionDiagram& diagram_;
   std::size_t labels_left_;
-  std::int64_t thin_;
   std::vector<std::size_t> level_of_;     // of each vertex
   std::vector<std::vector<int>> levels_;  // vertices of each
   std::vector<Stage> stages_;

@@ -111,9 +111,8 @@ inline SelectionResult select_by_worth(const ExactSelector& selector, const Sele
   best.fill_greedily();
   const std::int64_t step = std::max<std::int64_t>(1, reduced.budget / selector.budget_steps);
   const auto diagram = find_diagram(selector, reduced, step);
-  const std::size_t few = selector.max_pairs / 16;
   std::optional<BlockDiagram> blocks;
-  if (diagram) blocks = BlockDiagramBuilder(reduced, *diagram, few, 0).build();
+  if (diagram) blocks = BlockDiagramBuilder(reduced, *diagram, selector.max_pairs / 4).build();
   if (!blocks) return select_by_additive_worths(selector, problem, reduced, std::move(best));
 
   BlockSearch search(reduced, *blocks);
@@ -121,7 +120,7 @@ inline SelectionResult select_by_worth(const ExactSelector& selector, const Sele
     if (by.improve(best.importance(), pairs)) best = PartialSelection(reduced, by.chosen());
     return by.complete();
   };
-  if (!improve(search, few)) {
+  if (!improve(search, selector.max_pairs / 16)) {
     BlockSearch in_steps(reduced, *blocks, step);
     improve(in_steps, selector.max_pairs);
     improve(search, selector.max_pairs);
