@@ -67,7 +67,7 @@ class BlockDiagramBuilder {
     find_stages();
   }
 
-  /// Nothing if it was given up, or more than `most_open` blocks overlap.
+  /// Nothing if it was given up, or more than `most_sums` blocks overlap.
   std::optional<BlockDiagram> build() {
     made_.nodes.push_back({});
     made_.taken.push_back({});
@@ -75,8 +75,9 @@ class BlockDiagramBuilder {
     std::size_t level = 0;
     for (std::size_t s = 0; s < stages_.size(); ++s) {
       for (; level < stages_[s].first; ++level) move_on(level);
-      if (stages_[s].blocks > most_open) return std::nullopt;
-      if (!(stages_[s].blocks == 1 ? cross<1>(s) : cross<most_open>(s))) return std::nullopt;
+      const std::size_t sums = stages_[s].sums;
+      if (sums > most_sums) return std::nullopt;
+      if (!(sums == 1 ? cross<1>(s) : sums == 2 ? cross<2>(s) : cross<most_sums>(s))) return std::nullopt;
       level = stages_[s].last;
     }
     for (; level < levels_.size(); ++level) move_on(level);
@@ -84,15 +85,16 @@ class BlockDiagramBuilder {
   }
 
  private:
-  static constexpr std::size_t most_open = 8;
+  static constexpr std::size_t most_sums = 8;
 
   /// Consecutive levels of the diagram within which some blocks lie, no other block has an item strictly between, and
   /// which nothing divides further: one block, or several that overlap.
   struct Stage {
     std::size_t first = 0, last = 0;
-    std::size_t blocks = 0;
+    std::size_t sums = 0;        ///< one for each block of several items
+    bool singles_first = false;  ///< the first sum is of the worth of all blocks of one item
   };
-  /// A partial choice within a stage: its cost, and the sum of importances for each of the stage's blocks.
+  /// A partial choice within a stage: its cost, and the sums of importances of the stage's blocks.
   template <std::size_t K>
   struct Label {
     std::int64_t cost = 0;
@@ -116,6 +118,10 @@ class BlockDiagramBuilder {
     struct Range {
       std::size_t first, last, block;
     };
+    std::vector<std::size_t> items(problem_.block_count, 0);
+    for (const auto& group : problem_.groups) {
+      for (const auto& item : group.items) ++items[static_cast<std::size_t>(item.block)];
+    }
     std::vector<Range> ranges;
     std::vector<std::size_t> range_of(problem_.block_count, problem_.block_count);
     for (std::size_t v = 0; v < diagram_.vertices.size(); ++v) {
@@ -137,10 +143,14 @@ class BlockDiagramBuilder {
     slot_of_.assign(problem_.block_count, 0);
     for (const Range& range : ranges) {
       // A block may begin at the level where another ends: that one is left first.
-      if (stages_.empty() || range.first >= stages_.back().last) stages_.push_back({range.first, range.last, 0});
+      if (stages_.empty() || range.first >= stages_.back().last) stages_.push_back({range.first, range.last});
       stages_.back().last = std::max(stages_.back().last, range.last);
       stage_of_[range.block] = stages_.size() - 1;
-      slot_of_[range.block] = stages_.back().blocks++;
+      if (items[range.block] == 1) stages_.back().singles_first = true;
+    }
+    for (Stage& stage : stages_) stage.sums = stage.singles_first ? 1 : 0;
+    for (const Range& range : ranges) {
+      if (items[range.block] > 1) slot_of_[range.block] = stages_[stage_of_[range.block]].sums++;
     }
   }
 
@@ -193,7 +203,7 @@ class BlockDiagramBuilder {
           const auto [entry, added] = (last ? next : inner).try_emplace(vertex, 0);
           if (added) entry->second = add_node();
           node(entry->second).ends = !last;
-          add_arc(from, entry->second, labels);
+          add_arc(from, entry->second, labels, stage.singles_first);
         }
         if (last) break;
         std::map<int, Labels<K>> below;
@@ -219,12 +229,15 @@ class BlockDiagramBuilder {
       for (const auto& item : problem_.groups[static_cast<std::size_t>(g)].items) {
         const auto block = static_cast<std::size_t>(item.block);
         if (stage_of_[block] != stage) continue;
+        const std::size_t slot = slot_of_[block];
+        const bool is_single = slot == 0 && stages_[stage].singles_first;
+        const double importance = is_single ? problem_.worth.of(item.importance) : item.importance;
         Labels<K> moved;
         for (const auto& label : labels) {
           if (label.cost > problem_.budget - item.cost) break;
           moved.push_back(label);
           moved.back().cost += item.cost;
-          moved.back().sums[slot_of_[block]] += item.importance;
+          moved.back().sums[slot] += importance;
           moved.back().taken = static_cast<int>(made_.taken.size());
           made_.taken.push_back({label.taken, item.number});
         }
@@ -243,13 +256,22 @@ class BlockDiagramBuilder {
     all.reserve(work);
     std::merge(labels.begin(), labels.end(), more.begin(), more.end(), std::back_inserter(all),
                [](const auto& a, const auto& b) { return a.cost < b.cost || (a.cost == b.cost && a.sums > b.sums); });
+    [[maybe_unused]] std::map<double, double> greatest;  // of two sums: the greatest second for the first or more
     for (const auto& label : all) {
       if (label.cost > problem_.budget) break;
       if constexpr (K == 1) {
         if (!kept.empty() && label.sums[0] <= kept.back().sums[0]) continue;
+      } else if constexpr (K == 2) {
+        auto next = greatest.lower_bound(label.sums[0]);
+        if (next != greatest.end() && next->second >= label.sums[1]) continue;
+        if (next != greatest.end() && next->first == label.sums[0]) ++next;
+        while (next != greatest.begin() && std::prev(next)->second <= label.sums[1])
+          next = greatest.erase(std::prev(next));
+        greatest.emplace_hint(next, label.sums[0], label.sums[1]);
       } else {
         work += kept.size();
-        if (std::any_of(kept.begin(), kept.end(), [&](const auto& other) { return is_beaten(label, other); })) continue;
+        if (std::any_of(kept.rbegin(), kept.rend(), [&](const auto& other) { return is_beaten(label, other); }))
+          continue;
       }
       kept.push_back(label);
     }
@@ -268,11 +290,12 @@ class BlockDiagramBuilder {
   }
 
   template <std::size_t K>
-  void add_arc(int from, int to, const Labels<K>& labels) {
+  void add_arc(int from, int to, const Labels<K>& labels, bool singles_first) {
     BlockDiagram::Arc arc{from, {}, {}};
     for (const auto& label : labels) {
       BlockDiagram::Option option{label.cost, 0, label.taken};
-      for (const double sum : label.sums) option.worth += problem_.worth.of(sum);
+      for (std::size_t k = 0; k < K; ++k)
+        option.worth += k == 0 && singles_first ? label.sums[k] : problem_.worth.of(label.sums[k]);
       if (!arc.options.empty() && option.worth <= arc.options.back().worth) continue;
       if (!arc.options.empty() && option.cost == arc.options.back().cost) arc.options.pop_back();
       arc.options.push_back(option);
