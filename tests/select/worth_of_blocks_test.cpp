@@ -8,7 +8,9 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/core/random.hpp"
+#include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/model.hpp"
 #include "support/paths.hpp"
 
 using namespace greentrainer;
