@@ -210,6 +210,15 @@ int main(int argc, char** argv) {
                                      gt::testing::NormStyle::pre, true);
     run_dag("24+24 encoder-decoder", builder.dag, rho);
   }
+  for (const double rho : {0.25, 0.5, 0.75}) {  // everything is worth nearly the same for its price: the hardest
+    gt::testing::RealDagBuilder builder(1);
+    gt::testing::add_decoder(builder, {.model = 2560, .feed_forward = 10240}, 32, gt::testing::NormStyle::pre);
+    gt::SelectionProblem problem{
+        .dag = builder.dag,
+        .budget = static_cast<std::int64_t>(rho * static_cast<double>(gt::testing::total_cost(builder.dag)))};
+    for (auto& item : problem.dag.items) item.importance = static_cast<double>(item.cost) / 1e9;
+    run_worths("32 layers, by size, rho " + std::to_string(rho).substr(0, 4), problem);
+  }
   if (argc < 2) return 0;
   std::printf("\n%-14s %-24s %4s %6s %10s %9s %9s %9s\n", "model", "importance", "items", "ops", "proved", "bound +%",
               "median ms", "most ms");

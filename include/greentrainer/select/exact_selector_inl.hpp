@@ -120,10 +120,11 @@ inline SelectionResult select_by_worth(const ExactSelector& selector, const Sele
     if (by.improve(best.importance(), pairs)) best = PartialSelection(reduced, by.chosen());
     return by.complete();
   };
+  // Pairs are looked at once for each option of a block, so that a hard case takes longer than an additive one would.
   if (!improve(search, selector.max_pairs / 16)) {
     BlockSearch in_steps(reduced, *blocks, step);
-    improve(in_steps, selector.max_pairs);
-    improve(search, selector.max_pairs);
+    improve(in_steps, selector.max_pairs / 4);
+    improve(search, selector.max_pairs / 8);
   }
   best.fill_greedily();  // what is worth less than the last digits of the sum
   auto mask = reduced.mask(best.items());
