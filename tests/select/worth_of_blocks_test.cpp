@@ -32,7 +32,7 @@ void with_model(const std::string& name, const Use& use) {
 }  // namespace
 
 TEST_CASE("a tensor is of the transformer block that its name says; shared tensors and all others are by themselves") {
-  for (const char* name : {"llama-gqa-tied", "opt-pre", "t5-tied-gated"}) {
+  for (const char* name : {"llama-gqa-tied", "opt-pre", "t5-tied-relu"}) {
     CAPTURE(name);
     with_model(name, [](const auto& graph, const std::vector<std::string>& prefixes) {
       const std::vector<int> blocks = blocks_of(graph, prefixes);
