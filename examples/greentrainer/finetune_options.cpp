@@ -89,7 +89,8 @@ void check_method(const Command& command, FinetuneOptions& options) {
              options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name : {"rho", "importance", "importance-batches", "importance-step", "selector", "dependencies"})
+    for (const char* name :
+         {"rho", "importance", "importance-batches", "importance-step", "worth", "selector", "dependencies"})
       command.refuse(name, "method", "--method " + options.method);
     if (!rotates_branches(options)) command.refuse("reselect-every", "method", "--method " + options.method);
   }
@@ -126,9 +127,11 @@ void check_frozen_format(const Command& command, const FinetuneOptions& options)
     bad_usage("finetune", "--frozen-format: expected a method that leaves weights as they are, got --method full");
   command.refuse("importance-step", "frozen-format", "--frozen-format");
   if (options.method == "green" && options.importance.starts_with("paper")) {
-    bad_usage("finetune",
-              text("--importance: expected first-order, gradient-norm, magnitude or random with --frozen-format, got ",
-                   options.importance, ", which moves all weights"));
+    bad_usage(
+        "finetune",
+        text("--importance: expected first-order, adam-gain, gradient-norm, relative-gradient-norm, fisher, magnitude "
+             "or random with --frozen-format, got ",
+             options.importance, ", which moves all weights"));
   }
 }
 
@@ -190,6 +193,9 @@ void check(const Command& command, FinetuneOptions& options) {
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");
   if (options.evaluate == "none" && options.evaluate_every.empty())
     command.refuse("evaluation-examples", "evaluate", "--evaluate none");
+  if (options.method == "green" && options.importance == "adam-gain" && options.optimizer != "adamw")
+    bad_usage("finetune", text("--importance: expected another than adam-gain with --optimizer ", options.optimizer,
+                               ", which has no moments of Adam's, got adam-gain"));
   if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
   if (!command.given("weight-decay") && options.optimizer == "adamw")
@@ -294,6 +300,10 @@ void declare(Command& command, FinetuneOptions& options) {
   command.on("importance-step", options.importance_step,
              "green, first-order: the step at which tensors are chosen trains all of them, and importances come from "
              "its gradients; its cost counts within --rho");
+  command.choice(
+      "worth", options.worth, {worth_names.begin(), worth_names.end()},
+      "green: what a transformer block is worth by the importances chosen of it: their sum, its square root, "
+      "or what tends to a limit (additive)");
   command.choice(
       "selector", options.selector, {"exact", "ratio", "random-at-depth"},
       "green: the best choice; greedy by importance per FLOP; or, as a control, random tensors as deep as the best "

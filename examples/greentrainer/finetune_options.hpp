@@ -18,7 +18,8 @@ namespace greentrainer::program {
 /// What finetune is asked for.
 struct FinetuneOptions {
   std::string model, train, validation, output, config;
-  std::string method = "green", importance = "paper", selector = "exact", dependencies = "graph", reselect_every = "2e";
+  std::string method = "green", importance = "paper", worth = "additive", selector = "exact", dependencies = "graph";
+  std::string reselect_every = "2e";
   std::vector<std::string> tensors, freeze;
   double rho = 0.5;
   std::string budget, budget_cuts = "batch";

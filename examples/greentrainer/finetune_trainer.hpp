@@ -107,6 +107,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
+                                    .worth = options.worth,
                                     .reselect_every = every,
                                     .freeze = options.freeze},
                        optimizer);

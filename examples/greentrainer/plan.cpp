@@ -220,8 +220,11 @@ void check(const Command& command, PlanOptions& options) {
   parse_frozen_format("plan", options.frozen_format);
   if (options.frozen_format != "none" && !command.given("tensors") && !command.given("rho"))
     bad_usage("plan", "--frozen-format: expected --tensors or --rho beside it, since else everything is trained");
-  if (options.selector == "paper") command.refuse("freeze", "selector", "--selector paper");
-  for (const char* name : {"importance", "selector"}) {
+  if (options.cost_model == "paper") command.refuse("worth", "cost-model", "--cost-model paper");
+  if (options.selector == "paper") {
+    for (const char* name : {"freeze", "worth"}) command.refuse(name, "selector", "--selector paper");
+  }
+  for (const char* name : {"importance", "selector", "worth"}) {
     if (command.given(name) && !command.given("rho"))
       bad_usage("plan", text("--", name, ": expected --rho beside it, got none"));
   }
@@ -261,6 +264,8 @@ Command make_plan_command() {
   command.number("rho", options->rho, 0, true,
                  "Choose tensors within this share of full fine-tuning; needs --importance", 1);
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
+  command.choice("worth", options->worth, {worth_names.begin(), worth_names.end()},
+                 "What a transformer block is worth by the importances chosen of it, as finetune's (additive)");
   command.choice("selector", options->selector, {"exact", "paper", "ratio"},
                  "How to choose (exact; paper with --cost-model paper)");
   command.text(

@@ -25,6 +25,7 @@
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/limited_selection.hpp"
 #include "greentrainer/select/paper_selector.hpp"
+#include "greentrainer/select/worth_of_blocks.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
@@ -227,9 +228,10 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
                                          const MemoryLimit<Policy>& memory, const ImportanceDemand& metric,
                                          const std::vector<double>& importance, const PlanOptions& options,
                                          std::span<const CutForecast> forecasts, const LinearCost& full,
-                                         std::optional<Cut>& cut) {
+                                         const ModelFacts& facts, std::optional<Cut>& cut) {
   const ExactCost<Policy> cost;
-  const SelectFunction select = selector_of(report, importance, options);
+  const SelectFunction select =
+      with_worth(graph, facts.layer_prefixes, parse_worth(options.worth), selector_of(report, importance, options));
   const Selection frozen = select_listed(graph, options.freeze, "freeze");
   const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
     return select_within_ratio(graph, cost, workload, worth, ratio, select, full,
@@ -393,7 +395,8 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
     if (published)
       select_on_published_chain(report, importance, options);
     else
-      pass = select_exactly(report, graph, coming, memory, metric, importance, options, forecasts, full, cut);
+      pass = select_exactly(report, graph, coming, memory, metric, importance, options, forecasts, full,
+                            facts_of(architecture), cut);
   }
   const Selection trained = report.selection.value_or(select_all(graph));
   if (pass.plan.steps.empty()) {

@@ -59,6 +59,112 @@ TEST_CASE("importance per weight is the paper's, divided by a tensor's size") {
   }
 }
 
+TEST_CASE("relative gradient norm and Fisher are what gradients and weights say, batch by batch") {
+  using B = EigenBackend<double>;
+  B backend(1);
+  auto model = tiny_model(backend, "opt-post");
+  // One tensor of zeros, as biases often are.
+  const ParameterId zeros = model.graph().find("model.decoder.layers.0.fc1.bias").value();
+  model.parameters()[zeros].zero();
+  AdamW<B> optimizer(backend, {.learning_rate = 1e-3});
+  const std::vector<Batch> batches = {testing::random_batch(96, {8, 13}, 1), testing::random_batch(96, {5}, 2)};
+  const auto relative = evaluate_metric<B>(model, optimizer, batches, "relative-gradient-norm"),
+             fisher = evaluate_metric<B>(model, optimizer, batches, "fisher");
+
+  const std::size_t count = model.graph().parameters().size();
+  std::vector<double> expected_relative(count, 0.0), expected_fisher(count, 0.0);
+  const auto squares = [](std::span<const double> values) {
+    double sum = 0;
+    for (const double value : values) sum += value * value;
+    return sum;
+  };
+  for (const Batch& batch : batches) {
+    TransientGradients<B> sink(backend, model.graph(), [&](ParameterId id, Matrix<double> gradient) {
+      const auto i = static_cast<std::size_t>(id);
+      std::vector<double> values(static_cast<std::size_t>(gradient.size()));
+      backend.copy_to_host(values.data(), gradient.data, gradient.size() * static_cast<Bytes>(sizeof(double)));
+      const double of_gradient = squares(values), of_weights = squares(model.parameters()[id].download());
+      expected_fisher[i] += of_gradient;
+      expected_relative[i] += std::sqrt(id == zeros ? of_gradient : of_gradient / of_weights);
+    });
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch,
+                         {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    CAPTURE(model.graph().parameters()[i].name);
+    CHECK(relative[i] == doctest::Approx(expected_relative[i]).epsilon(1e-12));
+    CHECK(fisher[i] == doctest::Approx(expected_fisher[i]).epsilon(1e-12));
+    CHECK(fisher[i] >= 0);
+  }
+  CHECK(relative[static_cast<std::size_t>(zeros)] > 0);
+}
+
+TEST_CASE("Adam's gain is that of a step in a quadratic model whose curvature its moments stand for") {
+  using B = EigenBackend<double>;
+  B backend(1);
+  auto model = tiny_model(backend, "llama-gqa-tied");
+  const AdamWOptions options{.learning_rate = 1e-3, .weight_decay = 0};
+  AdamW<B> optimizer(backend, options);
+  const Selection half =
+      select_where(model.graph(), [](const Parameter& p) { return p.name.find("layers.1") != std::string::npos; });
+  optimizer.select(model.graph(), half);
+  const std::vector<Batch> batches = {testing::random_batch(96, {8, 13}, 1), testing::random_batch(96, {5}, 2)};
+  const auto each_gradient = [&](const Batch& batch, const auto& use) {
+    TransientGradients<B> sink(backend, model.graph(), [&](ParameterId id, Matrix<double> gradient) {
+      Tensor<B> copy(backend, gradient.rows, gradient.cols);
+      backend.copy(copy.data(), gradient.data, copy.bytes());
+      use(id, copy);
+    });
+    model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch,
+                         {.gradient_scale = 1.0 / static_cast<double>(batch.labelled()), .gradients = &sink});
+  };
+  for (std::uint64_t seed : {7U, 8U}) {  // two steps of half of the tensors
+    std::vector<Tensor<B>> gradients(model.graph().parameters().size());
+    each_gradient(testing::random_batch(96, {6, 9}, seed), [&](ParameterId id, Tensor<B>& gradient) {
+      gradients[static_cast<std::size_t>(id)] = std::move(gradient);
+    });
+    for (ParameterId id = 0; id < static_cast<ParameterId>(gradients.size()); ++id) {
+      if (half.contains(id))
+        optimizer.step(id, model.parameters()[id], gradients[static_cast<std::size_t>(id)], options.learning_rate);
+    }
+  }
+  const auto gain = evaluate_metric<B>(model, optimizer, batches, "adam-gain"),
+             first_order = evaluate_metric<B>(model, optimizer, batches, "first-order");
+
+  std::vector<double> expected(gain.size(), 0.0);
+  for (const Batch& batch : batches) {
+    each_gradient(batch, [&](ParameterId id, Tensor<B>& gradient) {
+      const std::vector<double> g = gradient.download();
+      const double steps = half.contains(id) ? 3 : 1;
+      std::vector<double> m(g.size(), 0.0), v(g.size(), 0.0);
+      if (half.contains(id)) {
+        m = optimizer.state_of(id).first.download();
+        v = optimizer.state_of(id).second.download();
+      }
+      for (std::size_t e = 0; e < g.size(); ++e) {
+        const double mean = (0.9 * m[e] + 0.1 * g[e]) / (1 - std::pow(0.9, steps));
+        const double square = (0.999 * v[e] + 0.001 * g[e] * g[e]) / (1 - std::pow(0.999, steps));
+        const double curvature = (std::sqrt(square) + options.epsilon) / options.learning_rate;
+        const double update = -mean / curvature;
+        expected[static_cast<std::size_t>(id)] -= g[e] * update + curvature * update * update / 2;
+      }
+    });
+  }
+  bool differs = false;
+  for (std::size_t i = 0; i < gain.size(); ++i) {
+    CAPTURE(model.graph().parameters()[i].name);
+    CHECK(gain[i] == doctest::Approx(expected[i]).epsilon(1e-9));
+    if (half.mask()[i])
+      differs = differs || std::abs(gain[i] - first_order[i] / 2) > 1e-3 * std::abs(first_order[i]);
+    else
+      CHECK(gain[i] == doctest::Approx(first_order[i] / 2).epsilon(1e-9));
+  }
+  CHECK(differs);
+  Sgd<B> other(backend, {.learning_rate = 1e-3});
+  CHECK_THROWS_WITH_AS(evaluate_metric<B>(model, other, batches, "adam-gain"),
+                       doctest::Contains("expected an optimizer with a running mean of gradients"), ConfigError);
+}
+
 TEST_CASE("every metric leaves weights and optimizer state bit-identical, and costs what it says") {
   using B = CountingBackend<EigenBackend<float>>;
   for (const char* name : {"opt-post", "llama-gqa-tied"}) {

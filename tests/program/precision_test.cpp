@@ -63,7 +63,7 @@ TEST_CASE("green chooses among stored weights by metrics that leave them where t
   CHECK(chosen.json()["loss_after"].get<double>() < chosen.json()["loss_before"].get<double>());
   const Outcome paper = with("paper", {});
   CHECK(paper.status == 2);
-  CHECK(paper.err.find("expected first-order, gradient-norm, magnitude or random with --frozen-format, got paper") !=
+  CHECK(paper.err.find("fisher, magnitude or random with --frozen-format, got paper") !=
         std::string::npos);
   const Outcome step = with("step", {"--importance", "first-order", "--importance-step"});
   CHECK(step.status == 2);

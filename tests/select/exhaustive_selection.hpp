@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,10 +14,13 @@
 
 namespace greentrainer::testing {
 
+/// What a block is worth by the sum of the importances chosen of it; empty: the sum.
+using WorthFunction = std::function<double(double)>;
+
 /// Every subset of a small problem's items, priced without any of the library's code: the reference for selectors.
 class ExhaustiveSelection {
  public:
-  explicit ExhaustiveSelection(const GradientDag& dag) {
+  explicit ExhaustiveSelection(const GradientDag& dag, const WorthFunction& worth = {}) {
     std::vector<std::uint64_t> needs_of_node(dag.nodes.size());
     const auto gather = [&](const std::vector<int>& needs) {
       std::uint64_t nodes = 0;
@@ -39,6 +44,19 @@ class ExhaustiveSelection {
       }
       for (std::size_t n = 0; n < dag.nodes.size(); ++n) {
         if (((nodes >> n) & 1U) != 0) priced.cost += dag.nodes[n].cost;
+      }
+      if (worth && subset != 0) {  // of the block of the first item, and of all others, which are worth what is known
+        const int first = std::countr_zero(subset);
+        std::size_t others = subset;
+        double sum = 0;
+        for (std::size_t i = 0; i < dag.items.size(); ++i) {
+          const bool together =
+              dag.items[i].block >= 0 && dag.items[i].block == dag.items[static_cast<std::size_t>(first)].block;
+          if (((subset >> i) & 1U) == 0 || !(together || static_cast<int>(i) == first)) continue;
+          others &= ~(std::size_t{1} << i);
+          sum += dag.items[i].importance;
+        }
+        priced.importance = subsets_[others].importance + (sum > 0 ? worth(sum) : sum);
       }
       subsets_.push_back(priced);
     }

@@ -25,11 +25,19 @@ class DagBuilder {
     dag.items.push_back({item_cost(typical_cost), importance(), std::move(needs)});
     return static_cast<int>(dag.items.size()) - 1;
   }
+  /// Makes a block (see GradientDag::worth) of the items from number `first` on.
+  void close_block(std::size_t first) {
+    for (; first < dag.items.size(); ++first) dag.items[first].block = blocks_;
+    ++blocks_;
+  }
 
  protected:
   virtual std::int64_t node_cost(double typical) = 0;
   virtual std::int64_t item_cost(double typical) = 0;
   virtual double importance() = 0;
+
+ private:
+  int blocks_ = 0;
 };
 
 /// Costs 0 .. largest and importances -2 .. 20, all whole, whatever the operator: for comparison with exhaustive
@@ -154,14 +162,16 @@ inline Stream attention(DagBuilder& b, const Widths& w, NormStyle style, Stream 
 
 }  // namespace build
 
-/// A decoder-only model with tied embedding.
+/// A decoder-only model with tied embedding. Layers are blocks; what is outside of them is not of any.
 inline void add_decoder(DagBuilder& b, const Widths& w, int layers, NormStyle style, bool gated = false) {
   Stream stream;
   const int head = b.node(w.linear(w.model, w.vocabulary), {});
   stream = build::pre_norm(b, w, {head});
   for (int layer = 0; layer < layers; ++layer) {
+    const std::size_t first = b.dag.items.size();
     stream = build::feed_forward(b, w, style, stream, gated);
     stream = build::attention(b, w, style, stream);
+    b.close_block(first);
   }
   b.item(w.tokens * w.model, stream);                                    // positions
   b.item(w.linear(w.model, w.vocabulary) + w.tokens * w.model, stream);  // tied: one item, both uses
@@ -175,17 +185,21 @@ inline void add_encoder_decoder(DagBuilder& b, const Widths& w, int encoder_laye
   Stream stream = build::pre_norm(b, w, {b.node(w.linear(w.model, w.vocabulary), {})});
   std::vector<int> scores;
   for (int layer = 0; layer < decoder_layers; ++layer) {
+    const std::size_t first = b.dag.items.size();
     stream = build::feed_forward(b, w, style, stream);
     stream = build::attention(b, w, style, stream, &memory);
     stream = build::attention(b, w, style, stream, nullptr, &scores);
+    b.close_block(first);
   }
   if (shared_bias) b.item(w.squares, scores);
   scores.clear();
   std::vector<int> both = stream;
   stream = build::pre_norm(b, w, memory);
   for (int layer = 0; layer < encoder_layers; ++layer) {
+    const std::size_t first = b.dag.items.size();
     stream = build::feed_forward(b, w, style, stream);
     stream = build::attention(b, w, style, stream, nullptr, &scores);
+    b.close_block(first);
   }
   if (shared_bias) b.item(w.squares, scores);
   both.insert(both.end(), stream.begin(), stream.end());

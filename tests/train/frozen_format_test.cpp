@@ -39,7 +39,7 @@ GreenOptions green(const char* importance) {
 
 TEST_CASE("A run over stored weights is that over their numbers, bit for bit, and chooses the same tensors") {
   B backend(2);
-  for (const char* importance : {"first-order", "gradient-norm", "magnitude"}) {
+  for (const char* importance : {"first-order", "gradient-norm", "relative-gradient-norm", "magnitude"}) {
     CAPTURE(importance);
     LlamaModels models(backend);
     const std::vector<Example> examples = counting_examples(20);

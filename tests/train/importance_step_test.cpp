@@ -199,7 +199,8 @@ TEST_CASE("a ratio that cannot pay for the step that trains everything is refuse
 TEST_CASE("metrics that need more than a step's gradients are refused beside the step, by name") {
   EigenBackend<float> backend(1);
   auto model = tiny_model(backend, "opt-pre");
-  for (const char* metric : {"paper", "paper-per-weight", "gradient-norm", "magnitude", "random"}) {
+  for (const char* metric : {"paper", "paper-per-weight", "adam-gain", "gradient-norm", "relative-gradient-norm",
+                             "fisher", "magnitude", "random"}) {
     GreenOptions options = in_step(0.7, 4);
     options.importance = metric;
     CHECK_THROWS_WITH_AS((Trainer{model, options, AdamWOptions{}}), doctest::Contains(metric), ConfigError);

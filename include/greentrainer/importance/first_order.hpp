@@ -1,6 +1,6 @@
 #pragma once
 
-#include "greentrainer/importance/importance.hpp"
+#include "greentrainer/importance/candidate_updates.hpp"
 
 namespace greentrainer {
 
@@ -12,7 +12,7 @@ class FirstOrderImportance final : public Importance<B> {
   using T = typename B::Scalar;
 
   std::vector<double> evaluate(ImportanceContext<B>& c) const override {
-    Terms terms(c, largest_parameter(c.graph));
+    Terms terms(c);
     const Schedule schedule = c.full_schedule();
     for (const Batch& batch : c.batches) {
       TransientGradients<B> sink(c.backend, c.graph,
@@ -24,7 +24,7 @@ class FirstOrderImportance final : public Importance<B> {
   }
   bool needs_gradients_alone() const override { return true; }
   std::vector<double> evaluate_gradients(ImportanceContext<B>& c, GradientStore<B>& gradients) const override {
-    Terms terms(c, largest_parameter(c.graph));
+    Terms terms(c);
     for (ParameterId id = 0; id < static_cast<ParameterId>(c.graph.parameters().size()); ++id)
       terms.add(id, gradients[id].matrix());
     return terms.importance();
@@ -37,34 +37,20 @@ class FirstOrderImportance final : public Importance<B> {
     return full_pass_flops(graph, workload) + workload[Measure::steps] * gradients_flops(graph, optimizer);
   }
   int full_passes() const override { return 1; }
-  /// One tensor after its update, and as it is where it is stored in a format.
   Extent scratch_elements(const TensorGraph<B>& graph) const override {
-    return largest_parameter(graph) + ReadableElements<B>::elements(graph);
+    return CandidateUpdates<B>::scratch_elements(graph);
   }
 
  private:
-  static Extent largest_parameter(const TensorGraph<B>& graph) {
-    Extent largest = 0;
-    for (const Parameter& p : graph.parameters()) largest = std::max(largest, p.size());
-    return largest;
-  }
-
   /// Adds up what each tensor's gradient and update come to.
   class Terms {
    public:
-    Terms(ImportanceContext<B>& context, Extent scratch)
-        : context_(context),
-          weights_(context.backend, context.parameters),
-          sums_(context.backend, context.graph.parameters().size()),
-          updated_(context.backend, 1, scratch) {}
+    explicit Terms(ImportanceContext<B>& context)
+        : updates_(context), sums_(context.backend, context.graph.parameters().size()) {}
 
     void add(ParameterId id, Matrix<T> gradient) {
-      const Matrix<const T> weights = weights_(id);
-      const auto bytes = weights.size() * static_cast<Bytes>(sizeof(T));
-      context_.backend.copy(updated_.data(), weights.data, bytes);
-      context_.optimizer.candidate(id, Matrix<T>(updated_.data(), weights.rows, weights.cols), gradient,
-                                   context_.optimizer.peak_learning_rate());
-      context_.backend.update_dot(gradient.size(), gradient.data, updated_.data(), weights.data, sums_.of(id));
+      updates_.make(id, gradient);
+      updates_.add_product(gradient.data, sums_.of(id));
     }
     std::vector<double> importance() const {
       std::vector<double> importance = sums_.download();
@@ -73,10 +59,8 @@ class FirstOrderImportance final : public Importance<B> {
     }
 
    private:
-    ImportanceContext<B>& context_;
-    ReadableElements<B> weights_;
+    CandidateUpdates<B> updates_;
     ParameterSums<B> sums_;
-    Tensor<B> updated_;
   };
 };
 

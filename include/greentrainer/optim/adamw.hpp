@@ -83,6 +83,7 @@ class AdamW final : public Optimizer<B> {
                 ", beta2 ", exact_text(options_.beta2), ", epsilon ", exact_text(options_.epsilon), ", weight_decay ",
                 exact_text(options_.weight_decay), text_of_undecayed(options_.undecayed), ')');
   }
+  std::optional<double> gradient_mean_decay() const override { return options_.beta1; }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return adamw_flops_per_element; }
   Bytes state_bytes_per_element() const override { return 2 * static_cast<Bytes>(sizeof(T)); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,9 @@ class Optimizer {
   /// Its name and all its options, the learning rate's schedule apart: equal for two that compute the same.
   virtual std::string description() const = 0;
 
+  /// The share of itself that a running mean of gradients keeps at each step, where updates are made of one (Adam's
+  /// beta1), the mean being the first of state_tensors; nothing for other optimizers.
+  virtual std::optional<double> gradient_mean_decay() const { return {}; }
   /// Of the options: the learning rate that the schedule scales.
   virtual double peak_learning_rate() const = 0;
   /// FLOPs of one update, an element.

@@ -45,7 +45,8 @@ SelectionProblem with_chain_dependencies(const TensorGraph<P>& graph, const Sele
     }
   }
 
-  SelectionProblem chain{.dag = {.nodes = {}, .items = problem.dag.items}, .budget = problem.budget};
+  SelectionProblem chain{.dag = {.nodes = {}, .items = problem.dag.items, .worth = problem.dag.worth},
+                         .budget = problem.budget};
   for (std::size_t k = 0; k < count; ++k) {
     const std::vector<int> needs = k == 0 ? std::vector<int>{} : std::vector<int>{static_cast<int>(k) - 1};
     chain.dag.items[count - 1 - k].needs = needs;

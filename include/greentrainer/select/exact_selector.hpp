@@ -22,6 +22,9 @@ namespace greentrainer {
 /// - Nothing is left out that would fit: no item of positive importance, with the gradients it lacks, fits into what is
 /// not spent.
 /// - Items whose importance is not positive are never chosen.
+/// - With a concave worth of blocks (GradientDag::worth) all of this holds of worth, where the search is not cut off;
+/// where it is, lists keep one pair for each step of the budget, and `optimal` is false. See
+/// docs/decisions/0038-concave-worths.md.
 /// - On a DAG without structure (more than `max_states` partial decisions at once, whatever the order) it searches by
 /// branch and bound and, if that is cut off, says `optimal = false`.
 struct ExactSelector {

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "greentrainer/core/error.hpp"
+#include "greentrainer/select/block_diagram.hpp"
+#include "greentrainer/select/block_search.hpp"
 #include "greentrainer/select/branch_and_bound.hpp"
 #include "greentrainer/select/diagram_knapsack.hpp"
 #include "greentrainer/select/diagram_search.hpp"
@@ -60,6 +63,75 @@ inline std::optional<SelectionDiagram> find_diagram(const ExactSelector& selecto
   return diagram;
 }
 
+/// The problem with additive worth, each item worth `importance(item)`.
+template <class Importance>
+SelectionProblem with_additive_worth(SelectionProblem problem, const Importance& importance) {
+  for (auto& item : problem.dag.items) {
+    if (item.importance > 0) item.importance = importance(item);
+  }
+  problem.dag.worth = {};
+  return problem;
+}
+
+/// Where concave worth cannot be searched block by block: the better of some choices by worths that add up, and a
+/// bound.
+inline SelectionResult select_by_additive_worths(const ExactSelector& selector, const SelectionProblem& problem,
+                                                 const ReducedProblem& reduced, PartialSelection best) {
+  const Worth& worth = problem.dag.worth;
+  const auto choose = [&](const SelectionProblem& additive) {
+    const SelectionResult result = selector.select(additive);
+    std::vector<int> numbers;
+    for (std::size_t i = 0; i < result.mask.size(); ++i) {
+      if (result.mask[i]) numbers.push_back(static_cast<int>(i));
+    }
+    PartialSelection chosen(reduced, numbers);
+    chosen.fill_greedily();
+    if (chosen.importance() > best.importance()) best = std::move(chosen);
+    return result.bound;
+  };
+  // Together, items of a block are worth no more than each for itself: a bound on everything.
+  const double bound =
+      choose(with_additive_worth(problem, [&](const auto& item) { return worth.of(item.importance); }));
+  // And no less than their shares in what the whole block is worth.
+  std::map<int, double> blocks;
+  for (const auto& item : problem.dag.items) blocks[item.block] += std::max(0.0, item.importance);
+  choose(with_additive_worth(problem, [&](const auto& item) {
+    const double all = item.block < 0 ? item.importance : blocks.at(item.block);
+    return item.importance / all * worth.of(all);
+  }));
+  auto mask = reduced.mask(best.items());
+  if (bound <= best.importance() * (1 + importance_tolerance)) return make_optimal_result(problem.dag, std::move(mask));
+  return make_result(problem.dag, std::move(mask), bound);
+}
+
+/// By a search at exact costs with blocks of concave worth.
+inline SelectionResult select_by_worth(const ExactSelector& selector, const SelectionProblem& problem,
+                                       const ReducedProblem& reduced) {
+  PartialSelection best(reduced);
+  best.fill_greedily();
+  const std::int64_t step = std::max<std::int64_t>(1, reduced.budget / selector.budget_steps);
+  const auto diagram = find_diagram(selector, reduced, step);
+  std::optional<BlockDiagram> blocks;
+  if (diagram) blocks = BlockDiagramBuilder(reduced, *diagram, selector.max_pairs / 4).build();
+  if (!blocks) return select_by_additive_worths(selector, problem, reduced, std::move(best));
+
+  BlockSearch search(reduced, *blocks);
+  const auto improve = [&](BlockSearch& by, std::size_t pairs) {
+    if (by.improve(best.importance(), pairs)) best = PartialSelection(reduced, by.chosen());
+    return by.complete();
+  };
+  // Pairs are looked at once for each option of a block, so that a hard case takes longer than an additive one would.
+  if (!improve(search, selector.max_pairs / 16)) {
+    BlockSearch in_steps(reduced, *blocks, step);
+    improve(in_steps, selector.max_pairs / 4);
+    improve(search, selector.max_pairs / 8);
+  }
+  best.fill_greedily();  // what is worth less than the last digits of the sum
+  auto mask = reduced.mask(best.items());
+  return search.complete() ? make_optimal_result(problem.dag, std::move(mask))
+                           : make_result(problem.dag, std::move(mask), search.bound());
+}
+
 /// By a knapsack with costs in whole steps; what rounding leaves over is spent again.
 inline PartialSelection select_in_steps(const ReducedProblem& reduced, const SelectionDiagram& diagram,
                                         std::int64_t step, bool exact) {
@@ -88,6 +160,7 @@ GREENTRAINER_INLINE SelectionResult ExactSelector::select(const SelectionProblem
   const select_detail::ReducedProblem reduced = select_detail::reduce(problem);
   if (select_detail::all_fits(reduced))
     return make_optimal_result(problem.dag, reduced.mask(select_detail::all_items(reduced)));
+  if (!reduced.worth.is_additive()) return select_detail::select_by_worth(*this, problem, reduced);
 
   const std::int64_t divisor = select_detail::common_divisor(reduced);
   const std::int64_t units = reduced.budget / divisor;

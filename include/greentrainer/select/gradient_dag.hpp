@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,14 @@ inline void validate(const GradientDag& dag) {
       throw ConfigError("gradient_dag", text("item ", i),
                         text("expected a finite importance, got ", dag.items[i].importance));
     }
+    if (dag.items[i].block < -1) {
+      throw ConfigError("gradient_dag", text("item ", i),
+                        text("expected a block of 0 or more, or -1 for one of its own, got ", dag.items[i].block));
+    }
+  }
+  if (dag.worth.form == Worth::Form::saturating && !(std::isfinite(dag.worth.scale) && dag.worth.scale > 0)) {
+    throw ConfigError("gradient_dag", "worth",
+                      text("expected a finite scale above 0 where worth saturates, got ", dag.worth.scale));
   }
 }
 
@@ -120,15 +129,28 @@ inline std::int64_t cheapest_item(const GradientDag& dag) {
   return cheapest;
 }
 
-/// Sum of the importances of the items of `mask`. Throws ConfigError if the mask has another length than the items.
+/// Sum of the importances of the items of `mask`, or of the worth of their blocks where it is not additive. Throws
+/// ConfigError if the mask has another length than the items.
 inline double importance_of(const GradientDag& dag, const std::vector<bool>& mask) {
   if (mask.size() != dag.items.size()) {
     throw ConfigError("gradient_dag", "mask", text("expected ", dag.items.size(), " entries, got ", mask.size()));
   }
   double sum = 0;
-  for (std::size_t i = 0; i < mask.size(); ++i) {
-    if (mask[i]) sum += dag.items[i].importance;
+  if (dag.worth.is_additive()) {
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+      if (mask[i]) sum += dag.items[i].importance;
+    }
+    return sum;
   }
+  std::map<int, double> blocks;
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    if (!mask[i]) continue;
+    if (dag.items[i].block < 0)
+      sum += dag.worth.of(dag.items[i].importance);
+    else
+      blocks[dag.items[i].block] += dag.items[i].importance;
+  }
+  for (const auto& [block, importance] : blocks) sum += dag.worth.of(importance);
   return sum;
 }
 

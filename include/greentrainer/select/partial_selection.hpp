@@ -15,7 +15,11 @@ class PartialSelection {
  public:
   /// Nothing selected. Requires `problem` to outlive this object. O(groups x classes).
   explicit PartialSelection(const ReducedProblem& problem)
-      : problem_(&problem), paid_(problem.classes.size(), 0), room_(problem.budget), selected_(problem.groups.size()) {
+      : problem_(&problem),
+        paid_(problem.classes.size(), 0),
+        room_(problem.budget),
+        selected_(problem.groups.size()),
+        sums_(problem.block_count, 0.0) {
     for (std::size_t g = 0; g < problem.groups.size(); ++g) {
       unpaid_.push_back(problem.groups[g].class_cost);
       selected_[g].resize(problem.groups[g].items.size(), 0);
@@ -33,7 +37,7 @@ class PartialSelection {
         any = true;
         selected_[g][i] = 1;
         room_ -= group.items[i].cost;
-        importance_ += group.items[i].importance;
+        take_importance(group.items[i]);
       }
       if (!any) continue;
       for (const int c : group.classes) paid_[static_cast<std::size_t>(c)] = 1;
@@ -76,11 +80,11 @@ class PartialSelection {
     }
     selected_[g][i] = 1;
     room_ -= group.items[i].cost;
-    importance_ += group.items[i].importance;
+    take_importance(group.items[i]);
   }
 
-  /// Adds the item of the greatest importance per additional cost, the classes it lacks included, until nothing fits
-  /// any more. O(items^2). Afterwards no single item fits into what is left. Returns whether anything was added.
+  /// Adds the item of the greatest additional worth per additional cost, the classes it lacks included, until nothing
+  /// fits any more. O(items^2). Afterwards no single item fits into what is left. Returns whether anything was added.
   bool fill_greedily() {
     bool added = false;
     while (true) {
@@ -94,12 +98,12 @@ class PartialSelection {
           const auto& item = problem_->groups[g].items[i];
           const std::int64_t cost = unpaid_[g] + item.cost;
           if (selected_[g][i] != 0 || cost > room_) continue;
-          const bool better =
-              item.importance * static_cast<double>(best_cost) > best_importance * static_cast<double>(cost);
+          const double importance = gain(item);
+          const bool better = importance * static_cast<double>(best_cost) > best_importance * static_cast<double>(cost);
           if (best_group == problem_->groups.size() || better) {
             best_group = g;
             best_item = i;
-            best_importance = item.importance;
+            best_importance = importance;
             best_cost = cost;
           }
         }
@@ -111,7 +115,7 @@ class PartialSelection {
   }
 
   /// Selects anew among the items whose classes are paid for: the exact knapsack, as far as `max_steps` go. Returns
-  /// whether that was better.
+  /// whether that was better. Requires additive worth.
   bool choose_again(std::size_t max_steps) {
     std::vector<ReducedProblem::Item> available;
     std::int64_t capacity = room_;
@@ -129,11 +133,23 @@ class PartialSelection {
   }
 
  private:
+  /// What choosing an item adds to what is chosen.
+  double gain(const ReducedProblem::Item& item) const {
+    if (sums_.empty()) return item.importance;
+    const double sum = sums_[static_cast<std::size_t>(item.block)];
+    return problem_->worth.of(sum + item.importance) - problem_->worth.of(sum);
+  }
+  void take_importance(const ReducedProblem::Item& item) {
+    importance_ += gain(item);
+    if (!sums_.empty()) sums_[static_cast<std::size_t>(item.block)] += item.importance;
+  }
+
   const ReducedProblem* problem_;
   std::vector<char> paid_;                   // classes
   std::vector<std::int64_t> unpaid_;         // for each group, cost of the classes it lacks
   std::int64_t room_;                        // budget that is left
   std::vector<std::vector<char>> selected_;  // for each group and item
+  std::vector<double> sums_;                 // of importances, for each block; empty where worth is additive
   double importance_ = 0;
 };
 

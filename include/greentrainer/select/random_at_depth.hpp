@@ -27,9 +27,10 @@ class RandomAtDepthSelector {
     CounterRandom random(seed_, "random at depth", draws_++);
 
     SelectionProblem drawn = problem;  // gradients down to that depth are paid for
+    drawn.dag.worth = {};              // random numbers add up
     std::vector<bool> mask(exact.mask.size(), false);
     if (std::find(exact.mask.begin(), exact.mask.end(), true) == exact.mask.end())
-      return make_result(problem.dag, std::move(mask), false);
+      return make_result(problem.dag, std::move(mask));
     for (std::size_t n = 0; n < depth.size(); ++n) {
       if (!depth[n]) continue;
       drawn.budget -= drawn.dag.nodes[n].cost;
@@ -45,7 +46,7 @@ class RandomAtDepthSelector {
     }
     const SelectionResult others = ExactSelector{}.select(drawn);
     for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = mask[i] || others.mask[i];
-    return make_result(problem.dag, std::move(mask), false);
+    return make_result(problem.dag, std::move(mask));
   }
 
  private:

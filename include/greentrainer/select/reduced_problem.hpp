@@ -26,6 +26,7 @@ namespace greentrainer::select_detail {
 struct ReducedProblem {
   struct Item {
     int number = 0;  ///< in the original problem
+    int block = 0;   ///< whose worth it adds to; below block_count
     std::int64_t cost = 0;
     double importance = 0;
   };
@@ -44,6 +45,8 @@ struct ReducedProblem {
   std::vector<Group> groups;
   std::int64_t budget = 0;
   std::size_t item_count = 0;  ///< of the original problem
+  Worth worth;
+  std::size_t block_count = 0;  ///< where worth is not additive
 
   std::vector<bool> mask(const std::vector<int>& item_numbers) const {
     std::vector<bool> chosen(item_count, false);
@@ -64,7 +67,17 @@ inline ReducedProblem reduce(const SelectionProblem& problem) {
   for (std::size_t i = 0; i < problem.dag.items.size(); ++i) {
     const auto& item = problem.dag.items[i];
     if (!item.frozen && item.importance > 0 && item.cost <= problem.budget)
-      items.push_back({static_cast<int>(i), item.cost, item.importance});
+      items.push_back({static_cast<int>(i), 0, item.cost, item.importance});
+  }
+  reduced.worth = problem.dag.worth;
+  if (!reduced.worth.is_additive()) {
+    std::unordered_map<int, std::size_t> blocks;
+    for (auto& item : items) {
+      const int block = problem.dag.items[static_cast<std::size_t>(item.number)].block;
+      const auto own = block < 0 ? reduced.block_count : blocks.try_emplace(block, reduced.block_count).first->second;
+      item.block = static_cast<int>(own);
+      reduced.block_count = std::max(reduced.block_count, own + 1);
+    }
   }
 
   // For each node, the items behind it.

@@ -4,6 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "greentrainer/select/worth.hpp"
+
 namespace greentrainer {
 
 /// The part of a backward pass that a choice of trained parameters switches on, as a directed acyclic graph with costs.
@@ -22,17 +24,19 @@ struct GradientDag {
     double importance = 0;  ///< the paper's I; what training this parameter is worth
     std::vector<int> needs = {};
     bool frozen = false;  ///< must not be chosen, whatever it is worth
+    int block = -1;       ///< of the parameters that are worth something together, see `worth`; -1: one of its own
 
     bool operator==(const Item&) const = default;
   };
   std::vector<Node> nodes = {};
   std::vector<Item> items = {};
+  Worth worth = {};  ///< of each block, by the sum of what is chosen of it
 
   bool operator==(const GradientDag&) const = default;
 };
 
-/// Choose items of the greatest total importance such that the items and all nodes they need, directly or not, cost at
-/// most `budget`.
+/// Choose items of the greatest total importance, or worth, such that the items and all nodes they need, directly or
+/// not, cost at most `budget`.
 struct SelectionProblem {
   GradientDag dag = {};
   std::int64_t budget = 0;
@@ -44,7 +48,7 @@ inline constexpr double importance_tolerance = 1e-12;
 /// A choice and what is known about it.
 struct SelectionResult {
   std::vector<bool> mask = {};  ///< one entry an item
-  double importance = 0;        ///< sum over the mask
+  double importance = 0;        ///< sum over the mask; where worth is not additive, sum of the blocks' worth
   std::int64_t cost = 0;        ///< true cost of the mask, shared nodes counted once
   bool optimal = false;         ///< proved: no choice is worth more at the costs as given (see importance_tolerance)
   /// Proved likewise: no choice is worth more than this. Infinite where nothing is known.

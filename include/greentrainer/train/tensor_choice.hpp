@@ -16,6 +16,7 @@
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 #include "greentrainer/select/limited_selection.hpp"
+#include "greentrainer/select/worth_of_blocks.hpp"
 #include "greentrainer/train/branch_rotation.hpp"
 #include "greentrainer/train/run_identity.hpp"
 #include "greentrainer/train/training_batches.hpp"
@@ -112,6 +113,7 @@ class TensorChoice {
     identity["importance"] = green_->importance;
     identity["importance_batches"] = text(green_->importance_batches);
     identity["importance_step"] = text(green_->importance_step);
+    if (green_->worth != "additive") identity["worth"] = green_->worth;
     identity["reselect_every"] = text_of(green_->reselect_every);
     identity["freeze"] = frozen_.mask().empty() ? "none" : identity_of(frozen_);
     identity["cost_unit"] = unit_;
@@ -195,8 +197,9 @@ class TensorChoice {
     const Workload coming = batches.workload_of_steps(round.first, round.end),
                    in_full = batches.workload_of_steps(round.chosen_at, round.first);
     const DetachedInputs drawn = detached(round.first);
-    const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-      return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full,
+    const SelectFunction select = with_worth(*graph_, *layer_prefixes_, parse_worth(green_->worth), select_);
+    const auto choose = [&](const std::vector<double>& importances, double ratio, bool cached) {
+      return choose_(coming, importances, ratio, select, cached ? forecasts : std::span<const CutForecast>(), in_full,
                      frozen_, drawn);
     };
     if (memory.limit() == 0) {
@@ -217,6 +220,7 @@ class TensorChoice {
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
+        layer_prefixes_(&model.facts().layer_prefixes),
         optimizer_(&optimizer),
         choose_([graph = graph_, facts = &model.facts()](
                     const Workload& workload, const std::vector<double>& importance, double ratio,
@@ -236,6 +240,7 @@ class TensorChoice {
   }
 
   const TensorGraph<B>* graph_;
+  const std::vector<std::string>* layer_prefixes_;
   const Optimizer<B>* optimizer_;
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;

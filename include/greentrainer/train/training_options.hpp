@@ -13,6 +13,7 @@
 #include "greentrainer/core/dtype.hpp"
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
+#include "greentrainer/select/worth.hpp"
 #include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/training_report.hpp"
 
@@ -51,11 +52,14 @@ struct GreenOptions {
   /// first-order alone: the step at which tensors are chosen trains everything, and its gradients are what importance
   /// is taken from; priced inside flops_ratio, so that the steps until the next selection get the rest.
   bool importance_step = false;
+  /// Of a transformer block, by the sum of the importances that are chosen of it: additive, square-root or saturating;
+  /// see Worth.
+  std::string worth = "additive";
   Interval reselect_every = {};
   std::vector<std::string> freeze = {};  ///< names or globs of tensors that are never chosen
 };
 
-/// Throws ConfigError for an option that is out of range.
+/// Throws ConfigError for an option that is out of range, UsageError for a worth that parse_worth does not know.
 inline void check_options(const GreenOptions& o) {
   expect_option(o.flops_ratio > 0 && o.flops_ratio <= 1, "GreenOptions", "flops_ratio", "more than 0 and at most 1",
                 o.flops_ratio);
@@ -66,6 +70,7 @@ inline void check_options(const GreenOptions& o) {
                 "1 beside importance_step, whose batches are those of the step", o.importance_batches);
   expect_option(!o.importance_step || o.freeze.empty(), "GreenOptions", "freeze",
                 "none beside importance_step, whose step trains everything", o.freeze.empty() ? "" : o.freeze.front());
+  parse_worth(o.worth);
   expect_option(is_in_range(o.reselect_every), "GreenOptions", "reselect_every", text("1 to ", most_steps),
                 o.reselect_every.every);
 }
