@@ -99,9 +99,11 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
     }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
+                                    .phases = parse_phases(options.phases),
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
+                                    .sampling = options.sampling == "importance" ? Sampling::importance : Sampling::off,
                                     .reselect_every = parse_interval("--reselect-every", options.reselect_every),
                                     .freeze = options.freeze},
                        optimizer);
