@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "greentrainer/core/expect_option.hpp"
+#include "greentrainer/core/text.hpp"
 #include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
