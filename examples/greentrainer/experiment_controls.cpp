@@ -50,11 +50,27 @@ double learning_rate(const toml::table& file, const toml::table& common, const s
 
 /// [finetune] without what is for some methods alone.
 toml::table common_of_controls(toml::table common) {
-  for (const char* key :
-       {"method",      "rho",           "phases",         "importance",   "importance-batches", "importance-step",
-        "sampling",    "frozen-format", "reselect-every", "selector",     "dependencies",       "adapters",
-        "tensors",     "prefix-tokens", "adapter-output", "lora-targets", "context-gradients",  "budget",
-        "budget-cuts", "learning-rate"}) {
+  for (const char* key : {"method",
+                          "rho",
+                          "phases",
+                          "importance",
+                          "importance-batches",
+                          "importance-step",
+                          "sampling",
+                          "frozen-format",
+                          "reselect-every",
+                          "selector",
+                          "dependencies",
+                          "adapters",
+                          "adapter-rate-factor",
+                          "tensors",
+                          "prefix-tokens",
+                          "adapter-output",
+                          "lora-targets",
+                          "context-gradients",
+                          "budget",
+                          "budget-cuts",
+                          "learning-rate"}) {
     common.erase(key);
   }
   return common;

@@ -145,6 +145,11 @@ std::vector<Case> cases() {
                                    .reselect_every = {3, Interval::Unit::steps}},
                       AdamWOptions{.learning_rate = 1e-3});
   };
+  const auto faster = [](Model<B>& model) {
+    return Trainer<B>(
+        model, GreenOptions{.flops_ratio = 0.7, .reselect_every = {3, Interval::Unit::steps}},
+        AdamWOptions{.learning_rate = 1e-3, .rate_factor = {.of = select_adapters(model.graph()), .factor = 10}});
+  };
   // So fast that losses go up and down, and the best weights are not the last.
   const auto restless = [](Model<B>& model) {
     return Trainer<B>(model, GreenOptions{.flops_ratio = 0.6, .reselect_every = {3, Interval::Unit::steps}},
@@ -156,6 +161,7 @@ std::vector<Case> cases() {
           {.name = "green, cached", .model = "opt-pre", .options = long_cached, .make = shallow},
           {.name = "SGD with momentum", .options = plain, .make = momentum},
           {.name = "LoRA with dropout", .graph = lora, .options = plain, .make = adapters},
+          {.name = "LoRA beside weights, faster", .graph = lora, .options = plain, .make = faster},
           {.name = "the top layer, cached", .options = cached, .make = top},
           {.name = "importance in a step", .options = plain, .make = in_step},
           {.name = "tensors that are drawn", .options = plain, .make = drawn},

@@ -13,6 +13,7 @@
 #include "greentrainer/concepts/selector.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/importance/make_importance.hpp"
+#include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/optim/optimizer.hpp"
 #include "greentrainer/select/drawn_importance.hpp"
@@ -42,6 +43,7 @@ class TensorChoice {
     check_options(green);
     trains_all_ = without_frozen(*graph_, select_all(*graph_), green.freeze);
     if (!green.freeze.empty()) frozen_ = select_listed(*graph_, green.freeze, "freeze");
+    add_pairs();
     if (model.facts().full_cost) {
       for (const Phase& phase : green.phases)
         expect_option(!phase.trains_all(), "Trainer", "phases",
@@ -83,8 +85,10 @@ class TensorChoice {
     ratio_is_of_flops_ = false;
     choose_ = [graph = graph_, cost](const Workload& workload, const std::vector<double>& importance, double ratio,
                                      const SelectFunction& select, std::span<const CutForecast> forecasts,
-                                     const Workload& in_full, const Selection& frozen) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen);
+                                     const Workload& in_full, const Selection& frozen,
+                                     std::span<const ParameterPair> pairs) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen,
+                                 pairs);
     };
     recomputed_cost_ = [graph = graph_, cost](const PassPlan& plan) {
       return pass_cost(*graph, plan, cost).recomputed;
@@ -201,7 +205,8 @@ class TensorChoice {
     };
     try {
       choose_(batches.workload_of_steps(round.first, round.end), std::vector<double>(graph_->parameters().size(), 0.0),
-              round.flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_);
+              round.flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_,
+              pairs_);
     } catch (const InfeasibleRatio& error) {
       if (green_->phases.empty()) throw;
       throw ConfigError("fit", "phases",
@@ -209,10 +214,20 @@ class TensorChoice {
                              ", the forward pass and the cheapest tensor, got ", round.flops_ratio));
     }
   }
-  /// What `choose` is to be given for a round: importances as they were measured, or a draw of them.
+  /// What `choose` is to be given for a round: importances as they were measured, or a draw of them. Those of a pair
+  /// are taken together, and each weight of the two has the same share.
   std::vector<double> to_choose_by(std::vector<double> importance, const Round& round, std::uint64_t seed) const {
-    if (green_->sampling == Sampling::off) return importance;
-    return drawn_importance(std::move(importance), seed, static_cast<std::uint64_t>(round.first));
+    const auto at = [&](ParameterId id) -> double& { return importance[static_cast<std::size_t>(id)]; };
+    for (const auto& [one, other] : pairs_) at(other) += std::exchange(at(one), 0.0);
+    if (green_->sampling == Sampling::importance)
+      importance = drawn_importance(std::move(importance), seed, static_cast<std::uint64_t>(round.first));
+    for (const auto& [one, other] : pairs_) {
+      const auto first = static_cast<double>(graph_->parameter(one).size()),
+                 second = static_cast<double>(graph_->parameter(other).size());
+      at(one) = at(other) * first / (first + second);
+      at(other) -= at(one);
+    }
+    return importance;
   }
   /// Chooses for a round. Under a memory limit, `beside` tells by how much the phases beside training exceed it while a
   /// selection's state and cached values are held.
@@ -223,7 +238,7 @@ class TensorChoice {
                    in_full = batches.workload_of_steps(round.chosen_at, round.first);
     const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
       return choose_(coming, worth, ratio, select_, cached ? forecasts : std::span<const CutForecast>(), in_full,
-                     frozen_);
+                     frozen_, pairs_);
     };
     if (memory.limit() == 0) {
       LimitedSelection<B> free{.chosen = choose(importance, round.flops_ratio, true), .pass = {}};
@@ -233,13 +248,13 @@ class TensorChoice {
     const auto price = [&](const typename MemoryLimit<B>::Pass& pass) {
       return evaluate(recomputed_cost_(pass.plan), coming);
     };
-    return select_within_memory(*graph_, memory, importance, round.flops_ratio, choose, price, beside);
+    return select_within_memory(*graph_, memory, importance, round.flops_ratio, choose, price, beside, pairs_);
   }
 
  private:
-  using ChooseFunction =
-      std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double, const SelectFunction&,
-                                      std::span<const CutForecast>, const Workload&, const Selection&)>;
+  using ChooseFunction = std::function<BudgetedSelection(
+      const Workload&, const std::vector<double>&, double, const SelectFunction&, std::span<const CutForecast>,
+      const Workload&, const Selection&, std::span<const ParameterPair>)>;
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
@@ -247,13 +262,21 @@ class TensorChoice {
         choose_([graph = graph_, facts = &model.facts()](
                     const Workload& workload, const std::vector<double>& importance, double ratio,
                     const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full,
-                    const Selection& frozen) {
+                    const Selection& frozen, std::span<const ParameterPair> pairs) {
           return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
-                                     forecasts, in_full, frozen);
+                                     forecasts, in_full, frozen, pairs);
         }),
         recomputed_cost_(
             [graph = graph_](const PassPlan& plan) { return pass_cost(*graph, plan, ExactCost<B>{}).recomputed; }) {}
 
+  /// LoRA's matrices of a layer are chosen together: A has no gradient while B is zero, and nothing to do without it.
+  void add_pairs() {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(graph_->parameters().size()); ++id) {
+      const auto lora = lora_of(*graph_, id);
+      if (!lora || (!frozen_.mask().empty() && (frozen_.contains(lora->a) || frozen_.contains(lora->b)))) continue;
+      pairs_.emplace_back(lora->a, lora->b);
+    }
+  }
   /// The first step behind the phase of a step of a run of so many.
   Extent phase_end(Extent step, Extent steps) const {
     if (green_->phases.empty()) return steps;
@@ -283,6 +306,7 @@ class TensorChoice {
   std::optional<GreenOptions> green_;
   std::optional<Selection> fixed_;
   Selection frozen_, trains_all_;
+  std::vector<ParameterPair> pairs_;
   std::unique_ptr<Importance<B>> importance_;
   SelectFunction select_ = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
   ChooseFunction choose_;
