@@ -4,6 +4,8 @@ namespace greentrainer::program {
 
 void AdapterChoice::declare(Command& command) {
   command.choice("adapters", candidates, {"none", "lora"}, "green: LoRA's matrices as further candidates (none)");
+  command.number("adapter-rate-factor", rate_factor, 0, true,
+                 "green with --adapters lora: learning rate of LoRA's matrices, as a multiple of --learning-rate (1)");
   command.whole("lora-r", lora_rank, 1, "LoRA: rank (8)", 1 << 16);
   command.number("lora-alpha", lora_alpha, 0, true, "LoRA: scale times rank (32)");
   command.number("lora-dropout", lora_dropout, 0, false, "LoRA: share of its input that is dropped in training (0.1)",
@@ -21,6 +23,10 @@ void AdapterChoice::declare(Command& command) {
 void AdapterChoice::check(const Command& command, const std::string& method) const {
   const std::string reason = "--method " + method;
   if (method != "green") command.refuse("adapters", "method", reason);
+  if (candidates == "none") {
+    command.refuse("adapter-rate-factor", "adapters",
+                   method == "green" ? "--method green without --adapters lora" : reason);
+  }
   if (method != "prefix") command.refuse("prefix-tokens", "method", reason);
   if (!has_lora(method)) {
     for (const char* name : {"lora-r", "lora-alpha", "lora-dropout", "lora-targets"}) {

@@ -12,6 +12,7 @@ namespace greentrainer::program {
 /// What finetune adds to a model, from its options.
 struct AdapterChoice {
   std::string candidates = "none";
+  double rate_factor = 1;
   Extent lora_rank = 8;
   double lora_alpha = 32, lora_dropout = 0.1;
   std::vector<std::string> lora_targets;

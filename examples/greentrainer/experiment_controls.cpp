@@ -50,10 +50,30 @@ double learning_rate(const toml::table& file, const toml::table& common, const s
 
 /// [finetune] without what is for some methods alone.
 toml::table common_of_controls(toml::table common) {
-  for (const char* key :
-       {"method", "rho", "importance", "importance-batches", "importance-step", "worth", "frozen-format",
-        "reselect-every", "selector", "dependencies", "adapters", "tensors", "prefix-tokens", "adapter-output",
-        "lora-targets", "context-gradients", "passing", "passing-share", "budget", "budget-cuts", "learning-rate"}) {
+  for (const char* key : {"method",
+                          "rho",
+                          "phases",
+                          "importance",
+                          "importance-batches",
+                          "importance-step",
+                          "worth",
+                          "sampling",
+                          "frozen-format",
+                          "reselect-every",
+                          "selector",
+                          "dependencies",
+                          "adapters",
+                          "adapter-rate-factor",
+                          "tensors",
+                          "prefix-tokens",
+                          "adapter-output",
+                          "lora-targets",
+                          "context-gradients",
+                          "passing",
+                          "passing-share",
+                          "budget",
+                          "budget-cuts",
+                          "learning-rate"}) {
     common.erase(key);
   }
   return common;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "commands.hpp"
 #include "config_file.hpp"
@@ -132,8 +133,10 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
   // A method's own option takes the place of the common one.
   toml::table others = common;
   for (const auto& [key, node] : table) others.erase(key);
-  if (table.contains("steps")) others.erase("epochs");
-  if (table.contains("epochs")) others.erase("steps");
+  for (const auto& [one, other] :
+       {std::pair{"steps", "epochs"}, {"epochs", "steps"}, {"rho", "phases"}, {"phases", "rho"}}) {
+    if (table.contains(one)) others.erase(other);
+  }
   const toml::table& rest = others;
   Command finetune = make_finetune_command();
   method.finetune = arguments_of(rest, path + ", [finetune]", finetune);
@@ -148,7 +151,8 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
   for (const char* key : {"model", "train", "validation"}) {
     if (const auto file = option(key).value<std::string>()) check_file(text(where, ", key \"", key, '"'), *file);
   }
-  if (option("method").value_or(std::string("green")) == "green") method.rho = option("rho").value_or(0.5);
+  const bool has_rho = option("method").value_or(std::string("green")) == "green" && !option("phases");
+  if (has_rho) method.rho = option("rho").value_or(0.5);
   return method;
 }
 

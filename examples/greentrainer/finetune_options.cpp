@@ -89,8 +89,8 @@ void check_method(const Command& command, FinetuneOptions& options) {
              options.method, suggestion(options.method, methods)));
   }
   if (options.method != "green") {
-    for (const char* name :
-         {"rho", "importance", "importance-batches", "importance-step", "worth", "selector", "dependencies"})
+    for (const char* name : {"rho", "importance", "importance-batches", "importance-step", "worth", "selector",
+                             "dependencies", "sampling", "phases"})
       command.refuse(name, "method", "--method " + options.method);
     if (!rotates_branches(options)) command.refuse("reselect-every", "method", "--method " + options.method);
   }
@@ -117,6 +117,18 @@ void check_passing(const Command& command, const FinetuneOptions& options) {
   command.refuse("memory-limit", "passing", text("--passing rotating --method ", options.method));
   if (!options.budget.empty())
     command.refuse("prefix-cache", "passing", text("--passing rotating --budget --method ", options.method));
+}
+
+/// Which options go with ratios that change.
+void check_phases(const Command& command, FinetuneOptions& options) {
+  if (command.either("rho", "phases") == "rho") options.phases.clear();
+  if (options.phases.empty()) return;
+  const std::vector<Phase> phases = parse_phases(options.phases);
+  command.refuse("importance-step", "phases", "--phases");
+  if (std::ranges::none_of(phases, [](const Phase& phase) { return phase.trains_all(); })) return;
+  for (const char* name : {"memory-limit", "frozen-format"})
+    command.refuse(name, "phases", "a phase that trains everything");
+  if (options.adapters.candidates != "none") command.refuse("adapters", "phases", "a phase that trains everything");
 }
 
 /// Weights that a format keeps narrow cannot be moved all at once.
@@ -186,6 +198,7 @@ void check(const Command& command, FinetuneOptions& options) {
   for (const char* name : {"model", "train", "output"}) command.require(name);
   check_backend(command, options.backend);
   check_method(command, options);
+  check_phases(command, options);
   check_frozen_format(command, options);
   check_passing(command, options);
   if (options.train == standard_input && options.validation == standard_input)
@@ -283,6 +296,9 @@ void declare(Command& command, FinetuneOptions& options) {
   command.number(
       "rho", options.rho, 0, true,
       "green: share of full fine-tuning's FLOPs, forward and backward, or of its time with --budget 20min (0.5)", 1);
+  command.list("phases", options.phases, "RHO:SHARE%,...",
+               "green: in place of --rho, values of it that change with time, each for a share of the steps: "
+               "1:10%,0.4:90% trains everything for the first tenth of the run, and within 0.4 then (none)");
   command.text("budget", options.budget, "40TFLOP|0.5x|20min",
                "Limit of the whole run, evaluation not counted: in FLOPs, as a share of full fine-tuning of the same "
                "run, or in time, planned by measured times of the model's operators (none)");
@@ -311,6 +327,9 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("dependencies", options.dependencies, {"graph", "chain", "none"},
                  "green, for ablations: which dependencies between gradients the selector knows; with chain or none "
                  "its choices may exceed the budget (graph)");
+  command.choice("sampling", options.sampling, {"off", "importance"},
+                 "green: importance: instead of the best choice, tensors are drawn in proportion to their importance, "
+                 "anew at each selection, within the same budget (off)");
   command.choice("context-gradients", options.context_gradients, {"exact", "none"},
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
                  "pass computes labelled rows alone (exact)");
@@ -383,7 +402,7 @@ void declare(Command& command, FinetuneOptions& options) {
       "Limit of the memory for weights, gradients, optimizer, activations and cached values together; if necessary, "
       "activations are recomputed and fewer tensors are chosen (none)");
   command.whole("seed", options.seed, 0,
-                "Seed of the order of the examples, new adapters, dropout and random importances (0)");
+                "Seed of the order of the examples, new adapters, dropout, random importances and --sampling (0)");
   command.on("no-shuffle", options.no_shuffle, "Take the examples in the file's order");
   declare_backend(command, options.backend);
   command.choice(

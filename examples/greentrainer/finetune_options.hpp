@@ -18,10 +18,11 @@ namespace greentrainer::program {
 /// What finetune is asked for.
 struct FinetuneOptions {
   std::string model, train, validation, output, config;
-  std::string method = "green", importance = "paper", worth = "additive", selector = "exact", dependencies = "graph";
-  std::string reselect_every = "2e";
+  std::string method = "green", importance = "paper", worth = "additive", selector = "exact", dependencies = "graph",
+              sampling = "off", reselect_every = "2e";
   std::vector<std::string> tensors, freeze;
   double rho = 0.5;
+  std::vector<std::string> phases;  ///< none: rho throughout
   std::string budget, budget_cuts = "batch";
   Extent importance_batches = 1;
   bool importance_step = false;

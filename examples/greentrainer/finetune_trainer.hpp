@@ -79,14 +79,20 @@ Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
 template <Backend B, class Use>
 auto with_optimizer(const Model<B>& model, const FinetuneOptions& options, const Use& use) {
   const Selection undecayed = options.no_decay_on == "none" ? Selection() : select_norms_and_biases(model.graph());
+  RateFactor faster;
+  if (options.adapters.rate_factor != 1)
+    faster = {.of = select_adapters(model.graph()), .factor = options.adapters.rate_factor};
   if (options.optimizer == "sgd") {
     return use(SgdOptions{.learning_rate = options.learning_rate,
                           .momentum = options.momentum,
                           .weight_decay = options.weight_decay,
-                          .undecayed = undecayed});
+                          .undecayed = undecayed,
+                          .rate_factor = faster});
   }
-  return use(AdamWOptions{
-      .learning_rate = options.learning_rate, .weight_decay = options.weight_decay, .undecayed = undecayed});
+  return use(AdamWOptions{.learning_rate = options.learning_rate,
+                          .weight_decay = options.weight_decay,
+                          .undecayed = undecayed,
+                          .rate_factor = faster});
 }
 
 /// The trainer that the options ask for.
@@ -104,10 +110,12 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
     }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
+                                    .phases = parse_phases(options.phases),
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,
                                     .worth = options.worth,
+                                    .sampling = options.sampling == "importance" ? Sampling::importance : Sampling::off,
                                     .reselect_every = every,
                                     .freeze = options.freeze},
                        optimizer);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,30 @@ Interval parse_interval(const std::string& flag, const std::string& value) {
     bad_usage("finetune", text(flag, ": expected a number of epochs or steps such as 2e or 100s, got ", value));
   }
   return {.every = every, .unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps};
+}
+
+std::vector<Phase> parse_phases(const std::vector<std::string>& values) {
+  std::vector<Phase> phases;
+  for (const std::string& value : values) {
+    Phase phase;
+    double percent = 0;
+    const char* const last = value.data() + value.size();
+    const auto [colon, wrong] = std::from_chars(value.data(), last, phase.flops_ratio);
+    const bool has_ratio = wrong == std::errc{} && colon != last && *colon == ':';
+    const auto [end, error] = std::from_chars(has_ratio ? colon + 1 : last, last, percent);
+    if (!has_ratio || error != std::errc{} || std::string_view(end, last) != "%")
+      bad_usage("finetune", text("--phases: expected values of rho with shares of the steps, such as 1:10%,0.4:90%, "
+                                 "got ",
+                                 value));
+    phase.steps = percent / 100;
+    phases.push_back(phase);
+  }
+  try {
+    check_phases(phases);
+  } catch (const ConfigError& error) {
+    bad_usage("finetune", text("--phases: ", error.detail()));
+  }
+  return phases;
 }
 
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/core/types.hpp"
@@ -10,6 +11,10 @@ namespace greentrainer::program {
 
 /// "2e" or "100s" for `flag`. Throws UsageError.
 Interval parse_interval(const std::string& flag, const std::string& value);
+
+/// {"1:10%", "0.4:90%"} for --phases of finetune: ratios, each with its share of the steps. Throws UsageError for what
+/// is none, and for shares that do not add up.
+std::vector<Phase> parse_phases(const std::vector<std::string>& values);
 
 /// "40TFLOP", "0.5x" or "20min" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of full
 /// fine-tuning, or time in s, min or h. Throws UsageError of the command `where`, for joules by name.

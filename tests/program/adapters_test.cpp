@@ -78,7 +78,8 @@ TEST_CASE("LoRA and prefixes: what was learned is what the output computes") {
 
 TEST_CASE("GreenTrainer with LoRA's matrices keeps the budget of the model alone, and writes a model") {
   const Run run("llama-gqa-tied");
-  const Json report = run.report({"--adapters", "lora", "--rho", "0.65", "--reselect-every", "2e", "--lora-r", "4"});
+  const Json report = run.report(
+      {"--adapters", "lora", "--adapter-rate-factor", "2", "--rho", "0.65", "--reselect-every", "2e", "--lora-r", "4"});
   CHECK(report["ratio"].get<double>() <= 0.65);
   bool chosen = false;
   for (const auto& selection : report["selections"]) {
@@ -117,6 +118,8 @@ TEST_CASE("options that do not go with the method, and adapters without their mo
                                    {{"--lora-r", "4"}, "without --adapters lora", 2},
                                    {{"--method", "lora", "--prefix-tokens", "4"}, "--prefix-tokens", 2},
                                    {{"--method", "lora", "--adapters", "lora"}, "--adapters", 2},
+                                   {{"--adapter-rate-factor", "10"}, "--adapter-rate-factor", 2},
+                                   {{"--method", "lora", "--adapter-rate-factor", "10"}, "--adapter-rate-factor", 2},
                                    {{"--method", "bitfit", "--adapter-output", "peft"}, "--adapter-output", 2},
                                    {{"--method", "lora", "--adapter-output", "pfet"}, "did you mean peft?", 2},
                                    {{"--method", "prefix", "--adapter-output", "merged"}, "cannot become weights", 2},

@@ -26,11 +26,13 @@ struct Setting {
   const Graph& graph;
   Workload workload = uniform_workload(4, 24, 24, 20, graph.window());
   ExactCost<CostsAlone> cost = {};
+  std::vector<ParameterPair> pairs = {};
   int selections = 0;
 
   BudgetedSelection choose(const std::vector<double>& importance, double ratio) {
     ++selections;
-    return select_within_ratio(graph, cost, workload, importance, ratio);
+    const auto select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
+    return select_within_ratio(graph, cost, workload, importance, ratio, select, {}, {}, {}, {}, pairs);
   }
   Limit memory(Bytes limit) const {
     return Limit(graph, {.limit = limit, .state_bytes_per_element = 8, .largest = workload, .evaluated = {}});
@@ -43,7 +45,8 @@ struct Setting {
         [&](const Limit::Pass& pass) { return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload); },
         [&](const Selection& selection, const std::optional<Cut>&) {
           return std::max<Bytes>(0, parameter_bytes(graph, selection, 8) - held_limit);
-        });
+        },
+        pairs);
   }
 };
 
@@ -84,6 +87,40 @@ TEST_CASE("random limits and ratios: memory and FLOPs are kept, and the search e
   CHECK(trained >= 100);
   CHECK(recomputed >= 10);
   CHECK(most_selections <= 60);
+}
+
+TEST_CASE("of a pair both are chosen or none, however little room there is, and the search ends") {
+  std::size_t pairs_chosen = 0, trained = 0, runs = 0;
+  const auto graphs = testing::golden_graphs<CostsAlone>();
+  for (std::size_t g = 0; g < std::min<std::size_t>(4, graphs.size()); ++g) {
+    const Graph& graph = graphs[g];
+    Setting setting{graph};
+    for (ParameterId id = 0; id + 1 < static_cast<ParameterId>(graph.parameters().size()); id += 3)
+      setting.pairs.emplace_back(id, id + 1);  // of a layer, and of two
+    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+      CAPTURE(seed);
+      const auto importance = random_importance(graph, seed);
+      const BudgetedSelection free = setting.choose(importance, 0.7);
+      const Bytes most = setting.memory(0).training(free.selection, {}).memory.total();
+      const Bytes least = setting.memory(0).plain_training(select_none(graph)).total();
+      const Bytes limit = least + (most - least) * static_cast<Bytes>(seed + 1) / 5;
+      setting.selections = 0;
+      const auto result = setting.limited(setting.memory(limit), importance, 0.7,
+                                          seed % 2 == 0 ? parameter_bytes(graph, free.selection, 4) : most);
+      const Selection& selection = result.chosen.selection;
+      CHECK(result.pass.memory.total() <= limit);
+      CHECK(result.chosen.cost + result.recomputed <= result.chosen.budget);
+      CHECK(setting.selections <= 60);
+      for (const auto& [one, other] : setting.pairs) {
+        CHECK(selection.contains(one) == selection.contains(other));
+        pairs_chosen += selection.contains(one) ? 1 : 0;
+      }
+      trained += selection.count() > 0 ? 1 : 0;
+      ++runs;
+    }
+  }
+  CHECK(pairs_chosen > 0);
+  CHECK(2 * trained > runs);
 }
 
 TEST_CASE("with room for everything the selection is that of the ratio alone, in one round") {

@@ -1,6 +1,10 @@
 // Adapters are trained as anything else: alone, or as candidates under the FLOPs budget of the model without them;
 // dropout is part of training alone.
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/counting.hpp"
@@ -79,6 +83,108 @@ TEST_CASE("LoRA's matrices are candidates beside the model's tensors, under the 
   }
   CHECK(adapter_chosen);
   CHECK(other_chosen);
+}
+
+TEST_CASE("LoRA's matrices of a layer are chosen together, though A has no gradient while B is zero") {
+  using Counting = CountingBackend<EigenBackend<float>>;
+  const auto examples = counting_examples(16);
+  const LoraOptions everywhere{.rank = 2, .targets = {"all-linear"}};
+  std::size_t unlimited = 0, limited = 0;  // tensors
+  for (const Bytes limit : {Bytes{0}, Bytes{1} << 30}) {  // with room for everything
+    for (const Sampling sampling : {Sampling::off, Sampling::importance}) {
+      CAPTURE(limit);
+      Counting backend(1);
+      auto model = golden_model(backend, "llama-gqa-tied", {.lora = everywhere});
+      Trainer trainer{model,
+                      GreenOptions{.flops_ratio = 0.7,
+                                   .importance = "gradient-norm",
+                                   .sampling = sampling,
+                                   .reselect_every = {2, Interval::Unit::steps}},
+                      AdamWOptions{.learning_rate = 1e-3}};
+      backend.reset();
+      const auto report =
+          trainer.fit(examples, {.epochs = 2, .batch_size = 4, .memory_limit = limit, .evaluate = Evaluations::none});
+      CHECK(backend.flops() == report.spent());
+      CHECK(report.ratio() <= 0.7);
+      int pairs = 0;
+      for (const auto& selection : report.selections) {
+        CHECK(selection.cost <= selection.budget);
+        (limit == 0 ? unlimited : limited) += selection.names.size();
+        for (const auto& [name, importance] : selection.importance) {
+          const auto at = name.find(".lora_A.");
+          if (at == name.npos) continue;
+          std::string b = name;
+          b.replace(at, 8, ".lora_B.");
+          const auto chosen = [&](const std::string& one) {
+            return std::find(selection.names.begin(), selection.names.end(), one) != selection.names.end();
+          };
+          CAPTURE(name);
+          CHECK(chosen(name) == chosen(b));
+          pairs += chosen(b) ? 1 : 0;
+          if (selection.step > 0) continue;
+          CHECK(importance == 0);
+          CHECK(selection.importance.at(b) > 0);
+        }
+      }
+      CHECK(pairs > 0);
+    }
+  }
+  CHECK(limited == unlimited);
+}
+
+TEST_CASE("with one of a layer's matrices frozen, the other is a candidate by itself") {
+  EigenBackend<float> backend(1);
+  auto model = golden_model(backend, "llama-gqa-tied", {.lora = LoraOptions{.rank = 2}});
+  Trainer trainer{model, GreenOptions{.flops_ratio = 0.7, .importance = "gradient-norm", .freeze = {"*.lora_A.*"}},
+                  AdamWOptions{.learning_rate = 1e-3}};
+  const auto report = trainer.fit(counting_examples(8), {.steps = 1, .evaluate = Evaluations::none});
+  bool b = false;
+  for (const std::string& name : report.selections[0].names) {
+    CHECK(name.find(".lora_A.") == name.npos);
+    b = b || name.find(".lora_B.") != name.npos;
+  }
+  CHECK(b);
+}
+
+TEST_CASE("a rate factor moves adapters so much faster, and importance counts it where it follows the update") {
+  const auto examples = counting_examples(8);
+  const auto run = [&](double factor, const char* importance, std::vector<std::vector<double>>& moved) {
+    EigenBackend<double> backend(1);
+    auto model = golden_model(backend, "llama-gqa-tied", {.lora = LoraOptions{.rank = 2}});
+    const auto before = weights_of(model);
+    Trainer trainer{model, GreenOptions{.flops_ratio = 0.7, .importance = importance},
+                    AdamWOptions{.learning_rate = 1e-3,
+                                 .weight_decay = 0,
+                                 .rate_factor = {.of = select_adapters(model.graph()), .factor = factor}}};
+    const auto report = trainer.fit(examples, {.steps = 1, .evaluate = Evaluations::none});
+    moved = weights_of(model);
+    for (std::size_t i = 0; i < moved.size(); ++i)
+      for (std::size_t k = 0; k < moved[i].size(); ++k) moved[i][k] -= before[i][k];
+    std::vector<double> all;
+    for (const Parameter& p : model.graph().parameters()) all.push_back(report.selections[0].importance.at(p.name));
+    return all;
+  };
+  std::vector<std::vector<double>> slow, fast;
+  EigenBackend<double> backend(1);
+  const auto model = golden_model(backend, "llama-gqa-tied", {.lora = LoraOptions{.rank = 2}});
+  for (const char* importance : {"first-order", "gradient-norm"}) {
+    CAPTURE(importance);
+    const double counted = std::string(importance) == "first-order" ? 10 : 1;
+    const auto one = run(1, importance, slow), ten = run(10, importance, fast);
+    int faster = 0, others = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      const Parameter& p = model.graph().parameters()[i];
+      CAPTURE(p.name);
+      CHECK(ten[i] == doctest::Approx((p.is_adapter() ? counted : 1) * one[i]).epsilon(1e-9));
+      for (std::size_t k = 0; k < slow[i].size(); ++k) {
+        if (slow[i][k] == 0 || fast[i][k] == 0) continue;  // not chosen by both
+        CHECK(fast[i][k] == doctest::Approx((p.is_adapter() ? 10 : 1) * slow[i][k]).epsilon(1e-6));
+        ++(p.is_adapter() ? faster : others);
+      }
+    }
+    CHECK(faster > 0);
+    CHECK(others > 0);
+  }
 }
 
 TEST_CASE("dropout changes training and nothing else, and is the same for a seed whatever the number of threads") {

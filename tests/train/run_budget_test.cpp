@@ -170,6 +170,7 @@ TEST_CASE("GreenTrainer never passes a run's budget, whatever it chooses on the 
       const GreenOptions green{.flops_ratio = 0.7,
                                .importance = i == 3 ? "magnitude" : "first-order",
                                .importance_batches = 2,
+                               .sampling = i < 2 ? Sampling::off : Sampling::importance,
                                .reselect_every = {3, Interval::Unit::steps}};
       Trainer<B> trainer(model, green, AdamWOptions{.learning_rate = 1e-4});
       const auto report = run_within(backend, trainer, examples, options);

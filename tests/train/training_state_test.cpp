@@ -131,6 +131,25 @@ std::vector<Case> cases() {
                                    .reselect_every = {4, Interval::Unit::steps}},
                       AdamWOptions{.learning_rate = 1e-3});
   };
+  const auto drawn = [](Model<B>& model) {
+    return Trainer<B>(model,
+                      GreenOptions{.flops_ratio = 0.6,
+                                   .importance = "magnitude",
+                                   .sampling = Sampling::importance,
+                                   .reselect_every = {2, Interval::Unit::steps}},
+                      AdamWOptions{.learning_rate = 1e-3});
+  };
+  const auto in_phases = [](Model<B>& model) {
+    return Trainer<B>(model,
+                      GreenOptions{.phases = {{.flops_ratio = 1, .steps = 0.3}, {.flops_ratio = 0.5, .steps = 0.7}},
+                                   .reselect_every = {3, Interval::Unit::steps}},
+                      AdamWOptions{.learning_rate = 1e-3});
+  };
+  const auto faster = [](Model<B>& model) {
+    return Trainer<B>(
+        model, GreenOptions{.flops_ratio = 0.7, .reselect_every = {3, Interval::Unit::steps}},
+        AdamWOptions{.learning_rate = 1e-3, .rate_factor = {.of = select_adapters(model.graph()), .factor = 10}});
+  };
   // So fast that losses go up and down, and the best weights are not the last.
   const auto restless = [](Model<B>& model) {
     return Trainer<B>(model, GreenOptions{.flops_ratio = 0.6, .reselect_every = {3, Interval::Unit::steps}},
@@ -142,8 +161,11 @@ std::vector<Case> cases() {
           {.name = "green, cached", .model = "opt-pre", .options = long_cached, .make = shallow},
           {.name = "SGD with momentum", .options = plain, .make = momentum},
           {.name = "LoRA with dropout", .graph = lora, .options = plain, .make = adapters},
+          {.name = "LoRA beside weights, faster", .graph = lora, .options = plain, .make = faster},
           {.name = "the top layer, cached", .options = cached, .make = top},
           {.name = "importance in a step", .options = plain, .make = in_step},
+          {.name = "tensors that are drawn", .options = plain, .make = drawn},
+          {.name = "phases under a budget", .options = paid, .make = in_phases},
           {.name = "a budget for the run", .options = paid, .make = green},
           {.name = "the best weights, with patience", .options = evaluated, .make = restless}};
 }
@@ -270,6 +292,24 @@ TEST_CASE("a state of another run is refused by the name of what differs, and th
     c.make = [](Model<B>& model) {
       return Trainer<B>(model, GreenOptions{.flops_ratio = 0.7, .reselect_every = {3, Interval::Unit::steps}},
                         AdamWOptions{.learning_rate = 1e-3});
+    };
+  });
+  refused("phases", [](Case& c) {
+    c.make = [](Model<B>& model) {
+      return Trainer<B>(
+          model,
+          GreenOptions{
+              .flops_ratio = 0.6, .phases = {{.flops_ratio = 0.6}}, .reselect_every = {3, Interval::Unit::steps}},
+          AdamWOptions{.learning_rate = 1e-3});
+    };
+  });
+  refused("sampling", [](Case& c) {
+    c.make = [](Model<B>& model) {
+      return Trainer<B>(
+          model,
+          GreenOptions{
+              .flops_ratio = 0.6, .sampling = Sampling::importance, .reselect_every = {3, Interval::Unit::steps}},
+          AdamWOptions{.learning_rate = 1e-3});
     };
   });
   Session other_data(of);

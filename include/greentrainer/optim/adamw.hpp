@@ -17,7 +17,8 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.01;
-  Selection undecayed = {};  ///< parameters without weight decay, see select_norms_and_biases; empty: none
+  Selection undecayed = {};     ///< parameters without weight decay, see select_norms_and_biases; empty: none
+  RateFactor rate_factor = {};  ///< a learning rate of its own, for adapters beside weights, say
 };
 
 /// Throws ConfigError for an option that is no number or outside of torch.optim.AdamW's range, and for an epsilon that
@@ -30,6 +31,7 @@ inline void check_options(const AdamWOptions& o) {
   expect_option(o.beta2 >= 0 && o.beta2 < 1, "AdamW", "beta2", "at least 0 and less than 1", o.beta2);
   expect_at_least(least_epsilon, "AdamW", "epsilon", o.epsilon);
   expect_at_least(0, "AdamW", "weight_decay", o.weight_decay);
+  check_options(o.rate_factor, "AdamW");
 }
 
 /// AdamW as torch.optim.AdamW computes it (Loshchilov, Hutter: decoupled weight decay).
@@ -81,7 +83,7 @@ class AdamW final : public Optimizer<B> {
   std::string description() const override {
     return text("adamw (learning_rate ", exact_text(options_.learning_rate), ", beta1 ", exact_text(options_.beta1),
                 ", beta2 ", exact_text(options_.beta2), ", epsilon ", exact_text(options_.epsilon), ", weight_decay ",
-                exact_text(options_.weight_decay), text_of_undecayed(options_.undecayed), ')');
+                exact_text(options_.weight_decay), text_of_exceptions(options_.undecayed, options_.rate_factor), ')');
   }
   std::optional<double> gradient_mean_decay() const override { return options_.beta1; }
   double peak_learning_rate() const override { return options_.learning_rate; }
@@ -105,7 +107,7 @@ class AdamW final : public Optimizer<B> {
   bool has_state(ParameterId id) const { return static_cast<std::size_t>(id) < states_.size() && state_of(id).first; }
   State& state(ParameterId id) { return states_[static_cast<std::size_t>(id)]; }
   AdamWStep scalars(ParameterId id, double learning_rate, Extent steps) const {
-    return {.learning_rate = learning_rate,
+    return {.learning_rate = options_.rate_factor.rate(id, learning_rate),
             .beta1 = options_.beta1,
             .beta2 = options_.beta2,
             .epsilon = options_.epsilon,

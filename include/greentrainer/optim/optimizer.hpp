@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/tensor/tensor.hpp"
 
@@ -16,9 +18,26 @@ inline double decay_of(ParameterId id, double weight_decay, const Selection& und
   return !undecayed.mask().empty() && undecayed.contains(id) ? 0 : weight_decay;
 }
 
-/// For an optimizer's description: the numbers of the parameters that are spared, "0-2,7"; nothing without any.
-inline std::string text_of_undecayed(const Selection& undecayed) {
-  const std::vector<bool>& mask = undecayed.mask();
+/// Parameters whose learning rate is a multiple of the others', as of a parameter group of torch.optim: weight decay,
+/// which is a share of the rate, comes with it.
+struct RateFactor {
+  Selection of = {};  ///< empty: none
+  double factor = 1;
+
+  /// The rate of a parameter where the others' is `learning_rate`.
+  double rate(ParameterId id, double learning_rate) const {
+    return !of.mask().empty() && of.contains(id) ? factor * learning_rate : learning_rate;
+  }
+};
+
+/// Throws ConfigError for a factor that is not a positive number.
+inline void check_options(const RateFactor& o, std::string_view where) {
+  expect_option(std::isfinite(o.factor) && o.factor > 0, where, "rate_factor", "a positive number", o.factor);
+}
+
+/// The numbers of the parameters of a selection: "0-2,7".
+inline std::string numbers_of(const Selection& selection) {
+  const std::vector<bool>& mask = selection.mask();
   std::string numbers;
   for (std::size_t first = 0; first < mask.size(); ++first) {
     if (!mask[first]) continue;
@@ -27,7 +46,14 @@ inline std::string text_of_undecayed(const Selection& undecayed) {
     numbers += (numbers.empty() ? "" : ",") + text(first) + (last > first ? text('-', last) : "");
     first = last;
   }
-  return numbers.empty() ? "" : ", undecayed " + numbers;
+  return numbers;
+}
+
+/// For an optimizer's description: which parameters are spared, and which have another rate; nothing without any.
+inline std::string text_of_exceptions(const Selection& undecayed, const RateFactor& rates) {
+  const std::string spared = numbers_of(undecayed), scaled = rates.factor == 1 ? "" : numbers_of(rates.of);
+  return (spared.empty() ? "" : ", undecayed " + spared) +
+         (scaled.empty() ? "" : text(", rate factor ", exact_text(rates.factor), " for ", scaled));
 }
 
 /// Updates selected parameters on a backend. State exists for these alone: it is made (zero, with a step count of its

@@ -12,7 +12,8 @@ struct SgdOptions {
   double learning_rate = 1e-3;
   double momentum = 0;
   double weight_decay = 0;
-  Selection undecayed = {};  ///< parameters without weight decay, see select_norms_and_biases; empty: none
+  Selection undecayed = {};     ///< parameters without weight decay, see select_norms_and_biases; empty: none
+  RateFactor rate_factor = {};  ///< a learning rate of its own, for adapters beside weights, say
 };
 
 /// Throws ConfigError for an option that is no number or out of range.
@@ -21,6 +22,7 @@ inline void check_options(const SgdOptions& o) {
                 o.learning_rate);
   expect_option(o.momentum >= 0 && o.momentum <= 1, "Sgd", "momentum", "0 to 1", o.momentum);
   expect_at_least(0, "Sgd", "weight_decay", o.weight_decay);
+  check_options(o.rate_factor, "Sgd");
 }
 
 /// Stochastic gradient descent as torch.optim.SGD computes it, without dampening or Nesterov momentum.
@@ -74,7 +76,8 @@ class Sgd final : public Optimizer<B> {
 
   std::string description() const override {
     return text("sgd (learning_rate ", exact_text(options_.learning_rate), ", momentum ", exact_text(options_.momentum),
-                ", weight_decay ", exact_text(options_.weight_decay), text_of_undecayed(options_.undecayed), ')');
+                ", weight_decay ", exact_text(options_.weight_decay),
+                text_of_exceptions(options_.undecayed, options_.rate_factor), ')');
   }
   double peak_learning_rate() const override { return options_.learning_rate; }
   Flops flops_per_element() const override { return options_.momentum == 0 ? 4 : 6; }
@@ -87,7 +90,7 @@ class Sgd final : public Optimizer<B> {
 
  private:
   SgdStep scalars(ParameterId id, double learning_rate, bool first) const {
-    return {.learning_rate = learning_rate,
+    return {.learning_rate = options_.rate_factor.rate(id, learning_rate),
             .momentum = options_.momentum,
             .weight_decay = decay_of(id, options_.weight_decay, options_.undecayed),
             .first = first};

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "greentrainer/concepts/cost_model.hpp"
@@ -14,6 +15,7 @@
 #include "greentrainer/select/exact_selector.hpp"
 #include "greentrainer/select/forward_levels.hpp"
 #include "greentrainer/select/gradient_dag_of_graph.hpp"
+#include "greentrainer/select/parameter_pairs.hpp"
 
 namespace greentrainer {
 
@@ -70,13 +72,15 @@ class InfeasibleRatio : public ConfigError {
 /// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
 /// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them. `frozen`:
 /// what must not be chosen, empty for nothing; a selector that does is a ConfigError. `detached`: inputs that no
-/// gradient goes through, whatever is chosen; the ratio stays one of the exact full fine-tuning.
+/// gradient goes through, whatever is chosen; the ratio stays one of the exact full fine-tuning. `pairs`: see
+/// join_pairs; none of them may be frozen.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
     const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {},
-    const Workload& in_full = {}, const Selection& frozen = {}, const DetachedInputs& detached = {}) {
+    const Workload& in_full = {}, const Selection& frozen = {}, const DetachedInputs& detached = {},
+    std::span<const ParameterPair> pairs = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -96,6 +100,7 @@ BudgetedSelection select_within_ratio(
     problem.dag.items[i].importance = importance[i];
     problem.dag.items[i].frozen = !frozen.mask().empty() && frozen.mask()[i];
   }
+  join_pairs(problem.dag, pairs);
 
   const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, forecasts);
   add_forward_levels(graph, std::span(levels), problem.dag);
@@ -113,7 +118,7 @@ BudgetedSelection select_within_ratio(
   }
 
   problem.budget = both_passes - result.in_full - levels.back().cost;
-  const SelectionResult chosen = select(problem);
+  SelectionResult chosen = select(problem);
   one_each("mask of the selector", chosen.mask.size());
   for (std::size_t i = 0; i < parameters; ++i) {
     if (chosen.mask[i] && problem.dag.items[i].frozen) {
@@ -121,6 +126,7 @@ BudgetedSelection select_within_ratio(
                         text("expected none of the frozen parameters, got ", graph.parameters()[i].name));
     }
   }
+  take_pairs_apart(chosen.mask, pairs);
   result.selection = Selection(chosen.mask, detached);
   result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;

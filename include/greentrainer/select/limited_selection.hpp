@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -18,17 +19,24 @@ struct LimitedSelection {
   std::int64_t recomputed = 0;  ///< until the next selection, in the cost model's unit; on top of `chosen.cost`
 };
 
-/// The tensors that rounds of a selection may still choose: those not left out, of operators from a bottom on.
+/// The tensors that rounds of a selection may still choose: those not left out, of operators from a bottom on; of a
+/// pair both or none.
 class Candidates {
  public:
   template <class P>
-  explicit Candidates(const TensorGraph<P>& graph)
+  explicit Candidates(const TensorGraph<P>& graph, std::span<const ParameterPair> pairs = {})
       : operators_(static_cast<OperatorId>(graph.operators().size())), left_out_(graph.parameters().size(), false) {
-    for (ParameterId id = 0; id < static_cast<ParameterId>(left_out_.size()); ++id)
+    for (ParameterId id = 0; id < static_cast<ParameterId>(left_out_.size()); ++id) {
       first_uses_.push_back(graph.first_reader(id));
+      partners_.push_back(static_cast<std::size_t>(id));
+    }
+    for (const ParameterPair& pair : pairs) {
+      partners_[static_cast<std::size_t>(pair.first)] = static_cast<std::size_t>(pair.second);
+      partners_[static_cast<std::size_t>(pair.second)] = static_cast<std::size_t>(pair.first);
+    }
   }
 
-  bool contains(std::size_t id) const { return !left_out_[id] && first_uses_[id] >= bottom_; }
+  bool contains(std::size_t id) const { return is_left(id) && is_left(partners_[id]); }
   void leave_out(std::size_t id) { left_out_[id] = true; }
   /// Leaves out what lies below a quarter of the operators from `first` on. False where nothing would be left.
   bool raise_bottom(OperatorId first) {
@@ -43,8 +51,11 @@ class Candidates {
   }
 
  private:
+  bool is_left(std::size_t id) const { return !left_out_[id] && first_uses_[id] >= bottom_; }
+
   OperatorId operators_, bottom_ = 0;
   std::vector<OperatorId> first_uses_;
+  std::vector<std::size_t> partners_;  ///< of those without: themselves
   std::vector<bool> left_out_;
 };
 
@@ -85,14 +96,15 @@ void leave_out(Candidates& candidates, const MemoryLimit<P>& memory, const Selec
 /// `choose(importance, ratio, cached)` selects within a ratio, with or without cached values; it throws
 /// InfeasibleRatio. `price(pass)` says what a pass computes again until the next selection, in the unit of choose's
 /// costs. `excess(selection, cut)`: bytes by which other phases of the fit exceed the limit while the selection is
-/// held; 0 for none.
+/// held; 0 for none. `pairs`: as choose takes them.
 template <class P, class Choose, class Price, class Excess>
 LimitedSelection<P> select_within_memory(const TensorGraph<P>& graph, const MemoryLimit<P>& memory,
                                          const std::vector<double>& importance, double ratio, const Choose& choose,
-                                         const Price& price, const Excess& excess) {
+                                         const Price& price, const Excess& excess,
+                                         std::span<const ParameterPair> pairs = {}) {
   constexpr int most_reserves = 6;
   const BudgetedSelection whole = choose(std::vector<double>(importance.size(), 0.0), ratio, true);
-  Candidates candidates(graph);
+  Candidates candidates(graph, pairs);
   std::int64_t reserve = 0;
   int reserves = 0;
   bool cached = true;

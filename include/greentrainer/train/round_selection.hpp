@@ -44,8 +44,8 @@ class RoundSelection {
     const std::vector<CutForecast> with_cache = forecasts(*parts_, run_->batches, round);
     parts_->report.seconds.selection += seconds_since(start);
     Chosen chosen;
-    if (parts_->choice.fixed() != nullptr) {
-      chosen = take_fixed(round, with_cache, record);
+    if (const Selection* known = parts_->choice.known(round)) {
+      chosen = take_known(*known, round, with_cache, record);
     } else {
       parts_->gradients.select(graph, select_none(graph));
       if (!parts_->choice.in_step()) importance = evaluate_importance(round, record.importance_memory);
@@ -91,12 +91,13 @@ class RoundSelection {
     return evaluates_trained(run_->options) ? memory.excess(memory.evaluation(1, held, cut)) : 0;
   }
 
-  Chosen take_fixed(const Round& round, std::span<const CutForecast> with_cache, SelectionRecord& record) {
+  Chosen take_known(const Selection& known, const Round& round, std::span<const CutForecast> with_cache,
+                    SelectionRecord& record) {
     const auto& graph = parts_->model.graph();
     const MemoryLimit<B>& memory = *parts_->memory;
     const Workload coming = run_->batches.workload_of_steps(round.first, round.end);
     Selection& selection = parts_->selection;
-    selection = Selection(parts_->choice.fixed()->mask(), parts_->choice.detached(round.first));
+    selection = Selection(known.mask(), parts_->choice.detached(round.first));
     Chosen chosen{.cut = best_cut(graph, ExactCost<B>{}, coming, with_cache, selection), .pass = {}};
     chosen.pass = memory.training(selection, chosen.cut);
     if (chosen.cut && std::max(memory.excess(chosen.pass), evaluation_excess(selection, chosen.cut)) > 0) {
@@ -114,7 +115,7 @@ class RoundSelection {
     const MemoryLimit<B>& memory = *parts_->memory;
     const bool another_follows = round.end < run_->batches.steps();
     LimitedSelection<B> limited = choice.choose(
-        run_->batches, round, importance, with_cache, memory,
+        run_->batches, round, choice.to_choose_by(importance, round, run_->options.seed), with_cache, memory,
         [&](const Selection& held, const std::optional<Cut>& cut) {
           const Bytes again =
               another_follows ? memory.excess(memory.importance(choice.importance_demand(), held, cut)) : 0;

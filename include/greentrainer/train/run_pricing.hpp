@@ -119,11 +119,11 @@ class RunPricing {
     const LinearCost ratio_is_of = std::is_same_v<C, ExactCost<B>> ? full_cost(*model_) : everything;
     CheckedInteger total = CheckedInteger(steps) * update(select_all(graph));
     for (Extent first = 0, end = 0; first < steps; first = end) {
-      auto round = choice_->round(first, batches);
-      end = round.end = std::min(steps, round.end);
+      const auto round = choice_->round(first, batches, steps);
+      end = round.end;
       const Workload workload = batches.workload_of_steps(first, end);
       total += importance(batches, round, evaluate(everything, workload), workload);
-      total += choice_->ratio_is_of_flops() ? within_ratio(choice_->flops_ratio(), evaluate(ratio_is_of, workload))
+      total += choice_->ratio_is_of_flops() ? within_ratio(round.flops_ratio, evaluate(ratio_is_of, workload))
                                             : evaluate(everything, workload);
     }
     return total;

@@ -278,6 +278,8 @@ class Trainer {
     expect_option(!draws_alone || !options.budget.is_set() || options.prefix_cache == PrefixCacheMode::off, "fit",
                   "prefix_cache", "off beside a budget and Trainer::use_passing, with which no cache is planned",
                   "a cache");
+    expect_option(options.memory_limit == 0 || !parts_.choice.has_phase_of_all(), "fit", "memory_limit",
+                  "0 beside a phase of ratio 1, which leaves nothing out where memory is short", options.memory_limit);
     check_ranks(parts_.ranks, parts_.model.graph(), options);
   }
 
@@ -299,12 +301,9 @@ class Trainer {
     // Start afresh: weights and examples may have changed since an earlier fit.
     parts_.pass.keep_prefixes(make_prefix_store(graph, options, batches, highest), options.prefix_cache_type,
                               options.prefix_cache_limit);
-    // The first selection, or all of them if each has a step that trains everything to pay for.
-    for (Extent step = 0; fixed == nullptr && step < batches.steps(); step = parts_.choice.next(step + 1, batches)) {
-      const auto round = parts_.choice.round(step, batches);
+    parts_.choice.check_phases_of(batches);
+    for (const auto& round : parts_.choice.rounds_to_check(batches))
       parts_.choice.check_ratio(batches, round, RoundSelection<B>::forecasts(parts_, batches, round));
-      if (!parts_.choice.in_step()) break;
-    }
     parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options,
                                             parts_.optimizer->state_bytes_per_element(), parts_.pass.cache()));
     parts_.memory->set_trained(parts_.with_elements);

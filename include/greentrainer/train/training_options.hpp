@@ -14,6 +14,7 @@
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
 #include "greentrainer/select/worth.hpp"
+#include "greentrainer/train/phases.hpp"
 #include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/training_report.hpp"
 
@@ -43,10 +44,17 @@ inline std::string text_of(const Interval& i) {
 /// Whether a distance is valid.
 inline bool is_in_range(const Interval& i) { return i.every >= 1 && i.every <= most_steps; }
 
+/// What importances are to a selection: what its sum is to be the greatest of, or what tensors are drawn in proportion
+/// to (drawn_importance), anew for each selection, from FitOptions::seed and the step. The budget is kept by either.
+enum class Sampling { off, importance };
+
 /// GreenTrainer: which tensors are trained is chosen under a FLOPs budget, and chosen again as training goes on.
 struct GreenOptions {
   double flops_ratio =
       0.5;  ///< the paper's rho: (forward + backward) / full fine-tuning's, over the steps until the next selection
+  /// In place of flops_ratio: ratios that change with time, each for a share of the steps that the run takes, a
+  /// budget's included. Every phase begins with a selection. None: flops_ratio throughout.
+  std::vector<Phase> phases = {};
   std::string importance = "paper";  ///< see make_importance
   Extent importance_batches = 1;     ///< evaluated on the first ones of the coming steps
   /// first-order alone: the step at which tensors are chosen trains everything, and its gradients are what importance
@@ -55,6 +63,7 @@ struct GreenOptions {
   /// Of a transformer block, by the sum of the importances that are chosen of it: additive, square-root or saturating;
   /// see Worth.
   std::string worth = "additive";
+  Sampling sampling = Sampling::off;
   Interval reselect_every = {};
   std::vector<std::string> freeze = {};  ///< names or globs of tensors that are never chosen
 };
@@ -63,6 +72,9 @@ struct GreenOptions {
 inline void check_options(const GreenOptions& o) {
   expect_option(o.flops_ratio > 0 && o.flops_ratio <= 1, "GreenOptions", "flops_ratio", "more than 0 and at most 1",
                 o.flops_ratio);
+  check_phases(o.phases);
+  expect_option(o.phases.empty() || !o.importance_step, "GreenOptions", "phases",
+                "none beside importance_step, whose step trains everything", text_of(o.phases));
   expect_option(o.importance_batches >= 1, "GreenOptions", "importance_batches", "at least 1", o.importance_batches);
   expect_option(!o.importance_step || o.importance == "first-order", "GreenOptions", "importance_step",
                 "importance first-order, which alone a training step's own gradients give", o.importance);

@@ -37,10 +37,10 @@ struct SelectionRecord {
   Extent step = 0;  ///< steps done before it; with GreenOptions::importance_step the last of them trained everything
   std::vector<std::string> names;
   std::map<std::string, double> importance;  ///< of all candidates; empty where nothing was evaluated
-  Flops budget = 0;                       ///< for the backward passes until the next selection; 0 for a fixed selection
+  Flops budget = 0;                       ///< for the backward passes until the next selection; 0 for a known selection
   Flops cost = 0;                         ///< of these, likewise
   std::string unit = "FLOPs";             ///< of budget and cost: the cost model's
-  bool optimal = false;                   ///< as in BudgetedSelection
+  bool optimal = false;                   ///< as in BudgetedSelection; with sampling of what was drawn
   double gap = 0;                         ///< likewise; 0 for a fixed selection
   Flops recomputed = 0;                   ///< until the next selection, in the same unit; on top of `cost`
   bool recomputation_optimal = true;      ///< nothing else between the same cuts fits and costs less
