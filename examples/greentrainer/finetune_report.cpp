@@ -198,6 +198,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   }
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
+  json["gradient_sums"] = around.gradient_sums;
   json["is_auto"] = around.is_auto;
   json["backend"] = around.backend;
   json["frozen_format"] = around.frozen_format;
