@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 from kill_runs import METHODS, digests, without_times
 
@@ -92,6 +93,8 @@ class Runs:
         self.command = [options.program, "finetune", "--model", options.model, "--train", options.train, "--steps",
                         str(options.steps), "--batch-size", "2", "--max-tokens", "64", "--json", "--threads", "1",
                         "--save-every", str(options.save_every), "--keep", "1", *METHODS[method]]
+        if "--reselect-every" in self.command:  # within few steps
+            self.command[self.command.index("--reselect-every") + 1] = options.reselect_every
         if "--learning-rate" not in METHODS[method]:
             self.command += ["--learning-rate", "1e-4"]
         if options.dataset:
@@ -166,7 +169,14 @@ def calls_on_files(runs, options, tell):
     failures = 0
     points = [(i + 1, name, fault) for i, (name, path) in enumerate(runs.calls) for fault in FAULTS[name]]
     draw = random.Random(options.seed)
-    for number, name, fault in points[draw.randrange(options.every)::options.every]:
+    points = points[draw.randrange(options.every)::options.every]
+    until = None
+    if options.seconds:  # a sample of all
+        draw.shuffle(points)
+        until = time.monotonic() + options.seconds
+    for number, name, fault in points:
+        if until and time.monotonic() > until:
+            break
         runs.clear()
         killed = draw.random() < 0.5
         log = runs.folder.parent / "log"
@@ -228,10 +238,12 @@ def main():
     parser.add_argument("--rows", help="of the training data")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--save-every", type=int, default=1)
+    parser.add_argument("--reselect-every", default="2s", help="of the method that chooses again")
     parser.add_argument("--method", choices=METHODS, action="append")
     parser.add_argument("--resumed", action="store_true", help="disturb a run that goes on from a killed one")
     parser.add_argument("--only-states", action="store_true", help="calls on saved states alone, not on the result")
     parser.add_argument("--every", type=int, default=1, help="only every so many of the faults")
+    parser.add_argument("--seconds", type=float, help="faults in random order, until so much time is over")
     parser.add_argument("--allocations", type=int, default=0, help="fail so many allocations instead")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -54,6 +54,12 @@ std::string shown_error(const ConfigError& error, const Command* command) {
 }
 
 std::string suggestion(std::string_view name, const std::vector<std::string>& candidates) {
+  for (const auto& [former, present] : {std::pair<std::string_view, std::string_view>{"products", "precision"}}) {
+    for (const std::string& candidate : candidates) {
+      if (name.ends_with(former) && candidate.ends_with(present) && name.size() - former.size() <= 2)
+        return greentrainer::text("; it is called ", candidate, " now");
+    }
+  }
   const std::string* nearest = nullptr;
   std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;
   for (const std::string& candidate : candidates) {

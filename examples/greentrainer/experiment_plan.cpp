@@ -200,7 +200,7 @@ ExperimentPlan read_experiment(const std::string& path) {
   const toml::table& finetune_table = required_table(file, path, "finetune");
   toml::table evaluate_table = required_table(file, path, "evaluate");
   // Scored as it was trained, unless told.
-  for (const char* key : {"max-tokens", "target-tokens", "truncation", "pack"}) {
+  for (const char* key : {"max-tokens", "target-tokens", "truncation", "pack", "backend", "device", "precision"}) {
     if (const toml::node* value = finetune_table.get(key)) evaluate_table.insert(key, *value);
   }
   plan.evaluate = arguments_of(evaluate_table, path + ", [evaluate]", evaluate);

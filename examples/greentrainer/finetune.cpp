@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "backends.hpp"
 #include "commands.hpp"
@@ -190,6 +191,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   around.method = options.method;
   around.context_gradients = options.context_gradients;
   around.passing = options.passing;
+  around.gradient_sums = options.gradient_sums;
   around.backend = backend.name();
   around.frozen_format = options.frozen_format;
   around.keep_best = options.keep_best;
@@ -215,7 +217,8 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   around.load_seconds = watch.seconds();
 
   Model<B> trained = trained_model(model, options);
-  Trainer<B> trainer = make_trainer(trained, options);
+  std::optional<Trainer<B>> training(make_trainer(trained, options));
+  Trainer<B>& trainer = *training;
   if (ranks != nullptr) ranks->join(trainer);
   take_times(trained, trainer, train, options, fit);
   const EvaluationSample sample(train.examples, fit);
@@ -233,6 +236,8 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);
   around.ranks = trainer.ranks();
+  training.reset();  // gradients and optimizer state make room for what saving takes
+  trained.executor().release_memory();
 
   if (!saving.as_adapter && options.frozen_format != "none" && !options.memory_limit.empty())
     say("note: the loss is that of the weights in memory: those that are saved would take more than --memory-limit");

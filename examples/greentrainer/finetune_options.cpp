@@ -275,6 +275,7 @@ RunIdentity run_facts(const FinetuneOptions& options) {
                        {"context_gradients", options.context_gradients},       {"selector", options.selector},
                        {"evaluation_tokens", text(options.evaluation_tokens)}, {"dependencies", options.dependencies}};
   facts["frozen_format"] = options.frozen_format;
+  facts["precision"] = options.backend.precision;
   options.adapters.add_facts(options.method, facts);
   if (!options.from_adapter.empty()) {
     const std::filesystem::path adapter = options.from_adapter;

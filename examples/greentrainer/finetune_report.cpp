@@ -209,6 +209,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
   json["passing"] = around.passing;
+  json["gradient_sums"] = around.gradient_sums;
   json["is_auto"] = around.is_auto;
   json["backend"] = around.backend;
   json["frozen_format"] = around.frozen_format;

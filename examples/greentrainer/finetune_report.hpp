@@ -44,6 +44,7 @@ struct Surroundings {
   std::string method;             ///< that was used
   std::string context_gradients;  ///< exact or none
   std::string passing;            ///< exact or rotating
+  std::string gradient_sums;      ///< fast or exact
   std::string backend;            ///< what computed
   std::string frozen_format;      ///< that weights are stored in until they are trained, or none
   std::string keep_best;          ///< what states were compared by; empty: the last was kept

@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "finetune_report.hpp"
+#include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/io/tensor_info.hpp"
@@ -110,7 +111,9 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
                     {"optimizer", report.memory.optimizer}, {"activations", report.memory.activations},
                     {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
                     {"scratch", report.memory.scratch}};
+  json["memory_exact_sums_bytes"] = report.exact_sums;
   json["memory_importance_bytes"] = report.memory_importance;
+  json["importance_metric"] = options.importance_metric;
   json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options)}};
   return json;
 }
@@ -159,7 +162,10 @@ void print(const PlanReport& report, const PlanOptions& options) {
   }
   print_table(rows);
   std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
-            << "memory while importances are evaluated: " << bytes_text(report.memory_importance) << '\n';
+            << "memory while importances are evaluated by " << options.importance_metric << ": "
+            << bytes_text(report.memory_importance) << '\n';
+  if (report.exact_sums > 0)
+    std::cout << "exact sums of gradients, beside it: " << bytes_text(report.exact_sums) << '\n';
   if (options.ranks > 1) {
     std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options))
               << " of gradients in a step, those of what is trained, "
@@ -220,6 +226,14 @@ void check(const Command& command, PlanOptions& options) {
   parse_frozen_format("plan", options.frozen_format);
   if (options.frozen_format != "none" && !command.given("tensors") && !command.given("rho"))
     bad_usage("plan", "--frozen-format: expected --tensors or --rho beside it, since else everything is trained");
+  if (options.importance_metric.empty())
+    options.importance_metric = options.frozen_format == "none" ? "paper" : "first-order";
+  if (options.frozen_format != "none" && options.importance_metric.starts_with("paper")) {
+    bad_usage("plan",
+              text("--importance-metric: expected one that leaves weights as they are with --frozen-format, got ",
+                   options.importance_metric));
+  }
+  if (options.gradient_sums == "exact") command.refuse("memory-limit", "gradient-sums", "--gradient-sums exact");
   if (options.cost_model == "paper") command.refuse("worth", "cost-model", "--cost-model paper");
   if (options.selector == "paper") {
     for (const char* name : {"freeze", "worth"}) command.refuse(name, "selector", "--selector paper");
@@ -257,8 +271,9 @@ Command make_plan_command() {
   command.choice("cost-model", options->cost_model, {"exact", "paper"},
                  "exact: executed FLOPs; paper: the published multiply-adds (exact)");
   command.whole("ranks", options->ranks, 1, "Ranks that train together: what each sends in a step (1)", 1 << 20);
-  command.choice("gradient-sums", options->gradient_sums, {"fast", "exact"},
-                 "As finetune's; exact: for --ranks, each sends four times the bytes (fast)");
+  command.choice(
+      "gradient-sums", options->gradient_sums, {"fast", "exact"},
+      "As finetune's; exact: one example in a pass, and for --ranks, each sends four times the bytes (fast)");
   command.list("tensors", options->tensors, "GLOB,...", "Price training these tensors");
   command.list("freeze", options->freeze, "GLOB,...", "Tensors that are not trained, whatever is chosen (none)");
   command.number("rho", options->rho, 0, true,
@@ -266,6 +281,9 @@ Command make_plan_command() {
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
   command.choice("worth", options->worth, {worth_names.begin(), worth_names.end()},
                  "What a transformer block is worth by the importances chosen of it, as finetune's (additive)");
+  command.choice("importance-metric", options->importance_metric, {importance_names.begin(), importance_names.end()},
+                 "Metric whose memory is planned, as finetune's --importance (paper; first-order with "
+                 "--frozen-format)");
   command.choice("selector", options->selector, {"exact", "paper", "ratio"},
                  "How to choose (exact; paper with --cost-model paper)");
   command.text(

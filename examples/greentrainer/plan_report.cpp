@@ -11,8 +11,8 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
-#include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/graph/detached_context.hpp"
+#include "greentrainer/importance/make_importance.hpp"
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/adapters.hpp"
@@ -29,6 +29,7 @@
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
+#include "greentrainer/train/exact_gradients.hpp"
 #include "greentrainer/train/plan_run.hpp"
 #include "option_values.hpp"
 
@@ -43,7 +44,8 @@ struct CostsOf {
     B::adjust_cost(kind, part, cost);
   }
   { return B::adjust_cost(kind, part, cost); }
-  static Bytes most_scratch_bytes() { return kernel_scratch_bytes<B>(); }
+  static Bytes most_scratch_bytes() { return B::most_scratch_bytes(); }
+  static Bytes most_decoding_bytes() { return B::most_decoding_bytes(); }
 };
 
 using PlanBackend = EigenBackend<float>;
@@ -150,7 +152,9 @@ std::vector<double> read_importance(const std::string& path, const Graph& graph)
 
 /// The examples of a run: those of the data file, or as many as the options say, each a sequence of the planned batch.
 TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, const PlanOptions& options) {
-  FitOptions fit{.epochs = options.epochs, .batch_size = options.batch_size};
+  FitOptions fit{.epochs = options.epochs,
+                 .batch_size = options.batch_size,
+                 .gradient_sums = options.gradient_sums == "exact" ? GradientSums::exact : GradientSums::fast};
   std::vector<Workload> examples;
   if (options.train.empty()) {
     Workload one = batch;
@@ -374,16 +378,22 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   if (!options.tensors.empty()) report.selection = select_listed(graph, options.tensors);
   if (!options.freeze.empty()) freeze(report, graph, workload, options);
   const Bytes limit = options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
-  FitDemand demand{.limit = limit, .state_bytes_per_element = adamw_state, .largest = workload, .evaluated = {}};
+  PlanOptions of_pass = options;
+  of_pass.batch_size = options.pass_size();
+  FitDemand demand{.limit = limit,
+                   .state_bytes_per_element = adamw_state,
+                   .largest = planned_workload<Architecture>(graph, of_pass),
+                   .largest_measured = workload,
+                   .evaluated = {}};
   Workload coming = workload;
   if (batches) {
     demand.largest = batches->largest_batch();
+    demand.largest_measured = batches->largest_group();
     demand.cached = cached_bytes(graph, *batches, options);
     coming = batches->workload_of_steps(0, batches->steps());
   }
   const MemoryLimit<Policy> memory(graph, std::move(demand));
-  const ImportanceDemand metric{
-      .full_passes = 2, .gradient_elements = TransientGradients<PlanBackend>::elements(graph), .saves_weights = true};
+  const ImportanceDemand metric = importance_demand_of<PlanBackend>(options.importance_metric, graph);
   if (limit > 0 && options.rho > 0) {
     const Bytes least = memory.importance(metric, select_none(graph), {}).memory.total();
     if (least > limit) throw InfeasibleMemory("plan", limit, least, "the evaluation of importances");
@@ -416,6 +426,7 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);
   report.recomputation_optimal = pass.optimal;
   report.memory = pass.memory;
+  if (options.gradient_sums == "exact") report.exact_sums = ExactGradients<PlanBackend>::bytes_for(graph, trained);
   report.memory_importance = memory.importance(metric, trained, {}).memory.total();
   return report;
 }

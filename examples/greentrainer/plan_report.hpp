@@ -33,7 +33,11 @@ struct PlanOptions {
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
   std::string context_gradients = "exact", frozen_format = "none";
+  std::string importance_metric;  ///< whose memory is planned
   bool json = false;
+
+  /// Examples of a training pass: exact sums take them one by one.
+  Extent pass_size() const { return gradient_sums == "exact" ? 1 : batch_size; }
 
   /// Labelled tokens of a sequence of so many; throws UsageError if they are fewer than asked for.
   Extent labelled_of(Extent sequence, const char* option) const {
@@ -82,6 +86,7 @@ struct PlanReport {
   bool recomputation_optimal = true;         ///< nothing else between the same cuts fits and costs less
   std::optional<PlannedRun> run;
   MemoryEstimate memory;
+  Bytes exact_sums = 0;  ///< beside `memory`, in the host's memory
   Bytes memory_importance = 0;
   std::optional<RunPlan> within_budget;  ///< of `steps` steps
 

@@ -35,7 +35,7 @@ class SavedStates {
 
   /// Goes on where a run stopped: `resume` is "auto", "never" or the folder of a state. Returns that folder, or an
   /// empty path where there is nothing to go on with. With auto a damaged state is set aside, with a word, for the one
-  /// before. Throws StateMismatch and LoadError.
+  /// before; one that is whole and could not be read stays. Throws StateMismatch and LoadError.
   template <Backend B>
   std::filesystem::path resume(Trainer<B>& trainer, const std::string& resume, bool other_build) {
     settle_killed_saves();
@@ -56,7 +56,15 @@ class SavedStates {
                             text(error.detail(), "; --resume never starts anew, or choose another --output",
                                  of_build ? "; --other-build goes on, rounding as this build does" : ""));
       } catch (const LoadError& error) {
-        set_aside(state, error.what());
+        const auto manifest = FolderManifest::read(state);
+        const bool is_whole = manifest && manifest->is_complete(state);
+        if (!is_whole) set_aside(state, error.what());
+        if (!is_whole && trainer.is_started()) continue;
+        throw LoadError(
+            "finetune", state.string(),
+            text("expected to go on from it, got: ", error.what(),
+                 is_whole ? "; it is as it was saved: the same command tries again, --resume never starts anew"
+                          : "; the same command tries an earlier one"));
       }
     }
     return {};

@@ -1,4 +1,5 @@
 // Products and lookups that read a weight in a storage format: the same as for the numbers that the format stands for.
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -105,6 +106,29 @@ TEST_CASE("A product with a stored weight refuses shapes that do not fit, and co
   backend.reset();
   backend.matmul(fitting.matrix(), Transpose::no, weight.stored, Transpose::yes, y.matrix(), Write::overwrite);
   CHECK(backend.flops() == 2 * 2 * 8 * 32);
+}
+
+TEST_CASE("Threads keep as much for decoded weights as the plan of memory counts, in either precision") {
+  const int threads = eigen::ThreadPool::usual_threads();
+  Bytes most = 0;
+  for (const ProductPrecision precision : {ProductPrecision::full, ProductPrecision::bf16}) {
+    EigenBackend<float> dense(threads, precision), decoding(threads, precision);
+    const Extent rows = 64, out = 256, in = 768;  // all of a chunk, as deep as it gets
+    const auto multiply = [&](EigenBackend<float>& backend, bool stored) {
+      const StoredAndDecoded<EigenBackend<float>> weight(backend, *find_storage_format("BF16"), out, in);
+      const auto x = random_tensor(backend, rows, in, "x");
+      Tensor<EigenBackend<float>> y(backend, rows, out);
+      if (stored)
+        backend.matmul(x.matrix(), Transpose::no, weight.stored, Transpose::yes, y.matrix(), Write::overwrite);
+      else
+        backend.matmul(x.matrix(), Transpose::no, weight.elements.matrix(), Transpose::yes, y.matrix(),
+                       Write::overwrite);
+      return backend.scratch_bytes();
+    };
+    most = std::max(most, multiply(decoding, true) - multiply(dense, false));
+  }
+  CHECK(most > 0);
+  CHECK(most == EigenBackend<float>::most_decoding_bytes());
 }
 
 }  // namespace

@@ -3,15 +3,19 @@
 
 #include "greentrainer/cost/memory_estimate.hpp"
 
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/counting.hpp"
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/io/config_reader.hpp"
+#include "greentrainer/models/adapters.hpp"
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "support/paths.hpp"
 #include "support/tiny_models.hpp"
+#include "support/tiny_training.hpp"
 
 using namespace greentrainer;
 
@@ -130,4 +134,55 @@ TEST_CASE("a step that trains everything holds all gradients, and optimizer stat
       check_close(backend.memory().peak, std::max(in_full, training), beside(data, model.graph().parameters().size()));
     });
   }
+}
+
+TEST_CASE("with exact sums a pass has one example, and importances are taken from whole batches all the same") {
+  for (const bool chooses : {false, true}) {
+    with_model("llama-mha-untied", [&](Counting& backend, Model<Counting>& model) {
+      CAPTURE(chooses);
+      const auto data = examples(model.facts().vocabulary, 4);
+      const AdamWOptions adamw{.learning_rate = 1e-4};
+      Trainer<Counting> trainer = chooses ? Trainer<Counting>(model, GreenOptions{.importance = "gradient-norm"}, adamw)
+                                          : Trainer<Counting>(model, select_all(model.graph()), adamw);
+      backend.reset();
+      const TrainingReport report = trainer.fit(
+          data, {.steps = 2, .batch_size = 4, .gradient_sums = GradientSums::exact, .evaluate = Evaluations::none});
+      const Workload one = workload_of(collate(data, std::vector<std::size_t>{0}));
+      const Bytes training =
+          training_memory(model.graph(), trainer.selection(), one, sizeof(float), 2 * sizeof(float)).total();
+      CHECK(report.memory.exact_sums == ExactGradients<Counting>::bytes_for(model.graph(), trainer.selection()));
+      check_close(report.memory.training, training, beside(data, model.graph().parameters().size()));
+      const Bytes planned = report.memory.peak() - report.memory.exact_sums;  // which the host's memory has
+      check_close(planned, backend.memory().peak, beside(data, model.graph().parameters().size()));
+    });
+  }
+}
+
+TEST_CASE("what a metric takes is known without it, for weights in a storage format, too") {
+  with_model("llama-gqa-tied", [](Counting&, Model<Counting>& model) {
+    TensorGraph<Counting> stored = model.graph();
+    store_weights(stored, *find_storage_format("BF16"));
+    for (const TensorGraph<Counting>* graph : {&model.graph(), &std::as_const(stored)}) {
+      for (const char* name : importance_names) {
+        CAPTURE(name);
+        const auto metric = make_importance<Counting>(name);
+        const ImportanceDemand demand = importance_demand_of<Counting>(name, *graph);
+        const Extent gradients = metric->full_passes() > 0 ? TransientGradients<Counting>::elements(*graph) : 0;
+        CHECK(demand.full_passes == metric->full_passes());
+        CHECK(demand.saves_weights == metric->saves_weights());
+        CHECK(demand.gradient_elements == gradients + metric->scratch_elements(*graph));
+      }
+    }
+    CHECK_THROWS_WITH_AS(importance_demand_of<Counting>("papper", stored), doctest::Contains("paper"), UsageError);
+  });
+}
+
+TEST_CASE("kernels that decode weights keep room for it, which is planned where weights are stored alone") {
+  using Eigen = EigenBackend<float>;
+  Eigen backend(1);
+  const TensorGraph<Eigen> plain = testing::tiny_model(backend, "llama-gqa-tied").graph();
+  TensorGraph<Eigen> stored = plain;
+  store_weights(stored, *find_storage_format("BF16"));
+  CHECK(kernel_scratch_bytes(plain) == Eigen::most_scratch_bytes());
+  CHECK(kernel_scratch_bytes(stored) == Eigen::most_scratch_bytes() + Eigen::most_decoding_bytes());
 }

@@ -130,6 +130,9 @@ TEST_CASE("a graph over the weights of a model is refused if its parameters are 
   Double backend(1);
   Model<Double> model = model_of(backend, {"llama-gqa-tied"}), other = model_of(backend, {"llama-mha-untied"});
   CHECK_THROWS_WITH_AS(model.with_graph(other.graph(), other.facts()), doctest::Contains("parameters"), ConfigError);
+  auto narrow = model.graph();  // it would be planned for weights that are not there
+  store_weights(narrow, *find_storage_format("BF16"));
+  CHECK_THROWS_WITH_AS(model.with_graph(narrow, model.facts()), doctest::Contains("parameters"), ConfigError);
 }
 
 TEST_CASE("an encoder-decoder is refused, whose encoder no gradient would reach") {

@@ -232,6 +232,47 @@ TEST_CASE("calls of a save that a signal interrupts are made again, and writes t
   }
 }
 
+TEST_CASE("a state that cannot be read ends the run with a word, is not taken for damaged, and is gone on from") {
+  if (fail_calls_library().empty()) GREENTRAINER_SKIP(no_library);
+  const Undisturbed whole;
+  const auto kill_in_second_save = [&](const Run& run) {
+    const std::string end = std::to_string(std::stol(whole.calls.front().number) + 10);
+    REQUIRE(run.go_with({{"FAIL_CALLS_END", end}}).status == 128 + SIGKILL);
+    REQUIRE(std::filesystem::exists(run.output + ".states/step-1"));
+  };
+  std::vector<Call> reads;
+  {
+    const Run run;
+    kill_in_second_save(run);
+    REQUIRE(run.go_with({}).status == 0);
+    std::map<std::string, int> seen;
+    for (const Call& call : run.calls()) {  // hashing, headers, tensors
+      const std::string name = plain(call.path);
+      const bool reads_state = has(call.path, "/step-1/") && name != FolderManifest::file_name &&
+                               (call.name == "open" || call.name == "read" || call.name == "pread");
+      if (reads_state && ++seen[call.name + name] % 3 == 1) reads.push_back(call);
+    }
+  }
+  CHECK(reads.size() > 6);
+  int in_the_middle = 0;
+  for (const Call& chosen : reads) {
+    const Run run;
+    kill_in_second_save(run);
+    const Outcome outcome = run.go_with({{"FAIL_CALLS_AT", chosen.number}, {"FAIL_CALLS_WITH", "EIO"}});
+    CAPTURE(chosen.name);
+    CAPTURE(chosen.path);
+    CAPTURE(outcome.err);
+    REQUIRE(run.calls(true).size() == 1);
+    CHECK(outcome.status == 1);
+    CHECK(has(outcome.err, "Input/output error"));
+    CHECK(has(outcome.err, "the same command tries again"));
+    CHECK(std::filesystem::exists(run.output + ".states/step-1"));
+    in_the_middle += chosen.name == "pread";
+    check_goes_on(run, outcome, whole.result);
+  }
+  CHECK(in_the_middle > 1);
+}
+
 TEST_CASE("without memory in a save, the process may end, but the states are whole") {
   if (fail_calls_library().empty()) GREENTRAINER_SKIP(no_library);
   const Undisturbed whole;

@@ -4,6 +4,7 @@
 
 #include "fuzz/replay.hpp"
 #include "fuzz/targets/checkpoint_index.hpp"
+#include "fuzz/targets/gguf.hpp"
 #include "fuzz/targets/gzip.hpp"
 #include "fuzz/targets/manifest.hpp"
 #include "fuzz/targets/safetensors.hpp"
@@ -15,6 +16,7 @@ TEST_CASE("files of the fuzzers' corpora are read, or refused by an error") {
   replay("safetensors", safetensors);
   replay("checkpoint_index", checkpoint_index);
   replay("manifest", manifest);
+  replay("gguf", gguf);
   replay("gzip", gzip);
   replay("training_state", training_state);
 }

@@ -48,6 +48,43 @@ def index_seeds():
     yield b'{"weight_map": []}'
 
 
+def gguf_text(value):
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def gguf_seeds():
+    """Metadata of each type, and tensors whose numbers lie as they are and in blocks."""
+    def pair(name, kind, payload):
+        return gguf_text(name) + struct.pack("<I", kind) + payload
+
+    def tensor_entry(name, shape, kind, offset):
+        return gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+
+    def file(pairs, tensors, data, version=3):
+        begin = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs)) + b"".join(pairs + tensors)
+        return begin + b"\0" * (-len(begin) % 32) + data
+
+    pairs = [
+        pair("general.architecture", 8, gguf_text("llama")),
+        pair("llama.block_count", 4, struct.pack("<I", 2)),
+        pair("llama.epsilon", 6, struct.pack("<f", 1e-5)),
+        pair("a.flag", 7, b"\1"),
+        pair("a.long", 11, struct.pack("<q", -3)),
+        pair("tokens", 9, struct.pack("<IQ", 8, 2) + gguf_text("a") + gguf_text("b")),
+        pair("scores", 9, struct.pack("<IQ2f", 6, 2, 0.5, -1)),
+    ]
+    plain = tensor_entry("a", [3, 2], 0, 0)
+    data = struct.pack("<6f", 1, 2, 3, 4, 5, 6) + b"\0" * 8
+    blocks = struct.pack("<e", 0.5) + bytes(range(32))
+    yield file(pairs, [plain, tensor_entry("b", [32], 8, 32)], data + blocks)
+    yield file(pairs[:1], [plain], data[:24], version=2)
+    yield file([], [tensor_entry("c", [32], 2, 0)], struct.pack("<e", 2) + bytes(16))
+    yield file([], [plain, tensor_entry("b", [2], 0, 16)], data)
+    yield file([], [tensor_entry("a", [1 << 62, 4], 0, 0)], data)
+    yield file(pairs, [], b"")[:60]
+    yield b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0)
+
+
 def config_seeds():
     folders = [p for part in ("models", "architectures") for p in sorted((GOLDEN / part).iterdir()) if p.is_dir()]
     for folder in folders:
@@ -269,6 +306,7 @@ def toml_seeds():
 
 SEEDS = {
     "safetensors": safetensors_seeds,
+    "gguf": gguf_seeds,
     "checkpoint_index": index_seeds,
     "config": config_seeds,
     "tokenizer_json": tokenizer_seeds,

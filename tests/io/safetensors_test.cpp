@@ -54,6 +54,10 @@ TEST_CASE("a file written byte by byte is read as it stands") {
   CHECK(file.metadata().at("format") == "pt");
   CHECK(file.raw("a").size() == 3);
   CHECK(file.raw("none").empty());
+  std::vector<std::byte> part(5);
+  file.raw_part("b", 3, part);
+  CHECK(std::ranges::equal(part, std::as_bytes(std::span(values)).subspan(3)));
+  CHECK(has(error_of<ShapeError>([&] { file.raw_part("b", 4, part); }), "expected at least 4 + 5 bytes, got 8"));
   std::vector<double> read(2);
   file.read_as("b", std::span(read));
   CHECK(read == std::vector<double>{1.5, -3.0});

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -67,4 +69,15 @@ TEST_CASE("rounding is a function of values and name; wide types are not rounded
   CHECK(rounded(DType::bfloat16, "a", values) == rounded(DType::bfloat16, "a", values));
   CHECK(rounded(DType::bfloat16, "a", values) != rounded(DType::bfloat16, "b", values));
   CHECK(rounded(DType::float32, "a", values) == values);
+}
+
+TEST_CASE("parts of a tensor get the codes that they have among all, wherever they begin") {
+  std::vector<float> values;
+  for (int i = 0; i < 23; ++i) values.push_back(0.37F * static_cast<float>(i) - 3.1F);
+  const auto whole = encode_stochastically<float>(DType::bfloat16, "w", values);
+  for (std::size_t first = 0; first < values.size(); ++first) {
+    CAPTURE(first);
+    const auto part = encode_stochastically<float>(DType::bfloat16, "w", std::span(values).subspan(first), first);
+    CHECK(std::ranges::equal(part, std::span(whole).subspan(2 * first)));
+  }
 }

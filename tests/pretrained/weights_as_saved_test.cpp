@@ -3,6 +3,7 @@
 #include "greentrainer/pretrained/weights_as_saved.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <doctest/doctest.h>
 
@@ -117,4 +118,33 @@ TEST_CASE("updates smaller than bfloat16's steps are kept in the mean, which rou
   CHECK(kept([&](ParameterId id, std::size_t i, float) { return stored[static_cast<std::size_t>(id)][i]; }) ==
         doctest::Approx(1).epsilon(0.2));
   CHECK(kept([](ParameterId, std::size_t, float v) { return bfloat16_to_float(float_to_bfloat16(v)); }) < 0.5);
+}
+
+TEST_CASE("a weight is written in pieces of some rows, which together are its bytes: no copy of it is made") {
+  B backend(1);
+  auto model = load_pretrained(testing::source_folder() / "examples/data/stories260k", backend);
+  constexpr std::size_t most = std::size_t{1} << 14;
+  const auto written = [&](DType dtype) {
+    std::vector<std::byte> bytes;
+    for (const TensorToWrite& tensor : detail::tensors_to_save(model, dtype)) {
+      CAPTURE(tensor.name);
+      tensor.write([&](std::span<const std::byte> piece) {
+        CHECK(piece.size() <= most * static_cast<std::size_t>(size_of(DType::float32)));
+        if (tensor.name == "model.embed_tokens.weight") bytes.insert(bytes.end(), piece.begin(), piece.end());
+      });
+    }
+    return bytes;
+  };
+  const ParameterId id = *model.graph().find("model.embed_tokens.weight");
+  REQUIRE(model.graph().parameter(id).size() == 2 * most);
+  CHECK(written(DType::float32) == model.checkpoint().raw("model.embed_tokens.weight"));
+  auto values = model.parameters()[id].download();
+  CHECK(written(DType::bfloat16) == encode_floats<float>(DType::bfloat16, values));
+  values.back() += 1e-3F;  // trained
+  model.parameters()[id].upload(values);
+  CHECK(written(DType::bfloat16) ==
+        encode_stochastically<float>(DType::bfloat16, "model.embed_tokens.weight", std::span<const float>(values)));
+  values.back() = std::numeric_limits<float>::infinity();
+  model.parameters()[id].upload(values);
+  CHECK_THROWS_WITH_AS(written(DType::float32), doctest::Contains("expected finite weights, got inf"), NumericalError);
 }

@@ -229,7 +229,8 @@ TEST_CASE("what stands in [finetune] is every method's that does not say otherwi
   experiment.folder.write("green.toml", "name = \"Greens\"\noutput = \"" + (experiment.folder / "greens").string() +
                                             "\"\nseeds = [1]\nreference = \"own\"\n" + "[finetune]\nmodel = \"" +
                                             golden_model("llama-gqa-tied") + "\"\ntrain = \"" + experiment.rows() +
-                                            "\"\nepochs = 9\nrho = 0.8\nno-shuffle = true\n[evaluate]\ndata = \"" +
+                                            "\"\nepochs = 9\nrho = 0.8\nno-shuffle = true\nprecision = "
+                                            "\"bfloat16\"\n[evaluate]\ndata = \"" +
                                             experiment.rows() +
                                             "\"\n[[method]]\nname = \"common\"\nsteps = 2\n[[method]]\nname = "
                                             "\"own\"\nsteps = 2\nrho = 0.6\nno-shuffle = false\n");
@@ -239,6 +240,8 @@ TEST_CASE("what stands in [finetune] is every method's that does not say otherwi
   CHECK(report["methods"][0]["rho"] == 0.8);
   CHECK(report["methods"][1]["rho"] == 0.6);
   CHECK(report["cells"][0]["commands"][0].get<std::string>().find("--no-shuffle") != std::string::npos);
+  for (const Json& command : report["cells"][0]["commands"])  // scored as it was trained
+    CHECK(command.get<std::string>().find("--precision bfloat16") != std::string::npos);
   CHECK(report["cells"][1]["commands"][0].get<std::string>().find("--no-shuffle") == std::string::npos);
   CHECK(report["diagnoses"].dump().find("not met") == std::string::npos);
 }

@@ -330,3 +330,45 @@ TEST_CASE("a memory limit is kept by computing again, and one that cannot be is 
   CHECK(published.status == 2);
   CHECK(published.err.find("--memory-limit") != std::string::npos);
 }
+
+TEST_CASE("with exact sums a plan has passes of one example, and says what the sums take") {
+  const std::vector<std::string> shape = {"--model", golden_model("llama-gqa-tied"), "--batch-size", "4", "--tokens",
+                                          "32"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), shape.begin(), shape.end());
+    return plan(more);
+  };
+  const Json fast = with({}), exact = with({"--gradient-sums", "exact"});
+  CHECK(fast["memory_exact_sums_bytes"] == 0);
+  CHECK(exact["memory_exact_sums_bytes"].get<Bytes>() >= 4 * exact["memory"]["gradients"].get<Bytes>());
+  const Json one = plan({"--model", golden_model("llama-gqa-tied"), "--batch-size", "1", "--tokens", "32"});
+  CHECK(exact["memory"]["activations"] == one["memory"]["activations"]);
+  CHECK(exact["memory"]["activations"].get<Bytes>() < fast["memory"]["activations"].get<Bytes>());
+  CHECK(exact["memory_importance_bytes"] == fast["memory_importance_bytes"]);  // of whole batches
+  CHECK(exact["total"] == fast["total"]);
+}
+
+TEST_CASE("the memory of measuring importances is that of the metric") {
+  const std::vector<std::string> shape = {"--model",     golden_model("llama-gqa-tied"), "--tokens", "32", "--tensors",
+                                          "*.layers.1.*"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), shape.begin(), shape.end());
+    return plan(more);
+  };
+  const auto bytes = [&](const char* metric) {
+    return with({"--importance-metric", metric})["memory_importance_bytes"].get<Bytes>();
+  };
+  CHECK(with({})["importance_metric"] == "paper");
+  CHECK(with({})["memory_importance_bytes"] == bytes("paper"));
+  CHECK(bytes("first-order") < bytes("paper"));
+  CHECK(bytes("gradient-norm") < bytes("first-order"));
+  CHECK(bytes("random") < bytes("gradient-norm"));
+  const Json stored = with({"--frozen-format", "bfloat16"});
+  CHECK(stored["importance_metric"] == "first-order");
+  auto paper = shape;
+  paper.insert(paper.begin(), "plan");
+  paper.insert(paper.end(), {"--frozen-format", "bfloat16", "--importance-metric", "paper"});
+  const auto refused = run_program(paper);
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--importance-metric: expected one that leaves weights as they are") != std::string::npos);
+}

@@ -1,6 +1,9 @@
 // greentrainer finetune and plan with products in bfloat16 and frozen weights in a storage format.
 
+#include <chrono>
+#include <signal.h>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -107,4 +110,25 @@ TEST_CASE("a plan knows what stored weights take") {
   const Outcome everything = run_program({"plan", "--model", Run::model(), "--frozen-format", "q4_0"});
   CHECK(everything.status == 2);
   CHECK(everything.err.find("expected --tensors or --rho beside it") != std::string::npos);
+}
+
+TEST_CASE("a state of another precision is refused by that option's name") {
+  const Run run;
+  const std::string output = (run.folder / "tuned").string();
+  std::vector<std::string> command = {"finetune", "--model",    Run::model(), "--train",  run.data,
+                                      "--method", "full",       "--steps",    "1000000",  "--batch-size",
+                                      "2",        "--evaluate", "none",       "--output", output};
+  Program stopped([&] {
+    auto rounded = command;
+    rounded.insert(rounded.end(), {"--precision", "bfloat16"});
+    return rounded;
+  }());
+  for (int i = 0; i < 3000 && stopped.error_so_far().find("step 1/") == std::string::npos; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  stopped.signal(SIGINT);
+  REQUIRE(stopped.wait().status == 130);
+  const Outcome other = run_program(command);
+  CHECK(other.status == 1);
+  CHECK(other.err.find("--precision: expected bfloat16, which the run saved in ") != std::string::npos);
+  CHECK(other.err.find("--other-build") == std::string::npos);
 }

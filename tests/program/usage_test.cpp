@@ -52,7 +52,9 @@ TEST_CASE("bad usage exits with 2 and says what was meant") {
        "2e or 100s"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--importance", "grad"}, "--importance"},
       {{"finetune", "--model", model, "--train", "x", "--output", "y", "--momentum", "0.9"}, "--momentum"},
-      {{"evaluate", "--model", model, "--data", "x", "--backend", "egen"}, "did you mean eigen?"}};
+      {{"evaluate", "--model", model, "--data", "x", "--backend", "egen"}, "did you mean eigen?"},
+      {{"evaluate", "--model", model, "--data", "x", "--products", "bf16"}, "it is called --precision now"},
+      {{"plan", "--model", model, "--gradient-sums", "exact", "--memory-limit", "1GiB"}, "--memory-limit"}};
   for (const auto& c : cases) {
     const auto outcome = run_program(c.arguments);
     CAPTURE(outcome.err);

@@ -74,6 +74,16 @@ TEST_CASE("What was ever trained has elements, the rest stays stored, and memory
   CHECK(models.stored.parameters().bytes() == weight_bytes(graph, trained, sizeof(float)));
 }
 
+TEST_CASE("The tensor that a metric of weights alone decodes is counted") {
+  B backend(1);
+  LlamaModels models(backend);
+  Trainer<B> trainer(models.stored, green("magnitude"), AdamWOptions{.learning_rate = 1e-2});
+  const TrainingReport report = trainer.fit(counting_examples(20), fit_options());
+  const Bytes decoded = ReadableElements<B>::elements(models.stored.graph()) * static_cast<Bytes>(sizeof(float));
+  CHECK(decoded > 0);
+  for (const SelectionRecord& record : report.selections) CHECK(record.importance_memory.gradients == decoded);
+}
+
 TEST_CASE("A run over stored weights that is stopped goes on as if it had not been") {
   B backend(1);
   const std::vector<Example> examples = counting_examples(20);

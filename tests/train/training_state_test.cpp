@@ -329,6 +329,20 @@ TEST_CASE("another build is refused, and allowed on request") {
   CHECK_THROWS_AS(expect_same_run("state", saved, now, true), StateMismatch);
 }
 
+TEST_CASE("where an option differs, and the backend with it, the option is what is named first") {
+  const RunIdentity saved{{"backend", "eigen (AVX, products in bf16)"}, {"build", "1"}, {"precision", "bfloat16"}};
+  RunIdentity now = saved;
+  now["backend"] = "eigen (AVX)";
+  now["precision"] = "float32";
+  try {
+    expect_same_run("state", saved, now, false);
+    FAIL("a run of another precision was taken for the same");
+  } catch (const StateMismatch& mismatch) {
+    CHECK(mismatch.subject() == "precision");
+    CHECK(has(mismatch.what(), "other than then are also backend"));
+  }
+}
+
 TEST_CASE("a damaged state is refused, whatever byte it is") {
   const TemporaryFolder folder;
   const Case of = cases()[4];

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "greentrainer/graph/memory_layout.hpp"
 
 namespace greentrainer {
@@ -70,13 +72,17 @@ Bytes batch_bytes(const TensorGraph<P>& graph, const Workload& workload) {
           2 * workload[Measure::labelled_tokens]);
 }
 
-/// The most that kernels of a backend keep for themselves, where it says so (B::most_scratch_bytes()).
-template <class B>
-Bytes kernel_scratch_bytes() {
-  if constexpr (requires { B::most_scratch_bytes(); })
-    return B::most_scratch_bytes();
-  else
-    return 0;
+/// The most that kernels of a backend keep for themselves, where it says so: P::most_scratch_bytes(), and where a graph
+/// has weights in a storage format P::most_decoding_bytes() more.
+template <class P>
+Bytes kernel_scratch_bytes(const TensorGraph<P>& graph) {
+  Bytes most = 0;
+  if constexpr (requires { P::most_scratch_bytes(); }) most += P::most_scratch_bytes();
+  if constexpr (requires { P::most_decoding_bytes(); }) {
+    const auto is_stored = [](const Parameter& p) { return p.format != nullptr; };
+    if (std::ranges::any_of(graph.parameters(), is_stored)) most += P::most_decoding_bytes();
+  }
+  return most;
 }
 
 /// Peak of a pass that trains the selection on batches of this workload. `optimizer_bytes_per_element`: of state
@@ -91,7 +97,7 @@ MemoryEstimate pass_memory(const TensorGraph<P>& graph, const PassPlan& plan, co
           .activations = make_memory_layout(make_lifetimes(graph, plan), workload, element_size).total,
           .workspace = workspace_bytes(graph, workload, element_size),
           .batch = batch_bytes(graph, workload),
-          .scratch = kernel_scratch_bytes<P>()};
+          .scratch = kernel_scratch_bytes(graph)};
 }
 
 /// The same without recomputation.

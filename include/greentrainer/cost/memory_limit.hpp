@@ -34,7 +34,7 @@ class InfeasibleMemory : public ConfigError {
 /// What the evaluation of importances runs and holds in memory.
 struct ImportanceDemand {
   int full_passes = 0;           ///< for a batch
-  Extent gradient_elements = 0;  ///< of gradients and scratch, with a full pass
+  Extent gradient_elements = 0;  ///< of gradients, where there is a pass, and of the metric's scratch
   bool saves_weights = false;    ///< holds a copy of them
 };
 
@@ -42,7 +42,8 @@ struct ImportanceDemand {
 struct FitDemand {
   Bytes limit = 0;                               ///< 0: none
   Bytes state_bytes_per_element = 0;             ///< of the optimizer
-  Workload largest = {};                         ///< no training batch is larger in any measure
+  Workload largest = {};                         ///< no training pass is larger in any measure
+  Workload largest_measured = {};                ///< nor one that importances are taken from; nothing: as `largest`
   std::vector<Workload> evaluated = {};          ///< of each example whose loss is taken, in order
   Extent evaluation_batch = 8;                   ///< examples of an evaluation's pass, if the limit allows
   std::function<Bytes(const Cut&)> cached = {};  ///< what a cache takes at a cut, a batch's values included
@@ -63,10 +64,12 @@ class MemoryLimit {
 
   /// The graph must outlive it.
   MemoryLimit(const TensorGraph<P>& graph, FitDemand demand) : graph_(&graph), demand_(std::move(demand)) {
+    if (demand_.largest_measured == Workload{}) demand_.largest_measured = demand_.largest;
     std::vector<Workload> batch = demand_.evaluated;
     const Workload evaluation = largest_batch_of(std::move(batch), static_cast<std::size_t>(demand_.evaluation_batch));
     // One block of indices serves all phases. Sums in double: one for each tensor, of the loss, of squared gradients.
-    batch_bytes_ = std::max(batch_bytes(graph, demand_.largest), batch_bytes(graph, evaluation)) +
+    batch_bytes_ = std::max({batch_bytes(graph, demand_.largest), batch_bytes(graph, demand_.largest_measured),
+                             batch_bytes(graph, evaluation)}) +
                    static_cast<Bytes>(sizeof(double) * (graph.parameters().size() + 2));
   }
 
@@ -92,7 +95,7 @@ class MemoryLimit {
     pass.memory = of_pass(pass.plan, selection);
     pass.memory.cached = cached(cut);
     pass.memory.activations = std::max(pass.memory.activations, below);
-    if (excess(pass) > 0 && pass.plan.trains()) fit_in(pass, search_of(pass.plan), below);
+    if (excess(pass) > 0 && pass.plan.trains()) fit_in(pass, search_of(pass.plan, demand_.largest), below);
     return pass;
   }
 
@@ -101,17 +104,17 @@ class MemoryLimit {
     Pass pass;
     if (metric.full_passes > 0) {
       pass.plan = training_plan(*graph_, select_all(*graph_));
-      pass.memory = importance_memory(*graph_, held, demand_.largest, element_size, demand_.state_bytes_per_element,
-                                      metric.gradient_elements, metric.saves_weights);
+      pass.memory = importance_memory(*graph_, held, demand_.largest_measured, element_size,
+                                      demand_.state_bytes_per_element, metric.gradient_elements, metric.saves_weights);
       pass.memory.batch = batch_bytes_;
       pass.memory.weights = weights(held);
     } else {
       pass.memory = of_held(held);
-      pass.memory.gradients = 0;
+      pass.memory.gradients = metric.gradient_elements * element_size;
     }
     pass.memory.cached = cached(cut);
     if (excess(pass) == 0 || metric.full_passes == 0) return pass;
-    if (!full_) full_ = search_of(pass.plan);
+    if (!full_) full_ = search_of(pass.plan, demand_.largest_measured);
     fit_in(pass, *full_, 0);
     return pass;
   }
@@ -177,7 +180,7 @@ class MemoryLimit {
             .gradients = gradients,
             .optimizer = gradients / element_size * demand_.state_bytes_per_element,
             .batch = batch_bytes_,
-            .scratch = kernel_scratch_bytes<P>()};
+            .scratch = kernel_scratch_bytes(*graph_)};
   }
   MemoryEstimate of_pass(const PassPlan& plan, const Selection& selection) const {
     MemoryEstimate memory =
@@ -195,8 +198,8 @@ class MemoryLimit {
   }
   Bytes cached(const std::optional<Cut>& cut) const { return cut && demand_.cached ? demand_.cached(*cut) : 0; }
 
-  RecomputationSearch<P> search_of(PassPlan plan) const {
-    return RecomputationSearch<P>(*graph_, std::move(plan), demand_.largest, ExactCost<P>{}, element_size);
+  RecomputationSearch<P> search_of(PassPlan plan, const Workload& workload) const {
+    return RecomputationSearch<P>(*graph_, std::move(plan), workload, ExactCost<P>{}, element_size);
   }
   /// Chooses what the pass computes again; `below`: activations that nothing makes smaller.
   void fit_in(Pass& pass, const RecomputationSearch<P>& search, Bytes below) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -77,6 +78,32 @@ class ParameterStore {
   /// Exchanges one that is stored in a format with one of the same shape.
   void exchange(ParameterId id, Stored& other) { std::swap(at(id).stored, other); }
 
+  /// Calls use(some of its numbers, on the host), in order: as many whole rows as have at most so many elements, or
+  /// one. No copy of the parameter is made.
+  template <class Use>
+  void for_values(ParameterId id, Extent most, const Use& use) const {
+    const Weight<T> whole = weight(id);
+    const Extent rows = is_stored(id) ? whole.stored.rows : whole.elements.rows;
+    const Extent cols = is_stored(id) ? whole.stored.cols : whole.elements.cols;
+    const Extent at_once = std::max<Extent>(1, most / std::max<Extent>(1, cols));
+    std::vector<T> host;
+    Tensor<B> decoded;
+    for (Extent first = 0; first < rows; first += at_once) {
+      const Extent count = std::min(at_once, rows - first);
+      const Weight<T> some = whole.rows_from(first, count);
+      const T* data = some.elements.data;
+      if constexpr (ReadsStoredWeights<B>) {
+        if (some.is_stored()) {
+          if (!decoded) decoded = Tensor<B>(*backend_, at_once, cols);
+          backend_->decode(some.stored, decoded.matrix().rows_from(0, count));
+          data = decoded.data();
+        }
+      }
+      host.resize(static_cast<std::size_t>(count * cols));
+      if (!host.empty()) backend_->copy_to_host(host.data(), data, static_cast<Bytes>(host.size() * sizeof(T)));
+      use(std::span<const T>(host));
+    }
+  }
   /// Its numbers, on the host.
   std::vector<T> values(ParameterId id) const {
     if (!is_stored(id)) return at(id).elements.download();

@@ -47,6 +47,8 @@ class Checkpoint {
   const TensorInfo& info(std::string_view name) const;
   /// Its bytes as stored; of one that is decoded, its numbers in the type that `info` names.
   std::vector<std::byte> raw(std::string_view name) const;
+  /// The same, handed to `sink` in pieces.
+  void for_raw(std::string_view name, const std::function<void(std::span<const std::byte>)>& sink) const;
 
   /// The tensor's numbers, converted; see SafetensorsFile::read_as.
   void read_as(std::string_view name, std::span<float> values) const;

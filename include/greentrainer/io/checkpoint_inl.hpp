@@ -55,6 +55,19 @@ GREENTRAINER_INLINE std::vector<std::byte> Checkpoint::raw(std::string_view name
   return gguf_ ? gguf_->raw(name) : file_of(name).raw(name);
 }
 
+GREENTRAINER_INLINE void Checkpoint::for_raw(std::string_view name,
+                                             const std::function<void(std::span<const std::byte>)>& sink) const {
+  if (gguf_ || is_decoded(name)) return sink(raw(name));
+  const SafetensorsFile& file = file_of(name);
+  const TensorInfo& tensor = file.info(name);
+  std::vector<std::byte> piece(std::min(tensor.end - tensor.begin, std::size_t{1} << 16));
+  for (std::size_t first = 0; first < tensor.end - tensor.begin; first += piece.size()) {
+    piece.resize(std::min(piece.size(), tensor.end - tensor.begin - first));
+    file.raw_part(name, first, piece);
+    sink(piece);
+  }
+}
+
 template <class T>
 void Checkpoint::read_any_part(std::string_view name, std::size_t first, std::span<T> values) const {
   const auto decoded = quantized_.decoded.find(name);

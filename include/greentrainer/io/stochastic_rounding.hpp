@@ -33,19 +33,23 @@ std::uint16_t round_stochastically(float value, std::uint32_t random, Encode enc
 
 /// Numbers into a checkpoint's bytes: as encode_floats, but float16 and bfloat16 are rounded stochastically. An update
 /// that is smaller than the distance of two codes is lost by rounding to the nearest; here it is kept in the mean of
-/// many weights. A pure function of the values and `name`.
+/// many weights. A pure function of the values and `name`: some of a tensor's, from the `first` on, give the bytes that
+/// they have among all.
 template <std::floating_point T>
-std::vector<std::byte> encode_stochastically(DType dtype, std::string_view name, std::span<const T> values) {
+std::vector<std::byte> encode_stochastically(DType dtype, std::string_view name, std::span<const T> values,
+                                             std::size_t first = 0) {
   if (size_of(dtype) != 2) return encode_floats<T>(dtype, values);
   std::vector<std::byte> bytes(values.size() * sizeof(std::uint16_t));
   const RandomStream stream(0, name);
   std::array<std::uint32_t, 4> random{};
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i % 4 == 0) random = stream.block(i / 4);
+    const std::size_t place = first + i;
+    if (i == 0 || place % 4 == 0) random = stream.block(place / 4);
     const auto value = static_cast<float>(values[i]);
+    const std::uint32_t drawn = random[place % 4];
     const std::uint16_t code = dtype == DType::bfloat16
-                                   ? round_stochastically(value, random[i % 4], float_to_bfloat16, bfloat16_to_float)
-                                   : round_stochastically(value, random[i % 4], float_to_float16, float16_to_float);
+                                   ? round_stochastically(value, drawn, float_to_bfloat16, bfloat16_to_float)
+                                   : round_stochastically(value, drawn, float_to_float16, float16_to_float);
     std::memcpy(bytes.data() + i * sizeof(code), &code, sizeof(code));
   }
   return bytes;

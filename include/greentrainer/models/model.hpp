@@ -100,10 +100,12 @@ class Model {
   Model share() { return Model(state_); }
 
   /// Another graph over the same weights: what is trained through either is seen by both. Throws ConfigError unless the
-  /// graph's parameters are this one's.
+  /// graph's parameters are this one's, of the same storage formats.
   Model with_graph(TensorGraph<B> graph, ModelFacts facts) {
     const auto& ours = this->graph().parameters();
-    const auto same = [](const Parameter& a, const Parameter& b) { return a.name == b.name && a.shape == b.shape; };
+    const auto same = [](const Parameter& a, const Parameter& b) {
+      return a.name == b.name && a.shape == b.shape && a.format == b.format;
+    };
     if (!std::equal(ours.begin(), ours.end(), graph.parameters().begin(), graph.parameters().end(), same))
       throw ConfigError("with_graph", "graph", "expected the parameters of the model's own graph, got others");
     return Model(std::make_shared<State>(backend(), std::move(graph), std::move(facts), state_->parameters));

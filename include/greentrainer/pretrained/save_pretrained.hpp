@@ -34,12 +34,12 @@ std::vector<TensorToWrite> tensors_to_save(const PretrainedModel<B>& model, std:
     const TensorInfo info = model.stored().saved(id);
     const DType stored = dtype.value_or(*info.dtype);
     tensors.push_back({info.name, std::string(safetensors_name(stored)), info.shape,
-                       [&model, id, stored](const ByteSink& sink) { sink(weights_to_save(model, id, stored)); }});
+                       [&model, id, stored](const ByteSink& sink) { hand_over_weights(model, id, stored, sink); }});
   }
   for (const std::string& name : model.stored().other_parts()) {
     const TensorInfo& info = model.checkpoint().info(name);
     tensors.push_back({info.name, info.dtype_name, info.shape,
-                       [&model, name](const ByteSink& sink) { sink(model.checkpoint().raw(name)); }});
+                       [&model, name](const ByteSink& sink) { model.checkpoint().for_raw(name, sink); }});
   }
   return tensors;
 }

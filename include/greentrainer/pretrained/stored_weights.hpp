@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,8 +38,13 @@ class StoredWeights {
 
   /// A parameter's tensor as a saved folder has it: its name, shape and element type.
   TensorInfo saved(ParameterId id) const;
-  /// Its bytes in a saved folder of that element type, if it has not changed; nothing where the source has none such.
-  std::optional<std::vector<std::byte>> saved_bytes(ParameterId id) const;
+  /// Hands its bytes in a saved folder of that element type, if it has not changed, to `sink` in pieces. False, without
+  /// any, where the source has none such.
+  bool for_saved_bytes(ParameterId id, const std::function<void(std::span<const std::byte>)>& sink) const;
+  /// Whether a saved folder has its numbers in the order in which the graph has them.
+  bool keeps_order(ParameterId id) const {
+    return !checkpoint_->is_gguf() && !checkpoint_->is_decoded(name(id)) && !row(id).stored_transposed;
+  }
 
   /// The storage format that holds a parameter's numbers as the checkpoint has them: blocks of a GGUF file, or 16 bits.
   /// Null where none does: for numbers of 32 or 64 bits, and where they are changed when they are loaded.
@@ -64,19 +70,25 @@ class StoredWeights {
   /// finite, or that the type cannot hold.
   template <std::floating_point T>
   void read(ParameterId id, std::span<T> values) const {
-    const TensorInfo& info = checkpoint_->info(name(id));
-    for (std::size_t i = 0; i < values.size(); i += chunk)
-      read_part(info, i, values.subspan(i, std::min(chunk, values.size() - i)));
-    const auto bad = std::ranges::find_if(values, [](T value) { return !std::isfinite(value); });
-    if (bad != values.end()) {
-      throw LoadError("load_pretrained", text(info.file.string(), ", tensor ", info.name),
-                      text("expected finite weights of ", name_of(dtype_), ", got ", *bad, " at element ",
-                           bad - values.begin(), "; transformers, too, loads them as that type"));
-    }
+    read_in_order(id, 0, values);
     if (checkpoint_->is_gguf())
       from_gguf(row(id), values);
     else if (row(id).stored_transposed)
       transpose(row(id).shape[1], values);
+  }
+
+  /// Some of them in the checkpoint's order, from the `first` on: those of the graph where that keeps_order.
+  template <std::floating_point T>
+  void read_in_order(ParameterId id, std::size_t first, std::span<T> values) const {
+    const TensorInfo& info = checkpoint_->info(name(id));
+    for (std::size_t i = 0; i < values.size(); i += chunk)
+      read_part(info, first + i, values.subspan(i, std::min(chunk, values.size() - i)));
+    const auto bad = std::ranges::find_if(values, [](T value) { return !std::isfinite(value); });
+    if (bad == values.end()) return;
+    throw LoadError(
+        "load_pretrained", text(info.file.string(), ", tensor ", info.name),
+        text("expected finite weights of ", name_of(dtype_), ", got ", *bad, " at element ",
+             first + static_cast<std::size_t>(bad - values.begin()), "; transformers, too, loads them as that type"));
   }
 
   /// A parameter's numbers, laid out as a folder has them; and the other way round.

@@ -41,9 +41,11 @@ GREENTRAINER_INLINE TensorInfo StoredWeights::saved(ParameterId id) const {
           .shape = row(id).stored_shape()};
 }
 
-GREENTRAINER_INLINE std::optional<std::vector<std::byte>> StoredWeights::saved_bytes(ParameterId id) const {
-  if (checkpoint_->is_gguf() || checkpoint_->is_decoded(name(id))) return std::nullopt;
-  return checkpoint_->raw(name(id));
+GREENTRAINER_INLINE bool StoredWeights::for_saved_bytes(
+    ParameterId id, const std::function<void(std::span<const std::byte>)>& sink) const {
+  if (checkpoint_->is_gguf() || checkpoint_->is_decoded(name(id))) return false;
+  checkpoint_->for_raw(name(id), sink);
+  return true;
 }
 
 GREENTRAINER_INLINE const StorageFormat* StoredWeights::source_format(ParameterId id) const {

@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/io/safetensors_writer.hpp"
 #include "greentrainer/io/stochastic_rounding.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
+#include "greentrainer/train/state_tensors.hpp"
 
 namespace greentrainer {
 
@@ -36,12 +38,42 @@ void expect_held(const std::string& tensor, DType dtype, std::span<const T> valu
   }
 }
 
+/// Elements of a weight that are saved at once, or a row of more.
+inline constexpr Extent most_saved_at_once = Extent{1} << 14;
+
+/// Calls use(some of a weight's numbers with LoRA's matrices merged, the place of the first), in order: in pieces, or
+/// as a whole where the checkpoint has another order or something is merged.
+template <Backend B, class Use>
+void for_merged_values(const PretrainedModel<B>& model, ParameterId id, const Use& use) {
+  using T = typename B::Scalar;
+  std::size_t first = 0;
+  if (model.stored().keeps_order(id) && !lora_of(model.graph(), id)) {
+    model.parameters().for_values(id, most_saved_at_once, [&](std::span<const T> some) {
+      use(some, first);
+      first += some.size();
+    });
+  } else {
+    const std::vector<T> all = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
+    use(std::span<const T>(all), first);
+  }
+}
+
 /// Whether a weight's numbers are the checkpoint's.
 template <Backend B>
-bool is_unchanged(const PretrainedModel<B>& model, ParameterId id, const std::vector<typename B::Scalar>& now) {
-  std::vector<typename B::Scalar> before(now.size());
-  model.stored().template read<typename B::Scalar>(id, before);
-  return now == before;
+bool is_unchanged(const PretrainedModel<B>& model, ParameterId id) {
+  using T = typename B::Scalar;
+  bool unchanged = true;
+  std::vector<T> before;
+  for_merged_values(model, id, [&](std::span<const T> now, std::size_t first) {
+    if (!unchanged) return;
+    before.resize(now.size());
+    if (model.stored().keeps_order(id))
+      model.stored().template read_in_order<T>(id, first, before);
+    else
+      model.stored().template read<T>(id, before);
+    unchanged = std::ranges::equal(now, before);
+  });
+  return unchanged;
 }
 
 /// Whether a weight is what its format made of the checkpoint's: without matrices of LoRA that are merged into it.
@@ -52,30 +84,42 @@ bool is_frozen_in_format(const PretrainedModel<B>& model, ParameterId id) {
 
 }  // namespace detail
 
-/// One tensor as its bytes in a saved folder, LoRA's matrices merged into it. One that has not changed is copied byte
-/// by byte if it keeps its type; one that was trained is rounded stochastically where `dtype` is narrower than float32;
+/// One tensor as its bytes in a saved folder, LoRA's matrices merged into it, handed to `sink` in pieces of some rows;
+/// as a whole where the folder has another order, or something is merged. One that has not changed is copied byte by
+/// byte if it keeps its type; one that was trained is rounded stochastically where `dtype` is narrower than float32;
 /// one that is stored in a format has the numbers that the format stands for, rounded to nearest. Throws NumericalError
 /// for weights that are not finite, or that the type cannot hold.
 template <Backend B>
-std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
+void hand_over_weights(const PretrainedModel<B>& model, ParameterId id, DType dtype, const ByteSink& sink) {
   using T = typename B::Scalar;
   const TensorInfo info = model.stored().saved(id);
-  std::vector<T> now = merged_values(model, id, model.options().lora ? model.options().lora->scale() : 0);
-  const bool unchanged = detail::is_unchanged(model, id, now);
-  if (dtype == *info.dtype && unchanged) {
-    if (auto bytes = model.stored().saved_bytes(id)) return std::move(*bytes);
-  }
-  const std::vector<T> stored = model.stored().as_stored(id, std::move(now));
+  const bool unchanged = detail::is_unchanged(model, id);
+  if (dtype == *info.dtype && unchanged && model.stored().for_saved_bytes(id, sink)) return;
   const bool to_nearest = unchanged || detail::is_frozen_in_format(model, id);
-  std::vector<std::byte> bytes =
-      to_nearest ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored);
-  detail::expect_held<T>(info.name, dtype, stored, bytes);
-  return bytes;
+  detail::for_merged_values(model, id, [&](std::span<const T> now, std::size_t first) {
+    std::vector<T> turned;
+    if (!model.stored().keeps_order(id)) turned = model.stored().as_stored(id, std::vector<T>(now.begin(), now.end()));
+    const std::span<const T> stored = turned.empty() ? now : std::span<const T>(turned);
+    const std::vector<std::byte> bytes =
+        to_nearest ? encode_floats<T>(dtype, stored) : encode_stochastically<T>(dtype, info.name, stored, first);
+    detail::expect_held<T>(info.name, dtype, stored, bytes);
+    sink(bytes);
+  });
+}
+
+/// The same at once.
+template <Backend B>
+std::vector<std::byte> weights_to_save(const PretrainedModel<B>& model, ParameterId id, DType dtype) {
+  std::vector<std::byte> all;
+  all.reserve(static_cast<std::size_t>(model.graph().parameter(id).size() * size_of(dtype)));
+  hand_over_weights(model, id, dtype,
+                    [&](std::span<const std::byte> piece) { all.insert(all.end(), piece.begin(), piece.end()); });
+  return all;
 }
 
 /// While it lives, a model computes with the weights that save_pretrained would write: rounded to the element type of
 /// the folder, with LoRA's matrices merged. Then they are as they were, to the bit. For losses and scores of what is
-/// saved. Keeps a copy, on the host, of the tensors that saving changes.
+/// saved. Keeps one copy, on the host, of the tensors that saving changes.
 template <Backend B>
 class WeightsAsSaved {
  public:
@@ -104,18 +148,13 @@ class WeightsAsSaved {
       const Parameter& p = model.graph().parameter(id);
       if (p.is_adapter()) stored.emplace_back(id, std::vector<T>(static_cast<std::size_t>(p.size()), T(0)));
     }
-    for (auto& [id, values] : stored) {
-      originals_.emplace_back(id, model.parameters()[id].download());
-      model.parameters()[id].upload(values);
-    }
-    exchange_formatted();
+    piece_.resize(static_cast<std::size_t>(most_elements_at_once));
+    originals_ = std::move(stored);
+    exchange();  // from here on nothing throws that could leave some weights changed
   }
   WeightsAsSaved(const WeightsAsSaved&) = delete;
   WeightsAsSaved& operator=(const WeightsAsSaved&) = delete;
-  ~WeightsAsSaved() {
-    exchange_formatted();
-    for (auto& [id, values] : originals_) model_->parameters()[id].upload(values);
-  }
+  ~WeightsAsSaved() { exchange(); }
 
   /// Whether saving changes any weight.
   bool differ() const { return !originals_.empty() || !formatted_.empty(); }
@@ -131,16 +170,28 @@ class WeightsAsSaved {
     stored.bytes().upload(encode_floats<T>(type, std::span<const T>(values)));
     return stored;
   }
-  /// Weights that are stored in a format change places with those that are saved.
-  void exchange_formatted() {
+  /// Weights change places with those that are saved.
+  void exchange() {
     for (auto& [id, stored] : formatted_) model_->parameters().exchange(id, stored);
+    B& backend = model_->backend();
+    for (auto& [id, values] : originals_) {
+      T* const weights = model_->parameters()[id].data();
+      for (std::size_t first = 0; first < values.size(); first += piece_.size()) {
+        const std::size_t count = std::min(piece_.size(), values.size() - first);
+        const auto bytes = static_cast<Bytes>(count * sizeof(T));
+        backend.copy_to_host(piece_.data(), weights + first, bytes);
+        backend.copy_from_host(weights + first, values.data() + first, bytes);
+        std::copy_n(piece_.begin(), count, values.begin() + static_cast<std::ptrdiff_t>(first));
+      }
+    }
   }
 
   ParameterId count() const { return static_cast<ParameterId>(model_->graph().parameters().size()); }
 
   PretrainedModel<B>* model_;
-  std::vector<std::pair<ParameterId, std::vector<T>>> originals_;
+  std::vector<std::pair<ParameterId, std::vector<T>>> originals_;  ///< or, before they change places, what is saved
   std::vector<std::pair<ParameterId, Stored>> formatted_;
+  std::vector<T> piece_;
 };
 
 }  // namespace greentrainer

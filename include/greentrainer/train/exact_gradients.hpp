@@ -64,12 +64,22 @@ class ExactGradients {
     }
   }
 
+  /// What `begin` takes.
+  template <class P>
+  static Bytes bytes_for(const TensorGraph<P>& graph, const Selection& selection) {
+    std::size_t numbers = 0, largest = 0;
+    for_each(graph, selection, [&](ParameterId, std::size_t size) {
+      numbers += size;
+      largest = std::max(largest, size);
+    });
+    return static_cast<Bytes>(Sum::integers(numbers) * sizeof(std::int64_t) + largest * sizeof(T));
+  }
   /// Held now.
   Bytes bytes() const { return static_cast<Bytes>(memory_.size() * sizeof(std::int64_t) + staged_.size() * sizeof(T)); }
 
  private:
-  template <class Use>
-  static void for_each(const TensorGraph<B>& graph, const Selection& selection, const Use& use) {
+  template <class P, class Use>
+  static void for_each(const TensorGraph<P>& graph, const Selection& selection, const Use& use) {
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
       if (selection.contains(id)) use(id, static_cast<std::size_t>(graph.parameter(id).size()));
     }

@@ -19,6 +19,7 @@ FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches
   FitDemand demand{.limit = options.memory_limit,
                    .state_bytes_per_element = state_bytes_per_element,
                    .largest = batches.largest_batch(),
+                   .largest_measured = batches.largest_group(),
                    .evaluation_batch = EvaluateOptions{}.batch_size};
   if (options.evaluate == Evaluations::before || evaluates_trained(options)) {
     for (const Example& example : evaluated) demand.evaluated.push_back(workload_of(example, graph.window()));

@@ -74,47 +74,16 @@ inline std::string identity_of(std::span<const Example> examples) {
   return text(examples.size(), " examples of sum ", detail::digits_of(sum));
 }
 
-namespace detail {
-
-/// Calls use(some of a parameter's numbers), in order, a few rows at a time.
-template <Backend B, class Use>
-void for_values(Model<B>& model, ParameterId id, const Use& use) {
-  using T = typename B::Scalar;
-  const Parameter& p = model.graph().parameter(id);
-  const Weight<T> weight = model.parameters().weight(id);
-  const Extent at_once = std::max<Extent>(1, (Extent{1} << 16) / std::max<Extent>(1, p.cols()));
-  std::vector<T> host;
-  Tensor<B> decoded;
-  for (Extent first = 0; first < p.rows(); first += at_once) {
-    const Extent rows = std::min(at_once, p.rows() - first);
-    const Weight<T> some = weight.rows_from(first, rows);
-    const T* data = some.elements.data;
-    if constexpr (ReadsStoredWeights<B>) {
-      if (some.is_stored()) {
-        if (!decoded) decoded = Tensor<B>(model.backend(), at_once, p.cols());
-        model.backend().decode(some.stored, decoded.matrix().rows_from(0, rows));
-        data = decoded.data();
-      }
-    }
-    host.resize(static_cast<std::size_t>(rows * p.cols()));
-    if (!host.empty()) model.backend().copy_to_host(host.data(), data, static_cast<Bytes>(host.size() * sizeof(T)));
-    use(std::span<const T>(host));
-  }
-}
-
-}  // namespace detail
-
 /// Operators, names, shapes and weights of a model as they are now. Reads all weights.
 template <Backend B>
 std::string identity_of(Model<B>& model) {
-  using T = typename B::Scalar;
   Checksum sum;
   for (const auto& node : model.graph().operators()) sum.add(std::as_bytes(std::span(node.name)));
   for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
     const Parameter& p = model.graph().parameter(id);
     sum.add(std::as_bytes(std::span(p.name)));
     sum.add(std::as_bytes(std::span(p.shape)));
-    detail::for_values(model, id, [&](std::span<const T> some) { sum.add(std::as_bytes(some)); });
+    model.parameters().for_values(id, Extent{1} << 16, [&](const auto& some) { sum.add(std::as_bytes(some)); });
   }
   return text(model.facts().model_type, " of ", model.graph().parameters().size(), " tensors of sum ",
               detail::digits_of(sum));
@@ -166,13 +135,13 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   for (const auto& [name, value] : o.also_depends_on) identity[name] = value;
 }
 
-/// Throws StateMismatch naming the entries in which a run differs from a saved one; the first is its
-/// subject. `other_build` allows those of
-/// build_entries to differ.
+/// Throws StateMismatch naming the entries in which a run differs from a saved one; the first is its subject: an
+/// option, where one differs, since the backend's name may follow from it. `other_build` allows those of build_entries
+/// to differ.
 inline void expect_same_run(const std::string& where, const RunIdentity& saved, const RunIdentity& now,
                             bool other_build) {
-  const auto allowed = [&](const std::string& name) {
-    return other_build && std::find(build_entries.begin(), build_entries.end(), name) != build_entries.end();
+  const auto is_of_build = [](const std::string& name) {
+    return std::find(build_entries.begin(), build_entries.end(), name) != build_entries.end();
   };
   const auto value_in = [](const RunIdentity& identity, const std::string& name) {
     const auto found = identity.find(name);
@@ -182,9 +151,10 @@ inline void expect_same_run(const std::string& where, const RunIdentity& saved, 
   all.insert(now.begin(), now.end());
   std::vector<std::string> differing;
   for (const auto& [name, unused] : all) {
-    if (value_in(saved, name) != value_in(now, name) && !allowed(name)) differing.push_back(name);
+    if (value_in(saved, name) != value_in(now, name) && !(other_build && is_of_build(name))) differing.push_back(name);
   }
   if (differing.empty()) return;
+  std::stable_partition(differing.begin(), differing.end(), [&](const auto& name) { return !is_of_build(name); });
   const std::string& first = differing.front();
   std::string others;
   for (std::size_t i = 1; i < differing.size(); ++i)

@@ -196,9 +196,10 @@ class TensorChoice {
     return importance_->flops(*graph_, workload, *optimizer_);
   }
   ImportanceDemand importance_demand() const {
-    if (!green_ || importance_->full_passes() == 0) return {};
+    if (!green_) return {};
+    const Extent gradients = importance_->full_passes() > 0 ? TransientGradients<B>::elements(*graph_) : 0;
     return {.full_passes = importance_->full_passes(),
-            .gradient_elements = TransientGradients<B>::elements(*graph_) + importance_->scratch_elements(*graph_),
+            .gradient_elements = gradients + importance_->scratch_elements(*graph_),
             .saves_weights = importance_->saves_weights()};
   }
 

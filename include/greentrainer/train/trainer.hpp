@@ -189,6 +189,8 @@ class Trainer {
     return report_so_far(parts_, run);
   }
 
+  /// Whether there is a run: none before `start`, nor once `load` has failed in the middle.
+  bool is_started() const { return run_.has_value(); }
   /// What the run did so far.
   TrainingReport report() const { return run_ ? report_so_far(parts_, *run_) : TrainingReport{}; }
   /// Steps of the run that are done.

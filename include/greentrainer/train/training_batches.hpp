@@ -108,7 +108,9 @@ class TrainingBatches {
     return sum;
   }
   /// No batch is larger in any measure: for each, the examples that have the most of it together.
-  Workload largest_batch() const { return largest_batch_of(workloads_, batch_size_); }
+  Workload largest_batch() const { return largest_batch_of(workloads_, pass_size_); }
+  /// The same for groups_of_step.
+  Workload largest_group() const { return largest_batch_of(workloads_, batch_size_); }
   /// Of all batches of the steps [first, end). O(examples) for the epochs that are not whole.
   Workload workload_of_steps(Extent first, Extent end) const {
     const Extent whole = (first + steps_per_epoch() - 1) / steps_per_epoch() * steps_per_epoch();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "greentrainer/io/folder_manifest.hpp"
@@ -19,7 +20,11 @@ GREENTRAINER_INLINE StateFolder StateFolder::read(const std::filesystem::path& f
                     text("expected a saved training state, got a folder without ", FolderManifest::file_name));
   }
   for (const char* name : {state_file, weights_file, optimizer_file, best_file}) {
-    if (manifest->lists(folder, name)) continue;
+    const auto listed = manifest->files.find(name);
+    std::error_code error;
+    const bool is_there = std::filesystem::is_regular_file(std::filesystem::symlink_status(folder / name, error));
+    // What cannot be read throws what the system said: that is no damage.
+    if (listed != manifest->files.end() && is_there && sha256_of_file(folder / name) == listed->second.sha256) continue;
     throw LoadError("load", (folder / name).string(),
                     text("expected the file that ", FolderManifest::file_name,
                          " lists, got none or another one; the state is damaged, take an earlier one"));

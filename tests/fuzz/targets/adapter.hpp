@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: pretrained/adapter_folder.hpp pretrained/adapter_folder_inl.hpp pretrained/load_adapter.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

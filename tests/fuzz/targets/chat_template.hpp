@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: templates
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

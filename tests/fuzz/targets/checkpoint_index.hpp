@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: io/checkpoint_inl.hpp
+
 #include <string_view>
 #include <vector>
 

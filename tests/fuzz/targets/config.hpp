@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: io/config_reader.hpp io/config_reader_inl.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

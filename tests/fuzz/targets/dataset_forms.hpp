@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: data/dataset_forms.hpp data/forms
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: io/gzip.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

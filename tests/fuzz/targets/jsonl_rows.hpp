@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: data/load_jsonl_inl.hpp data/json_rows.hpp data/encoded_row.hpp data/row_keys.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

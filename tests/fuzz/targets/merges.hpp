@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: tokenizers/bpe.hpp
+
 #include <string_view>
 
 #include "fuzz/targets/tokenizer_json.hpp"

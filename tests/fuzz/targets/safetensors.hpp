@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: io/safetensors.hpp io/safetensors_inl.hpp io/tensor_info.hpp
+
 #include <string_view>
 #include <vector>
 

@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: tokenizers/sentencepiece_model.hpp io/protobuf_reader.hpp
+
 #include <string_view>
 
 #include "fuzz/targets/tokenizer_json.hpp"

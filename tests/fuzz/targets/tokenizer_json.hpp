@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: tokenizers/load_tokenizer_inl.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: config_file.cpp toml_guard.cpp
+
 #include <string_view>
 
 #include "config_file.hpp"

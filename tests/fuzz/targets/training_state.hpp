@@ -1,5 +1,7 @@
 #pragma once
 
+// reader: train/state_json.hpp train/training_state_fields.hpp
+
 #include <string_view>
 
 #include "fuzz/fuzz_input.hpp"

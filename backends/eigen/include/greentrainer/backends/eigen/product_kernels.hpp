@@ -19,11 +19,18 @@ template <class T>
 class ProductKernels {
  public:
   explicit ProductKernels(Workers& workers, ProductPrecision precision = ProductPrecision::full)
-      : workers_(workers), rounds_(precision == ProductPrecision::bf16 && std::is_same_v<T, float>) {}
+      : workers_(workers), rounds_(precision == ProductPrecision::bf16 && is_float) {}
 
-  /// Of both packed operands, for products of any size: nearly all that the backend's kernels keep for themselves.
+  /// Of both packed operands, for products of any size: nearly all that the backend's kernels keep for themselves, but
+  /// for decoded weights.
   static constexpr Bytes most_scratch_bytes() {
     return (height_limit + width_limit) * depth_limit<T> * static_cast<Bytes>(sizeof(T));
+  }
+
+  /// Of chunks of weights in a storage format, decoded by as many threads as the machine runs at once.
+  static Bytes most_decoding_bytes() {
+    const Extent depth = std::max(depth_limit<T>, depth_limit<std::conditional_t<is_float, BFloat16Pair, T>>);
+    return ThreadPool::usual_threads() * right_chunk * depth * static_cast<Bytes>(sizeof(T));
   }
 
   void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y,
@@ -40,6 +47,8 @@ class ProductKernels {
   }
 
  private:
+  static constexpr bool is_float = std::is_same_v<T, float>;
+
   // A right panel of `depth` stays in the first-level cache, a task's left panels in the second, both operands' blocks
   // in the third.
   template <class Word>
@@ -67,7 +76,7 @@ class ProductKernels {
     }
     const bool thin = !tx && tz && y.rows <= thin_limit;
     const DenseOperand<T> left{{x.data, tx ? 1 : x.stride, tx ? x.stride : 1}};
-    if constexpr (std::is_same_v<T, float>) {
+    if constexpr (is_float) {
       if (rounds_ && thin) return multiply_few_rows(rounded(x), RoundedOperand<Right>{right}, y, write);
       if (rounds_) return multiply_packed<BFloat16Pair>(left, right, k, y, write);
     }

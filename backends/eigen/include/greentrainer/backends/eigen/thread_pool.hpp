@@ -23,13 +23,16 @@ class ThreadPool {
   /// mistake. Some more are allowed, to see that results do not depend on their number.
   static int most_threads() { return std::max(64, 4 * static_cast<int>(std::thread::hardware_concurrency())); }
 
+  /// As many as the machine runs at once.
+  static int usual_threads() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+
   /// `threads` in all, the caller's included; 0 means as many as the machine runs at once, or as many of them as can be
   /// started. Throws BackendError if `threads` cannot be started, ConfigError for more than most_threads().
   explicit ThreadPool(int threads) {
     expect_option(threads >= 0 && threads <= most_threads(), "EigenBackend", "threads",
                   text("0, as many as the machine runs at once, or 1 to ", most_threads()), threads);
     const bool as_many_as_possible = threads == 0;
-    if (as_many_as_possible) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    if (as_many_as_possible) threads = usual_threads();
     threads_.reserve(static_cast<std::size_t>(threads - 1));
     for (int worker = 1; worker < threads; ++worker) {
       try {
