@@ -40,8 +40,8 @@ if(TARGET greentrainer_io)
     set(library "-L\${libdir} -lgreentrainer_io")
   endif()
   install_pkgconfig_file(greentrainer-io "greentrainer's files, tokenizers and trainer"
-    "greentrainer, nlohmann_json >= 3.11, libpcre2-8 >= 10.40, icu-uc >= 72, zlib >= 1.2.13, libcrypto >= 3" "${compiled}"
-    "${library}")
+    "greentrainer, nlohmann_json >= 3.11, libpcre2-8 >= 10.40, icu-uc >= 72, zlib >= 1.2.13, libcrypto >= 3"
+    "${compiled}" "${library}")
 endif()
 if(TARGET greentrainer_eigen)
   install_pkgconfig_file(greentrainer-eigen "greentrainer's CPU backend" "greentrainer, eigen3 >= 3.4" "" "")
