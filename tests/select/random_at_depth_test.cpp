@@ -53,14 +53,16 @@ TEST_CASE("random choices at a selection's depth keep the budget and need no gra
   CHECK(compared == 2000);
 }
 
-TEST_CASE("each random choice is another one, and a seed gives the same ones again") {
+TEST_CASE("other importances give another random choice; the same ones and the same seed give it again") {
   gt::SelectionProblem problem{.dag = {}, .budget = 10};
   for (int i = 0; i < 20; ++i) problem.dag.items.push_back({.cost = 1, .importance = 1, .needs = {}});
   const gt::RandomAtDepthSelector a(1), again(1), other(2);
   std::set<std::vector<bool>> masks;
   for (int k = 0; k < 10; ++k) {
+    problem.dag.items[0].importance = 1 + k;
     const auto mask = a.select(problem).mask;
     CHECK(std::count(mask.begin(), mask.end(), true) == 10);
+    CHECK(a.select(problem).mask == mask);
     CHECK(again.select(problem).mask == mask);
     CHECK(other.select(problem).mask != mask);
     masks.insert(mask);

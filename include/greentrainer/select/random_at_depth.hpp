@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -19,12 +20,13 @@ class RandomAtDepthSelector {
   explicit RandomAtDepthSelector(std::uint64_t seed) : seed_(seed) {}
 
   /// One of the deepest items, drawn, then those of the greatest sum of random numbers for which the budget suffices:
-  /// all among items that need no other nodes than the exact selection's. Another draw with each call. `optimal` is
-  /// false. Throws ConfigError if the problem is not valid. O(items x (nodes + needs)) and the exact selection twice.
+  /// all among items that need no other nodes than the exact selection's. A draw follows from the seed and the problem,
+  /// so that a run which is continued draws what it would have drawn. `optimal` is false. Throws ConfigError if the
+  /// problem is not valid. O(items x (nodes + needs)) and the exact selection twice.
   SelectionResult select(const SelectionProblem& problem) const {
     const SelectionResult exact = ExactSelector{}.select(problem);
     const std::vector<bool> depth = closure(problem.dag, exact.mask);
-    CounterRandom random(seed_, "random at depth", draws_++);
+    CounterRandom random(seed_, "random at depth", key_of(problem));
 
     SelectionProblem drawn = problem;  // gradients down to that depth are paid for
     drawn.dag.worth = {};              // random numbers add up
@@ -77,8 +79,15 @@ class RandomAtDepthSelector {
     return deepest;
   }
 
+  /// Differs for problems of other importances, such as those of later selections.
+  static std::uint64_t key_of(const SelectionProblem& problem) {
+    auto key = static_cast<std::uint64_t>(problem.budget);
+    for (const auto& item : problem.dag.items)
+      key = std::rotl((key ^ std::bit_cast<std::uint64_t>(item.importance)) * 0x9fb21c651e98df25U, 29);
+    return key;
+  }
+
   std::uint64_t seed_;
-  mutable std::uint64_t draws_ = 0;
 };
 
 }  // namespace greentrainer
