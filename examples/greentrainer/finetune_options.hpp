@@ -22,6 +22,7 @@ struct FinetuneOptions {
   std::vector<std::string> tensors, freeze;
   double rho = 0.5;
   std::string budget, budget_cuts = "batch";
+  double carbon_intensity = 0;  ///< grams of CO2 equivalent for a kilowatt-hour; 0: not told
   Extent importance_batches = 1;
   bool importance_step = false;
   Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
@@ -54,6 +55,7 @@ struct FinetuneOptions {
   bool other_build = false;
   std::string tensorboard;  ///< folder, or empty
   bool overwrite = false, json = false;
+  std::string advice;    ///< file that advise has written for --method auto, or empty
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };
 
@@ -67,6 +69,9 @@ void check(const Command& command, FinetuneOptions& options);
 /// How many of the last layers "last:K" and "top2" train; nothing for other methods. Throws UsageError for a K that is
 /// no number.
 std::optional<std::size_t> last_layers(const std::string& method);
+
+/// What --method auto has become, as options.
+std::string auto_text(const FinetuneOptions& options);
 
 /// Whether gradients stop at the context: with_detached_context.
 inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }
