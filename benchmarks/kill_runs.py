@@ -29,7 +29,7 @@ METHODS = {
     "green, chosen again every 15 steps": ["--method", "green", "--rho", "0.5", "--reselect-every", "15s"],
     "LoRA": ["--method", "lora", "--lora-targets", "all-linear", "--learning-rate", "1e-3"],
 }
-TIMES = re.compile(rb'"(seconds|tokens_per_second)":[^,]*,')
+TIMES = re.compile(rb'"(seconds|tokens_per_second|joules)":[^,]*,')
 
 
 def digests(folder):
@@ -46,7 +46,7 @@ def digests(folder):
 def without_times(report):
     """A report without what may differ: times and measured memory."""
     report = json.loads(report)
-    for name in ["seconds", "peak_memory_bytes", "energy_joules"]:
+    for name in ["seconds", "peak_memory_bytes", "energy"]:
         report.pop(name, None)
     report["memory_bytes"].pop("measured_peak")
     report["flops"].pop("refilled")

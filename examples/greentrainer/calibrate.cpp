@@ -15,6 +15,7 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "kept_times.hpp"
+#include "run_energy.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {
@@ -47,6 +48,7 @@ struct Calibration {
   std::map<std::string, KindTime> kinds;
   double pass = 0;    ///< seconds: of all of them
   double update = 0;  ///< seconds: of all weights
+  double watts = 0;   ///< 0: not measured
   Workload workload;
 };
 
@@ -69,6 +71,7 @@ Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& w
       kind.flops += static_cast<double>(evaluate(flops.part(graph, id, part), workload));
     }
   }
+  result.watts = times.watts;
   result.pass = times.per_pass / picoseconds;
   for (const auto& [name, kind] : result.kinds) result.pass += kind.forward + kind.backward;
   const AdamWOptions adamw;
@@ -79,11 +82,13 @@ Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& w
   return result;
 }
 
-void print(const Calibration& result, bool as_json) {
+/// `problem`: why energy was not measured.
+void print(const Calibration& result, const std::string& problem, bool as_json) {
   if (as_json) {
     OrderedJson json = {{"tokens", result.workload[Measure::decoder_tokens] + result.workload[Measure::encoder_tokens]},
                         {"pass_seconds", result.pass},
                         {"update_seconds", result.update},
+                        {"watts", result.watts > 0 ? OrderedJson(result.watts) : OrderedJson()},
                         {"operators", OrderedJson::array()}};
     for (const auto& [name, kind] : result.kinds) {
       json["operators"].push_back({{"kind", name},
@@ -106,6 +111,11 @@ void print(const Calibration& result, bool as_json) {
   std::cout << "a pass of full fine-tuning over a batch of "
             << result.workload[Measure::decoder_tokens] + result.workload[Measure::encoder_tokens] << " tokens takes "
             << milliseconds(result.pass) << ", an update of all weights " << milliseconds(result.update) << '\n';
+  if (result.watts > 0)
+    std::cout << "the machine's processors take " << fixed(result.watts, 1) << " W meanwhile, a pass "
+              << fixed(result.watts * result.pass, 3) << " J\n";
+  else
+    std::cout << "energy not measured: " << (problem.empty() ? "too short for its counters" : problem) << '\n';
 }
 
 int run(const Options& options) {
@@ -114,10 +124,11 @@ int run(const Options& options) {
     const Dataset data =
         load_data(options.train, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.data);
     say_if_not_native();
-    const OperatorTimes times =
-        times_of(model, std::span<const Example>(data.examples), options.batch_size, AdamWOptions{}, true);
+    RunEnergy energy(backend);
+    const OperatorTimes times = times_of(model, std::span<const Example>(data.examples), options.batch_size,
+                                         AdamWOptions{}, true, energy.reading());
     const Batch batch = calibration_batches(data.examples, options.batch_size).front();
-    print(price(model, times, workload_of(batch, model.graph().window())), options.json);
+    print(price(model, times, workload_of(batch, model.graph().window())), energy.problem(), options.json);
     return 0;
   });
 }

@@ -17,6 +17,7 @@ Command make_generate_command();
 Command make_experiment_command();
 Command make_compare_command();
 Command make_calibrate_command();
+Command make_advise_command();
 Command make_doctor_command();
 /// Completes the commands that `all` has when it runs, and must outlive it.
 Command make_completion_command(const std::vector<Command>& all);

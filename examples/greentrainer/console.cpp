@@ -52,6 +52,13 @@ std::string duration_text(double seconds) {
   return out.str();
 }
 
+std::string shell_word(const std::string& word) {
+  if (!word.empty() && word.find_first_of(" *?[]{}'\"$&|;<>()\\") == std::string::npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {

@@ -20,6 +20,9 @@ std::string fixed(double value, int digits);
 /// 3723 seconds -> "1:02:03".
 std::string duration_text(double seconds);
 
+/// As a shell reads it: in quotes where it must be.
+std::string shell_word(const std::string& word);
+
 /// Prints cells in aligned columns on stdout: the first column to the left, all others to the right.
 void print_table(const std::vector<std::vector<std::string>>& rows);
 

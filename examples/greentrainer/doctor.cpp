@@ -11,6 +11,7 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
+#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
 #include "kept_times.hpp"
 #include "machine.hpp"
@@ -74,6 +75,7 @@ std::string gpu_name() {
 OrderedJson look() {
   EigenBackend<float> backend;
   EnergyMeter energy;
+  const std::optional<double> joules = energy.joules();
   const KeptTimes kept(backend.name());
   OrderedJson json = {
     {"build", detail::build_text()},
@@ -89,7 +91,8 @@ OrderedJson look() {
     {"gpu", gpu_name()},
     {"memory_bytes", memory_of("MemTotal")},
     {"available_memory_bytes", memory_of("MemAvailable")},
-    {"energy", energy.joules() ? "measured" : "not measured"},
+    {"energy", joules ? "measured" : "not measured"},
+    {"energy_reason", joules ? OrderedJson() : OrderedJson(energy.problem())},
     {"times_file", kept.file().string()},
     {"times_of_operators", kept.load().parts.size()}
   };
@@ -117,7 +120,8 @@ void print(const OrderedJson& json) {
   line("GPU", json["gpu"].get<std::string>());
   line("memory", bytes("memory_bytes") + ", " + bytes("available_memory_bytes") + " available");
   line("free disk here", bytes("free_disk_bytes"));
-  line("energy counters", json["energy"] == "measured" ? "readable" : "none that can be read");
+  line("energy", json["energy_reason"].is_null() ? std::string("can be read, of processor packages (RAPL)")
+                                                 : json["energy_reason"].get<std::string>());
   line("times of operators", text(json["times_of_operators"].get<std::size_t>(), " parts kept",
                                   json["times_file"] == "" ? "" : " in " + json["times_file"].get<std::string>()));
 }

@@ -46,13 +46,6 @@ std::string last_line(const std::filesystem::path& log) {
   return last;
 }
 
-/// As a shell reads it.
-std::string in_quotes(const std::string& word) {
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 /// In a new process: becomes this program with other arguments and streams, and ends when its parent ends, however that
 /// ends: what would go on writes into folders of a later run. Calls nothing that a fork does not allow.
 [[noreturn]] void become(char* const* arguments, pid_t parent, const char* out, const char* log) {
@@ -122,10 +115,7 @@ OrderedJson ExperimentCell::commands() const {
   for (const auto* arguments : {&finetune_, &evaluate_}) {
     if (arguments->empty()) continue;
     std::string line = "greentrainer";
-    for (const std::string& argument : *arguments) {
-      const bool quoted = argument.empty() || argument.find_first_of(" *?[]{}'\"$&|;<>()\\") != std::string::npos;
-      line += quoted ? " " + in_quotes(argument) : " " + argument;
-    }
+    for (const std::string& argument : *arguments) line += " " + shell_word(argument);
     list.push_back(line);
   }
   return list;

@@ -94,14 +94,23 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
   return !state.empty();
 }
 
-/// For a budget in time: the times of the operators that it is planned by, which tensors are then chosen by, too.
+/// Throws ConfigError for a budget in joules that cannot be measured.
+void expect_energy(const FitOptions& fit, const RunWatch& watch) {
+  if (fit.budget.joules == 0 || watch.energy.problem().empty()) return;
+  throw ConfigError(
+      "finetune", "budget",
+      text("expected energy that can be measured for a budget in joules, got none: ", watch.energy.problem()));
+}
+
+/// For a budget in time or energy: the times of the operators that it is planned by, which tensors are then chosen by,
+/// too. Watts are not kept from one run to another, and measured now.
 template <Backend B>
 void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, const FinetuneOptions& options,
                 FitOptions& fit) {
-  if (fit.budget.seconds == 0) return;
+  if (!fit.budget.is_timed()) return;
   fit.budget.times = with_optimizer(trained, options, [&](const auto& optimizer) {
-    return std::make_shared<OperatorTimes>(
-        times_of(trained, std::span<const Example>(train.examples), fit.batch_size, optimizer));
+    return std::make_shared<OperatorTimes>(times_of(trained, std::span<const Example>(train.examples), fit.batch_size,
+                                                    optimizer, fit.budget.joules > 0, fit.energy));
   });
   if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
 }
@@ -138,11 +147,7 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
               const FinetuneOptions& options, const FitOptions& fit) {
   const auto& graph = trained.graph();
   say_if_not_native();
-  if (options.is_auto) {
-    std::string targets;
-    for (const std::string& target : options.adapters.lora_targets) targets += (targets.empty() ? "" : ",") + target;
-    say(text("method auto: --method lora --lora-targets ", targets, " --learning-rate ", options.learning_rate));
-  }
+  if (options.is_auto) say("method auto: " + auto_text(options));
   say(text(trained.facts().model_type, ", ", graph.parameters().size(), " tensors, ",
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", trained.backend().name()));
@@ -170,10 +175,9 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
   states.remove_all();
   around.total_seconds = watch.seconds();
   around.save_seconds = around.total_seconds - save_start;
-  if constexpr (requires { model.backend().memory().peak; })
-    around.device_peak = model.backend().memory().peak;  // and no joules: the meter counts processors alone
-  else
-    around.joules = watch.energy.joules();
+  if constexpr (requires { model.backend().memory().peak; }) around.device_peak = model.backend().memory().peak;
+  around.joules = watch.energy.joules();
+  around.energy_problem = watch.energy.problem();
   if (options.json)
     print_json(json_of(report, around));
   else
@@ -187,7 +191,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   const bool is_first = ranks == nullptr || ranks->is_first();
   Surroundings around;
   around.memory_at_start = resident_memory();
-  RunWatch watch(peak_of(backend), options);
+  RunWatch watch(backend, peak_of(backend), options);
   around.method = options.method;
   around.context_gradients = options.context_gradients;
   around.passing = options.passing;
@@ -196,6 +200,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   around.frozen_format = options.frozen_format;
   around.keep_best = options.keep_best;
   around.is_auto = options.is_auto;
+  around.carbon_intensity = options.carbon_intensity;
   expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});
   std::unique_ptr<OutputFolder> output;
   if (is_first) {
@@ -203,6 +208,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
         open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
   }
   FitOptions fit = fit_options(options);
+  expect_energy(fit, watch);
   auto model = load_model(options, backend);
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
@@ -220,10 +226,10 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   std::optional<Trainer<B>> training(make_trainer(trained, options));
   Trainer<B>& trainer = *training;
   if (ranks != nullptr) ranks->join(trainer);
+  watch.follow(fit, trained.graph().parameters().size());
   take_times(trained, trainer, train, options, fit);
   const EvaluationSample sample(train.examples, fit);
   say_task(trainer, trained, train, sample, options, fit);
-  watch.follow(fit, trained.graph().parameters().size());
   trainer.start(train.examples, fit);
   SavedStates states(is_first ? output->states() : std::filesystem::path(), parse_save_interval(options.save_every),
                      options.keep);

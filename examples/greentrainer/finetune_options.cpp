@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 
+#include "advice.hpp"
 #include "console.hpp"
 #include "greentrainer/data/data_file.hpp"
 #include "greentrainer/data/dataset_row.hpp"
@@ -36,13 +37,18 @@ RunBudget budget_of(const FinetuneOptions& options) {
   return options.budget.empty() ? RunBudget{} : parse_budget("finetune", options.budget, options.budget_cuts);
 }
 
-/// Sets what method auto leaves open.
+/// Sets what method auto leaves open: as advised, or as scored best so far.
 void resolve_auto(const Command& command, FinetuneOptions& options) {
-  if (options.method != "auto") return;
+  if (options.method != "auto") {
+    command.refuse("advice", "method", "--method " + options.method);
+    return;
+  }
   options.is_auto = true;
-  options.method = "lora";
-  if (!command.given("lora-targets")) options.adapters.lora_targets = {std::string(all_linear)};
-  if (!command.given("learning-rate")) options.learning_rate = 1e-3;
+  NamedOptions all = {{"method", "lora"}, {"lora-targets", std::string(all_linear)}, {"learning-rate", "0.001"}};
+  if (!options.advice.empty()) all = read_advice(options.advice);
+  for (const auto& [name, value] : all) {
+    if (name == "method" || !command.given(name)) command.find(name)->set({value});
+  }
 }
 
 /// Whether a metric is one of answers that are generated.
@@ -162,6 +168,8 @@ const char* const finetune_examples =
     "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method lora --lora-targets "
     "all-linear "
     "--budget 0.5x\n"
+    "  greentrainer finetune --model opt-125m --train train.jsonl --output tuned --method auto --advice advice.json "
+    "--budget 0.5x\n"
     "  greentrainer finetune --config run.toml --rho 0.4        # a flag wins over the file\n"
     "Methods: green (GreenTrainer: tensors chosen within --rho of full fine-tuning's FLOPs, and again every "
     "--reselect-every), full,\n"
@@ -169,7 +177,8 @@ const char* const finetune_examples =
     "listed (--tensors),\n"
     "  lora (low-rank matrices beside linear layers), prefix (learned keys and values in front of every layer's own),\n"
     "  auto (what scored best for half of full fine-tuning's FLOPs so far: lora with --lora-targets all-linear and "
-    "--learning-rate 1e-3; give --budget 0.5x).\n"
+    "--learning-rate 1e-3; give --budget 0.5x;\n"
+    "  or what greentrainer advise has found on your data: --advice).\n"
     "Data, one JSON object a line: {\"prompt\", \"completion\"}, {\"text\"}, {\"messages\": [{\"role\", \"content\"}]} "
     "(by the model's chat template, \"tools\" beside them) or {\"input_ids\", "
     "\"labels\"};\n"
@@ -181,6 +190,18 @@ const char* const finetune_examples =
     "after the current step, and saves the run\n"
     "  (OUTPUT.states); the same command then goes on from there, and its result is that of a run that was never "
     "stopped. A second Ctrl-C stops at once.";
+
+std::string auto_text(const FinetuneOptions& options) {
+  std::string line = "--method " + options.method;
+  if (options.method == "lora") {
+    std::string targets;
+    for (const std::string& target : options.adapters.lora_targets) targets += (targets.empty() ? "" : ",") + target;
+    line += " --lora-targets " + targets;
+  }
+  if (options.method == "green") line += text(" --rho ", options.rho, " --importance ", options.importance);
+  if (options.context_gradients != "exact") line += " --context-gradients " + options.context_gradients;
+  return line + text(" --learning-rate ", options.learning_rate);
+}
 
 std::optional<std::size_t> last_layers(const std::string& method) {
   if (method == "top2") return 2;
@@ -294,19 +315,25 @@ void declare(Command& command, FinetuneOptions& options) {
   command.text("output", options.output, "DIR", "Folder to write the trained model to");
   command.text("method", options.method, "NAME",
                "green, full, top2, last:K, bitfit, layernorm, listed, lora, prefix or auto (green)");
+  command.text("advice", options.advice, "FILE",
+               "auto: what greentrainer advise --json has printed, whose options hold unless given here (none)");
   command.number(
       "rho", options.rho, 0, true,
       "green: share of full fine-tuning's FLOPs, forward and backward, or of its time with --budget 20min (0.5)", 1);
   command.list("phases", options.phases, "RHO:SHARE%,...",
                "green: in place of --rho, values of it that change with time, each for a share of the steps: "
                "1:10%,0.4:90% trains everything for the first tenth of the run, and within 0.4 then (none)");
-  command.text("budget", options.budget, "40TFLOP|0.5x|20min",
+  command.text("budget", options.budget, "40TFLOP|0.5x|20min|50kJ",
                "Limit of the whole run, evaluation not counted: in FLOPs, as a share of full fine-tuning of the same "
-               "run, or in time, planned by measured times of the model's operators (none)");
+               "run, or in time, planned by measured times of the model's operators, or in energy, where it can be "
+               "measured (none)");
   command.choice(
       "budget-cuts", options.budget_cuts, {"batch", "steps"},
       "What is reduced if --budget is too small: the batch size, with about as many steps, or the number of steps "
       "(batch)");
+  command.number("carbon-intensity", options.carbon_intensity, 0, true,
+                 "Grams of CO2 equivalent for a kilowatt-hour where this runs; the report then has grams, where energy "
+                 "was measured (none)");
   command.list("tensors", options.tensors, "GLOB,...", "listed: names or globs of the tensors to train");
   command.list("freeze", options.freeze, "GLOB,...",
                "Names or globs of tensors that are never trained, with any method (none)");

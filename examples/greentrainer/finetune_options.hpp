@@ -24,6 +24,7 @@ struct FinetuneOptions {
   double rho = 0.5;
   std::vector<std::string> phases;  ///< none: rho throughout
   std::string budget, budget_cuts = "batch";
+  double carbon_intensity = 0;  ///< grams of CO2 equivalent for a kilowatt-hour; 0: not told
   Extent importance_batches = 1;
   bool importance_step = false;
   Extent epochs = 1, steps = 0, batch_size = 4, gradient_accumulation = 1;
@@ -57,6 +58,7 @@ struct FinetuneOptions {
   bool other_build = false;
   std::string tensorboard;  ///< folder, or empty
   bool overwrite = false, json = false;
+  std::string advice;    ///< file that advise has written for --method auto, or empty
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
 };
 
@@ -70,6 +72,9 @@ void check(const Command& command, FinetuneOptions& options);
 /// How many of the last layers "last:K" and "top2" train; nothing for other methods. Throws UsageError for a K that is
 /// no number.
 std::optional<std::size_t> last_layers(const std::string& method);
+
+/// What --method auto has become, as options.
+std::string auto_text(const FinetuneOptions& options);
 
 /// Whether gradients stop at the context: with_detached_context.
 inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "console.hpp"
+#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
 #include "machine.hpp"
 #include "saved_loss.hpp"
@@ -102,6 +103,7 @@ void Metrics::step(const StepRecord& record) {
       {"labelled_tokens", record.labelled_tokens},
       {"seconds", record.seconds},
       {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+      {"joules", json_of(record.joules)},
       {"flops", record.flops},
       {"in_full", record.in_full},
       {"recomputed_flops", record.recomputed_flops},
@@ -141,6 +143,11 @@ std::string rounding_warning(const TrainingReport& report, double unrounded, con
 
 std::string plan_line(const RunPlan& plan) {
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
+  if (plan.joules > 0) {
+    return text("budget ", fixed(plan.joules, 1), " J: ", plan.steps, " steps, batch size ", plan.batch_size,
+                ", which are expected to take ", fixed(plan.planned_joules, 1), " J, ", plan.promise(),
+                flops(plan.planned));
+  }
   if (plan.seconds > 0) {
     return text("budget ", fixed(plan.seconds, 1), " s: ", plan.steps, " steps, batch size ", plan.batch_size,
                 ", which are expected to take ", fixed(plan.planned_seconds, 1), " s, ", plan.promise(),
@@ -156,10 +163,14 @@ OrderedJson json_of(const RunPlan& plan) {
   OrderedJson json = {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
                       {"planned", plan.planned}, {"exact", plan.exact}, {"average", plan.average},
                       {"full", plan.full}};
-  if (plan.seconds > 0) {
+  if (plan.is_timed()) {
     json["flops"] = nullptr;
-    json["seconds"] = plan.seconds;
     json["planned_seconds"] = plan.planned_seconds;
+  }
+  if (plan.seconds > 0) json["seconds"] = plan.seconds;
+  if (plan.joules > 0) {
+    json["joules"] = plan.joules;
+    json["planned_joules"] = plan.planned_joules;
   }
   return json;
 }
@@ -175,6 +186,29 @@ std::string overshoot_advice(double negative) {
 }
 
 namespace {
+
+/// Energy of the whole command, of its steps, and the carbon dioxide that follows; or why there is none.
+OrderedJson energy_json(const TrainingReport& report, const Surroundings& around) {
+  OrderedJson json = {{"joules", json_of(around.joules)},
+                      {"training_joules", json_of(report.joules)},
+                      {"reason", around.joules ? OrderedJson() : OrderedJson(around.energy_problem)},
+                      {"carbon_intensity", nullptr},
+                      {"carbon_grams", nullptr}};
+  if (around.carbon_intensity > 0) json["carbon_intensity"] = around.carbon_intensity;
+  if (around.carbon_intensity > 0 && around.joules)
+    json["carbon_grams"] = carbon_grams(*around.joules, around.carbon_intensity);
+  return json;
+}
+
+/// The same for people.
+std::string energy_text(const TrainingReport& report, const Surroundings& around) {
+  if (!around.joules) return "not measured";
+  std::string line = fixed(*around.joules, 1) + " J of the machine's processors";
+  if (report.joules) line += ", " + fixed(*report.joules, 1) + " J in steps and choosing";
+  if (around.carbon_intensity > 0)
+    line += ", " + fixed(carbon_grams(*around.joules, around.carbon_intensity), 3) + " g CO2eq";
+  return line;
+}
 
 /// What a rank has sent, and how long it took with waiting.
 OrderedJson json_of(const Ranks& ranks) {
@@ -226,10 +260,11 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                    {"refilled", report.flops.refilled},     {"full", report.flops.full}};
   json["skipped_steps"] = report.skipped;
   json["budget"] = nullptr;
-  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.seconds > 0) {
+  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.is_timed()) {
     json["budget"] = json_of(plan);
     json["budget"]["spent"] = report.spent();
-    if (plan.seconds > 0) json["budget"]["spent_seconds"] = report.training_seconds();
+    if (plan.is_timed()) json["budget"]["spent_seconds"] = report.training_seconds();
+    if (plan.joules > 0) json["budget"]["spent_joules"] = json_of(report.joules);
     json["budget"]["ended"] = report.budget_reached ? "budget" : "steps";
   }
   json["saved_dtype"] = around.saved_dtype;
@@ -249,10 +284,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                           {"planned_peak", report.memory.peak()},
                           {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
-  if (around.joules)
-    json["energy_joules"] = *around.joules;
-  else
-    json["energy_joules"] = "not measured";
+  json["energy"] = energy_json(report, around);
   json["cached_bytes"] = report.cached_bytes;
   json["warnings"] = report.warnings;
   json["selections"] = OrderedJson::array();
@@ -293,20 +325,24 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
        {"peak memory", bytes_text(peak_memory()) + ", " + bytes_text(peak_memory() - around.memory_at_start) +
                            " above its start; planned " + bytes_text(report.memory.peak()) +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
-       {"energy", around.joules ? fixed(*around.joules, 1) + " J" : "not measured"}});
+       {"energy", energy_text(report, around)}});
+  if (!around.joules) std::cout << "energy is not measured: " << around.energy_problem << '\n';
   if (!around.ranks.is_alone()) {
     const Ranks::Account gradients = around.ranks.sent(Traffic::gradients);
     print_table({{text(around.ranks.size(), " ranks; gradients that each sent"), bytes_text(gradients.bytes)},
                  {"  the first's time for it, with waiting", seconds(gradients.seconds)}});
   }
-  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.seconds > 0) {
-    const bool timed = plan.seconds > 0;
-    print_table({{"budget", timed ? seconds(plan.seconds) : flops(plan.budget)},
+  if (const RunPlan& plan = report.plan; plan.budget > 0 || plan.is_timed()) {
+    const auto of_budget = [&](double in_seconds, double in_joules, const std::string& in_flops) {
+      if (plan.joules > 0) return fixed(in_joules, 1) + " J";
+      return plan.seconds > 0 ? seconds(in_seconds) : in_flops;
+    };
+    print_table({{"budget", of_budget(plan.seconds, plan.joules, flops(plan.budget))},
                  {text("  planned for ", plan.steps, " steps, batch size ", plan.batch_size),
-                  timed ? seconds(plan.planned_seconds) : plan.promise() + flops(plan.planned)},
+                  of_budget(plan.planned_seconds, plan.planned_joules, plan.promise() + flops(plan.planned))},
                  {report.budget_reached ? text("  spent; step ", report.steps + 1, " would have exceeded it")
                                         : std::string("  spent; all planned steps were taken"),
-                  timed ? seconds(report.training_seconds()) : flops(report.spent())}});
+                  of_budget(report.training_seconds(), report.joules.value_or(0), flops(report.spent()))}});
   }
   std::cout << "written to " << output << " in " << around.saved_dtype << '\n';
 }

@@ -55,9 +55,11 @@ struct Surroundings {
   std::optional<double> loss_after_unrounded;  ///< of the weights in memory, where saving changes them
   std::string saved_dtype;                     ///< element type of the output, or that there are several
   Bytes memory_at_start = 0;                   ///< that the process had before the model was loaded
-  std::optional<double> joules;
-  std::optional<Bytes> device_peak;  ///< of a backend with memory of its own
-  Ranks ranks;                       ///< that trained together, with what the first has sent
+  std::optional<double> joules;                ///< of the processors, all of the time
+  std::string energy_problem;                  ///< why they were not measured
+  double carbon_intensity = 0;                 ///< grams for a kilowatt-hour; 0: not told
+  std::optional<Bytes> device_peak;            ///< of a backend with memory of its own
+  Ranks ranks;                                 ///< that trained together, with what the first has sent
 };
 
 /// What a run with a budget will be, before it starts: for people, and as an object.

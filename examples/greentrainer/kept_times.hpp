@@ -35,10 +35,10 @@ class KeptTimes {
 std::vector<Batch> calibration_batches(std::span<const Example> examples, Extent batch_size);
 
 /// The times of a model's operators and of this optimizer's updates: those kept, or measured now on these examples and
-/// kept.
+/// kept; `anew`: measured in any case. With `energy`, what is measured says how many watts it took.
 template <Backend B, class OptimizerOptions>
 OperatorTimes times_of(Model<B>& model, std::span<const Example> examples, Extent batch_size,
-                       const OptimizerOptions& optimizer, bool anew = false) {
+                       const OptimizerOptions& optimizer, bool anew = false, const EnergyReading& energy = {}) {
   const KeptTimes kept(model.backend().name());
   OperatorTimes times = kept.load();
   const auto made = make_optimizer(model.backend(), optimizer);
@@ -50,7 +50,7 @@ OperatorTimes times_of(Model<B>& model, std::span<const Example> examples, Exten
   }
   const auto start = TrainingClock::now();
   const std::vector<Batch> batches = calibration_batches(examples, batch_size);
-  times = calibrate(model, std::span<const Batch>(batches), optimizer, {}, std::move(times));
+  times = calibrate(model, std::span<const Batch>(batches), optimizer, {.energy = energy}, std::move(times));
   say(text("times of operators measured in ", fixed(seconds_since(start), 1), " s",
            kept.file().empty() ? "" : ", kept in " + kept.file().string()));
   kept.save(times);

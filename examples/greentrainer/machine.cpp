@@ -5,7 +5,6 @@
 #include <fstream>
 #include <string>
 #include <sys/resource.h>
-#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -24,13 +23,6 @@ extern "C" void note_interrupt(int number) {
     std::raise(number);
   }
   interrupt_seen = 1;
-}
-
-std::optional<std::uint64_t> read_number(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::uint64_t value = 0;
-  if (!(in >> value)) return std::nullopt;
-  return value;
 }
 
 }  // namespace
@@ -60,44 +52,6 @@ Bytes resident_memory() {
 }
 
 double measured_peak(int threads) { return 1e9 * measure_peak_gflops(threads); }
-
-EnergyMeter::EnergyMeter() {
-  // Packages are /sys/class/powercap/intel-rapl:N; intel-rapl:N:M are parts of them.
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry("/sys/class/powercap", error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    constexpr std::string_view prefix = "intel-rapl:";
-    if (!name.starts_with(prefix) || name.find(':', prefix.size()) != std::string::npos) continue;
-    std::ifstream in(entry->path() / "name");
-    std::string domain;
-    if (!(in >> domain) || !domain.starts_with("package")) continue;
-    const auto now = read_number(entry->path() / "energy_uj");
-    if (now)
-      counters_.push_back(
-          {entry->path() / "energy_uj", *now, read_number(entry->path() / "max_energy_range_uj").value_or(0)});
-    readable_ = readable_ && now.has_value();
-  }
-}
-
-void EnergyMeter::sample() {
-  for (Counter& counter : counters_) {
-    const auto now = read_number(counter.file);
-    if (!now || (*now < counter.last && counter.range == 0)) {
-      readable_ = false;
-      return;
-    }
-    microjoules_ +=
-        static_cast<double>(*now >= counter.last ? *now - counter.last : *now + counter.range - counter.last);
-    counter.last = *now;
-  }
-}
-
-std::optional<double> EnergyMeter::joules() {
-  sample();
-  if (counters_.empty() || !readable_) return std::nullopt;
-  return microjoules_ / 1e6;
-}
 
 void watch_for_interrupts() {
   struct sigaction action {};

@@ -40,6 +40,7 @@ Ending run(int argc, char** argv, LaunchedRanks* ranks) {
     commands.push_back(make_experiment_command());
     commands.push_back(make_compare_command());
     commands.push_back(make_calibrate_command());
+    commands.push_back(make_advise_command());
     commands.push_back(make_doctor_command());
     commands.push_back(make_completion_command(commands));
     commands.push_back(make_man_command(commands));

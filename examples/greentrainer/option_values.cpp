@@ -58,7 +58,8 @@ std::vector<Phase> parse_phases(const std::vector<std::string>& values) {
 
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts) {
   constexpr const char* expected =
-      "expected FLOPs such as 40TFLOP, a share of full fine-tuning such as 0.5x, or time such as 20min, got ";
+      "expected FLOPs such as 40TFLOP, a share of full fine-tuning such as 0.5x, time such as 20min, or energy such as "
+      "50kJ, got ";
   RunBudget budget{.cuts = cuts == "steps" ? BudgetCuts::steps : BudgetCuts::batch};
   long double number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
@@ -74,8 +75,12 @@ RunBudget parse_budget(const std::string& where, const std::string& value, const
     budget.seconds = static_cast<double>(number * seconds);
     return budget;
   }
-  for (const char* energy : {"J", "kJ", "MJ", "Wh", "kWh"}) {
-    if (unit == energy) bad_usage(where, text("--budget: ", expected, value, "; energy is not supported yet"));
+  constexpr std::array<std::pair<const char*, double>, 5> energies = {
+      {{"J", 1}, {"kJ", 1e3}, {"MJ", 1e6}, {"Wh", 3.6e3}, {"kWh", 3.6e6}}};
+  for (const auto& [name, joules] : energies) {
+    if (!is_positive || unit != name || number * joules > 1e15L) continue;
+    budget.joules = static_cast<double>(number * joules);
+    return budget;
   }
   if (unit.ends_with("s")) unit.pop_back();
   long double factor = 1;
@@ -88,6 +93,15 @@ RunBudget parse_budget(const std::string& where, const std::string& value, const
     factor *= 1000;
   }
   bad_usage(where, text("--budget: ", expected, value));
+}
+
+RunBudget parse_counted_budget(const std::string& where, const std::string& value, const std::string& cuts) {
+  RunBudget budget = parse_budget(where, value, cuts);
+  if (budget.is_timed()) {
+    bad_usage(where, text("--budget: expected FLOPs or a share of full fine-tuning, got ", value, "; ",
+                          budget.joules > 0 ? "energy" : "time", " is planned by finetune, which measures it"));
+  }
+  return budget;
 }
 
 double parse_duration(const std::string& flag, const std::string& value) {

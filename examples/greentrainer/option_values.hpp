@@ -16,9 +16,12 @@ Interval parse_interval(const std::string& flag, const std::string& value);
 /// is none, and for shares that do not add up.
 std::vector<Phase> parse_phases(const std::vector<std::string>& values);
 
-/// "40TFLOP", "0.5x" or "20min" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of full
-/// fine-tuning, or time in s, min or h. Throws UsageError of the command `where`, for joules by name.
+/// "40TFLOP", "0.5x", "20min" or "50kJ" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of
+/// full fine-tuning, time in s, min or h, or energy in J, kJ, MJ, Wh or kWh. Throws UsageError of the command `where`.
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts);
+
+/// The same for a command that does not measure: throws UsageError for time and energy by name.
+RunBudget parse_counted_budget(const std::string& where, const std::string& value, const std::string& cuts);
 
 /// "60s", "10min" or "2h" for `flag` of finetune, in seconds; 0 for "none". Throws UsageError.
 double parse_duration(const std::string& flag, const std::string& value);

@@ -213,10 +213,7 @@ void check(const Command& command, PlanOptions& options) {
   if (options.budget.empty()) {
     for (const char* name : {"steps", "budget-cuts"}) command.refuse(name, "budget", "a plan without --budget");
   } else {
-    if (parse_budget("plan", options.budget, options.budget_cuts).seconds > 0) {
-      bad_usage("plan", text("--budget: expected FLOPs or a share of full fine-tuning, got ", options.budget,
-                             "; time is planned by finetune, which measures it"));
-    }
+    parse_counted_budget("plan", options.budget, options.budget_cuts);
     command.require("steps");
     for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "budget", "a plan with --budget");
     if (options.cost_model == "paper") command.refuse("budget", "cost-model", "--cost-model paper");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "console.hpp"
+#include "machine.hpp"
 
 namespace greentrainer::program {
 
@@ -41,7 +42,9 @@ void say_selection(const SelectionRecord& record, std::size_t parameters, bool c
 }  // namespace
 
 void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
+  fit.energy = energy.reading();
   fit.on_evaluation_pass = [this](const EvaluationProgress& now) {
+    energy.joules();  // its counters begin again from zero every few minutes to hours
     progress.evaluation(now.done, now.of,
                         now.after       ? "after training"
                         : now.step == 0 ? "before training"
@@ -55,7 +58,6 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
   };
   fit.on_step = [this](const StepRecord& record) {
     metrics.step(record);
-    energy.sample();
     progress.step(record);
     spent_ += record.flops + record.recomputed_flops;
     tell(record.step,

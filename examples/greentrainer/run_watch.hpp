@@ -9,8 +9,8 @@
 #include "finetune_options.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/io/event_file.hpp"
-#include "machine.hpp"
 #include "progress.hpp"
+#include "run_energy.hpp"
 
 namespace greentrainer::program {
 
@@ -18,9 +18,11 @@ namespace greentrainer::program {
 class RunWatch {
  public:
   /// `peak`: FLOPs a second that the machine can do, 0 if not known.
-  RunWatch(double peak, const FinetuneOptions& options)
+  template <class B>
+  RunWatch(const B& backend, double peak, const FinetuneOptions& options)
       : metrics(options.keep_best, !options.evaluate_every.empty()),
         progress(peak),
+        energy(backend),
         keep_best_(options.keep_best),
         cached_on_disk_(options.prefix_cache.mode == "disk") {}
 
@@ -36,7 +38,7 @@ class RunWatch {
 
   Metrics metrics;
   Progress progress;
-  EnergyMeter energy;
+  RunEnergy energy;
 
  private:
   void say_evaluation(const EvaluationRecord& record);

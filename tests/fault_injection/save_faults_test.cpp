@@ -101,7 +101,7 @@ struct Run {
 
   std::map<std::string, std::string> result() const {
     std::map<std::string, std::string> files;
-    static const std::regex times("\"(seconds|tokens_per_second)\":[^,]*,");
+    static const std::regex times("\"(seconds|tokens_per_second|joules)\":[^,]*,");
     for (const auto& entry : std::filesystem::directory_iterator(output)) {
       const std::string name = entry.path().filename().string();
       if (name == FolderManifest::file_name) continue;  // hashes, of times, too

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 
@@ -237,6 +238,36 @@ TEST_CASE("a calibration says what each kind of operator takes, and keeps it") {
   ::unsetenv("XDG_CACHE_HOME");
 }
 
+TEST_CASE("a budget in joules is measured, or refused by name before anything is read; grams come of joules alone") {
+  const Run run;
+  const TemporaryFolder cache;
+  ::setenv("XDG_CACHE_HOME", (cache / "").c_str(), 1);
+  EnergyMeter meter;
+  const Outcome outcome = run.run("joules", {"--method", "full", "--budget", "2kWh", "--carbon-intensity", "400"});
+  const Outcome without = run.run("without", {"--method", "full", "--carbon-intensity", "400"});
+  REQUIRE_MESSAGE(without.status == 0, without.err);
+  const Json energy = without.json()["energy"];
+  CHECK(energy["carbon_intensity"] == 400);
+  if (meter.joules()) {
+    CHECK(energy["carbon_grams"].get<double>() ==
+          doctest::Approx(energy["joules"].get<double>() / 3.6e6 * 400).epsilon(1e-9));
+    CHECK((outcome.status == 0 || outcome.err.find("too short for its counters") != std::string::npos));
+  } else {
+    CHECK(outcome.status == 1);
+    CHECK(outcome.error_lines() == 1);
+    CHECK(outcome.err.find("[finetune] --budget: expected energy that can be measured for a budget in joules, got "
+                           "none: " +
+                           meter.problem()) != std::string::npos);
+    CHECK(energy["joules"].is_null());
+    CHECK(energy["carbon_grams"].is_null());
+    CHECK(energy["reason"] == meter.problem());
+  }
+  const Outcome plan = run_program({"plan", "--model", golden_model("opt-pre"), "--steps", "9", "--budget", "50kJ"});
+  CHECK(plan.status == 2);
+  CHECK(plan.err.find("energy is planned by finetune, which measures it") != std::string::npos);
+  ::unsetenv("XDG_CACHE_HOME");
+}
+
 TEST_CASE("budgets that are none are refused by name, before anything is read") {
   const Run run;
   const auto error = [&](std::vector<std::string> more) {
@@ -250,9 +281,8 @@ TEST_CASE("budgets that are none are refused by name, before anything is read") 
     CAPTURE(wrong);
     CHECK(error({"--budget", wrong}).find("--budget: expected FLOPs such as 40TFLOP, a share") != std::string::npos);
   }
-  for (const std::string wrong : {"0s", "-1min", "1e9h", "20minutes", "20 min"})
-    CHECK(error({"--budget", wrong}).find("or time such as 20min, got " + wrong) != std::string::npos);
-  CHECK(error({"--budget", "50kJ"}).find("50kJ; energy is not supported yet") != std::string::npos);
+  for (const std::string wrong : {"0s", "-1min", "1e9h", "20minutes", "20 min", "0J", "-5kJ", "5 kJ", "1e30Wh", "5mJ"})
+    CHECK(error({"--budget", wrong}).find("or energy such as 50kJ, got " + wrong) != std::string::npos);
   CHECK(error({"--budget-cuts", "steps"})
             .find("--budget-cuts: expected not to be given with training without --budget") != std::string::npos);
   CHECK(error({"--budget", "0.5x", "--memory-limit", "1GiB"})

@@ -40,6 +40,7 @@ TEST_CASE("doctor says what the machine and the build can do") {
   CHECK(json["backend"].get<std::string>().starts_with("eigen"));
   for (const char* key : {"build", "native", "processor", "instruction_sets", "gpu", "energy", "times_of_operators"})
     CHECK(json.contains(key));
+  CHECK((json["energy"] == "measured") == json["energy_reason"].is_null());
   const Outcome table = run_program({"doctor"});
   CHECK(table.status == 0);
   CHECK(table.out.find("measured peak") != std::string::npos);
@@ -60,7 +61,7 @@ TEST_CASE("bash completes commands, options and the values of those that have a 
 TEST_CASE("the other shells' completions name every command, and another shell is refused") {
   const std::string fish = run_program({"completion", "fish"}).out;
   for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare",
-                              "calibrate", "doctor", "completion"})
+                              "calibrate", "advise", "doctor", "completion"})
     CHECK(fish.find(std::string("-f -a ") + command + " -d ") != std::string::npos);
   CHECK(fish.find("-l budget-cuts -x -a 'batch steps'") != std::string::npos);
   CHECK(run_program({"completion", "zsh"}).out.find("bashcompinit") != std::string::npos);

@@ -13,7 +13,7 @@ TEST_CASE("the manual page has every command, and every option that the help of 
   const Outcome page = run_program({"man"});
   REQUIRE_MESSAGE(page.status == 0, page.err);
   for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare",
-                              "calibrate", "doctor", "completion", "man"})
+                              "calibrate", "advise", "doctor", "completion", "man"})
     CHECK(page.out.find(std::string(".SS ") + command + "\n") != std::string::npos);
 
   const std::string help = run_program({"finetune", "--help"}).out;

@@ -26,7 +26,7 @@ std::map<std::string, std::string> files_of(const std::filesystem::path& folder)
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name == "greentrainer-files.json") continue;  // hashes, of the times, too
-    static const std::regex times("\"(seconds|tokens_per_second)\":[^,]*,");
+    static const std::regex times("\"(seconds|tokens_per_second|joules)\":[^,]*,");
     files[name] =
         name == "metrics.jsonl" ? std::regex_replace(contents(entry.path()), times, "") : contents(entry.path());
   }

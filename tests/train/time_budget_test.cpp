@@ -6,30 +6,18 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
-#include "greentrainer/cost/part_size.hpp"
 #include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/trainer.hpp"
+#include "support/flat_times.hpp"
 #include "support/tiny_training.hpp"
 
 using namespace greentrainer;
 using greentrainer::testing::counting_examples;
+using greentrainer::testing::flat_times;
 
 namespace {
 
 using B = EigenBackend<float>;
-
-/// So many picoseconds for each FLOP (or element) of a pass, for each trained element, and for each batch.
-std::shared_ptr<const OperatorTimes> flat_times(const Model<B>& model, double per_unit, double per_update,
-                                                double per_pass) {
-  const auto& graph = model.graph();
-  OperatorTimes times{.parts = {}, .per_pass = per_pass, .per_update = {}, .per_clipped = per_update};
-  for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id) {
-    for (int part = forward_part; part < static_cast<int>(graph.op(id).op->parts().size()); ++part)
-      times.parts[part_key(graph, id, part)] = {.per_unit = per_unit};
-  }
-  times.per_update[update_key(adamw_flops_per_element, 8)] = per_update;
-  return std::make_shared<const OperatorTimes>(std::move(times));
-}
 
 /// Seconds of the first steps of a run, by its batches.
 double by_hand(const Model<B>& model, const std::vector<Example>& examples, const FitOptions& options, Extent steps) {

@@ -27,6 +27,8 @@ struct OperatorTimes {
   double per_pass = 0;                                         ///< around the operators, for each batch
   std::map<std::string, double, std::less<>> per_update = {};  ///< for each trained element, by update_key
   double per_clipped = 0;                                      ///< the same where gradients are clipped, on top
+  /// While passes were measured, not in picoseconds; of all operators alike. 0: not measured. No file keeps it.
+  double watts = 0;
 
   friend bool operator==(const OperatorTimes&, const OperatorTimes&) = default;
 };

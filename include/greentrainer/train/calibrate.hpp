@@ -21,6 +21,7 @@ namespace greentrainer {
 struct CalibrationOptions {
   Extent repeats = 2;                        ///< of every pass, after one that is not counted
   Extent update_elements = Extent{4} << 20;  ///< that updates are measured on, or all that the model has
+  EnergyReading energy = {};                 ///< for OperatorTimes::watts; empty: not measured
 };
 
 namespace detail {
@@ -197,9 +198,13 @@ OperatorTimes calibrate(Model<B>& model, std::span<const Batch> batches, const O
       throw DataError("calibrate", "batches", "expected labelled tokens in every batch, got one without");
   }
   detail::PassCalibration<B> passes(model);
+  const auto start = TrainingClock::now();
+  const std::optional<double> before = options.energy ? options.energy() : std::nullopt;
   for (Extent repeat = 0; repeat <= options.repeats; ++repeat) {
     for (const Batch& batch : batches) passes.measure(batch, static_cast<std::uint64_t>(repeat), repeat > 0);
   }
+  const std::optional<double> after = options.energy ? options.energy() : std::nullopt;
+  known.watts = before && after ? (*after - *before) / seconds_since(start) : 0;
   model.executor().release_memory();
   passes.fill(known);
   detail::measure_updates(model, *make_optimizer(model.backend(), optimizer), options, known);

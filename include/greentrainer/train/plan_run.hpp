@@ -72,8 +72,8 @@ inline constexpr double picoseconds = 1e12;  ///< in a second
 
 /// Decides how many steps a run takes, and on batches of how many examples, so that what they cost stays within the
 /// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates.
-/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds, in picoseconds. A run that fits into its
-/// budget is left as it is, and not made longer. Throws InfeasibleBudget where not even one step fits.
+/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds or joules, in picoseconds. A run that fits
+/// into its budget is left as it is, and not made longer. Throws InfeasibleBudget where not even one step fits.
 inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& flops,
                         const RunPrices& times = {}) {
   RunPlan plan{.steps = flops.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};
@@ -81,9 +81,11 @@ inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, 
     const auto share = static_cast<long double>(budget.share_of_full) * static_cast<long double>(full);
     plan.budget = static_cast<Flops>(std::min(std::floor(share), 9.0e18L));
   }
-  const bool timed = budget.seconds > 0;
+  const bool timed = budget.is_timed();
+  const double watts = budget.joules > 0 ? budget.times->watts : 0;
+  const double seconds = watts > 0 ? budget.joules / watts : budget.seconds;
   const RunPrices& prices = timed ? times : flops;
-  const std::int64_t limit = timed ? static_cast<std::int64_t>(budget.seconds * picoseconds) : plan.budget;
+  const std::int64_t limit = timed ? static_cast<std::int64_t>(seconds * picoseconds) : plan.budget;
   if (budget.is_set()) {
     const Extent paid = steps_within(limit, batch_size, prices);
     if (budget.cuts == BudgetCuts::steps)
@@ -94,13 +96,17 @@ inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, 
   if (plan.steps == 0) {
     const Extent smallest = budget.cuts == BudgetCuts::steps ? batch_size : 1;
     const std::int64_t least = prices.price(smallest, 1);
-    if (timed) throw InfeasibleBudget(budget.seconds, static_cast<double>(least) / picoseconds, smallest);
+    const double least_seconds = static_cast<double>(least) / picoseconds;
+    if (watts > 0) throw InfeasibleBudget(budget.joules, least_seconds * watts, smallest, "joules");
+    if (timed) throw InfeasibleBudget(budget.seconds, least_seconds, smallest, "seconds");
     throw InfeasibleBudget(plan.budget, least, smallest, full);
   }
   plan.planned = flops.price(plan.batch_size, plan.steps);
   if (timed) {
     plan.seconds = budget.seconds;
+    plan.joules = budget.joules;
     plan.planned_seconds = static_cast<double>(times.price(plan.batch_size, plan.steps)) / picoseconds;
+    plan.planned_joules = plan.planned_seconds * watts;
   }
   return plan;
 }

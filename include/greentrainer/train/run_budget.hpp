@@ -16,15 +16,18 @@ enum class BudgetCuts {
 };
 
 /// The limit of what a run spends on forward and backward passes, importances and updates; evaluation is not counted.
-/// At most one of the three limits may be set.
+/// At most one of the four limits may be set.
 struct RunBudget {
   Flops flops = 0;           ///< 0: any number
   double share_of_full = 0;  ///< of full fine-tuning of the run as it is asked for, with its updates; 0: any
   double seconds = 0;        ///< planned by `times`, which are then required; 0: any
+  double joules = 0;         ///< planned by `times` and their watts; beside FitOptions::energy; 0: any
   BudgetCuts cuts = BudgetCuts::batch;
   std::shared_ptr<const OperatorTimes> times = {};  ///< of the model as it is trained, see calibrate
 
-  bool is_set() const { return flops != 0 || share_of_full != 0 || seconds != 0; }
+  bool is_set() const { return flops != 0 || share_of_full != 0 || is_timed(); }
+  /// Whether it is planned by measured times.
+  bool is_timed() const { return seconds != 0 || joules != 0; }
 };
 
 /// The longest budget; twice as many picoseconds still fit into 63 bits.
@@ -37,10 +40,17 @@ inline void check_options(const RunBudget& o) {
                 "a positive share of full fine-tuning, or 0 for any", o.share_of_full);
   expect_option(o.seconds >= 0 && o.seconds <= most_budget_seconds, "fit", "budget",
                 text("0 to ", most_budget_seconds, " seconds, where 0 is any number"), o.seconds);
-  expect_option((o.flops != 0) + (o.share_of_full != 0) + (o.seconds != 0) <= 1, "fit", "budget",
-                "FLOPs, a share of full fine-tuning, or seconds", "more than one of them");
-  expect_option(o.seconds == 0 || o.times != nullptr, "fit", "budget", "times of the model's operators beside seconds",
-                "none; calibrate");
+  expect_option((o.flops != 0) + (o.share_of_full != 0) + (o.seconds != 0) + (o.joules != 0) <= 1, "fit", "budget",
+                "FLOPs, a share of full fine-tuning, seconds, or joules", "more than one of them");
+  expect_option(!o.is_timed() || o.times != nullptr, "fit", "budget",
+                "times of the model's operators beside seconds or joules", "none; calibrate");
+  expect_option(std::isfinite(o.joules) && o.joules >= 0, "fit", "budget", "at least 0 joules, where 0 is any number",
+                o.joules);
+  if (o.joules == 0) return;
+  expect_option(o.times->watts > 0, "fit", "budget", "watts that were measured beside joules",
+                "none; the passes of a calibration may be too short for its counters");
+  expect_option(o.joules <= most_budget_seconds * o.times->watts, "fit", "budget",
+                text("joules that last for at most ", most_budget_seconds, " seconds"), o.joules);
 }
 
 /// The plan of a run, decided before it starts.
@@ -53,7 +63,12 @@ struct RunPlan {
   Flops budget = 0;            ///< in FLOPs; 0: none
   Flops full = 0;              ///< of full fine-tuning of the run as it was asked for, with its updates
   double seconds = 0;          ///< the budget in seconds; 0: none
-  double planned_seconds = 0;  ///< that these steps are expected to take, where there is such a budget
+  double joules = 0;           ///< the budget in joules; 0: none
+  double planned_seconds = 0;  ///< that these steps are expected to take, where the budget is in seconds or joules
+  double planned_joules = 0;   ///< the same, where it is in joules
+
+  /// Whether measured times have made it.
+  bool is_timed() const { return seconds > 0 || joules > 0; }
 
   /// The words before `planned` in a sentence, if any.
   const char* promise() const { return average ? "on average " : exact ? "" : "at most "; }
@@ -69,13 +84,13 @@ class InfeasibleBudget : public ConfigError {
                  std::ceil(1e6 * static_cast<double>(smallest) / static_cast<double>(full)) / 1e6,
                  " of full fine-tuning, which the first step on a batch of ", batch_size, " takes, got ", budget)),
         smallest_(smallest) {}
-  /// In seconds.
-  InfeasibleBudget(double budget, double smallest, Extent batch_size)
+  /// In seconds, or joules.
+  InfeasibleBudget(double budget, double smallest, Extent batch_size, const char* unit)
       : ConfigError("fit", "budget",
-                    text("expected at least ", smallest, " seconds, which the first step on a batch of ", batch_size,
+                    text("expected at least ", smallest, ' ', unit, ", which the first step on a batch of ", batch_size,
                          " is expected to take, got ", budget)) {}
 
-  /// The smallest budget that is feasible, in FLOPs; 0 where the budget is in seconds.
+  /// The smallest budget that is feasible, in FLOPs; 0 where the budget is in seconds or joules.
   Flops smallest() const { return smallest_; }
 
  private:

@@ -107,7 +107,7 @@ inline void add_identity(RunIdentity& identity, const FitOptions& o) {
   identity["gradient_accumulation"] = text(o.gradient_accumulation);
   if (o.gradient_sums == GradientSums::exact) identity["gradient_sums"] = "exact";
   identity["budget"] = text(o.budget.flops, " FLOPs, ", exact_text(o.budget.share_of_full), " of full fine-tuning, ",
-                            exact_text(o.budget.seconds), " seconds");
+                            exact_text(o.budget.seconds), " seconds, ", exact_text(o.budget.joules), " joules");
   identity["budget_cuts"] = o.budget.cuts == BudgetCuts::batch ? "batch" : "steps";
   identity["schedule"] = o.schedule.of_step ? "of_step" : LearningRateSchedule::name_of(o.schedule.kind);
   identity["warmup"] = text(o.schedule.warmup_steps);

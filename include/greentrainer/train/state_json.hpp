@@ -188,6 +188,7 @@ void fields(Archive& archive, StepRecord& r) {
   archive("recomputed_flops", r.recomputed_flops);
   archive("full_flops", r.full_flops);
   archive("skipped", r.skipped);
+  archive("joules", r.joules);
   archive("in_full", r.in_full);
 }
 
@@ -257,6 +258,7 @@ void fields(Archive& archive, TrainingReport& r) {
   archive("seconds_steps", r.seconds.steps);
   archive("seconds_callbacks", r.seconds.callbacks);
   archive("seconds_total", r.seconds.total);
+  archive("joules", r.joules);
   archive("memory_importance", r.memory.importance);
   archive("memory_training", r.memory.training);
   archive("memory_evaluation", r.memory.evaluation);

@@ -80,7 +80,7 @@ class Trainer {
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
     check(examples, options);
     std::optional<RunPricing<B, TimeCost<B>>> times;
-    if (options.budget.seconds > 0) {
+    if (options.budget.is_timed()) {
       times.emplace(parts_.model, parts_.choice, options, run_times(options.budget.times, *parts_.optimizer, options));
     }
     RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
@@ -129,6 +129,7 @@ class Trainer {
     parts_.best.reset();
     if (options.keep_best) parts_.best.emplace();
     prepare(run.batches, run.sample.examples(), options);
+    if (options.energy && options.energy()) parts_.report.joules = 0;
     parts_.report.evaluated = {run.sample.examples().size(), run.sample.of(), run.sample.held_out()};
     run.changed = select_none(parts_.model.graph());
     run.identity["model"] = identity_of(parts_.model);
@@ -137,7 +138,7 @@ class Trainer {
     run.identity["backend"] = detail::arithmetic_of(parts_.model.backend());
     run.identity["build"] = detail::build_text();
     add_identity(run.identity, given);
-    if (const RunPlan& plan = parts_.report.plan; plan.seconds > 0)  // which follows from measured times
+    if (const RunPlan& plan = parts_.report.plan; plan.is_timed())  // which follows from measured times
       run.identity["planned"] = text(plan.steps, " steps of batch size ", plan.batch_size);
     parts_.choice.add_identity(run.identity);
     warn_of_single_draw(run);
@@ -165,12 +166,14 @@ class Trainer {
     if (report.patience_over) return false;
     report.stopped = parts_.ranks.any(report.stopped || (options.should_stop && options.should_stop()));
     if (report.stopped) return false;
+    parts_.begin_energy(options);
     const bool choosing = !run.selection_made && step == choice.next(step, run.batches);
     const auto round = choice.round(step, run.batches);
     report.budget_reached = choosing && !affords(choice.importance_flops(run.batches, round));
     if (report.budget_reached) return false;
     if (choosing) RoundSelection<B>(parts_, run).select(round);
     if (choosing && choice.in_step()) return true;  // which was this step
+    if (choosing) parts_.count_energy(options);
     report.budget_reached = !affords(step_flops());
     if (report.budget_reached) return false;
     make_step(parts_, run);
@@ -329,6 +332,13 @@ class Trainer {
       const double rate = report.spent() > 0 ? spent / static_cast<double>(report.spent())
                                              : plan.planned_seconds / static_cast<double>(plan.planned);
       return spent + flops * rate <= plan.seconds;
+    }
+    if (plan.joules > 0) {
+      if (!report.joules) return false;  // it can no longer be read
+      const double spent = *report.joules, flops = static_cast<double>(coming);
+      const double rate = report.spent() > 0 ? spent / static_cast<double>(report.spent())
+                                             : plan.planned_joules / static_cast<double>(plan.planned);
+      return spent + flops * rate <= plan.joules;
     }
     return plan.budget == 0 || coming <= plan.budget - report.spent();
   }

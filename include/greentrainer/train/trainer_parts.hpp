@@ -67,6 +67,7 @@ struct TrainerParts {
   std::optional<MemoryLimit<B>> memory = {};  ///< of the fit that runs
   std::optional<BestWeights<B>> best = {};    ///< where FitOptions::keep_best asks for them
   PassProfile profile = {};                   ///< of training passes
+  std::optional<double> energy_at = {};       ///< the last reading of FitOptions::energy
   TrainingReport report = {};
   Ranks ranks = {};
 
@@ -106,6 +107,21 @@ struct TrainerParts {
     const auto start = TrainingClock::now();
     call();
     report.seconds.callbacks += seconds_since(start);
+  }
+
+  /// What is taken from now on belongs to training.
+  void begin_energy(const FitOptions& options) { energy_at = options.energy ? options.energy() : std::nullopt; }
+  /// Adds what was taken since then, or since the last call, to the report, and returns it. Where it cannot be read,
+  /// the report says nothing of all.
+  std::optional<double> count_energy(const FitOptions& options) {
+    const std::optional<double> before = energy_at;
+    begin_energy(options);
+    if (!before || !energy_at) {
+      report.joules.reset();
+      return std::nullopt;
+    }
+    if (report.joules) *report.joules += *energy_at - *before;
+    return *energy_at - *before;
   }
 
   /// Passes on the warnings of the cache, and records the bytes that it holds.

@@ -12,6 +12,7 @@
 #include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/dtype.hpp"
 #include "greentrainer/core/expect_option.hpp"
+#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/optim/learning_rate_schedule.hpp"
 #include "greentrainer/select/worth.hpp"
 #include "greentrainer/train/phases.hpp"
@@ -141,6 +142,8 @@ struct FitOptions {
   Extent batch_size = 4;             ///< examples in one pass
   Extent gradient_accumulation = 1;  ///< passes in one step
   RunBudget budget = {};             ///< may make batches smaller, or steps fewer
+  /// Energy of whatever computes, such as EnergyMeter's; read around every step. Empty: TrainingReport::joules is none.
+  EnergyReading energy = {};
   GradientSums gradient_sums = GradientSums::fast;
   /// Numbers that ranks exchange at once; results do not depend on it.
   Extent exchange_bucket = Extent{1} << 20;
@@ -219,12 +222,15 @@ inline void check_options(const FitOptions& o) {
   within("most_skipped", o.most_skipped, 0);
   check_evaluations(o);
   check_options(o.budget);
+  expect_option(o.budget.joules == 0 || o.energy, "fit", "budget", "energy beside joules, which tells what was spent",
+                "none");
   within("exchange_bucket", o.exchange_bucket, 1);
   if (o.gradient_sums == GradientSums::exact) {
     expect_option(o.memory_limit == 0, "fit", "memory_limit", "0 beside exact gradient_sums, which it does not count",
                   o.memory_limit);
-    expect_option(o.budget.seconds == 0, "fit", "budget",
-                  "none in seconds beside exact gradient_sums, whose time is not planned", o.budget.seconds);
+    expect_option(!o.budget.is_timed(), "fit", "budget",
+                  "none in seconds or joules beside exact gradient_sums, whose time is not planned",
+                  o.budget.seconds + o.budget.joules);
   }
   expect_option(o.prefix_cache_limit >= 0, "fit", "prefix_cache_limit", "at least 0 bytes", o.prefix_cache_limit);
   expect_option(o.memory_limit >= 0, "fit", "memory_limit", "at least 0 bytes, where 0 is no limit", o.memory_limit);

@@ -24,11 +24,12 @@ struct StepRecord {
   double gradient_norm = 0;  ///< of the selected parameters, before clipping; 0 unless clipping is on
   Extent tokens = 0;
   Extent labelled_tokens = 0;
-  double seconds = 0;          ///< of this step
-  Flops flops = 0;             ///< forward and backward of this step
-  Flops recomputed_flops = 0;  ///< on top of these
-  Flops full_flops = 0;        ///< what full fine-tuning would have taken
-  bool skipped = false;        ///< changed nothing: something was not finite (FitOptions::on_nan)
+  double seconds = 0;                 ///< of this step
+  Flops flops = 0;                    ///< forward and backward of this step
+  Flops recomputed_flops = 0;         ///< on top of these
+  Flops full_flops = 0;               ///< what full fine-tuning would have taken
+  bool skipped = false;               ///< changed nothing: something was not finite (FitOptions::on_nan)
+  std::optional<double> joules = {};  ///< since the step before it, choosing tensors included; nothing if not measured
   bool in_full = false;  ///< trained everything, for the importance of its gradients (GreenOptions::importance_step)
 };
 
@@ -96,6 +97,9 @@ struct TrainingReport {
     Bytes exact_sums = 0;    ///< of exact GradientSums in the host's memory, beside all phases
     Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights + exact_sums; }
   } memory;
+  /// Energy of all steps, and of choosing tensors: what a budget in joules pays for. Nothing if not measured, from the
+  /// first step to the last.
+  std::optional<double> joules = {};
   std::vector<SelectionRecord> selections;
   std::vector<StepRecord> history;
   std::vector<EvaluationRecord> evaluations;
@@ -169,6 +173,12 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
         << r.plan.steps << " steps of batch size " << r.plan.batch_size << ", spent " << r.training_seconds() << " s"
         << (r.budget_reached ? "; the next step would have exceeded it" : "") << '\n';
   }
+  if (r.plan.joules > 0) {
+    out << std::setprecision(1) << "budget " << r.plan.joules << " J: planned " << r.plan.planned_joules << " J for "
+        << r.plan.steps << " steps of batch size " << r.plan.batch_size
+        << (r.budget_reached ? "; the next step would have exceeded it" : "") << '\n';
+  }
+  if (r.joules) out << std::setprecision(1) << "energy of the steps " << *r.joules << " J\n";
   if (r.plan.budget > 0) {
     out << std::setprecision(1) << "budget " << static_cast<double>(r.plan.budget) / 1e9 << " G: planned "
         << r.plan.promise() << static_cast<double>(r.plan.planned) / 1e9 << " G in " << r.plan.steps

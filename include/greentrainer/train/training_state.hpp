@@ -37,7 +37,7 @@ struct StateFolder {
   static constexpr const char* optimizer_file = "optimizer.safetensors";
   static constexpr const char* best_file = "best.safetensors";
   static constexpr const char* format = "greentrainer-training-state";
-  static constexpr int format_version = 2;
+  static constexpr int format_version = 3;
 
   TrainingState state;
   SafetensorsFile weights, optimizer, best;

@@ -239,6 +239,7 @@ void make_step(TrainerParts<B>& parts, TrainingRun& run, std::vector<double>* im
   report.seconds.optimizer += seconds_since(update_start);
   report.flops.saved_by_cache += ran.saved;
   record.seconds = seconds_since(start);
+  record.joules = parts.count_energy(options);
   count_step(report, run, record);
   if (options.on_step) parts.call_back([&] { options.on_step(record); });
 }
