@@ -66,8 +66,7 @@ TEST_CASE("green chooses among stored weights by metrics that leave them where t
   CHECK(chosen.json()["loss_after"].get<double>() < chosen.json()["loss_before"].get<double>());
   const Outcome paper = with("paper", {});
   CHECK(paper.status == 2);
-  CHECK(paper.err.find("fisher, magnitude or random with --frozen-format, got paper") !=
-        std::string::npos);
+  CHECK(paper.err.find("fisher, magnitude or random with --frozen-format, got paper") != std::string::npos);
   const Outcome step = with("step", {"--importance", "first-order", "--importance-step"});
   CHECK(step.status == 2);
   const Outcome full = run.run("full", {"--method", "full", "--frozen-format", "q8_0"});

@@ -89,7 +89,7 @@ TEST_CASE("LoRA's matrices of a layer are chosen together, though A has no gradi
   using Counting = CountingBackend<EigenBackend<float>>;
   const auto examples = counting_examples(16);
   const LoraOptions everywhere{.rank = 2, .targets = {"all-linear"}};
-  std::size_t unlimited = 0, limited = 0;  // tensors
+  std::size_t unlimited = 0, limited = 0;                 // tensors
   for (const Bytes limit : {Bytes{0}, Bytes{1} << 30}) {  // with room for everything
     for (const Sampling sampling : {Sampling::off, Sampling::importance}) {
       CAPTURE(limit);
