@@ -135,6 +135,7 @@ void check_phases(const Command& command, FinetuneOptions& options) {
   for (const char* name : {"memory-limit", "frozen-format"})
     command.refuse(name, "phases", "a phase that trains everything");
   if (options.adapters.candidates != "none") command.refuse("adapters", "phases", "a phase that trains everything");
+  if (rotates_branches(options)) command.refuse("passing", "phases", "a phase that trains everything");
 }
 
 /// Weights that a format keeps narrow cannot be moved all at once.

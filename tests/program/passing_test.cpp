@@ -71,5 +71,6 @@ TEST_CASE("options that rotating branches do not go with are refused by name") {
   refused({"--passing", "rotating", "--method", "full", "--memory-limit", "1GiB"}, "--memory-limit");
   refused({"--passing", "rotating", "--method", "full", "--budget", "0.5x", "--prefix-cache", "memory"},
           "--prefix-cache");
+  refused({"--passing", "rotating", "--phases", "1:50%,0.6:50%"}, "--passing");
   refused({"--method", "full", "--reselect-every", "2s"}, "--reselect-every");
 }

@@ -87,6 +87,10 @@ class TensorChoice {
                              "branches are drawn, got ",
                              text_of(*options.every)));
     }
+    if (has_phase_of_all()) {
+      throw ConfigError("Trainer", "use_passing",
+                        "expected no phase of ratio 1, whose gradients would not be those of everything, got one");
+    }
     if (fixed_ && !fixed_->detached().empty())
       throw ConfigError("Trainer", "use_passing", "expected a selection without detached inputs of its own, got some");
     rotation_.emplace(*graph_, options);
