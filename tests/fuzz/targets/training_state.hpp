@@ -7,6 +7,7 @@
 #include "fuzz/fuzz_input.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/train/state_json.hpp"
+#include "greentrainer/train/training_state.hpp"
 #include "greentrainer/train/training_state_fields.hpp"
 
 namespace greentrainer::fuzz {
