@@ -73,6 +73,9 @@ void check(const Command& command, FinetuneOptions& options);
 /// no number.
 std::optional<std::size_t> last_layers(const std::string& method);
 
+/// Throws UsageError for a budget that is none.
+RunBudget budget_of(const FinetuneOptions& options);
+
 /// What --method auto has become, as options.
 std::string auto_text(const FinetuneOptions& options);
 
