@@ -339,7 +339,7 @@ TEST_CASE("where an option differs, and the backend with it, the option is what 
     FAIL("a run of another precision was taken for the same");
   } catch (const StateMismatch& mismatch) {
     CHECK(mismatch.subject() == "precision");
-    CHECK(has(mismatch.what(), "other than then are also backend"));
+    CHECK(testing::has(mismatch.what(), "other than then are also backend"));
   }
 }
 
