@@ -16,6 +16,13 @@ namespace {
 /// The options that advice may set.
 constexpr std::array<std::string_view, 6> advised = {"method", "lora-targets", "learning-rate", "context-gradients",
                                                      "rho",    "importance"};
+/// Those of a method that is tried; none for others.
+std::vector<std::string_view> options_of(const std::string& method) {
+  if (method == "lora") return {"learning-rate", "lora-targets"};
+  if (method == "full") return {"learning-rate", "context-gradients"};
+  if (method == "green") return {"learning-rate", "rho", "importance"};
+  return method.starts_with("last:") ? std::vector<std::string_view>{"learning-rate"} : std::vector<std::string_view>{};
+}
 constexpr Bytes largest_advice = Bytes{16} << 20;
 
 /// The better first: of the later round, then of the smaller loss; those that were not tried last.
@@ -88,6 +95,12 @@ void conclude(Advice& advice) {
   advice.is_sure = false;
   const std::string the_default = text("the default, ", by_default->name, ",");
   const std::string elsewhere = text("; ", the_default, " is what scored best on other data");
+  const std::size_t needed = advice.own_validation ? fewest_held_out : 4 * fewest_held_out;
+  if (advice.plan.rounds.empty() && advice.rows < needed) {
+    advice.reason = text(advice.rows, advice.own_validation ? " rows of --validation" : " training rows",
+                         " are too few to compare by, ", needed, " are needed, so nothing was tried", elsewhere);
+    return;
+  }
   if (advice.plan.rounds.empty()) {
     advice.reason = text("the pilot's share of the budget, ", flops_text(advice.allowed),
                          ", does not pay for two candidates and enough held-out rows, so nothing was tried", elsewhere);
@@ -223,7 +236,15 @@ NamedOptions read_advice(const std::string& file) {
       fail(text("the option \"", name, '"'));
     options.emplace_back(name, value.get<std::string>());
   }
-  if (options.empty() || options.front().first != "method") fail("no method");
+  const auto method = std::ranges::find(options, "method", &NamedOptions::value_type::first);
+  if (method == options.end()) fail("no method");
+  const auto of = options_of(method->second);
+  if (of.empty()) fail(text("the method \"", method->second, '"'));
+  for (const auto& [name, value] : options) {
+    if (name != "method" && std::ranges::find(of, name) == of.end())
+      fail(text("the option \"", name, "\" of the method ", method->second));
+  }
+  std::ranges::rotate(options.begin(), method, std::next(method));  // first, since others depend on it
   return options;
 }
 

@@ -65,7 +65,7 @@ const char* const finetune_examples =
 
 std::string auto_text(const FinetuneOptions& options) {
   std::string line = "--method " + options.method;
-  if (options.method == "lora") {
+  if (options.method == "lora" && !options.adapters.lora_targets.empty()) {
     std::string targets;
     for (const std::string& target : options.adapters.lora_targets) targets += (targets.empty() ? "" : ",") + target;
     line += " --lora-targets " + targets;

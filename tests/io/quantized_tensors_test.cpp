@@ -44,12 +44,15 @@ struct Float8Folder {
   Json config = {{"quant_method", "fp8"}, {"weight_block_size", {2, 3}}};
   std::string scale_name = "a.weight_scale_inv";
   std::vector<Extent> scale_shape = {2, 2};
+  std::string codes = "F8_E4M3";
+  std::vector<TensorToWrite> more = {};
 
   std::string error() const {
     const auto bytes = [](Extent count) {
       return [count](const ByteSink& sink) { sink(std::vector<std::byte>(static_cast<std::size_t>(count))); };
     };
-    std::vector<TensorToWrite> tensors = {{"a.weight", "F8_E4M3", {4, 5}, bytes(20)}};
+    std::vector<TensorToWrite> tensors = more;
+    tensors.push_back({"a.weight", codes, {4, 5}, bytes(20)});
     tensors.push_back({scale_name, "F32", scale_shape, bytes(4 * scale_shape[0] * scale_shape[1])});
     write_safetensors(folder / "model.safetensors", tensors, {});
     return error_of<Error>([&] { Checkpoint(folder.path(), config, "config.json"); });
@@ -127,7 +130,26 @@ TEST_CASE("float8 codes with scales that do not fit are refused, naming the tens
   }
   SUBCASE("too few scales") {
     folder.scale_shape = {2, 1};
-    CHECK(has(folder.error(), "a.weight_scale_inv: expected 4 numbers, got 2"));
+    CHECK(has(folder.error(), "a.weight_scale_inv: expected scales of shape (2, 2), got (2, 1)"));
+  }
+  SUBCASE("as many scales, in another shape") {
+    folder.config["weight_block_size"] = {2, 2};
+    folder.scale_shape = {3, 2};
+    CHECK(has(folder.error(), "a.weight_scale_inv: expected scales of shape (2, 3), got (3, 2)"));
+  }
+  SUBCASE("scales of blocks where rows have theirs") {
+    folder.config = {{"quant_method", "compressed-tensors"}, {"format", "float-quantized"}};
+    folder.scale_name = "a.weight_scale";
+    CHECK(has(folder.error(), "a.weight_scale: expected scales of shape (4, 1), got (2, 2)"));
+    folder.scale_shape = {4, 1};
+    CHECK(folder.error() == "");
+  }
+  SUBCASE("codes of another type, and scales of activations") {
+    folder.codes = "I8";
+    CHECK(has(folder.error(), "a.weight: expected codes of F8_E4M3 or F8_E5M2 beside a.weight_scale_inv, got I8"));
+    folder.codes = "F8_E4M3";
+    folder.more = {{"a.input_scale", "F32", {1}, [](const ByteSink& sink) { sink(std::vector<std::byte>(4)); }}};
+    CHECK(has(folder.error(), "a.input_scale: expected activations that are not quantised"));
   }
   SUBCASE("blocks that are no blocks") {
     folder.config["weight_block_size"] = {2, 0};

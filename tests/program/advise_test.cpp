@@ -15,9 +15,9 @@ using namespace greentrainer::testing;
 namespace {
 
 /// About rows of scitldr on the embedded model.
-Outcome advise(std::vector<std::string> more) {
+Outcome advise(std::vector<std::string> more, const std::string& rows = "40") {
   more.insert(more.begin(), {"advise", "--model", source_path("examples/data/stories260k").string(), "--data",
-                             source_path("examples/data/scitldr/train.jsonl").string(), "--rows", "40", "--max-tokens",
+                             source_path("examples/data/scitldr/train.jsonl").string(), "--rows", rows, "--max-tokens",
                              "128", "--batch-size", "2"});
   return run_program(more);
 }
@@ -128,6 +128,14 @@ TEST_CASE("candidates are compared on validation rows where there are some, and 
   CHECK(command.find(" --steps 300") != std::string::npos);
 }
 
+TEST_CASE("too few rows to hold some out are named, whatever the budget") {
+  const Outcome outcome = advise({"--epochs", "1000", "--json"}, "20");
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  CHECK(
+      outcome.json()["recommendation"]["reason"].get<std::string>().find("training rows are too few to compare by, 32 "
+                                                                         "are needed") != std::string::npos);
+}
+
 TEST_CASE("what advise and --advice cannot take is refused by name") {
   const auto error = [](const Outcome& outcome, int status) {
     CHECK(outcome.status == status);
@@ -155,6 +163,13 @@ TEST_CASE("what advise and --advice cannot take is refused by name") {
         std::string::npos);
   CHECK(error(with("auto", folder.write("none.json", "[]").string()), 1).find("got no object \"recommendation\"") !=
         std::string::npos);
+  for (const auto& [options, what] : {std::pair{R"({"method": "auto"})", "got the method \"auto\""},
+                                      std::pair{R"({"rho": "0.5", "method": "lora"})", "got the option \"rho\" of"},
+                                      std::pair{R"({"learning-rate": "1e-3"})", "got no method"}}) {
+    const std::string file =
+        folder.write("odd.json", text(R"({"recommendation": {"options": )", options, "}}")).string();
+    CHECK(error(with("auto", file), 1).find(what) != std::string::npos);
+  }
   const std::string wrong =
       folder.write("wrong.json", R"({"recommendation": {"options": {"method": "full", "learning-rate": "x"}}})")
           .string();

@@ -137,14 +137,42 @@ inline std::pair<std::size_t, std::size_t> matrix_of(const TensorInfo& codes) {
 
 inline bool is_float8(const TensorInfo& info) { return info.dtype_name == "F8_E4M3" || info.dtype_name == "F8_E5M2"; }
 
-/// Bytes with scales of blocks of rows and columns. `name`: of the scales.
+/// Throws LoadError where codes of another type than `types` lie beside scales: nothing has decoded them. Their names
+/// are the same but for how they end.
+inline void expect_all_decoded(const QuantizedFolder& folder, std::string_view codes, std::string_view scales,
+                               std::string_view types) {
+  for (const auto& [name, file] : folder.files.all()) {
+    if (!name.ends_with(scales)) continue;
+    const std::string decoded = text(std::string_view(name).substr(0, name.size() - scales.size()), codes);
+    const SafetensorsFile* const of = folder.files.find(decoded);
+    if (of == nullptr || folder.found.decoded.contains(decoded)) continue;
+    fail_quantized(of->info(decoded),
+                   text("expected codes of ", types, " beside ", name, ", got ", of->info(decoded).dtype_name));
+  }
+}
+
+/// Throws LoadError for scales of activations: what a static quantisation of them computes would be lost.
+inline void expect_no_activation_scales(const QuantizedFolder& folder) {
+  for (const auto& [name, file] : folder.files.all()) {
+    if (name.ends_with(".input_scale") || name.ends_with(".activation_scale"))
+      fail_quantized(file->info(name), "expected activations that are not quantised, got scales of them");
+  }
+}
+
+/// Bytes with scales of blocks of rows and columns, or of rows alone. `name`: of the scales.
 inline void add_float8(QuantizedFolder& folder, const SafetensorsFile& file, const TensorInfo& codes,
                        const std::string& name, std::size_t block_rows, std::size_t block_columns) {
   const auto [rows, columns] = matrix_of(codes);
   const auto up = [](std::size_t extent, std::size_t block) { return (extent + block - 1) / block; };
   ByteDecoder::Scales scales{
       .block_rows = block_rows, .block_columns = block_columns, .columns = up(columns, block_columns)};
-  scales.values = scales_beside(folder.files, codes, name, up(rows, block_rows) * scales.columns);
+  const std::vector<Extent> blocks = {static_cast<Extent>(up(rows, block_rows)), static_cast<Extent>(scales.columns)};
+  const TensorInfo& info = file_beside(folder.files, codes, name).info(name);
+  const bool one_for_all = blocks[0] * blocks[1] == 1 && info.elements() == 1;
+  const bool one_a_row = blocks[1] == 1 && info.shape == std::vector<Extent>{blocks[0]};
+  if (info.shape != blocks && !one_for_all && !one_a_row)
+    fail_quantized(info, text("expected scales of shape ", shape_text(blocks), ", got ", shape_text(info.shape)));
+  scales.values = scales_beside(folder.files, codes, name, static_cast<std::size_t>(info.elements()));
   folder.hide(name);
   folder.add(
       codes, codes.shape, DType::float32,
@@ -165,6 +193,8 @@ inline void find_fp8(QuantizedFolder& folder) {
     add_float8(folder, *file, codes, name + "_scale_inv", block.empty() ? rows : static_cast<std::size_t>(block[0]),
                block.empty() ? columns : static_cast<std::size_t>(block[1]));
   }
+  expect_all_decoded(folder, "", "_scale_inv", "F8_E4M3 or F8_E5M2");
+  expect_no_activation_scales(folder);
 }
 
 /// compressed-tensors' float-quantized: `weight_scale` for each row, or for all of a tensor.
@@ -177,6 +207,8 @@ inline void find_float_quantized(QuantizedFolder& folder) {
     const Extent scales = file_beside(folder.files, codes, scale).info(scale).elements();
     add_float8(folder, *file, codes, scale, scales == 1 ? rows : 1, columns);
   }
+  expect_all_decoded(folder, "", "_scale", "F8_E4M3 or F8_E5M2");
+  expect_no_activation_scales(folder);
 }
 
 /// bitsandbytes' int8: rows with their largest magnitude in SCB; a number is code * SCB / 127.
@@ -203,6 +235,7 @@ inline void find_int8(QuantizedFolder& folder) {
     folder.add(codes, codes.shape, DType::float32,
                std::make_unique<ByteDecoder>(*file, codes, table, std::move(scales), one_of_127));
   }
+  expect_all_decoded(folder, suffix, "SCB", "I8");
 }
 
 template <std::size_t n>

@@ -44,13 +44,15 @@ inline std::vector<PilotPlan::Round> pilot_rounds(std::size_t candidates, std::s
 
 }  // namespace detail
 
+inline constexpr std::size_t fewest_held_out = 8;  ///< rows; fewer compare nothing
+
 /// Plans pilots within `allowed` FLOPs. `least`: of each candidate, best guess first, the FLOPs of the shortest
 /// training that says anything; where not all can be tried, the last ones are left out. `evaluation`: FLOPs of one
 /// evaluation on so many held-out rows; each candidate of a round takes one, and the untrained model one. Rows are
 /// `most_rows` or fewer, at least `fewest_rows`. As many candidates as possible first, then rounds, then rows.
 inline PilotPlan plan_pilots(Flops allowed, const std::vector<Flops>& least,
                              const std::function<Flops(std::size_t rows)>& evaluation, std::size_t most_rows,
-                             std::size_t fewest_rows = 8, std::size_t most_rounds = 3) {
+                             std::size_t fewest_rows = fewest_held_out, std::size_t most_rounds = 3) {
   for (std::size_t candidates = least.size(); candidates >= 2; --candidates) {
     const Flops needed = *std::max_element(least.begin(), least.begin() + static_cast<std::ptrdiff_t>(candidates));
     for (std::size_t most = most_rounds; most >= 1; --most) {
