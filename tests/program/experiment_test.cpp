@@ -169,7 +169,7 @@ TEST_CASE("controls that cannot be made are refused before anything runs") {
         std::string::npos);
   CHECK(error("controls = \"full-fewer-steps\"\nbudget = \"0.5x\"\n").find("expected an array of names") !=
         std::string::npos);
-  CHECK(error("budget = \"50kJ\"\n").find("[[method]] Green, --budget: expected FLOPs") != std::string::npos);
+  CHECK(error("budget = \"50kg\"\n").find("[[method]] Green, --budget: expected FLOPs") != std::string::npos);
   CHECK(error("budget = \"0.5x\"\ncontrols = [\"lora-fewer-steps\"]\ncontrol-lora-learning-rate = \"high\"\n")
             .find("key \"control-lora-learning-rate\": expected a number") != std::string::npos);
 }
