@@ -1,9 +1,8 @@
-#include "finetune_options.hpp"
-
 #include <algorithm>
 #include <charconv>
 
 #include "advice.hpp"
+#include "finetune_options.hpp"
 #include "greentrainer/data/data_file.hpp"
 #include "greentrainer/data/dataset_row.hpp"
 #include "greentrainer/optim/adamw.hpp"

@@ -128,7 +128,7 @@ struct QuantizedFolder {
   void hide(const std::string& name) { found.companions.push_back(name); }
 };
 
-/// Rows and columns of codes; an expert's matrix is one of several that lie behind each other.
+/// Rows and columns of codes. Throws LoadError for other shapes, such as those of all experts in one tensor.
 inline std::pair<std::size_t, std::size_t> matrix_of(const TensorInfo& codes) {
   if (codes.shape.size() != 2 || codes.elements() == 0)
     fail_quantized(codes, text("expected a matrix of codes, got shape ", shape_text(codes.shape)));

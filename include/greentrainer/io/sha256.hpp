@@ -17,7 +17,7 @@
 namespace greentrainer {
 
 /// SHA-256 of FIPS 180-4, over bytes that come in pieces. By OpenSSL's libcrypto, which takes the processor's own
-/// instructions where it has them. Throws Error where libcrypto refuses, for want of memory.
+/// instructions where it has them. Throws Error if libcrypto fails, which it does when memory runs out.
 class Sha256 {
  public:
   Sha256() {
