@@ -120,6 +120,9 @@ GREENTRAINER_INLINE std::optional<std::string> difference_between(const CausalDe
   const auto number = [&](const char* name, double a, double b) {
     if (!found && !detail::same_number(a, b)) found = text(name, ": ", a, " and ", b);
   };
+  const auto same = [&](const char* name, bool holds) {
+    if (!found && !holds) found = text(name, ", which is another");
+  };
   const CausalDecoder &a = one, &b = other;
   whole("vocab_size", a.vocab_size, b.vocab_size);
   whole("hidden_size", a.hidden_size, b.hidden_size);
@@ -130,12 +133,9 @@ GREENTRAINER_INLINE std::optional<std::string> difference_between(const CausalDe
   whole("head_dim", a.head_dim, b.head_dim);
   whole("max_position_embeddings", a.max_position_embeddings, b.max_position_embeddings);
   whole("window of attention", a.window, b.window);
-  whole("layers with a window",
-        detail::same_in_layers(a, b,
-                               [](const CausalDecoder& d, std::size_t i) {
-                                 return d.window > 0 && (d.windowed_layers.empty() || d.windowed_layers[i]);
-                               }),
-        true);
+  same("layers with a window", detail::same_in_layers(a, b, [](const CausalDecoder& d, std::size_t i) {
+         return d.window > 0 && (d.windowed_layers.empty() || d.windowed_layers[i]);
+       }));
   whole("LayerNorm", a.norm.layer_norm, b.norm.layer_norm);
   whole("bias of norms", a.norm.bias, b.norm.bias);
   number("epsilon of norms", a.norm.epsilon, b.norm.epsilon);
@@ -158,14 +158,10 @@ GREENTRAINER_INLINE std::optional<std::string> difference_between(const CausalDe
   number("limit of logits", a.logit_cap, b.logit_cap);
   whole("rotary embeddings", a.rotaries.size(), b.rotaries.size());
   for (std::size_t i = 0; !found && i < a.rotaries.size(); ++i)
-    whole("rotary embedding or its scaling", detail::same_rotary(a.rotaries[i], b.rotaries[i]), true);
-  whole("layers with a rotary embedding",
-        detail::same_in_layers(a, b,
-                               [](const CausalDecoder& d, std::size_t i) {
-                                 return d.rotary_of_layer.empty() ? (d.rotaries.empty() ? -1 : 0)
-                                                                  : d.rotary_of_layer[i];
-                               }),
-        true);
+    same("rotary embedding or its scaling", detail::same_rotary(a.rotaries[i], b.rotaries[i]));
+  same("layers with a rotary embedding", detail::same_in_layers(a, b, [](const CausalDecoder& d, std::size_t i) {
+         return d.rotary_of_layer.empty() ? (d.rotaries.empty() ? -1 : 0) : d.rotary_of_layer[i];
+       }));
   return found;
 }
 
@@ -198,16 +194,23 @@ GREENTRAINER_INLINE GgufModel gguf_model(const CausalDecoder& decoder, const std
   }
   if (!model.factors.empty())
     facts.shapes.emplace(detail::gguf_rotary_factors, std::vector<Extent>{static_cast<Extent>(model.factors.size())});
-  const ConfigReader read(gguf_config(std::move(facts)), source);
-  KnownArchitectures::read(read, [&](const auto& again) {
-    std::optional<std::string> difference = "kind of model: another";
-    if constexpr (std::is_same_v<std::decay_t<decltype(again)>, CausalDecoder>)
-      difference = difference_between(decoder, again);
-    if (!difference) return;
+  if (decoder.padding_row)
+    facts.metadata["tokenizer.ggml.padding_token_id"] = static_cast<std::uint32_t>(*decoder.padding_row);
+  std::optional<std::string> difference = "kind of model, which is another";
+  try {
+    const ConfigReader read(gguf_config(std::move(facts)), source);
+    KnownArchitectures::read(read, [&](const auto& again) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(again)>, CausalDecoder>)
+        difference = difference_between(decoder, again);
+    });
+  } catch (const LoadError& error) {
+    difference = std::string(error.message());
+  }
+  if (difference) {
     throw ConfigError("gguf", source,
                       text("expected a model that the metadata of architecture ", model.architecture,
-                           " can describe, got one that they cannot: ", *difference, " when they are read"));
-  });
+                           " can describe, got one that they cannot, by what is read from them: ", *difference));
+  }
   return model;
 }
 

@@ -116,17 +116,24 @@ class GgufExport {
 
   void add_tokenizer(GgufMetadata& all) {
     const ModelFiles& files = source_->files;
-    if (!has_tokenizer(files)) {
-      saved_.notices.push_back("the model has no tokenizer: programs that read the file can take token ids alone");
-      return;
-    }
-    const auto tokenizer = load_tokenizer(files);
     const Extent rows = model_.decoder.vocab_size;
     const std::vector<Index> ends = eos_ids_in(files, rows).value_or(std::vector<Index>{});
-    GgufTokenizerMetadata keys = gguf_tokenizer_metadata(files, *tokenizer, rows, ends);
-    for (const auto& [key, value] : keys.metadata) {
-      if (key == "tokenizer.ggml.pre") saved_.pre_tokenizer = std::get<std::string>(value);
+    GgufTokenizerMetadata keys;
+    if (has_tokenizer(files)) {
+      keys = gguf_tokenizer_metadata(files, *load_tokenizer(files), rows, ends);
+    } else {
+      keys.notices.push_back("the model has no tokenizer: programs that read the file can take token ids alone");
+      if (!ends.empty())
+        keys.metadata.emplace_back("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(ends.front()));
     }
+    const auto value_of = [&](std::string_view key) {
+      const auto found = std::ranges::find(keys.metadata, key, &std::pair<std::string, GgufValue>::first);
+      return found == keys.metadata.end() ? nullptr : &found->second;
+    };
+    if (const GgufValue* pre = value_of("tokenizer.ggml.pre")) saved_.pre_tokenizer = std::get<std::string>(*pre);
+    constexpr const char* padding = "tokenizer.ggml.padding_token_id";
+    if (const auto row = model_.decoder.padding_row; row && value_of(padding) == nullptr)
+      keys.metadata.emplace_back(padding, static_cast<std::uint32_t>(*row));
     all.insert(all.end(), std::make_move_iterator(keys.metadata.begin()), std::make_move_iterator(keys.metadata.end()));
     saved_.notices.insert(saved_.notices.end(), keys.notices.begin(), keys.notices.end());
   }
