@@ -238,8 +238,9 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
       with_worth(graph, facts.layer_prefixes, parse_worth(options.worth), selector_of(report, importance, options));
   const Selection frozen = select_listed(graph, options.freeze, "freeze");
   const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-    return select_within_ratio(graph, cost, workload, worth, ratio, select, full,
-                               cached ? forecasts : std::span<const CutForecast>(), {}, frozen);
+    return select_within_ratio(
+        graph, cost, workload, worth, ratio, select,
+        {.full = full, .forecasts = cached ? forecasts : std::span<const CutForecast>(), .frozen = frozen});
   };
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
     return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
