@@ -155,11 +155,12 @@ TEST_CASE("what advise and --advice cannot take is refused by name") {
                         source_path("examples/data/scitldr/train.jsonl").string(), "--output",
                         (folder / "out").string(), "--method", method, "--advice", file});
   };
-  const std::string other = folder.write("other.json", R"({"recommendation": {"options": {"output": "/"}}})").string();
+  const std::string other =
+      folder.write("other.json", R"({"recommendation": {"options": {"method": "lora", "output": "/"}}})").string();
   CHECK(error(with("full", other), 2).find("--advice: expected not to be given with --method full") !=
         std::string::npos);
   CHECK(error(with("auto", other), 1)
-            .find("other.json: expected what greentrainer advise --json prints, got the option \"output\"") !=
+            .find("other.json: expected what greentrainer advise --json prints, got the option \"output\" of") !=
         std::string::npos);
   CHECK(error(with("auto", folder.write("none.json", "[]").string()), 1).find("got no object \"recommendation\"") !=
         std::string::npos);
