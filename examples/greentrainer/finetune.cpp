@@ -52,11 +52,13 @@ TrainingData load_training_data(const PretrainedModel<B>& model, const FinetuneO
   return all;
 }
 
-/// What --context-gradients none leaves out of these examples.
-std::string context_line(const Dataset& train) {
+/// What --context-gradients leaves out of these examples.
+std::string context_line(const Dataset& train, const FinetuneOptions& options) {
   Workload all;
   for (const Example& example : train.examples) all += workload_of(example);
-  return text("gradients are approximate: they do not go through tokens without a label, ",
+  return text("gradients are approximate: they ",
+              options.context_gradients == "none" ? "do not go through" : "end at keys and values of",
+              " tokens without a label, ",
               fixed(100.0 * static_cast<double>(all[Measure::context_tokens]) /
                         static_cast<double>(all[Measure::decoder_tokens]),
                     1),
@@ -152,7 +154,7 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", trained.backend().name()));
   say_format(trained, options);
-  if (detaches_context(options)) say(context_line(train));
+  if (detaches_context(options)) say(context_line(train, options));
   if (rotates_branches(options)) say(passing_line(graph, options));
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;

@@ -80,7 +80,7 @@ RunBudget budget_of(const FinetuneOptions& options);
 std::string auto_text(const FinetuneOptions& options);
 
 /// Whether gradients stop at the context: with_detached_context.
-inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }
+inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients != "exact"; }
 
 /// Whether residual branches pass the identity: Trainer::use_passing.
 inline bool rotates_branches(const FinetuneOptions& options) { return options.passing == "rotating"; }

@@ -42,6 +42,7 @@ std::string kept_text(const TrainingReport& report, const std::string& metric) {
 std::string gradients_text(const Surroundings& around) {
   std::string left_out;
   if (around.context_gradients == "none") left_out = "without the context";
+  if (around.context_gradients == "keys") left_out = "without what lies below the context's keys and values";
   if (around.passing == "rotating")
     left_out += text(left_out.empty() ? "" : ", ", "with branches that pass the identity");
   return left_out.empty() ? "exact" : "approximate: " + left_out;

@@ -42,7 +42,7 @@ class Metrics {
 /// What is reported beside the training report.
 struct Surroundings {
   std::string method;             ///< that was used
-  std::string context_gradients;  ///< exact or none
+  std::string context_gradients;  ///< exact, keys or none
   std::string passing;            ///< exact or rotating
   std::string gradient_sums;      ///< fast or exact
   std::string backend;            ///< what computed

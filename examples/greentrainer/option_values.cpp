@@ -148,4 +148,8 @@ const StorageFormat* parse_frozen_format(const std::string& where, const std::st
   bad_usage(where, text("--frozen-format: expected one of ", known, "; got ", value, suggestion(value, names)));
 }
 
+ContextGradients parse_context_gradients(const std::string& value) {
+  return value == "keys" ? ContextGradients::keys : ContextGradients::none;
+}
+
 }  // namespace greentrainer::program

@@ -5,6 +5,7 @@
 
 #include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/core/types.hpp"
+#include "greentrainer/graph/detached_context.hpp"
 #include "greentrainer/train/training_options.hpp"
 
 namespace greentrainer::program {
@@ -35,5 +36,8 @@ Bytes parse_bytes(const std::string& flag, const std::string& value, const std::
 std::string option_name(const StorageFormat& format);
 /// The format of --frozen-format; null for "none" and "source". Throws UsageError of the command `where`.
 const StorageFormat* parse_frozen_format(const std::string& where, const std::string& value);
+
+/// What --context-gradients keeps where it is not exact: keys or none.
+ContextGradients parse_context_gradients(const std::string& value);
 
 }  // namespace greentrainer::program

@@ -299,8 +299,9 @@ Command make_plan_command() {
   command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget is for", most_steps);
   command.choice("budget-cuts", options->budget_cuts, {"batch", "steps"},
                  "What there is less of: examples in a batch, or steps (batch)");
-  command.choice("context-gradients", options->context_gradients, {"exact", "none"},
-                 "none: gradients do not go through tokens without a label, as in finetune (exact)");
+  command.choice("context-gradients", options->context_gradients, {"exact", "keys", "none"},
+                 "none: gradients do not go through tokens without a label; keys: they end at these tokens' keys and "
+                 "values; as in finetune (exact)");
   command.text("frozen-format", options->frozen_format, "NAME",
                "What weights that are not trained are stored in, as in finetune (none)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");

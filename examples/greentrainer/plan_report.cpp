@@ -348,7 +348,9 @@ template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
   const Graph exact =
       graph_of<Policy>(architecture, {.frozen_format = parse_frozen_format("plan", options.frozen_format)});
-  const Graph graph = options.context_gradients == "none" ? with_detached_context(exact) : exact;
+  const Graph graph = options.context_gradients == "exact"
+                          ? exact
+                          : with_detached_context(exact, parse_context_gradients(options.context_gradients));
   const LinearCost full = full_fine_tuning_cost(exact, ExactCost<Policy>{});
   const Workload workload = planned_workload<Architecture>(graph, options);
   const bool published = options.cost_model == "paper";
