@@ -31,8 +31,6 @@ struct Run {
   }
 };
 
-}  // namespace
-
 void check_gradients_that_end(const std::string& where, const std::string& said) {
   CAPTURE(where);
   const Run run;
@@ -60,6 +58,8 @@ void check_gradients_that_end(const std::string& where, const std::string& said)
   CHECK(planned.json()["run"]["full"] == some["flops"]["full"]);
   CHECK(planned.json()["full"].get<Flops>() > planned.json()["total"].get<Flops>());
 }
+
+}  // namespace
 
 TEST_CASE("gradients that stop at the context: the same loss to start from, fewer FLOPs, said and planned") {
   check_gradients_that_end("none", "they do not go through");
