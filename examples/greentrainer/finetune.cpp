@@ -96,25 +96,20 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
   return !state.empty();
 }
 
-/// Throws ConfigError for a budget in joules that cannot be measured.
-void expect_energy(const FitOptions& fit, const RunWatch& watch) {
-  if (fit.budget.joules == 0 || watch.energy.problem().empty()) return;
-  throw ConfigError(
-      "finetune", "budget",
-      text("expected energy that can be measured for a budget in joules, got none: ", watch.energy.problem()));
-}
-
 /// For a budget in time or energy: the times of the operators that it is planned by, which tensors are then chosen by,
 /// too. Watts are not kept from one run to another, and measured now.
 template <Backend B>
 void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, const FinetuneOptions& options,
-                FitOptions& fit) {
+                MachineEnergy& energy, FitOptions& fit) {
   if (!fit.budget.is_timed()) return;
+  const bool in_joules = fit.budget.joules > 0;
   fit.budget.times = with_optimizer(trained, options, [&](const auto& optimizer) {
     return std::make_shared<OperatorTimes>(times_of(trained, std::span<const Example>(train.examples), fit.batch_size,
-                                                    optimizer, fit.budget.joules > 0, fit.energy));
+                                                    optimizer, in_joules, in_joules ? &energy : nullptr));
   });
-  if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
+  if (options.method != "green") return;
+  const auto by_power = [&] { return std::make_shared<const OperatorTimes>(at_mean_power(*fit.budget.times)); };
+  trainer.use_cost_model(TimeCost<B>(in_joules ? by_power() : fit.budget.times));
 }
 
 /// What is stored in --frozen-format, and which matrices are not.
@@ -178,8 +173,7 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
   around.total_seconds = watch.seconds();
   around.save_seconds = around.total_seconds - save_start;
   if constexpr (requires { model.backend().memory().peak; }) around.device_peak = model.backend().memory().peak;
-  around.joules = watch.energy.joules();
-  around.energy_problem = watch.energy.problem();
+  around.energy = watch.energy.parts();
   if (options.json)
     print_json(json_of(report, around));
   else
@@ -193,7 +187,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   const bool is_first = ranks == nullptr || ranks->is_first();
   Surroundings around;
   around.memory_at_start = resident_memory();
-  RunWatch watch(backend, peak_of(backend), options);
+  RunWatch watch(gpu_address(backend), peak_of(backend), options);
   around.method = options.method;
   around.context_gradients = options.context_gradients;
   around.passing = options.passing;
@@ -210,7 +204,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
         open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
   }
   FitOptions fit = fit_options(options);
-  expect_energy(fit, watch);
+  if (fit.budget.joules > 0) expect_energy("finetune", "budget", watch.energy.problem());
   auto model = load_model(options, backend);
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
@@ -229,7 +223,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   Trainer<B>& trainer = *training;
   if (ranks != nullptr) ranks->join(trainer);
   watch.follow(fit, trained.graph().parameters().size());
-  take_times(trained, trainer, train, options, fit);
+  take_times(trained, trainer, train, options, watch.energy, fit);
   const EvaluationSample sample(train.examples, fit);
   say_task(trainer, trained, train, sample, options, fit);
   trainer.start(train.examples, fit);

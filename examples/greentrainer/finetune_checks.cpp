@@ -105,7 +105,7 @@ void check_passing(const Command& command, const FinetuneOptions& options) {
 void check_phases(const Command& command, FinetuneOptions& options) {
   if (command.either("rho", "phases") == "rho") options.phases.clear();
   if (options.phases.empty()) return;
-  const std::vector<Phase> phases = parse_phases(options.phases);
+  const std::vector<Phase> phases = parse_phases("finetune", options.phases);
   command.refuse("importance-step", "phases", "--phases");
   if (std::ranges::none_of(phases, [](const Phase& phase) { return phase.trains_all(); })) return;
   for (const char* name : {"memory-limit", "frozen-format"})

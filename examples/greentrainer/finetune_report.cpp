@@ -5,7 +5,6 @@
 #include <map>
 
 #include "console.hpp"
-#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
 #include "machine.hpp"
 #include "saved_loss.hpp"
@@ -190,24 +189,31 @@ namespace {
 
 /// Energy of the whole command, of its steps, and the carbon dioxide that follows; or why there is none.
 OrderedJson energy_json(const TrainingReport& report, const Surroundings& around) {
-  OrderedJson json = {{"joules", json_of(around.joules)},
+  const std::optional<double> joules = total_joules(around.energy);
+  OrderedJson json = {{"joules", json_of(joules)},
                       {"training_joules", json_of(report.joules)},
-                      {"reason", around.joules ? OrderedJson() : OrderedJson(around.energy_problem)},
+                      {"reason", joules ? OrderedJson() : OrderedJson(problem_of(around.energy))},
+                      {"parts", OrderedJson::array()},
                       {"carbon_intensity", nullptr},
                       {"carbon_grams", nullptr}};
+  for (const EnergyPart& part : around.energy)
+    json["parts"].push_back({{"name", part.name}, {"joules", json_of(part.joules)}});
   if (around.carbon_intensity > 0) json["carbon_intensity"] = around.carbon_intensity;
-  if (around.carbon_intensity > 0 && around.joules)
-    json["carbon_grams"] = carbon_grams(*around.joules, around.carbon_intensity);
+  if (around.carbon_intensity > 0 && joules) json["carbon_grams"] = carbon_grams(*joules, around.carbon_intensity);
   return json;
 }
 
 /// The same for people.
 std::string energy_text(const TrainingReport& report, const Surroundings& around) {
-  if (!around.joules) return "not measured";
-  std::string line = fixed(*around.joules, 1) + " J of the machine's processors";
-  if (report.joules) line += ", " + fixed(*report.joules, 1) + " J in steps and choosing";
-  if (around.carbon_intensity > 0)
-    line += ", " + fixed(carbon_grams(*around.joules, around.carbon_intensity), 3) + " g CO2eq";
+  std::string line;
+  for (const EnergyPart& part : around.energy) {
+    if (part.joules) line += (line.empty() ? "" : ", ") + fixed(*part.joules, 1) + " J of " + part.name;
+  }
+  const std::optional<double> joules = total_joules(around.energy);
+  if (!joules) return line.empty() ? "not measured" : "not measured, but for " + line;
+  if (around.energy.size() > 1) line = fixed(*joules, 1) + " J: " + line;
+  if (report.joules) line += "; " + fixed(*report.joules, 1) + " J in steps and choosing";
+  if (around.carbon_intensity > 0) line += "; " + fixed(carbon_grams(*joules, around.carbon_intensity), 3) + " g CO2eq";
   return line;
 }
 
@@ -327,7 +333,7 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
                            " above its start; planned " + bytes_text(report.memory.peak()) +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", energy_text(report, around)}});
-  if (!around.joules) std::cout << "energy is not measured: " << around.energy_problem << '\n';
+  if (!total_joules(around.energy)) std::cout << "energy is not measured: " << problem_of(around.energy) << '\n';
   if (!around.ranks.is_alone()) {
     const Ranks::Account gradients = around.ranks.sent(Traffic::gradients);
     print_table({{text(around.ranks.size(), " ranks; gradients that each sent"), bytes_text(gradients.bytes)},

@@ -111,7 +111,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
     }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
-                                    .phases = parse_phases(options.phases),
+                                    .phases = parse_phases("finetune", options.phases),
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,

@@ -15,11 +15,14 @@ Interval parse_interval(const std::string& flag, const std::string& value);
 
 /// {"1:10%", "0.4:90%"} for --phases of finetune: ratios, each with its share of the steps. Throws UsageError for what
 /// is none, and for shares that do not add up.
-std::vector<Phase> parse_phases(const std::vector<std::string>& values);
+std::vector<Phase> parse_phases(const std::string& where, const std::vector<std::string>& values);
 
 /// "40TFLOP", "0.5x", "20min" or "50kJ" for --budget: FLOPs, with k, M, G, T, P or E for powers of 1000, a share of
 /// full fine-tuning, time in s, min or h, or energy in J, kJ, MJ, Wh or kWh. Throws UsageError of the command `where`.
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts);
+
+/// Throws ConfigError of the command `where` for a budget in joules that cannot be measured: `problem` says why.
+void expect_energy(const std::string& where, const std::string& subject, const std::string& problem);
 
 /// The same for a command that does not measure: throws UsageError for time and energy by name.
 RunBudget parse_counted_budget(const std::string& where, const std::string& value, const std::string& cuts);

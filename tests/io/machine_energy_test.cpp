@@ -81,6 +81,23 @@ TEST_CASE("where one of the two is missing there is no sum, but its reason, and 
   CHECK(has(neither.problem(), "; " + nowhere + " cannot be opened"));
 }
 
+TEST_CASE("the interval of a counter is measured between its changes, and not at all where it stands still") {
+  double now = 0;
+  const auto clock = [&] { return now += 1e-4; };
+  const EnergyReading ticking = [&]() -> std::optional<double> {
+    return static_cast<double>(static_cast<int>(now * 100));
+  };
+  CHECK(interval_of(ticking, clock).value() == doctest::Approx(0.01).epsilon(0.05));
+  CHECK_FALSE(interval_of([]() -> std::optional<double> { return 5.0; }, clock));
+  CHECK_FALSE(interval_of([]() -> std::optional<double> { return std::nullopt; }, clock));
+}
+
+TEST_CASE("a machine whose counters stand still has no interval between their changes") {
+  const TemporaryFolder powercap;
+  write_package(powercap, "1000000");
+  CHECK_FALSE(MachineEnergy({}, {.powercap = powercap.path()}).interval(0.01));
+}
+
 TEST_CASE("a GPU that is lost on the way ends the sum") {
   const TemporaryFolder powercap;
   const MadeUpNvml nvml;

@@ -130,6 +130,24 @@ TEST_CASE("plan says of equal rows what finetune does with them") {
       CHECK(plan.json()["budget"]["planned"] == spent(training.json()));
     }
   }
+  // Phases, whose price is a bound, and where tensors are chosen for nothing.
+  std::vector<std::string> trained = {
+      "finetune",    "--train",    data,   "--output",     (run.folder / "out").string(),
+      "--overwrite", "--evaluate", "none", "--importance", "random"};
+  std::vector<std::string> planned = {"plan", "--tokens", "8", "--labelled-tokens", "7"};
+  for (auto* arguments : {&trained, &planned}) {
+    arguments->insert(arguments->end(), {"--json", "--model", golden_model("opt-pre"), "--steps", "20", "--phases",
+                                         "1:20%,0.6:80%", "--budget", "0.55x"});
+  }
+  const Outcome training = run_program(trained), plan = run_program(planned);
+  REQUIRE_MESSAGE(training.status == 0, training.err);
+  REQUIRE_MESSAGE(plan.status == 0, plan.err);
+  const Json priced = plan.json();
+  for (const char* field : {"flops", "steps", "batch_size", "planned", "exact", "full"}) {
+    CAPTURE(field);
+    CHECK(priced["budget"][field] == training.json()["budget"][field]);
+  }
+  CHECK(priced["phases_most"] == priced["budget"]["planned"]);
   const auto error = [](std::vector<std::string> more) {
     more.insert(more.begin(), {"plan", "--model", golden_model("opt-pre")});
     return run_program(more).err;

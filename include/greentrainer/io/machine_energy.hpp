@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +43,24 @@ inline std::string problem_of(const std::vector<EnergyPart>& parts) {
   return problem;
 }
 
+/// Seconds between two changes of a counter, from four of them; nothing where they take longer than `patience` seconds,
+/// or it cannot be read. `clock`: seconds from any time on.
+inline std::optional<double> interval_of(const EnergyReading& reading, const std::function<double()>& clock,
+                                         double patience = 2) {
+  constexpr int changes = 4;
+  const double begin = clock();
+  std::optional<double> last = reading();
+  double first_change = 0;
+  for (int seen = 0; last && clock() - begin < patience;) {
+    const std::optional<double> now = reading();
+    if (now == last) continue;
+    last = now;
+    if (seen++ == 0) first_change = clock();
+    if (seen == changes + 1) return (clock() - first_change) / changes;
+  }
+  return std::nullopt;
+}
+
 /// The energy of what a run computes on, since construction: of the machine's processors and, beside a GPU, of that
 /// GPU.
 class MachineEnergy {
@@ -61,6 +82,15 @@ class MachineEnergy {
   std::optional<double> joules() { return total_joules(parts()); }
   /// Why it is not measured; empty where it is.
   std::string problem() { return problem_of(parts()); }
+  /// Seconds between two changes of the slowest counter; nothing where that cannot be told within so many seconds.
+  std::optional<double> interval(double patience = 2) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto clock = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    std::optional<double> slowest = interval_of([this] { return processors_.joules(); }, clock, patience);
+    if (!gpu_ || !slowest) return slowest;
+    const std::optional<double> gpu = interval_of([this] { return gpu_->joules(); }, clock, patience);
+    return gpu ? std::max(*slowest, *gpu) : gpu;
+  }
   /// Of this object, which must outlive it; empty where nothing is measured.
   EnergyReading reading() {
     if (!problem().empty()) return {};

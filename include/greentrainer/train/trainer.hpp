@@ -79,11 +79,15 @@ class Trainer {
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
     check(examples, options);
-    std::optional<RunPricing<B, TimeCost<B>>> times;
-    if (options.budget.is_timed()) {
-      times.emplace(parts_.model, parts_.choice, options, run_times(options.budget.times, *parts_.optimizer, options));
-    }
-    RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
+    std::optional<RunPricing<B, TimeCost<B>>> times, at_power;
+    const auto price = [&](auto& prices, std::shared_ptr<const OperatorTimes> by) {
+      prices.emplace(parts_.model, parts_.choice, options, run_times(by, *parts_.optimizer, options));
+    };
+    if (options.budget.is_timed()) price(times, options.budget.times);
+    if (options.budget.joules > 0)
+      price(at_power, std::make_shared<const OperatorTimes>(at_mean_power(*options.budget.times)));
+    RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, at_power ? &*at_power : nullptr,
+                                          examples, options);
     plan.average = std::ranges::any_of(parts_.model.graph().operators(),
                                        [](const auto& node) { return node.op->kind() == Expert::kind; });
     plan.exact = parts_.choice.fixed() != nullptr && !plan.average;
