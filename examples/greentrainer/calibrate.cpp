@@ -114,11 +114,13 @@ void print(const Calibration& result, const std::string& problem, bool as_json) 
   std::cout << "a pass of full fine-tuning over a batch of "
             << result.workload[Measure::decoder_tokens] + result.workload[Measure::encoder_tokens] << " tokens takes "
             << milliseconds(result.pass) << ", an update of all weights " << milliseconds(result.update) << '\n';
-  if (result.watts > 0)
+  if (result.watts > 0) {
     std::cout << "meanwhile what computes takes " << fixed(result.watts, 1) << " W, a pass "
               << fixed(result.watts * result.pass, 3) << " J\n";
-  for (const auto& [work, watts] : result.watts_of) std::cout << "  " << work << ' ' << fixed(watts, 1) << " W\n";
-  else std::cout << "energy not measured: " << (problem.empty() ? "too short for its counters" : problem) << '\n';
+    for (const auto& [work, watts] : result.watts_of) std::cout << "  " << work << ' ' << fixed(watts, 1) << " W\n";
+  } else {
+    std::cout << "energy not measured: " << (problem.empty() ? "too short for its counters" : problem) << '\n';
+  }
 }
 
 int run(const Options& options) {

@@ -76,7 +76,7 @@ TEST_CASE("where one of the two is missing there is no sum, but its reason, and 
   CHECK(no_processors.problem().starts_with("no counter of a processor package (RAPL) in "));
   CHECK(no_processors.parts()[1].joules == 3.0);
 
-  const MachineEnergy neither(address, {.powercap = empty.path(), .nvml = nowhere});
+  MachineEnergy neither(address, {.powercap = empty.path(), .nvml = nowhere});
   CHECK(has(neither.problem(), "no counter of a processor package (RAPL) in "));
   CHECK(has(neither.problem(), "; " + nowhere + " cannot be opened"));
 }
