@@ -130,7 +130,8 @@ TEST_CASE("plan says of equal rows what finetune does with them") {
       CHECK(plan.json()["budget"]["planned"] == spent(training.json()));
     }
   }
-  // Phases, whose price is a bound, and where tensors are chosen for nothing.
+  // Phases, whose price is a bound, where tensors are chosen for nothing. As many rows as batches of 3 divide.
+  run.folder.write("equal.jsonl", rows + rows + rows);
   std::vector<std::string> trained = {
       "finetune",    "--train",    data,   "--output",     (run.folder / "out").string(),
       "--overwrite", "--evaluate", "none", "--importance", "random"};
