@@ -298,7 +298,8 @@ TEST_CASE("the phases of a run cost what their ratios and steps say") {
       has(error(2, {"--phases", "1:100%", "--steps", "10", "--tensors", "*"}), "--tensors: expected not to be given"));
   CHECK(has(error(2, {"--phases", "1:100%", "--steps", "10", "--rho", "0.5"}), "--rho"));
   CHECK(has(error(1, {"--phases", "1:5%,0.5:95%", "--steps", "4"}), "in each phase, got none for rho 1; give it a"));
-  CHECK(has(error(1, {"--phases", "1:50%,0.1:50%", "--steps", "4"}), "[plan] --phases: expected ratios of at least 0.3"));
+  CHECK(
+      has(error(1, {"--phases", "1:50%,0.1:50%", "--steps", "4"}), "[plan] --phases: expected ratios of at least 0.3"));
 }
 
 TEST_CASE("branches that pass the identity are priced over draws, among which are those that finetune makes") {
