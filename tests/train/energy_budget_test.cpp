@@ -181,4 +181,9 @@ TEST_CASE("a calibration measures power where it can read energy") {
   const OperatorTimes measured = times([&]() -> std::optional<double> { return 50 * seconds_since(start); });
   CHECK(measured.watts == doctest::Approx(50).epsilon(0.05));
   CHECK(measured.watts_of.at("updates") == doctest::Approx(50).epsilon(0.05));
+  for (const double interval : {-1.0, 11.0}) {
+    CHECK(testing::error_of<ConfigError>([&] {
+            calibrate(run.model, std::span<const Batch>(made), AdamWOptions{}, {.energy_interval = interval});
+          }).find("energy_interval: expected 0 to 10 seconds") != std::string::npos);
+  }
 }
