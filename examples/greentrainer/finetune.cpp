@@ -94,6 +94,22 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
   return !state.empty();
 }
 
+/// Makes the run's steps, and ends it. `states`: where it is saved, or null. Whatever ends it, no save is going on
+/// then.
+template <Backend B>
+TrainingReport train(Trainer<B>& trainer, SavedStates* states) {
+  try {
+    while (trainer.step())
+      if (states != nullptr) states->save_when_due(trainer);
+    TrainingReport report = trainer.finish();
+    if (states != nullptr) states->end_save(trainer);
+    return report;
+  } catch (...) {
+    if (states != nullptr) states->end_save(trainer);
+    throw;
+  }
+}
+
 /// Throws ConfigError for a budget in joules that cannot be measured.
 void expect_energy(const FitOptions& fit, const RunWatch& watch) {
   if (fit.budget.joules == 0 || watch.energy.problem().empty()) return;
@@ -235,9 +251,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
                      options.keep);
   if (resume(trainer, states, options, ranks)) watch.go_on_from(trainer.report());
   if (is_first && !options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
-  while (trainer.step())
-    if (is_first) states.save_when_due(trainer);
-  TrainingReport report = trainer.finish();
+  TrainingReport report = train(trainer, is_first ? &states : nullptr);
   watch.progress.clear();
   if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);
