@@ -97,7 +97,7 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
 /// Makes the run's steps, and ends it. `states`: where it is saved, or null. Whatever ends it, no save is going on
 /// then.
 template <Backend B>
-TrainingReport train(Trainer<B>& trainer, SavedStates* states) {
+TrainingReport make_run(Trainer<B>& trainer, SavedStates* states) {
   try {
     while (trainer.step())
       if (states != nullptr) states->save_when_due(trainer);
@@ -251,7 +251,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
                      options.keep);
   if (resume(trainer, states, options, ranks)) watch.go_on_from(trainer.report());
   if (is_first && !options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
-  TrainingReport report = train(trainer, is_first ? &states : nullptr);
+  TrainingReport report = make_run(trainer, is_first ? &states : nullptr);
   watch.progress.clear();
   if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);
