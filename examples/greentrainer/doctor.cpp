@@ -1,7 +1,6 @@
 // greentrainer doctor: what this machine and this build of the program can do.
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -37,17 +36,6 @@ std::vector<std::string> instruction_sets() {
   if (__builtin_cpu_supports("avx512bf16") != 0) sets.push_back("AVX512_BF16");
 #endif
   return sets;
-}
-
-/// The number of a line "NAME: N kB" of /proc/meminfo in bytes; 0 where there is none.
-Bytes memory_of(const std::string& name) {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  Bytes kilobytes = 0;
-  for (std::string rest; in >> key >> kilobytes && std::getline(in, rest);) {
-    if (key == name + ":") return kilobytes * 1024;
-  }
-  return 0;
 }
 
 /// Free bytes where a folder lies; nothing where it cannot be told.
@@ -99,8 +87,8 @@ OrderedJson look() {
     {"backend", backend.name()},
     {"peak_flops", measured_peak(backend.threads())},
     {"gpu", gpu.name},
-    {"memory_bytes", memory_of("MemTotal")},
-    {"available_memory_bytes", memory_of("MemAvailable")}
+    {"memory_bytes", machine_memory()},
+    {"available_memory_bytes", available_memory()}
   };
   add_energy(json, "", EnergyMeter().problem());
   if (gpu.energy_problem) add_energy(json, "gpu_", *gpu.energy_problem);

@@ -96,6 +96,22 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
   return !state.empty();
 }
 
+/// Makes the run's steps, and ends it. `states`: where it is saved, or null. Whatever ends it, no save is going on
+/// then.
+template <Backend B>
+TrainingReport make_run(Trainer<B>& trainer, SavedStates* states) {
+  try {
+    while (trainer.step())
+      if (states != nullptr) states->save_when_due(trainer);
+    TrainingReport report = trainer.finish();
+    if (states != nullptr) states->end_save(trainer);
+    return report;
+  } catch (...) {
+    if (states != nullptr) states->end_save(trainer);
+    throw;
+  }
+}
+
 /// For a budget in time or energy: the times of the operators that it is planned by, which tensors are then chosen by,
 /// too. Watts are not kept from one run to another, and measured now.
 template <Backend B>
@@ -231,9 +247,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
                      options.keep);
   if (resume(trainer, states, options, ranks)) watch.go_on_from(trainer.report());
   if (is_first && !options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
-  while (trainer.step())
-    if (is_first) states.save_when_due(trainer);
-  TrainingReport report = trainer.finish();
+  TrainingReport report = make_run(trainer, is_first ? &states : nullptr);
   watch.progress.clear();
   if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);

@@ -283,13 +283,11 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["ranks"] = json_of(around.ranks);
   json["peak_memory_bytes"] = peak_memory();
-  json["memory_bytes"] = {{"importance", report.memory.importance},
-                          {"training", report.memory.training},
-                          {"evaluation", report.memory.evaluation},
-                          {"best_weights", report.memory.best_weights},
-                          {"exact_sums", report.memory.exact_sums},
-                          {"planned_peak", report.memory.peak()},
-                          {"measured_peak", peak_memory() - around.memory_at_start}};
+  json["memory_bytes"] = {
+      {"importance", report.memory.importance}, {"training", report.memory.training},
+      {"evaluation", report.memory.evaluation}, {"best_weights", report.memory.best_weights},
+      {"exact_sums", report.memory.exact_sums}, {"save_copy", report.memory.save_copy},
+      {"planned_peak", report.memory.peak()},   {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   json["energy"] = energy_json(report, around);
   json["cached_bytes"] = report.cached_bytes;
@@ -331,6 +329,9 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
         seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
        {"peak memory", bytes_text(peak_memory()) + ", " + bytes_text(peak_memory() - around.memory_at_start) +
                            " above its start; planned " + bytes_text(report.memory.peak()) +
+                           (report.memory.save_copy > 0
+                                ? ", beside it " + bytes_text(report.memory.save_copy) + " of a copy that was saved"
+                                : "") +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", energy_text(report, around)}});
   if (!total_joules(around.energy)) std::cout << "energy is not measured: " << problem_of(around.energy) << '\n';

@@ -154,6 +154,7 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
                     {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
                     {"scratch", report.memory.scratch}};
   json["memory_exact_sums_bytes"] = report.exact_sums;
+  json["memory_save_copy_bytes"] = report.save_copy();
   json["memory_importance_bytes"] = report.memory_importance;
   json["importance_metric"] = options.importance_metric;
   json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options)}};
@@ -208,6 +209,8 @@ void print(const PlanReport& report, const PlanOptions& options) {
             << bytes_text(report.memory_importance) << '\n';
   if (report.exact_sums > 0)
     std::cout << "exact sums of gradients, beside it: " << bytes_text(report.exact_sums) << '\n';
+  std::cout << "copy that is saved while a run goes on, beside it, where there is room: "
+            << bytes_text(report.save_copy()) << '\n';
   if (options.ranks > 1) {
     std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options))
               << " of gradients in a step, those of what is trained, "

@@ -99,6 +99,10 @@ struct PlanReport {
 
   std::int64_t full = 0;  ///< of the model's exact full fine-tuning
 
+  /// Of the copy by which a run is saved while it goes on: weights, which are as large as their gradients, and
+  /// optimizer state of what is trained. More once other tensors were trained before.
+  Bytes save_copy() const { return memory.gradients + memory.optimizer; }
+
   /// By each of so many ranks in a step: the gradients of what is trained, once each, or what exact sums have of each.
   Bytes sent_gradient_bytes(const PlanOptions& options) const {
     if (options.ranks == 1) return 0;
