@@ -14,6 +14,8 @@ Command make_select_command();
 Command make_finetune_command(LaunchedRanks* ranks = nullptr);
 Command make_evaluate_command();
 Command make_generate_command();
+Command make_chat_command();
+Command make_export_command();
 Command make_experiment_command();
 Command make_compare_command();
 Command make_calibrate_command();

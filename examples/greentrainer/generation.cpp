@@ -7,12 +7,18 @@ namespace greentrainer::program {
 
 void declare_generation(Command& command, GenerationChoice& choice) {
   GenerateOptions& o = choice.options;
-  command.whole("max-new-tokens", o.max_new_tokens, 1, "Most tokens to generate for a prompt (64)", 1 << 20);
-  command.whole("min-new-tokens", o.min_new_tokens, 0, "No end of the text before so many (0)", 1 << 20);
+  declare_sampling(command, choice);
   command.whole("beams", o.beams, 1, "More than 1: beam search (1)", 1024);
   command.number("length-penalty", o.length_penalty, -100, false,
                  "Beams: log-probability is divided by tokens to this power (1)", 100);
   command.on("early-stopping", o.early_stopping, "Beams: stop as soon as --beams texts are finished");
+}
+
+void declare_sampling(Command& command, GenerationChoice& choice) {
+  GenerateOptions& o = choice.options;
+  command.whole("max-new-tokens", o.max_new_tokens, 1,
+                text("Most tokens to generate for a prompt (", o.max_new_tokens, ")"), 1 << 20);
+  command.whole("min-new-tokens", o.min_new_tokens, 0, "No end of the text before so many (0)", 1 << 20);
   command.number("repetition-penalty", o.repetition_penalty, 0, true,
                  "Above 1: tokens that are in the text or prompt become less likely (1)");
   command.whole("no-repeat-ngram-size", o.no_repeat_ngram_size, 0, "No run of so many tokens twice; 0: off (0)",
@@ -40,7 +46,7 @@ void check_generation(const Command& command, const GenerationChoice& choice) {
   } else if (o.beams > 1) {
     command.refuse("beams", "temperature", "--temperature above 0");
   }
-  if (o.beams == 1) {
+  if (o.beams == 1 && command.find("beams") != nullptr) {
     for (const char* name : {"length-penalty", "early-stopping"}) command.refuse(name, "beams", "--beams 1");
   }
   if (o.min_new_tokens > o.max_new_tokens) {

@@ -20,6 +20,9 @@ struct GenerationChoice {
 /// Declares the options of generation. `choice` must outlive the command.
 void declare_generation(Command& command, GenerationChoice& choice);
 
+/// Those that are not about beams.
+void declare_sampling(Command& command, GenerationChoice& choice);
+
 /// The options of generation, without dashes.
 std::vector<std::string> generation_option_names();
 
@@ -40,6 +43,15 @@ struct GeneratedTexts {
                    const std::vector<Extent>& lines) const;
 };
 
+/// Names on stderr the settings of the model's folder that are not followed.
+template <Backend B>
+void say_settings_not_followed(const PretrainedModel<B>& model) {
+  std::string settings;
+  for (const std::string& name : generation_settings_not_followed(model))
+    settings += (settings.empty() ? "" : ", ") + name;
+  if (!settings.empty()) say(text("note: generation_config.json's ", settings, ": not followed; give options instead"));
+}
+
 /// Says on stderr how far it is, now and then.
 template <Backend B>
 GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::vector<Index>>& prompts,
@@ -50,10 +62,7 @@ GeneratedTexts generate_texts(PretrainedModel<B>& model, const std::vector<std::
   GenerateOptions options = choice.options;
   options.seed = static_cast<std::uint64_t>(choice.seed);
   options.eos_ids = eos_ids_of(model);
-  std::string settings;
-  for (const std::string& name : generation_settings_not_followed(model))
-    settings += (settings.empty() ? "" : ", ") + name;
-  if (!settings.empty()) say(text("note: generation_config.json's ", settings, ": not followed; give options instead"));
+  say_settings_not_followed(model);
   GeneratedTexts result;
   const auto start = Clock::now();
   auto last_said = start;

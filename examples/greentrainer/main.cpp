@@ -37,6 +37,8 @@ Ending run(int argc, char** argv, LaunchedRanks* ranks) {
     commands.push_back(make_finetune_command(ranks));
     commands.push_back(make_evaluate_command());
     commands.push_back(make_generate_command());
+    commands.push_back(make_chat_command());
+    commands.push_back(make_export_command());
     commands.push_back(make_experiment_command());
     commands.push_back(make_compare_command());
     commands.push_back(make_calibrate_command());

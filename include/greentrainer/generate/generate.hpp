@@ -15,6 +15,9 @@ namespace greentrainer {
 /// Called with the number of each prompt and what was generated for it, as soon as that is known.
 using OnGenerated = std::function<void(std::size_t, const Generated&)>;
 
+/// Called with the number of each prompt and the next token of what follows it, as soon as that is known.
+using OnToken = std::function<void(std::size_t, Index)>;
+
 /// Generates text with a model: token ids for token ids. Works on `batch_size` prompts at a time, of any lengths and
 /// without padding; a prompt that is done costs nothing from then on. Keeps its memory from call to call, and shares
 /// the model, which may be moved meanwhile.
@@ -28,8 +31,13 @@ class Generator {
   }
 
   /// Prompts are what a decoder-only model goes on with, or an encoder-decoder's sources. Throws DataError for prompts
-  /// that the model cannot read, and NumericalError for weights that give no numbers.
-  std::vector<Generated> operator()(std::span<const std::vector<Index>> prompts, const OnGenerated& on_generated = {}) {
+  /// that the model cannot read, NumericalError for weights that give no numbers, and ConfigError for `on_token` with
+  /// beams, whose tokens are known only at their end.
+  std::vector<Generated> operator()(std::span<const std::vector<Index>> prompts, const OnGenerated& on_generated = {},
+                                    const OnToken& on_token = {}) {
+    if (on_token && options_.beams > 1)
+      throw ConfigError("generate", "beams",
+                        text("expected 1 where tokens are taken one by one, got ", options_.beams));
     for (std::size_t p = 0; p < prompts.size(); ++p) check_prompt(prompts[p], p);
     std::vector<Generated> results(prompts.size());
     const auto finished = [&](std::size_t number, Generated generated) {
@@ -40,9 +48,9 @@ class Generator {
     for (std::size_t first = 0; first < prompts.size(); first += size) {
       const auto group = prompts.subspan(first, std::min(size, prompts.size() - first));
       if (options_.beams > 1)
-        run<BeamSearch>(group, first, finished);
+        run<BeamSearch>(group, first, finished, on_token);
       else
-        run<SequenceSampler>(group, first, finished);
+        run<SequenceSampler>(group, first, finished, on_token);
     }
     return results;
   }
@@ -58,7 +66,8 @@ class Generator {
   };
 
   template <class Search, class Finished>
-  void run(std::span<const std::vector<Index>> prompts, std::size_t first, const Finished& finished) {
+  void run(std::span<const std::vector<Index>> prompts, std::size_t first, const Finished& finished,
+           const OnToken& on_token) {
     PackedTokens given, started;
     std::vector<Open<Search>> open;
     for (const std::vector<Index>& prompt : prompts) {
@@ -80,6 +89,7 @@ class Generator {
         const std::size_t rows = prompt.slots.size();
         prompt.search.advance(std::span(*logits).subspan(row * vocabulary, rows * vocabulary));
         row += rows;
+        if (on_token) on_token(prompt.number, prompt.search.token(0));
         if (prompt.search.done())
           finished(prompt.number, prompt.search.result());
         else

@@ -20,6 +20,15 @@
 
 namespace greentrainer {
 
+/// The number that the fewest decimal digits give which are still this float.
+inline double shortest_decimal(float value) {
+  std::array<char, 32> digits;
+  const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+  double result = value;
+  if (std::isfinite(value)) std::from_chars(digits.data(), written.ptr, result);
+  return result;
+}
+
 /// Reads the header of a GGUF file from its first byte on, value by value. Nothing is allocated for a size that the
 /// file states before it has been compared with what is left of the file. Every error is a LoadError that names the
 /// file and the place.
@@ -124,7 +133,7 @@ class GgufReader {
       case 3: return number<std::int16_t>(what);
       case 4: return number<std::uint32_t>(what);
       case 5: return number<std::int32_t>(what);
-      case 6: return shortest(number<float>(what));
+      case 6: return shortest_decimal(number<float>(what));
       case 7: return boolean();
       case 8: return string("a text");
       case 10: return number<std::uint64_t>(what);
@@ -167,14 +176,6 @@ class GgufReader {
     const auto value = number<std::uint8_t>("a value");
     if (value > 1) fail(text("expected 0 or 1 for false or true, got ", static_cast<int>(value)));
     return value == 1;
-  }
-
-  static double shortest(float value) {
-    std::array<char, 32> digits;
-    const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-    double result = value;
-    if (std::isfinite(value)) std::from_chars(digits.data(), written.ptr, result);
-    return result;
   }
 
   const RandomAccessFile* file_;

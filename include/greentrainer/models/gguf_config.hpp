@@ -4,8 +4,11 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <numbers>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,15 +21,43 @@
 
 namespace greentrainer {
 
+/// What a GGUF file says of a model: its metadata, and those facts of its tensors that a configuration follows from.
+struct GgufFacts {
+  std::string source = {};  ///< the file, for errors
+  Json metadata = {};
+  std::map<std::string, std::vector<Extent>, std::less<>> shapes = {};  ///< of all tensors, by name
+  std::vector<float> rotary_factors = {};                               ///< the numbers of rope_freqs.weight, if any
+};
+
 namespace detail {
+
+inline constexpr std::string_view gguf_rotary_factors = "rope_freqs.weight";
+
+/// Llama 3's scaled frequencies stand in a GGUF file as factors, not as the four numbers that they come from. Those of
+/// all published models but the first are the same three and the largest factor.
+struct GgufRotaryFactors {
+  static constexpr double low = 1, high = 4, original = 8192;
+
+  /// Of each pair of `columns` columns: what its wave becomes longer by.
+  static std::vector<double> of(double theta, double factor, std::size_t columns) {
+    std::vector<double> factors(columns / 2);
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+      const double turns = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(columns));
+      const double length = 2 * std::numbers::pi / turns;
+      const double smooth = std::clamp((original / length - low) / (high - low), 0.0, 1.0);
+      factors[i] = 1 / ((1 - smooth) / factor + smooth);
+    }
+    return factors;
+  }
+};
 
 /// Makes config.json of a GGUF file's metadata. Every key of the architecture must be read: one that is not may change
 /// the mathematics.
 class GgufConfig {
  public:
-  explicit GgufConfig(const GgufFile& file)
-      : file_(&file),
-        keys_(file.metadata(), file.path().string()),
+  explicit GgufConfig(GgufFacts facts)
+      : facts_(std::move(facts)),
+        keys_(std::move(facts_.metadata), facts_.source),
         name_(keys_.get<std::string>("general.architecture")) {
     keys_.expect_value("general.type", "model");
     keys_.expect_value("split.count", 1);
@@ -164,7 +195,11 @@ class GgufConfig {
   }
 
   void vocabulary() {
-    const Extent rows = file_->info("token_embd.weight").shape.front();
+    constexpr std::string_view embedding = "token_embd.weight";
+    const auto found = facts_.shapes.find(embedding);
+    if (found == facts_.shapes.end())
+      fail(embedding, text("expected it in the file, got ", facts_.shapes.size(), " others"));
+    const Extent rows = found->second.front();
     keys_.expect_value(key("vocab_size"), rows);
     config_["vocab_size"] = rows;
   }
@@ -180,7 +215,7 @@ class GgufConfig {
       config_["partial_rotary_factor"] = static_cast<double>(turned) / static_cast<double>(head_dim_);
     else
       keys_.expect_value(key("rope.dimension_count"), head_dim_);
-    if (has(factors)) {
+    if (has(gguf_rotary_factors)) {
       config_["rope_scaling"] = llama3_scaling(theta);
       return;
     }
@@ -195,32 +230,24 @@ class GgufConfig {
     keys_.ignore({key("rope.scaling.finetuned")});
   }
 
-  /// Llama 3's scaled frequencies stand in the file as factors, not as the four numbers that they come from. Those of
-  /// all published models but the first are the same three and the largest factor. Throws unless these give the
-  /// factors.
+  /// Throws unless the factors are those of the four numbers.
   Json llama3_scaling(double theta) const {
-    constexpr double low = 1, high = 4, original = 8192;
-    const auto pairs = static_cast<std::size_t>(head_dim_ / 2);
-    const TensorInfo& info = file_->info(factors);
-    if (static_cast<std::size_t>(info.elements()) != pairs)
-      fail(info, text("expected ", pairs, " factors, got ", info.elements()));
-    std::vector<float> given(pairs);
-    file_->read_part_as(factors, 0, std::span(given));
+    using Factors = GgufRotaryFactors;
+    const std::vector<float>& given = facts_.rotary_factors;
+    if (given.size() != static_cast<std::size_t>(head_dim_ / 2))
+      fail(gguf_rotary_factors, text("expected ", head_dim_ / 2, " factors, got ", given.size()));
     const double factor = std::ranges::max(given);
-    for (std::size_t i = 0; i < pairs; ++i) {
-      const double turns = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim_));
-      const double length = 2 * std::numbers::pi / turns;
-      const double smooth = std::clamp((original / length - low) / (high - low), 0.0, 1.0);
-      const double expected = 1 / ((1 - smooth) / factor + smooth);
-      if (std::abs(given[i] - expected) <= 1e-4 * expected) continue;
-      fail(info, text("expected Llama 3's factors, ", expected, " at element ", i, ", got ", given[i],
-                      "; others are not supported"));
+    const std::vector<double> expected = Factors::of(theta, factor, static_cast<std::size_t>(head_dim_));
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      if (std::abs(given[i] - expected[i]) <= 1e-4 * expected[i]) continue;
+      fail(gguf_rotary_factors, text("expected Llama 3's factors, ", expected[i], " at element ", i, ", got ", given[i],
+                                     "; others are not supported"));
     }
     return {{"rope_type", "llama3"},
             {"factor", factor},
-            {"low_freq_factor", low},
-            {"high_freq_factor", high},
-            {"original_max_position_embeddings", static_cast<Extent>(original)}};
+            {"low_freq_factor", Factors::low},
+            {"high_freq_factor", Factors::high},
+            {"original_max_position_embeddings", static_cast<Extent>(Factors::original)}};
   }
 
   /// A key that may say 0 for what is not supported.
@@ -229,18 +256,16 @@ class GgufConfig {
     return keys_.has(key(name)) ? std::optional(keys_.positive(key(name))) : std::nullopt;
   }
 
-  static constexpr std::string_view factors = "rope_freqs.weight";
-
   std::string key(std::string_view name) const { return text(name_, '.', name); }
-  bool has(std::string_view tensor) const { return file_->contains(tensor); }
+  bool has(std::string_view tensor) const { return facts_.shapes.contains(tensor); }
   [[noreturn]] void refuse(const std::string& key, const std::string& what) const {
     throw ConfigError("gguf", text(keys_.source(), ", metadata ", key), what);
   }
-  [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const {
-    throw LoadError("gguf", text(keys_.source(), ", tensor ", tensor.name), what);
+  [[noreturn]] void fail(std::string_view tensor, const std::string& what) const {
+    throw LoadError("gguf", text(keys_.source(), ", tensor ", tensor), what);
   }
 
-  const GgufFile* file_;
+  GgufFacts facts_;
   ConfigReader keys_;
   std::string name_;
   Extent head_dim_ = 0;
@@ -252,6 +277,18 @@ class GgufConfig {
 /// The config.json that a GGUF file's metadata stand for. Weights are float32, as transformers loads such files. Throws
 /// ConfigError or LoadError naming file and key: an architecture that is not known, and what of its metadata cannot be
 /// followed.
-inline Json gguf_config(const GgufFile& file) { return detail::GgufConfig(file).json(); }
+inline Json gguf_config(GgufFacts facts) { return detail::GgufConfig(std::move(facts)).json(); }
+
+inline Json gguf_config(const GgufFile& file) {
+  GgufFacts facts{.source = file.path().string(), .metadata = file.metadata()};
+  for (const TensorInfo& tensor : file.tensors()) facts.shapes.emplace(tensor.name, tensor.shape);
+  constexpr std::string_view factors = detail::gguf_rotary_factors;
+  constexpr std::size_t most = std::size_t{1} << 20;  // of pairs of columns, in whole blocks of any format
+  if (file.contains(factors)) {
+    facts.rotary_factors.resize(std::min(most, static_cast<std::size_t>(file.info(factors).elements())));
+    file.read_part_as(factors, 0, std::span(facts.rotary_factors));
+  }
+  return gguf_config(std::move(facts));
+}
 
 }  // namespace greentrainer

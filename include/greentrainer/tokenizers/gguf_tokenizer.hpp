@@ -50,8 +50,8 @@ inline constexpr auto gguf_pre_tokenizers = std::to_array<GgufPreTokenizer>({
 /// The tokenizer that a GGUF file's metadata describe, in the form of Hugging Face's files.
 class GgufTokenizer {
  public:
-  explicit GgufTokenizer(const GgufFile& file)
-      : keys_(file.metadata(), file.path().string()), model_(keys_.get<std::string>("tokenizer.ggml.model")) {
+  GgufTokenizer(const Json& metadata, const std::string& source)
+      : keys_(metadata, source), model_(keys_.get<std::string>("tokenizer.ggml.model")) {
     tokens_ = keys_.get<std::vector<std::string>>("tokenizer.ggml.tokens");
     if (tokens_.empty()) refuse("tokenizer.ggml.tokens", "expected tokens, got none");
     types_ = keys_.has("tokenizer.ggml.token_type") ? keys_.get<std::vector<std::int32_t>>("tokenizer.ggml.token_type")
@@ -335,9 +335,13 @@ class GgufTokenizer {
 /// tokenizer.json, tokenizer_config.json and generation_config.json as a GGUF file's metadata describe them; none where
 /// it has no tokenizer. Throws LoadError or ConfigError naming file and key: what is damaged, and a model or a
 /// pre-tokenizer that is not known.
+inline std::map<std::string, std::string, std::less<>> gguf_tokenizer_files(const Json& metadata,
+                                                                            const std::string& source) {
+  if (!metadata.contains("tokenizer.ggml.model")) return {};
+  return detail::GgufTokenizer(metadata, source).files();
+}
 inline std::map<std::string, std::string, std::less<>> gguf_tokenizer_files(const GgufFile& file) {
-  if (!file.metadata().contains("tokenizer.ggml.model")) return {};
-  return detail::GgufTokenizer(file).files();
+  return gguf_tokenizer_files(file.metadata(), file.path().string());
 }
 
 }  // namespace greentrainer
