@@ -198,14 +198,13 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
 
 /// `ranks`: null for one alone. The first of several writes and says what one alone does.
 template <Backend B>
-int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
+int finetune(B& backend, FinetuneOptions options, LaunchedRanks* ranks) {
   watch_for_interrupts();
   const bool is_first = ranks == nullptr || ranks->is_first();
   Surroundings around;
   around.memory_at_start = resident_memory();
   RunWatch watch(gpu_address(backend), peak_of(backend), options);
   around.method = options.method;
-  around.context_gradients = options.context_gradients;
   around.passing = options.passing;
   around.gradient_sums = options.gradient_sums;
   around.backend = backend.name();
@@ -222,6 +221,8 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   FitOptions fit = fit_options(options);
   if (fit.budget.joules > 0) expect_energy("finetune", "budget", watch.energy.problem());
   auto model = load_model(options, backend);
+  if (options.context_where_possible && model.facts().target_shift) options.context_gradients = "exact";
+  around.context_gradients = options.context_gradients;
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
   if (is_first) check_saving(model, *output, saving);

@@ -20,8 +20,12 @@ void resolve_auto(const Command& command, FinetuneOptions& options) {
     return;
   }
   options.is_auto = true;
-  NamedOptions all = {{"method", "lora"}, {"lora-targets", std::string(all_linear)}, {"learning-rate", "0.001"}};
+  NamedOptions all = {{"method", "lora"},
+                      {"lora-targets", std::string(all_linear)},
+                      {"learning-rate", "0.001"},
+                      {"context-gradients", "keys"}};
   if (!options.advice.empty()) all = read_advice(options.advice);
+  options.context_where_possible = options.advice.empty() && !command.given("context-gradients");
   for (const auto& [name, value] : all) {
     if (name == "method" || !command.given(name)) command.find(name)->set({value});
   }

@@ -60,6 +60,8 @@ struct FinetuneOptions {
   bool overwrite = false, json = false;
   std::string advice;    ///< file that advise has written for --method auto, or empty
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
+  /// context_gradients are auto's, and exact for an encoder-decoder.
+  bool context_where_possible = false;
 };
 
 extern const char* const finetune_examples;

@@ -103,14 +103,17 @@ TEST_CASE("a budget too small for pilots leaves the default, and nothing is spen
   CHECK(advice["budget"]["pilot_training"] == 0);
   CHECK(advice["budget"]["pilot_evaluation"] == 0);
   CHECK(advice["recommendation"]["is_sure"] == false);
-  CHECK(advice["recommendation"]["options"] ==
-        Json{{"method", "lora"}, {"lora-targets", "all-linear"}, {"learning-rate", "0.001"}});
+  CHECK(advice["recommendation"]["options"] == Json{{"method", "lora"},
+                                                    {"lora-targets", "all-linear"},
+                                                    {"context-gradients", "keys"},
+                                                    {"learning-rate", "0.001"}});
   CHECK(advice["recommendation"]["reason"].get<std::string>().find("does not pay for two candidates") !=
         std::string::npos);
 
   const Outcome table = advise({"--epochs", "1"});
   CHECK(table.status == 0);
-  CHECK(table.out.find("recommended: LoRA, all linear, 0.001, all blocks, ") != std::string::npos);
+  CHECK(table.out.find("recommended: LoRA, all linear, gradients to the context's keys, 0.001, all blocks, ") !=
+        std::string::npos);
   CHECK(table.out.find("\ngreentrainer finetune --model ") != std::string::npos);
 }
 
