@@ -49,6 +49,7 @@ def without_times(report):
     for name in ["seconds", "peak_memory_bytes", "energy"]:
         report.pop(name, None)
     report["memory_bytes"].pop("measured_peak")
+    report["memory_bytes"].pop("save_copy")  # of this process's saves
     report["flops"].pop("refilled")
     return report
 

@@ -80,8 +80,9 @@ void report(const std::string& name, const Architecture& architecture) {
                            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
       return result;
     };
-    const double all = milliseconds_of(
-        [&] { gt::select_within_ratio(graph, gt::ExactCost<B>{}, coming, importance, 0.6, select, {}, with); });
+    const double all = milliseconds_of([&] {
+      gt::select_within_ratio(graph, gt::ExactCost<B>{}, coming, importance, 0.6, select, {.forecasts = with});
+    });
     return all - selecting;
   };
   const double pricing = price({}), pricing_cuts = price(forecasts);

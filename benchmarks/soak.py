@@ -57,7 +57,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [args.program, "finetune", "--model", args.model, "--train", args.train, "--validation", args.train]
-        command += ["--output", f"{folder}/out", "--steps", str(args.steps), "--batch-size", "1", "--max-tokens", "24"]
+        command += ["--output", f"{folder}/out", "--steps", str(args.steps), "--batch-size", "1", "--max-tokens", "64"]
         command += ["--validation-rows", "8", "--train-rows", "64", "--reselect-every", "50s", "--rho", "0.6"]
         command += ["--evaluate-every", "100s", "--keep-best", "loss", "--save-every", str(max(1, args.steps // 50))]
         command += ["--tensorboard", f"{folder}/events", "--threads", "1"]

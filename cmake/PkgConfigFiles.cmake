@@ -30,7 +30,11 @@ Libs: @libs@
   install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${pkgconfig_folder})
 endfunction()
 
-install_pkgconfig_file(greentrainer "${PROJECT_DESCRIPTION}" "" "-I\${includedir}" "-pthread")
+set(libs "-pthread")
+foreach(library IN LISTS CMAKE_DL_LIBS)
+  string(APPEND libs " -l${library}")
+endforeach()
+install_pkgconfig_file(greentrainer "${PROJECT_DESCRIPTION}" "" "-I\${includedir}" "${libs}")
 if(TARGET greentrainer_io)
   # As the targets: a project that links to the compiled library leaves the definitions out of its own files.
   set(compiled "")

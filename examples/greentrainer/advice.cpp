@@ -1,7 +1,6 @@
 #include "advice.hpp"
 
 #include <algorithm>
-#include <array>
 #include <iostream>
 #include <optional>
 #include <string_view>
@@ -13,12 +12,9 @@ namespace greentrainer::program {
 
 namespace {
 
-/// The options that advice may set.
-constexpr std::array<std::string_view, 6> advised = {"method", "lora-targets", "learning-rate", "context-gradients",
-                                                     "rho",    "importance"};
-/// Those of a method that is tried; none for others.
+/// The options that advice may set for a method; none for a method that is not tried.
 std::vector<std::string_view> options_of(const std::string& method) {
-  if (method == "lora") return {"learning-rate", "lora-targets"};
+  if (method == "lora") return {"learning-rate", "lora-targets", "context-gradients"};
   if (method == "full") return {"learning-rate", "context-gradients"};
   if (method == "green") return {"learning-rate", "rho", "importance"};
   return method.starts_with("last:") ? std::vector<std::string_view>{"learning-rate"} : std::vector<std::string_view>{};
@@ -63,11 +59,17 @@ std::vector<Candidate> candidates_of(const FinetuneOptions& common, std::size_t 
     c.options.emplace_back("learning-rate", text(rate));
     all.push_back(std::move(c));
   };
-  const auto lora = [&](double rate) { add("LoRA, all linear", "lora", rate, {{"lora-targets", "all-linear"}}); };
-  const auto full = [&](double rate) { add("full", "full", rate); };
   const bool has_context = detaches && context >= 0.1;
+  const auto lora = [&](double rate) {
+    if (!detaches) return add("LoRA, all linear", "lora", rate, {{"lora-targets", "all-linear"}});
+    add("LoRA, all linear, gradients to the context's keys", "lora", rate,
+        {{"lora-targets", "all-linear"}, {"context-gradients", "keys"}});
+  };
+  const auto full = [&](double rate) { add("full", "full", rate); };
   const auto no_context = [&](double rate) {
-    if (has_context) add("full, no context gradients", "full", rate, {{"context-gradients", "none"}});
+    if (has_context) {
+      add("full, gradients to the context's keys", "full", rate, {{"context-gradients", "keys"}});
+    }
   };
   lora(1e-3);
   full(1e-4);
@@ -232,8 +234,7 @@ NamedOptions read_advice(const std::string& file) {
   };
   NamedOptions options;
   for (const auto& [name, value] : part(part(json, "recommendation"), "options").items()) {
-    if (std::find(advised.begin(), advised.end(), name) == advised.end() || !value.is_string())
-      fail(text("the option \"", name, '"'));
+    if (!value.is_string()) fail(text("the option \"", name, "\" without a text"));
     options.emplace_back(name, value.get<std::string>());
   }
   const auto method = std::ranges::find(options, "method", &NamedOptions::value_type::first);

@@ -21,4 +21,8 @@ inline ProductPrecision precision_of(const BackendChoice& choice) {
   return choice.precision == "bfloat16" ? ProductPrecision::bf16 : ProductPrecision::full;
 }
 
+/// Why the energy of what computes with this backend cannot be measured here; empty where it can. Throws MissingDevice
+/// if its device is not there.
+std::string energy_problem(const BackendChoice& choice);
+
 }  // namespace greentrainer::program

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "console.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 
 namespace greentrainer::program {
 
@@ -44,6 +45,17 @@ int threads_of(const BackendChoice& choice) {
   if (choice.threads <= cores) return static_cast<int>(choice.threads);
   say(text("--threads ", choice.threads, ": this machine runs ", cores, " at once; using ", cores));
   return static_cast<int>(cores);
+}
+
+std::string energy_problem(const BackendChoice& choice) {
+  std::string gpu;
+  if (choice.name == "cuda") {
+    with_cuda(choice, [&](auto& backend) {
+      gpu = gpu_address(backend);
+      return 0;
+    });
+  }
+  return MachineEnergy(gpu).problem();
 }
 
 }  // namespace greentrainer::program

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -38,6 +39,15 @@ int with_backend(const BackendChoice& choice, Run&& run) {
              " cores, since the system starts no more; is there a limit on processes or memory (ulimit)?"));
   }
   return run(backend);
+}
+
+/// The PCI bus address of the GPU that a backend computes on, as MachineEnergy takes it; empty for processors.
+template <class B>
+std::string gpu_address(const B& backend) {
+  if constexpr (requires { backend.pci_bus_address(); })
+    return backend.pci_bus_address();
+  else
+    return "";
 }
 
 /// FLOPs a second that the backend's processors can do, from a short measurement; 0 for those that are not measured.

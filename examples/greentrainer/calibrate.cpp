@@ -13,9 +13,9 @@
 #include "greentrainer/cost/plan_cost.hpp"
 #include "greentrainer/cost/time_cost.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "kept_times.hpp"
-#include "run_energy.hpp"
 #include "training_data.hpp"
 
 namespace greentrainer::program {
@@ -49,6 +49,7 @@ struct Calibration {
   double pass = 0;    ///< seconds: of all of them
   double update = 0;  ///< seconds: of all weights
   double watts = 0;   ///< 0: not measured
+  std::map<std::string, double, std::less<>> watts_of = {};
   Workload workload;
 };
 
@@ -72,6 +73,7 @@ Calibration price(Model<B>& model, const OperatorTimes& times, const Workload& w
     }
   }
   result.watts = times.watts;
+  result.watts_of = times.watts_of;
   result.pass = times.per_pass / picoseconds;
   for (const auto& [name, kind] : result.kinds) result.pass += kind.forward + kind.backward;
   const AdamWOptions adamw;
@@ -89,6 +91,7 @@ void print(const Calibration& result, const std::string& problem, bool as_json) 
                         {"pass_seconds", result.pass},
                         {"update_seconds", result.update},
                         {"watts", result.watts > 0 ? OrderedJson(result.watts) : OrderedJson()},
+                        {"watts_of", result.watts_of},
                         {"operators", OrderedJson::array()}};
     for (const auto& [name, kind] : result.kinds) {
       json["operators"].push_back({{"kind", name},
@@ -111,11 +114,13 @@ void print(const Calibration& result, const std::string& problem, bool as_json) 
   std::cout << "a pass of full fine-tuning over a batch of "
             << result.workload[Measure::decoder_tokens] + result.workload[Measure::encoder_tokens] << " tokens takes "
             << milliseconds(result.pass) << ", an update of all weights " << milliseconds(result.update) << '\n';
-  if (result.watts > 0)
-    std::cout << "the machine's processors take " << fixed(result.watts, 1) << " W meanwhile, a pass "
+  if (result.watts > 0) {
+    std::cout << "meanwhile what computes takes " << fixed(result.watts, 1) << " W, a pass "
               << fixed(result.watts * result.pass, 3) << " J\n";
-  else
+    for (const auto& [work, watts] : result.watts_of) std::cout << "  " << work << ' ' << fixed(watts, 1) << " W\n";
+  } else {
     std::cout << "energy not measured: " << (problem.empty() ? "too short for its counters" : problem) << '\n';
+  }
 }
 
 int run(const Options& options) {
@@ -124,9 +129,9 @@ int run(const Options& options) {
     const Dataset data =
         load_data(options.train, model.has_tokenizer() ? &model.tokenizer() : nullptr, model.facts(), options.data);
     say_if_not_native();
-    RunEnergy energy(backend);
-    const OperatorTimes times = times_of(model, std::span<const Example>(data.examples), options.batch_size,
-                                         AdamWOptions{}, true, energy.reading());
+    MachineEnergy energy(gpu_address(backend));
+    const OperatorTimes times =
+        times_of(model, std::span<const Example>(data.examples), options.batch_size, AdamWOptions{}, true, &energy);
     const Batch batch = calibration_batches(data.examples, options.batch_size).front();
     print(price(model, times, workload_of(batch, model.graph().window())), energy.problem(), options.json);
     return 0;

@@ -1,7 +1,6 @@
 // greentrainer doctor: what this machine and this build of the program can do.
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -11,8 +10,8 @@
 #include "backends.hpp"
 #include "commands.hpp"
 #include "console.hpp"
-#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "kept_times.hpp"
 #include "machine.hpp"
 
@@ -39,17 +38,6 @@ std::vector<std::string> instruction_sets() {
   return sets;
 }
 
-/// The number of a line "NAME: N kB" of /proc/meminfo in bytes; 0 where there is none.
-Bytes memory_of(const std::string& name) {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  Bytes kilobytes = 0;
-  for (std::string rest; in >> key >> kilobytes && std::getline(in, rest);) {
-    if (key == name + ":") return kilobytes * 1024;
-  }
-  return 0;
-}
-
 /// Free bytes where a folder lies; nothing where it cannot be told.
 std::optional<Bytes> free_bytes(const std::filesystem::path& folder) {
   std::error_code error;
@@ -58,24 +46,34 @@ std::optional<Bytes> free_bytes(const std::filesystem::path& folder) {
   return static_cast<Bytes>(space.available);
 }
 
-/// The device's name, or why there is none.
-std::string gpu_name() {
-  std::string name;
+struct Gpu {
+  std::string name;                           ///< or why there is none
+  std::optional<std::string> energy_problem;  ///< of a GPU; empty: its energy can be measured
+};
+
+Gpu look_at_gpu() {
+  Gpu gpu;
   try {
     with_cuda({.name = "cuda"}, [&](auto& backend) {
-      name = backend.name();
+      gpu.name = backend.name();
+      gpu.energy_problem = GpuEnergyMeter(gpu_address(backend)).problem();
       return 0;
     });
   } catch (const Error& error) {
-    name = text("none: ", error.detail());
+    gpu.name = text("none: ", error.detail());
   }
-  return name;
+  return gpu;
+}
+
+/// "energy" and "energy_reason", with a prefix.
+void add_energy(OrderedJson& json, const std::string& prefix, const std::string& problem) {
+  json[prefix + "energy"] = problem.empty() ? "measured" : "not measured";
+  json[prefix + "energy_reason"] = problem.empty() ? OrderedJson() : OrderedJson(problem);
 }
 
 OrderedJson look() {
   EigenBackend<float> backend;
-  EnergyMeter energy;
-  const std::optional<double> joules = energy.joules();
+  const Gpu gpu = look_at_gpu();
   const KeptTimes kept(backend.name());
   OrderedJson json = {
     {"build", detail::build_text()},
@@ -88,14 +86,14 @@ OrderedJson look() {
     {"instruction_sets", instruction_sets()},
     {"backend", backend.name()},
     {"peak_flops", measured_peak(backend.threads())},
-    {"gpu", gpu_name()},
-    {"memory_bytes", memory_of("MemTotal")},
-    {"available_memory_bytes", memory_of("MemAvailable")},
-    {"energy", joules ? "measured" : "not measured"},
-    {"energy_reason", joules ? OrderedJson() : OrderedJson(energy.problem())},
-    {"times_file", kept.file().string()},
-    {"times_of_operators", kept.load().parts.size()}
+    {"gpu", gpu.name},
+    {"memory_bytes", machine_memory()},
+    {"available_memory_bytes", available_memory()}
   };
+  add_energy(json, "", EnergyMeter().problem());
+  if (gpu.energy_problem) add_energy(json, "gpu_", *gpu.energy_problem);
+  json["times_file"] = kept.file().string();
+  json["times_of_operators"] = kept.load().parts.size();
   json["free_disk_bytes"] = nullptr;
   if (const auto bytes = free_bytes(".")) json["free_disk_bytes"] = *bytes;
   return json;
@@ -122,6 +120,9 @@ void print(const OrderedJson& json) {
   line("free disk here", bytes("free_disk_bytes"));
   line("energy", json["energy_reason"].is_null() ? std::string("can be read, of processor packages (RAPL)")
                                                  : json["energy_reason"].get<std::string>());
+  if (json.contains("gpu_energy"))
+    line("energy of the GPU", json["gpu_energy_reason"].is_null() ? std::string("can be read (NVML)")
+                                                                  : json["gpu_energy_reason"].get<std::string>());
   line("times of operators", text(json["times_of_operators"].get<std::size_t>(), " parts kept",
                                   json["times_file"] == "" ? "" : " in " + json["times_file"].get<std::string>()));
 }

@@ -15,6 +15,7 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/io/output_lock.hpp"
 #include "machine.hpp"
+#include "option_values.hpp"
 #include "output.hpp"
 
 namespace greentrainer::program {
@@ -90,11 +91,21 @@ OrderedJson read_results(const ExperimentPlan& plan, const ExperimentCell& cell)
   }
 }
 
+/// Throws ConfigError for a run that is not done, and whose budget in joules cannot be measured.
+void expect_energy_of(const std::vector<ExperimentCell>& cells) {
+  for (const ExperimentCell& cell : cells) {
+    const ExperimentMethod& method = cell.method();
+    if (method.spends_joules && !cell.is_done())
+      expect_energy("experiment", text("[[method]] ", method.name, ", budget"), energy_problem(method.backend));
+  }
+}
+
 /// Runs what is not done. False if a signal stopped it.
 bool run_cells(const ExperimentPlan& plan, const std::vector<ExperimentCell>& cells) {
   std::size_t open = 0;
   for (const ExperimentCell& cell : cells) open += cell.is_done() ? 0 : 1;
   say(text(cells.size(), " runs, ", cells.size() - open, " done already"));
+  expect_energy_of(cells);
   std::size_t number = cells.size() - open;
   for (const ExperimentCell& cell : cells) {
     if (cell.is_done()) continue;

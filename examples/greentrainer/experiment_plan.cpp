@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "config_file.hpp"
 #include "experiment_controls.hpp"
+#include "option_values.hpp"
 #include "toml_parser.hpp"
 
 namespace greentrainer::program {
@@ -153,6 +154,10 @@ ExperimentMethod read_method(const toml::table& table, const toml::table& common
   }
   const bool has_rho = option("method").value_or(std::string("green")) == "green" && !option("phases");
   if (has_rho) method.rho = option("rho").value_or(0.5);
+  if (const auto budget = option("budget").value<std::string>())
+    method.spends_joules = parse_budget("experiment", *budget, "batch").joules > 0;
+  method.backend.name = option("backend").value_or(method.backend.name);
+  method.backend.device = option("device").value_or(method.backend.device);
   return method;
 }
 

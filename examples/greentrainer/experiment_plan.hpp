@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "backend_choice.hpp"
+
 namespace greentrainer::program {
 
 /// One method of an experiment: options of `finetune`, or none at all where the model is evaluated as it is.
@@ -13,6 +15,8 @@ struct ExperimentMethod {
   std::vector<std::string>
       finetune;    ///< arguments, such as {"--method", "green", "--rho", "0.5"}, those of [finetune] among them
   double rho = 0;  ///< of method green; 0: no budget was promised
+  bool spends_joules = false;  ///< its budget is in energy
+  BackendChoice backend;
   bool is_control = false;
 };
 

@@ -52,11 +52,13 @@ TrainingData load_training_data(const PretrainedModel<B>& model, const FinetuneO
   return all;
 }
 
-/// What --context-gradients none leaves out of these examples.
-std::string context_line(const Dataset& train) {
+/// What --context-gradients leaves out of these examples.
+std::string context_line(const Dataset& train, const FinetuneOptions& options) {
   Workload all;
   for (const Example& example : train.examples) all += workload_of(example);
-  return text("gradients are approximate: they do not go through tokens without a label, ",
+  return text("gradients are approximate: they ",
+              options.context_gradients == "none" ? "do not go through" : "end at keys and values of",
+              " tokens without a label, ",
               fixed(100.0 * static_cast<double>(all[Measure::context_tokens]) /
                         static_cast<double>(all[Measure::decoder_tokens]),
                     1),
@@ -94,25 +96,36 @@ bool resume(Trainer<B>& trainer, SavedStates& states, const FinetuneOptions& opt
   return !state.empty();
 }
 
-/// Throws ConfigError for a budget in joules that cannot be measured.
-void expect_energy(const FitOptions& fit, const RunWatch& watch) {
-  if (fit.budget.joules == 0 || watch.energy.problem().empty()) return;
-  throw ConfigError(
-      "finetune", "budget",
-      text("expected energy that can be measured for a budget in joules, got none: ", watch.energy.problem()));
+/// Makes the run's steps, and ends it. `states`: where it is saved, or null. Whatever ends it, no save is going on
+/// then.
+template <Backend B>
+TrainingReport make_run(Trainer<B>& trainer, SavedStates* states) {
+  try {
+    while (trainer.step())
+      if (states != nullptr) states->save_when_due(trainer);
+    TrainingReport report = trainer.finish();
+    if (states != nullptr) states->end_save(trainer);
+    return report;
+  } catch (...) {
+    if (states != nullptr) states->end_save(trainer);
+    throw;
+  }
 }
 
 /// For a budget in time or energy: the times of the operators that it is planned by, which tensors are then chosen by,
 /// too. Watts are not kept from one run to another, and measured now.
 template <Backend B>
 void take_times(Model<B>& trained, Trainer<B>& trainer, const Dataset& train, const FinetuneOptions& options,
-                FitOptions& fit) {
+                MachineEnergy& energy, FitOptions& fit) {
   if (!fit.budget.is_timed()) return;
+  const bool in_joules = fit.budget.joules > 0;
   fit.budget.times = with_optimizer(trained, options, [&](const auto& optimizer) {
     return std::make_shared<OperatorTimes>(times_of(trained, std::span<const Example>(train.examples), fit.batch_size,
-                                                    optimizer, fit.budget.joules > 0, fit.energy));
+                                                    optimizer, in_joules, in_joules ? &energy : nullptr));
   });
-  if (options.method == "green") trainer.use_cost_model(TimeCost<B>(fit.budget.times));
+  if (options.method != "green") return;
+  const auto by_power = [&] { return std::make_shared<const OperatorTimes>(at_mean_power(*fit.budget.times)); };
+  trainer.use_cost_model(TimeCost<B>(in_joules ? by_power() : fit.budget.times));
 }
 
 /// What is stored in --frozen-format, and which matrices are not.
@@ -152,7 +165,7 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
            with_prefix(static_cast<double>(parameter_elements(graph)), ""), " weights; ", train.examples.size(),
            " examples; backend ", trained.backend().name()));
   say_format(trained, options);
-  if (detaches_context(options)) say(context_line(train));
+  if (detaches_context(options)) say(context_line(train, options));
   if (rotates_branches(options)) say(passing_line(graph, options));
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;
@@ -176,8 +189,7 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
   around.total_seconds = watch.seconds();
   around.save_seconds = around.total_seconds - save_start;
   if constexpr (requires { model.backend().memory().peak; }) around.device_peak = model.backend().memory().peak;
-  around.joules = watch.energy.joules();
-  around.energy_problem = watch.energy.problem();
+  around.energy = watch.energy.parts();
   if (options.json)
     print_json(json_of(report, around));
   else
@@ -186,14 +198,13 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
 
 /// `ranks`: null for one alone. The first of several writes and says what one alone does.
 template <Backend B>
-int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
+int finetune(B& backend, FinetuneOptions options, LaunchedRanks* ranks) {
   watch_for_interrupts();
   const bool is_first = ranks == nullptr || ranks->is_first();
   Surroundings around;
   around.memory_at_start = resident_memory();
-  RunWatch watch(backend, peak_of(backend), options);
+  RunWatch watch(gpu_address(backend), peak_of(backend), options);
   around.method = options.method;
-  around.context_gradients = options.context_gradients;
   around.passing = options.passing;
   around.gradient_sums = options.gradient_sums;
   around.backend = backend.name();
@@ -208,8 +219,10 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
         open_output("finetune", options.output, {.overwrite = options.overwrite, .among_others = {}, .on_notice = {}});
   }
   FitOptions fit = fit_options(options);
-  expect_energy(fit, watch);
+  if (fit.budget.joules > 0) expect_energy("finetune", "budget", watch.energy.problem());
   auto model = load_model(options, backend);
+  if (options.context_where_possible && model.facts().target_shift) options.context_gradients = "exact";
+  around.context_gradients = options.context_gradients;
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
   if (is_first) check_saving(model, *output, saving);
@@ -227,7 +240,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
   Trainer<B>& trainer = *training;
   if (ranks != nullptr) ranks->join(trainer);
   watch.follow(fit, trained.graph().parameters().size());
-  take_times(trained, trainer, train, options, fit);
+  take_times(trained, trainer, train, options, watch.energy, fit);
   const EvaluationSample sample(train.examples, fit);
   say_task(trainer, trained, train, sample, options, fit);
   trainer.start(train.examples, fit);
@@ -235,9 +248,7 @@ int finetune(B& backend, const FinetuneOptions& options, LaunchedRanks* ranks) {
                      options.keep);
   if (resume(trainer, states, options, ranks)) watch.go_on_from(trainer.report());
   if (is_first && !options.tensorboard.empty()) watch.write_events(options.tensorboard, trainer.steps_done());
-  while (trainer.step())
-    if (is_first) states.save_when_due(trainer);
-  TrainingReport report = trainer.finish();
+  TrainingReport report = make_run(trainer, is_first ? &states : nullptr);
   watch.progress.clear();
   if (!is_first) return report.stopped ? interrupted_status : 0;
   if (report.stopped) return end_at_signal(trainer, states);

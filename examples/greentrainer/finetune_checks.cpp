@@ -20,8 +20,12 @@ void resolve_auto(const Command& command, FinetuneOptions& options) {
     return;
   }
   options.is_auto = true;
-  NamedOptions all = {{"method", "lora"}, {"lora-targets", std::string(all_linear)}, {"learning-rate", "0.001"}};
+  NamedOptions all = {{"method", "lora"},
+                      {"lora-targets", std::string(all_linear)},
+                      {"learning-rate", "0.001"},
+                      {"context-gradients", "keys"}};
   if (!options.advice.empty()) all = read_advice(options.advice);
+  options.context_where_possible = options.advice.empty() && !command.given("context-gradients");
   for (const auto& [name, value] : all) {
     if (name == "method" || !command.given(name)) command.find(name)->set({value});
   }
@@ -105,7 +109,7 @@ void check_passing(const Command& command, const FinetuneOptions& options) {
 void check_phases(const Command& command, FinetuneOptions& options) {
   if (command.either("rho", "phases") == "rho") options.phases.clear();
   if (options.phases.empty()) return;
-  const std::vector<Phase> phases = parse_phases(options.phases);
+  const std::vector<Phase> phases = parse_phases("finetune", options.phases);
   command.refuse("importance-step", "phases", "--phases");
   if (std::ranges::none_of(phases, [](const Phase& phase) { return phase.trains_all(); })) return;
   for (const char* name : {"memory-limit", "frozen-format"})

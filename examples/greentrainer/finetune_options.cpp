@@ -179,9 +179,10 @@ void declare(Command& command, FinetuneOptions& options) {
   command.choice("sampling", options.sampling, {"off", "importance"},
                  "green: importance: instead of the best choice, tensors are drawn in proportion to their importance, "
                  "anew at each selection, within the same budget (off)");
-  command.choice("context-gradients", options.context_gradients, {"exact", "none"},
+  command.choice("context-gradients", options.context_gradients, {"exact", "keys", "none"},
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
-                 "pass computes labelled rows alone (exact)");
+                 "pass computes labelled rows alone; keys: they go on to the weights that make these tokens' keys and "
+                 "values (exact)");
   command.choice("passing", options.passing, {"exact", "rotating"},
                  "rotating: approximate gradients, which go through a random share of the residual branches alone to "
                  "what lies below; drawn anew every --reselect-every (exact)");

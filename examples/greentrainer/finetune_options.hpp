@@ -60,6 +60,8 @@ struct FinetuneOptions {
   bool overwrite = false, json = false;
   std::string advice;    ///< file that advise has written for --method auto, or empty
   bool is_auto = false;  ///< --method auto, which `method` is the choice of
+  /// context_gradients are auto's, and exact for an encoder-decoder.
+  bool context_where_possible = false;
 };
 
 extern const char* const finetune_examples;
@@ -80,7 +82,7 @@ RunBudget budget_of(const FinetuneOptions& options);
 std::string auto_text(const FinetuneOptions& options);
 
 /// Whether gradients stop at the context: with_detached_context.
-inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients == "none"; }
+inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients != "exact"; }
 
 /// Whether residual branches pass the identity: Trainer::use_passing.
 inline bool rotates_branches(const FinetuneOptions& options) { return options.passing == "rotating"; }

@@ -5,7 +5,6 @@
 #include <map>
 
 #include "console.hpp"
-#include "greentrainer/io/energy_meter.hpp"
 #include "greentrainer/io/json.hpp"
 #include "machine.hpp"
 #include "saved_loss.hpp"
@@ -42,6 +41,7 @@ std::string kept_text(const TrainingReport& report, const std::string& metric) {
 std::string gradients_text(const Surroundings& around) {
   std::string left_out;
   if (around.context_gradients == "none") left_out = "without the context";
+  if (around.context_gradients == "keys") left_out = "without what lies below the context's keys and values";
   if (around.passing == "rotating")
     left_out += text(left_out.empty() ? "" : ", ", "with branches that pass the identity");
   return left_out.empty() ? "exact" : "approximate: " + left_out;
@@ -189,24 +189,31 @@ namespace {
 
 /// Energy of the whole command, of its steps, and the carbon dioxide that follows; or why there is none.
 OrderedJson energy_json(const TrainingReport& report, const Surroundings& around) {
-  OrderedJson json = {{"joules", json_of(around.joules)},
+  const std::optional<double> joules = total_joules(around.energy);
+  OrderedJson json = {{"joules", json_of(joules)},
                       {"training_joules", json_of(report.joules)},
-                      {"reason", around.joules ? OrderedJson() : OrderedJson(around.energy_problem)},
+                      {"reason", joules ? OrderedJson() : OrderedJson(problem_of(around.energy))},
+                      {"parts", OrderedJson::array()},
                       {"carbon_intensity", nullptr},
                       {"carbon_grams", nullptr}};
+  for (const EnergyPart& part : around.energy)
+    json["parts"].push_back({{"name", part.name}, {"joules", json_of(part.joules)}});
   if (around.carbon_intensity > 0) json["carbon_intensity"] = around.carbon_intensity;
-  if (around.carbon_intensity > 0 && around.joules)
-    json["carbon_grams"] = carbon_grams(*around.joules, around.carbon_intensity);
+  if (around.carbon_intensity > 0 && joules) json["carbon_grams"] = carbon_grams(*joules, around.carbon_intensity);
   return json;
 }
 
 /// The same for people.
 std::string energy_text(const TrainingReport& report, const Surroundings& around) {
-  if (!around.joules) return "not measured";
-  std::string line = fixed(*around.joules, 1) + " J of the machine's processors";
-  if (report.joules) line += ", " + fixed(*report.joules, 1) + " J in steps and choosing";
-  if (around.carbon_intensity > 0)
-    line += ", " + fixed(carbon_grams(*around.joules, around.carbon_intensity), 3) + " g CO2eq";
+  std::string line;
+  for (const EnergyPart& part : around.energy) {
+    if (part.joules) line += (line.empty() ? "" : ", ") + fixed(*part.joules, 1) + " J of " + part.name;
+  }
+  const std::optional<double> joules = total_joules(around.energy);
+  if (!joules) return line.empty() ? "not measured" : "not measured, but for " + line;
+  if (around.energy.size() > 1) line = fixed(*joules, 1) + " J: " + line;
+  if (report.joules) line += "; " + fixed(*report.joules, 1) + " J in steps and choosing";
+  if (around.carbon_intensity > 0) line += "; " + fixed(carbon_grams(*joules, around.carbon_intensity), 3) + " g CO2eq";
   return line;
 }
 
@@ -276,13 +283,11 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
                      {"evaluation", s.evaluation},  {"save", around.save_seconds}, {"total", around.total_seconds}};
   json["ranks"] = json_of(around.ranks);
   json["peak_memory_bytes"] = peak_memory();
-  json["memory_bytes"] = {{"importance", report.memory.importance},
-                          {"training", report.memory.training},
-                          {"evaluation", report.memory.evaluation},
-                          {"best_weights", report.memory.best_weights},
-                          {"exact_sums", report.memory.exact_sums},
-                          {"planned_peak", report.memory.peak()},
-                          {"measured_peak", peak_memory() - around.memory_at_start}};
+  json["memory_bytes"] = {
+      {"importance", report.memory.importance}, {"training", report.memory.training},
+      {"evaluation", report.memory.evaluation}, {"best_weights", report.memory.best_weights},
+      {"exact_sums", report.memory.exact_sums}, {"save_copy", report.memory.save_copy},
+      {"planned_peak", report.memory.peak()},   {"measured_peak", peak_memory() - around.memory_at_start}};
   if (around.device_peak) json["device_peak_memory_bytes"] = *around.device_peak;
   json["energy"] = energy_json(report, around);
   json["cached_bytes"] = report.cached_bytes;
@@ -324,9 +329,12 @@ void print_report(const TrainingReport& report, const Surroundings& around, cons
         seconds(around.load_seconds) + ", " + seconds(s.evaluation) + ", " + seconds(around.save_seconds)},
        {"peak memory", bytes_text(peak_memory()) + ", " + bytes_text(peak_memory() - around.memory_at_start) +
                            " above its start; planned " + bytes_text(report.memory.peak()) +
+                           (report.memory.save_copy > 0
+                                ? ", beside it " + bytes_text(report.memory.save_copy) + " of a copy that was saved"
+                                : "") +
                            (around.device_peak ? ", on the device " + bytes_text(*around.device_peak) : "")},
        {"energy", energy_text(report, around)}});
-  if (!around.joules) std::cout << "energy is not measured: " << around.energy_problem << '\n';
+  if (!total_joules(around.energy)) std::cout << "energy is not measured: " << problem_of(around.energy) << '\n';
   if (!around.ranks.is_alone()) {
     const Ranks::Account gradients = around.ranks.sent(Traffic::gradients);
     print_table({{text(around.ranks.size(), " ranks; gradients that each sent"), bytes_text(gradients.bytes)},

@@ -3,9 +3,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "greentrainer/data/ignored_keys.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "greentrainer/parallel/ranks.hpp"
 #include "greentrainer/train/training_report.hpp"
 
@@ -42,7 +44,7 @@ class Metrics {
 /// What is reported beside the training report.
 struct Surroundings {
   std::string method;             ///< that was used
-  std::string context_gradients;  ///< exact or none
+  std::string context_gradients;  ///< exact, keys or none
   std::string passing;            ///< exact or rotating
   std::string gradient_sums;      ///< fast or exact
   std::string backend;            ///< what computed
@@ -55,8 +57,7 @@ struct Surroundings {
   std::optional<double> loss_after_unrounded;  ///< of the weights in memory, where saving changes them
   std::string saved_dtype;                     ///< element type of the output, or that there are several
   Bytes memory_at_start = 0;                   ///< that the process had before the model was loaded
-  std::optional<double> joules;                ///< of the processors, all of the time
-  std::string energy_problem;                  ///< why they were not measured
+  std::vector<EnergyPart> energy;              ///< of what computes, all of the time
   double carbon_intensity = 0;                 ///< grams for a kilowatt-hour; 0: not told
   std::optional<Bytes> device_peak;            ///< of a backend with memory of its own
   Ranks ranks;                                 ///< that trained together, with what the first has sent

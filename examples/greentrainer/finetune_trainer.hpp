@@ -72,7 +72,8 @@ PretrainedModel<B> load_model(const FinetuneOptions& options, B& backend) {
 /// What is trained of a model's weights: the model as it is, or with gradients that stop at the context.
 template <Backend B>
 Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
-  return detaches_context(options) ? with_detached_context(model) : model.share();
+  if (!detaches_context(options)) return model.share();
+  return with_detached_context(model, parse_context_gradients(options.context_gradients));
 }
 
 /// Calls use(options of the optimizer that is asked for).
@@ -110,7 +111,7 @@ Trainer<B> make_trainer(Model<B>& model, const FinetuneOptions& options) {
     }
     Trainer<B> trainer(model,
                        GreenOptions{.flops_ratio = options.rho,
-                                    .phases = parse_phases(options.phases),
+                                    .phases = parse_phases("finetune", options.phases),
                                     .importance = options.importance,
                                     .importance_batches = options.importance_batches,
                                     .importance_step = options.importance_step,

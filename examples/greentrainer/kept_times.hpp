@@ -7,6 +7,7 @@
 #include "console.hpp"
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "greentrainer/train/calibrate.hpp"
 #include "greentrainer/train/run_identity.hpp"
 
@@ -38,7 +39,7 @@ std::vector<Batch> calibration_batches(std::span<const Example> examples, Extent
 /// kept; `anew`: measured in any case. With `energy`, what is measured says how many watts it took.
 template <Backend B, class OptimizerOptions>
 OperatorTimes times_of(Model<B>& model, std::span<const Example> examples, Extent batch_size,
-                       const OptimizerOptions& optimizer, bool anew = false, const EnergyReading& energy = {}) {
+                       const OptimizerOptions& optimizer, bool anew = false, MachineEnergy* energy = nullptr) {
   const KeptTimes kept(model.backend().name());
   OperatorTimes times = kept.load();
   const auto made = make_optimizer(model.backend(), optimizer);
@@ -50,7 +51,10 @@ OperatorTimes times_of(Model<B>& model, std::span<const Example> examples, Exten
   }
   const auto start = TrainingClock::now();
   const std::vector<Batch> batches = calibration_batches(examples, batch_size);
-  times = calibrate(model, std::span<const Batch>(batches), optimizer, {.energy = energy}, std::move(times));
+  CalibrationOptions options;
+  if (energy != nullptr && energy->problem().empty())
+    options = {.energy = energy->reading(), .energy_interval = energy->interval().value_or(0)};
+  times = calibrate(model, std::span<const Batch>(batches), optimizer, options, std::move(times));
   say(text("times of operators measured in ", fixed(seconds_since(start), 1), " s",
            kept.file().empty() ? "" : ", kept in " + kept.file().string()));
   kept.save(times);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <sys/resource.h>
@@ -23,6 +24,17 @@ extern "C" void note_interrupt(int number) {
     std::raise(number);
   }
   interrupt_seen = 1;
+}
+
+/// The number behind this word at the beginning of a line of a file; 0 where there is none.
+Bytes number_of(const std::filesystem::path& file, const std::string& word) {
+  std::ifstream in(file);
+  std::string key;
+  Bytes number = 0;
+  for (std::string rest; in >> key >> number && std::getline(in, rest);) {
+    if (key == word) return number;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -49,6 +61,23 @@ Bytes resident_memory() {
   Bytes all = 0, resident = 0;
   if (!(in >> all >> resident)) return 0;
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+Bytes machine_memory() { return number_of("/proc/meminfo", "MemTotal:") * 1024; }
+
+Bytes available_memory() {
+  Bytes least = number_of("/proc/meminfo", "MemAvailable:") * 1024;
+  const std::filesystem::path root = "/sys/fs/cgroup";
+  std::string own;  // "0::/path"
+  std::getline(std::ifstream("/proc/self/cgroup"), own);
+  if (!own.starts_with("0::/")) return least;
+  for (auto group = root / own.substr(4);; group = group.parent_path()) {
+    Bytes most = 0, taken = 0;
+    // Pages of files that nobody uses can be had back.
+    if (std::ifstream(group / "memory.max") >> most && std::ifstream(group / "memory.current") >> taken)
+      least = std::min(least, std::max<Bytes>(0, most - taken + number_of(group / "memory.stat", "inactive_file")));
+    if (group == root || !group.has_relative_path()) return least;
+  }
 }
 
 double measured_peak(int threads) { return 1e9 * measure_peak_gflops(threads); }

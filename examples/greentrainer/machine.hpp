@@ -13,6 +13,10 @@ std::string machine_name();
 Bytes peak_memory();
 /// What it has now.
 Bytes resident_memory();
+/// What the machine has, and what programs can still get of it without others being pushed out: as the system says,
+/// or what the process's control groups (version 2) leave, where that is less. 0: not known.
+Bytes machine_memory();
+Bytes available_memory();
 
 /// FLOPs a second that `threads` threads can do in float, from a short measurement.
 double measured_peak(int threads);

@@ -32,7 +32,7 @@ Interval parse_interval(const std::string& flag, const std::string& value) {
   return {.every = every, .unit = unit == "e" ? Interval::Unit::epochs : Interval::Unit::steps};
 }
 
-std::vector<Phase> parse_phases(const std::vector<std::string>& values) {
+std::vector<Phase> parse_phases(const std::string& where, const std::vector<std::string>& values) {
   std::vector<Phase> phases;
   for (const std::string& value : values) {
     Phase phase;
@@ -42,16 +42,16 @@ std::vector<Phase> parse_phases(const std::vector<std::string>& values) {
     const bool has_ratio = wrong == std::errc{} && colon != last && *colon == ':';
     const auto [end, error] = std::from_chars(has_ratio ? colon + 1 : last, last, percent);
     if (!has_ratio || error != std::errc{} || std::string_view(end, last) != "%")
-      bad_usage("finetune", text("--phases: expected values of rho with shares of the steps, such as 1:10%,0.4:90%, "
-                                 "got ",
-                                 value));
+      bad_usage(where, text("--phases: expected values of rho with shares of the steps, such as 1:10%,0.4:90%, "
+                            "got ",
+                            value));
     phase.steps = percent / 100;
     phases.push_back(phase);
   }
   try {
     check_phases(phases);
   } catch (const ConfigError& error) {
-    bad_usage("finetune", text("--phases: ", error.detail()));
+    bad_usage(where, text("--phases: ", error.detail()));
   }
   return phases;
 }
@@ -93,6 +93,12 @@ RunBudget parse_budget(const std::string& where, const std::string& value, const
     factor *= 1000;
   }
   bad_usage(where, text("--budget: ", expected, value));
+}
+
+void expect_energy(const std::string& where, const std::string& subject, const std::string& problem) {
+  if (problem.empty()) return;
+  throw ConfigError(where, subject,
+                    text("expected energy that can be measured for a budget in joules, got none: ", problem));
 }
 
 RunBudget parse_counted_budget(const std::string& where, const std::string& value, const std::string& cuts) {
@@ -146,6 +152,10 @@ const StorageFormat* parse_frozen_format(const std::string& where, const std::st
   std::string known;
   for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
   bad_usage(where, text("--frozen-format: expected one of ", known, "; got ", value, suggestion(value, names)));
+}
+
+ContextGradients parse_context_gradients(const std::string& value) {
+  return value == "keys" ? ContextGradients::keys : ContextGradients::none;
 }
 
 }  // namespace greentrainer::program

@@ -29,6 +29,8 @@ constexpr const char* examples =
     "  greentrainer plan --model opt-125m --rho 0.5 --importance importance.json --json\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --epochs 5 --examples 1000 --prefix-cache memory\n"
     "  greentrainer plan --model opt-125m --steps 100 --budget 0.5x\n"
+    "  greentrainer plan --model opt-125m --steps 100 --phases 1:10%,0.4:90%\n"
+    "  greentrainer plan --model opt-125m --passing rotating --freeze '*norm*'\n"
     "  greentrainer plan --model opt-2.7b --cost-model paper\n"
     "  greentrainer plan --model opt-125m --tensors '*.layers.11.*' --ranks 4\n"
     "Reads config.json alone, with --train the data and the tokenizer, too. The file of --importance is {\"tensor "
@@ -83,6 +85,38 @@ void print(const PlannedRun& run) {
   if (!run.not_cached.empty()) std::cout << "nothing is cached: " << run.not_cached << '\n';
 }
 
+OrderedJson json_of(const PlannedPassing& passing, const PlanReport& report) {
+  return {{"exact_branches", passing.exact},         {"branches", passing.branches},    {"draws", passing.draws},
+          {"backward_mean", passing.mean},           {"backward_least", passing.least}, {"backward_most", passing.most},
+          {"ratio_mean", report.ratio(passing.mean)}};
+}
+
+/// For people: what changes in the course of a run.
+void print_over_time(const PlanReport& report) {
+  const auto amount = [](Flops flops) { return with_prefix(static_cast<double>(flops), "FLOPs"); };
+  if (const auto& passing = report.passing) {
+    print_table({{"branches that pass gradients exactly", text(passing->exact, " of ", passing->branches)},
+                 {text("backward, mean of ", passing->draws, " draws"), amount(passing->mean)},
+                 {"  least and most", amount(passing->least) + ", " + amount(passing->most)},
+                 {"  ratio, mean", fixed(report.ratio(passing->mean), 4)}});
+  }
+  if (report.phases.empty()) return;
+  std::vector<std::vector<std::string>> rows;
+  Extent before = 0;
+  for (const PlannedPhase& phase : report.phases) {
+    rows.push_back({text("steps ", before + 1, " to ", before + phase.steps, ", rho ", phase.flops_ratio),
+                    "at most " + amount(phase.most)});
+    before += phase.steps;
+  }
+  const Flops most = most_of(report.phases);
+  rows.push_back({"all phases", "at most " + amount(most)});
+  rows.push_back({"full fine-tuning", amount(report.full_of_phases)});
+  rows.push_back(
+      {"ratio", "at most " + fixed(static_cast<double>(most) / static_cast<double>(report.full_of_phases), 4)});
+  std::cout << "\nphases of " << before << " steps, with AdamW, without choosing:\n";
+  print_table(rows);
+}
+
 OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
   OrderedJson json = {{"cost_model", options.cost_model}, {"unit", report.unit},     {"forward", report.forward},
                       {"backward", report.backward},      {"total", report.total()}, {"full", report.full}};
@@ -106,12 +140,21 @@ OrderedJson json_of(const PlanReport& report, const PlanOptions& options) {
   json["recomputed_from"] = report.recomputed_from;
   if (report.run) json["run"] = json_of(*report.run);
   if (report.within_budget) json["budget"] = program::json_of(*report.within_budget);
+  if (report.passing) json["passing"] = json_of(*report.passing, report);
+  if (!report.phases.empty()) {
+    json["phases"] = OrderedJson::array();
+    for (const PlannedPhase& phase : report.phases)
+      json["phases"].push_back({{"rho", phase.flops_ratio}, {"steps", phase.steps}, {"most", phase.most}});
+    json["phases_most"] = most_of(report.phases);
+    json["phases_full"] = report.full_of_phases;
+  }
   json["memory_bytes"] = report.memory.total();
   json["memory"] = {{"weights", report.memory.weights},     {"gradients", report.memory.gradients},
                     {"optimizer", report.memory.optimizer}, {"activations", report.memory.activations},
                     {"workspace", report.memory.workspace}, {"batch", report.memory.batch},
                     {"scratch", report.memory.scratch}};
   json["memory_exact_sums_bytes"] = report.exact_sums;
+  json["memory_save_copy_bytes"] = report.save_copy();
   json["memory_importance_bytes"] = report.memory_importance;
   json["importance_metric"] = options.importance_metric;
   json["ranks"] = {{"count", options.ranks}, {"sent_gradient_bytes", report.sent_gradient_bytes(options)}};
@@ -166,12 +209,15 @@ void print(const PlanReport& report, const PlanOptions& options) {
             << bytes_text(report.memory_importance) << '\n';
   if (report.exact_sums > 0)
     std::cout << "exact sums of gradients, beside it: " << bytes_text(report.exact_sums) << '\n';
+  std::cout << "copy that is saved while a run goes on, beside it, where there is room: "
+            << bytes_text(report.save_copy()) << '\n';
   if (options.ranks > 1) {
     std::cout << options.ranks << " ranks: each sends " << bytes_text(report.sent_gradient_bytes(options))
               << " of gradients in a step, those of what is trained, "
               << (options.gradient_sums == "exact" ? "as exact sums\n" : "in float\n");
   }
   if (report.within_budget) std::cout << plan_line(*report.within_budget) << " with AdamW, without choosing\n";
+  print_over_time(report);
   if (report.run) print(*report.run);
 }
 
@@ -193,6 +239,36 @@ void check_run(const Command& command, PlanOptions& options) {
   if (!options.train.empty() && command.given("target-tokens")) options.data.target_tokens = options.target_tokens;
 }
 
+/// What changes in the course of a run.
+void check_over_time(const Command& command, PlanOptions& options) {
+  if (options.sampling == "importance")
+    bad_usage("plan",
+              "--sampling: expected off, got importance, whose draws cost at most --rho as the best choice does; "
+              "leave it out");
+  if (command.either("rho", "phases") == "rho") options.phases.clear();
+  if (!options.phases.empty()) {
+    parse_phases("plan", options.phases);
+    command.require("steps");
+    for (const char* name : {"tensors", "memory-limit", "epochs", "importance"})
+      command.refuse(name, "phases", "--phases");
+    if (options.cost_model == "paper") command.refuse("phases", "cost-model", "--cost-model paper");
+  }
+  if (options.passing == "exact") {
+    command.refuse("passing-share", "passing", "--passing exact");
+    return;
+  }
+  if (options.cost_model == "paper") command.refuse("passing", "cost-model", "--cost-model paper");
+  for (const char* name : {"memory-limit", "epochs"}) command.refuse(name, "passing", "--passing rotating");
+  if (options.rho > 0 || !options.phases.empty())
+    bad_usage("plan",
+              "--passing: expected exact beside --rho and --phases, which bound what each draw costs, got "
+              "rotating; leave it out");
+  if (!options.budget.empty())
+    bad_usage("plan",
+              "--passing: expected exact beside --budget, got rotating; finetune with these options says what "
+              "its own draws cost before the first step");
+}
+
 void check(const Command& command, PlanOptions& options) {
   command.require("model");
   check_backend_name(command, options.backend);
@@ -210,8 +286,10 @@ void check(const Command& command, PlanOptions& options) {
   for (const char* name : {"memory-limit", "freeze"})
     if (options.cost_model == "paper") command.refuse(name, "cost-model", "--cost-model paper");
   check_run(command, options);
+  check_over_time(command, options);
   if (options.budget.empty()) {
-    for (const char* name : {"steps", "budget-cuts"}) command.refuse(name, "budget", "a plan without --budget");
+    if (options.phases.empty()) command.refuse("steps", "budget", "a plan without --budget or --phases");
+    command.refuse("budget-cuts", "budget", "a plan without --budget");
   } else {
     parse_counted_budget("plan", options.budget, options.budget_cuts);
     command.require("steps");
@@ -275,6 +353,14 @@ Command make_plan_command() {
   command.list("freeze", options->freeze, "GLOB,...", "Tensors that are not trained, whatever is chosen (none)");
   command.number("rho", options->rho, 0, true,
                  "Choose tensors within this share of full fine-tuning; needs --importance", 1);
+  command.list("phases", options->phases, "RHO:SHARE%,...",
+               "Price a run of --steps whose rho changes with time, as finetune's; needs no --importance (none)");
+  command.choice("sampling", options->sampling, {"off", "importance"},
+                 "finetune's: importance costs no more than --rho, and is refused here (off)");
+  command.choice("passing", options->passing, {"exact", "rotating"},
+                 "rotating: price the backward pass over 50 draws of finetune's residual branches (exact)");
+  command.number("passing-share", options->passing_share, 0, true,
+                 "rotating: share of the residual branches that pass gradients exactly (0.25)", 1);
   command.text("importance", options->importance, "FILE", "JSON object from tensor name to importance");
   command.choice("worth", options->worth, {worth_names.begin(), worth_names.end()},
                  "What a transformer block is worth by the importances chosen of it, as finetune's (additive)");
@@ -296,11 +382,12 @@ Command make_plan_command() {
   options->cache.declare(command);
   command.text("budget", options->budget, "40TFLOP|0.5x",
                "Plan a run of --steps within it, as finetune does: FLOPs, or a share of full fine-tuning");
-  command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget is for", most_steps);
+  command.whole("steps", options->steps, 1, "Optimizer steps of the run that --budget or --phases is for", most_steps);
   command.choice("budget-cuts", options->budget_cuts, {"batch", "steps"},
                  "What there is less of: examples in a batch, or steps (batch)");
-  command.choice("context-gradients", options->context_gradients, {"exact", "none"},
-                 "none: gradients do not go through tokens without a label, as in finetune (exact)");
+  command.choice("context-gradients", options->context_gradients, {"exact", "keys", "none"},
+                 "none: gradients do not go through tokens without a label; keys: they end at these tokens' keys and "
+                 "values; as in finetune (exact)");
   command.text("frozen-format", options->frozen_format, "NAME",
                "What weights that are not trained are stored in, as in finetune (none)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");

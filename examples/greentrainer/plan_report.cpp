@@ -238,8 +238,9 @@ MemoryLimit<Policy>::Pass select_exactly(PlanReport& report, const Graph& graph,
       with_worth(graph, facts.layer_prefixes, parse_worth(options.worth), selector_of(report, importance, options));
   const Selection frozen = select_listed(graph, options.freeze, "freeze");
   const auto choose = [&](const std::vector<double>& worth, double ratio, bool cached) {
-    return select_within_ratio(graph, cost, workload, worth, ratio, select, full,
-                               cached ? forecasts : std::span<const CutForecast>(), {}, frozen);
+    return select_within_ratio(
+        graph, cost, workload, worth, ratio, select,
+        {.full = full, .forecasts = cached ? forecasts : std::span<const CutForecast>(), .frozen = frozen});
   };
   const auto price = [&](const MemoryLimit<Policy>::Pass& pass) {
     return evaluate(pass_cost(graph, pass.plan, cost).recomputed, workload);
@@ -314,6 +315,22 @@ PaperCost published_prices(const Architecture& architecture, const PlanOptions& 
   }
 }
 
+/// FLOPs of updating what is selected once, with AdamW.
+Flops adamw_update(const Graph& graph, const Selection& selection) {
+  return update_price(graph, selection, update_flops_per_element(adamw_flops_per_element, false));
+}
+
+/// The phases of a run of so many equal batches.
+template <class Architecture>
+std::vector<PlannedPhase> phases_of_run(const Graph& graph, const LinearCost& full, Extent batch_size, Extent steps,
+                                        const PlanOptions& options) {
+  PlanOptions of_size = options;
+  of_size.batch_size = batch_size;
+  return planned_phases(parse_phases("plan", options.phases), steps,
+                        evaluate(full, planned_workload<Architecture>(graph, of_size)),
+                        adamw_update(graph, select_all(graph)));
+}
+
 /// A run of equal batches within a budget, with AdamW. What choosing costs is not in it.
 template <class Architecture>
 RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const LinearCost& full_cost,
@@ -324,13 +341,45 @@ RunPlan plan_within_budget(const Graph& graph, const Selection& trained, const L
     PlanOptions of_size = options;
     of_size.batch_size = batch_size;
     const CheckedInteger step = CheckedInteger(evaluate(of_step, planned_workload<Architecture>(graph, of_size))) +
-                                update_price(graph, updated, update_flops_per_element(adamw_flops_per_element, false));
+                                adamw_update(graph, updated);
     return (CheckedInteger(steps) * step).value();
   };
   const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
-                         .price = [&](Extent size, Extent steps) { return flops(passes, trained, size, steps); }};
+                         .price =
+                             [&](Extent size, Extent steps) {
+                               if (options.phases.empty()) return flops(passes, trained, size, steps);
+                               return most_of(phases_of_run<Architecture>(graph, full_cost, size, steps, options));
+                             }};
   const Flops full = flops(full_cost, select_all(graph), options.batch_size, options.steps);
-  return plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
+  RunPlan plan = plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
+  plan.exact = options.phases.empty();
+  return plan;
+}
+
+/// Prices the phases of the run that is planned. Throws ConfigError where finetune would: for a phase without a step,
+/// or one that no tensor fits into.
+template <class Architecture>
+void price_phases(PlanReport& report, const Graph& graph, const LinearCost& full, const PlanOptions& options) {
+  const RunPlan* const plan = report.within_budget ? &*report.within_budget : nullptr;
+  const Extent steps = plan != nullptr ? plan->steps : options.steps;
+  PlanOptions of_run = options;
+  of_run.batch_size = plan != nullptr ? plan->batch_size : options.batch_size;
+  report.phases = phases_of_run<Architecture>(graph, full, of_run.batch_size, steps, options);
+  const Workload batch = planned_workload<Architecture>(graph, of_run);
+  const CheckedInteger full_step = CheckedInteger(evaluate(full, batch)) + adamw_update(graph, select_all(graph));
+  report.full_of_phases = (CheckedInteger(steps) * full_step).value();
+  for (const PlannedPhase& phase : report.phases) {
+    if (phase.steps == 0) {
+      throw ConfigError("plan", "phases",
+                        text("expected a step or more of the run's ", steps, " in each phase, got none for rho ",
+                             phase.flops_ratio, "; give it a larger share, or take more steps"));
+    }
+    if (phase.flops_ratio < report.ratio(report.cheapest)) {
+      throw ConfigError("plan", "phases",
+                        text("expected ratios of at least ", std::ceil(1e4 * report.ratio(report.cheapest)) / 1e4,
+                             ", the forward pass and the cheapest tensor, ", "got ", phase.flops_ratio));
+    }
+  }
 }
 
 /// Takes what is frozen out of what is trained, and of what could be.
@@ -347,7 +396,9 @@ template <class Architecture>
 PlanReport make_report(const Architecture& architecture, const Command& command, const PlanOptions& options) {
   const Graph exact =
       graph_of<Policy>(architecture, {.frozen_format = parse_frozen_format("plan", options.frozen_format)});
-  const Graph graph = options.context_gradients == "none" ? with_detached_context(exact) : exact;
+  const Graph graph = options.context_gradients == "exact"
+                          ? exact
+                          : with_detached_context(exact, parse_context_gradients(options.context_gradients));
   const LinearCost full = full_fine_tuning_cost(exact, ExactCost<Policy>{});
   const Workload workload = planned_workload<Architecture>(graph, options);
   const bool published = options.cost_model == "paper";
@@ -421,6 +472,11 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
                                 : evaluate(backward_cost(graph, *report.selection, ExactCost<Policy>{}), workload);
   }
   if (!options.budget.empty()) report.within_budget = plan_within_budget<Architecture>(graph, trained, full, options);
+  if (!options.phases.empty()) price_phases<Architecture>(report, graph, full, options);
+  if (options.passing == "rotating") {
+    report.passing = planned_passing(graph, trained, workload, options.passing_share);
+    report.notes.push_back("memory is planned for exact gradients");
+  }
   if (batches) report.run = planned_run(graph, trained, *batches, cut, pass.segments, forecasts, full, options);
   report.recomputed = evaluate(pass_cost(graph, pass.plan, ExactCost<Policy>{}).recomputed, workload);
   for (const DroppedSegment& segment : pass.segments) report.recomputed_from.push_back(graph.op(segment.first).name);

@@ -13,6 +13,7 @@
 #include "greentrainer/parallel/exact_sum.hpp"
 #include "greentrainer/train/run_budget.hpp"
 #include "greentrainer/train/run_forecast.hpp"
+#include "plan_over_time.hpp"
 #include "prefix_cache_choice.hpp"
 #include "training_data.hpp"
 
@@ -33,6 +34,9 @@ struct PlanOptions {
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
   std::string context_gradients = "exact", frozen_format = "none";
+  std::vector<std::string> phases;
+  std::string sampling = "off", passing = "exact";
+  double passing_share = 0.25;
   std::string importance_metric;  ///< whose memory is planned
   bool json = false;
 
@@ -89,8 +93,15 @@ struct PlanReport {
   Bytes exact_sums = 0;  ///< beside `memory`, in the host's memory
   Bytes memory_importance = 0;
   std::optional<RunPlan> within_budget;  ///< of `steps` steps
+  std::vector<PlannedPhase> phases;      ///< of a run of `steps` steps, or as many as the budget pays for
+  Flops full_of_phases = 0;              ///< full fine-tuning of as many steps, with its updates
+  std::optional<PlannedPassing> passing;
 
   std::int64_t full = 0;  ///< of the model's exact full fine-tuning
+
+  /// Of the copy by which a run is saved while it goes on: weights, which are as large as their gradients, and
+  /// optimizer state of what is trained. More once other tensors were trained before.
+  Bytes save_copy() const { return memory.gradients + memory.optimizer; }
 
   /// By each of so many ranks in a step: the gradients of what is trained, once each, or what exact sums have of each.
   Bytes sent_gradient_bytes(const PlanOptions& options) const {

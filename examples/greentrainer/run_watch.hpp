@@ -9,20 +9,19 @@
 #include "finetune_options.hpp"
 #include "finetune_report.hpp"
 #include "greentrainer/io/event_file.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "progress.hpp"
-#include "run_energy.hpp"
 
 namespace greentrainer::program {
 
 /// What is said, measured and written down while a run goes on.
 class RunWatch {
  public:
-  /// `peak`: FLOPs a second that the machine can do, 0 if not known.
-  template <class B>
-  RunWatch(const B& backend, double peak, const FinetuneOptions& options)
+  /// `gpu`: as MachineEnergy takes it. `peak`: FLOPs a second that the machine can do, 0 if not known.
+  RunWatch(const std::string& gpu, double peak, const FinetuneOptions& options)
       : metrics(options.keep_best, !options.evaluate_every.empty()),
         progress(peak),
-        energy(backend),
+        energy(gpu),
         keep_best_(options.keep_best),
         cached_on_disk_(options.prefix_cache.mode == "disk") {}
 
@@ -38,7 +37,7 @@ class RunWatch {
 
   Metrics metrics;
   Progress progress;
-  RunEnergy energy;
+  MachineEnergy energy;
 
  private:
   void say_evaluation(const EvaluationRecord& record);

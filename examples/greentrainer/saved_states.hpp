@@ -11,6 +11,7 @@
 #include "console.hpp"
 #include "greentrainer/io/folder_manifest.hpp"
 #include "greentrainer/train/trainer.hpp"
+#include "machine.hpp"
 
 namespace greentrainer::program {
 
@@ -70,21 +71,26 @@ class SavedStates {
     return {};
   }
 
-  /// Saves the run if it is time to. What fails is said, and the run goes on.
+  /// Saves the run if it is time to, while it goes on where memory has room for a copy: half of what can be had, since
+  /// the run may still take the other. What fails is said, by `end_save` or a later call, and the run goes on.
   template <Backend B>
   void save_when_due(Trainer<B>& trainer) {
+    if (trainer.is_save_over()) end_save(trainer);
     if (!is_due(trainer.steps_done(), trainer.steps_per_epoch())) return;
-    try {
-      save(trainer);
-    } catch (const std::exception& error) {
-      say(text("warning: the run could not be saved: ", error.what()));
-      began_ = Clock::now();
-    }
+    end_save(trainer);
+    began_ = Clock::now();
+    say_what_fails([&] { trainer.begin_save(place_of(trainer), available_memory() / 2); });
+    if (trainer.is_save_over()) end_save(trainer);
+  }
+  /// Waits for a save that save_when_due began.
+  template <Backend B>
+  void end_save(Trainer<B>& trainer) {
+    if (trainer.is_saving()) say_what_fails([&] { note_saved(trainer.end_save()); });
   }
   /// Saves the run; returns where. Throws SaveError.
   template <Backend B>
   std::filesystem::path save(Trainer<B>& trainer) {
-    const auto place = folder_ / text("step-", trainer.steps_done());
+    const auto place = place_of(trainer);
     trainer.save(place);
     note_saved(place);
     return place;
@@ -101,6 +107,21 @@ class SavedStates {
   static void load(Trainer<B>& trainer, const std::filesystem::path& state, bool other_build) {
     trainer.load(state, other_build);
     say(text("going on after step ", trainer.steps_done(), ", from ", state.string()));
+  }
+
+  template <Backend B>
+  std::filesystem::path place_of(const Trainer<B>& trainer) const {
+    return folder_ / text("step-", trainer.steps_done());
+  }
+
+  template <class Save>
+  void say_what_fails(const Save& save) {
+    try {
+      save();
+    } catch (const std::exception& error) {
+      say(text("warning: the run could not be saved: ", error.what()));
+      began_ = Clock::now();
+    }
   }
 
   /// Puts in place, or removes, what runs have left that were killed while they saved. Requires the output's lock.

@@ -50,7 +50,7 @@ TEST_CASE("a selection asks for each price once, and makes of the table what it 
   Asked asked;
   const BudgetedSelection chosen = select_within_ratio(
       graph, CountingCost{&asked}, workload, importance, 0.4,
-      [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, {}, forecasts);
+      [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, {.forecasts = forecasts});
   CHECK(chosen.selection.count() > 0);
   std::size_t prices = 0;
   for (OperatorId id = 0; id < static_cast<OperatorId>(graph.operators().size()); ++id)

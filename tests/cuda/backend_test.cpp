@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,11 @@ TEST_CASE("The name tells device, element type and precision of products") {
   CHECK(has(CudaBackend<double>(0).name(), ", double)"));
   CHECK(has(CudaBackend<float>(0, {.products = ProductPrecision::bf16}).name(), ", float, products in bf16)"));
   CHECK_FALSE(has(CudaBackend<double>(0, {.products = ProductPrecision::bf16}).name(), "bf16"));
+}
+
+TEST_CASE("The PCI bus address is domain, bus, device and function") {
+  static const std::regex form("[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\\.[0-7]");
+  CHECK(std::regex_match(CudaBackend<float>(0).pci_bus_address(), form));
 }
 
 TEST_CASE("An upload takes the bytes as they are, whatever becomes of the buffer, and large ones arrive whole") {

@@ -165,7 +165,13 @@ TEST_CASE("devices are those of the settings, of compute capability 8.0") {
   int most = 0;
   CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 1) == cudaSuccess);
   CHECK(most == 163 * 1024);
+  char address[14] = {};
+  CHECK(cudaDeviceGetPCIBusId(address, 13, 1) == cudaSuccess);
+  CHECK(std::string(address) == "0000:01:00.0");
+  CHECK(cudaDeviceGetPCIBusId(address, 13, 2) == cudaErrorInvalidDevice);
   CHECK(take_faults().empty());
+  CHECK(cudaDeviceGetPCIBusId(address, 12, 0) == cudaErrorInvalidValue);
+  CHECK(take_faults().size() == 1);
 
   // A launch goes to the device that is the calling thread's.
   const DeviceArray<float> x(1);

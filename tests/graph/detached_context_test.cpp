@@ -39,7 +39,7 @@ TEST_CASE("every decoder's graph can be detached; its backward pass costs what l
         CHECK_THROWS_AS(with_detached_context(graph), ConfigError);
         continue;
       }
-      const Graph detached = with_detached_context(graph);
+      const Graph detached = with_detached_context(graph), keys = with_detached_context(graph, ContextGradients::keys);
       REQUIRE(detached.parameters().size() == graph.parameters().size());
       for (std::size_t p = 0; p < graph.parameters().size(); ++p)
         CHECK(detached.parameters()[p].name == graph.parameters()[p].name);
@@ -50,6 +50,8 @@ TEST_CASE("every decoder's graph can be detached; its backward pass costs what l
         return evaluate(backward_cost(of, select_all(of), cost), workload);
       };
       CHECK(backward(detached, few) < backward(graph, few) / 3);
+      CHECK(backward(keys, few) > backward(detached, few));
+      CHECK(backward(keys, few) < backward(graph, few));
       CHECK(backward(detached, all) <= backward(graph, all) + backward(graph, all) / 100);
       CHECK(evaluate(forward_cost(detached, cost), few) >= evaluate(forward_cost(graph, cost), few));
       ++decoders;

@@ -80,6 +80,20 @@ TEST_CASE("copying every tensor of a file gives the same bytes for each") {
   }
 }
 
+TEST_CASE("a copied tensor is written with the bytes that it had when it was copied") {
+  TemporaryFolder folder;
+  std::vector<float> weights(3, 1.0F);
+  const auto tensor = TensorToWrite::values_of("w", DType::bfloat16, {3}, std::span<const float>(weights));
+  CHECK(tensor.bytes() == 6);
+  write_safetensors(folder / "then", {tensor});
+  const TensorToWrite copy = tensor.copied();
+  weights.assign(3, 2.0F);
+  write_safetensors(folder / "now", {tensor});
+  write_safetensors(folder / "copy", {copy});
+  CHECK(read_file(folder / "copy") == read_file(folder / "then"));
+  CHECK(read_file(folder / "copy") != read_file(folder / "now"));
+}
+
 TEST_CASE("an error while writing leaves the file that was there") {
   TemporaryFolder folder;
   const auto path = folder.write("model.safetensors", "precious");

@@ -103,14 +103,17 @@ TEST_CASE("a budget too small for pilots leaves the default, and nothing is spen
   CHECK(advice["budget"]["pilot_training"] == 0);
   CHECK(advice["budget"]["pilot_evaluation"] == 0);
   CHECK(advice["recommendation"]["is_sure"] == false);
-  CHECK(advice["recommendation"]["options"] ==
-        Json{{"method", "lora"}, {"lora-targets", "all-linear"}, {"learning-rate", "0.001"}});
+  CHECK(advice["recommendation"]["options"] == Json{{"method", "lora"},
+                                                    {"lora-targets", "all-linear"},
+                                                    {"context-gradients", "keys"},
+                                                    {"learning-rate", "0.001"}});
   CHECK(advice["recommendation"]["reason"].get<std::string>().find("does not pay for two candidates") !=
         std::string::npos);
 
   const Outcome table = advise({"--epochs", "1"});
   CHECK(table.status == 0);
-  CHECK(table.out.find("recommended: LoRA, all linear, 0.001, all blocks, ") != std::string::npos);
+  CHECK(table.out.find("recommended: LoRA, all linear, gradients to the context's keys, 0.001, all blocks, ") !=
+        std::string::npos);
   CHECK(table.out.find("\ngreentrainer finetune --model ") != std::string::npos);
 }
 
@@ -155,11 +158,12 @@ TEST_CASE("what advise and --advice cannot take is refused by name") {
                         source_path("examples/data/scitldr/train.jsonl").string(), "--output",
                         (folder / "out").string(), "--method", method, "--advice", file});
   };
-  const std::string other = folder.write("other.json", R"({"recommendation": {"options": {"output": "/"}}})").string();
+  const std::string other =
+      folder.write("other.json", R"({"recommendation": {"options": {"method": "lora", "output": "/"}}})").string();
   CHECK(error(with("full", other), 2).find("--advice: expected not to be given with --method full") !=
         std::string::npos);
   CHECK(error(with("auto", other), 1)
-            .find("other.json: expected what greentrainer advise --json prints, got the option \"output\"") !=
+            .find("other.json: expected what greentrainer advise --json prints, got the option \"output\" of") !=
         std::string::npos);
   CHECK(error(with("auto", folder.write("none.json", "[]").string()), 1).find("got no object \"recommendation\"") !=
         std::string::npos);

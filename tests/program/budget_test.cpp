@@ -130,6 +130,25 @@ TEST_CASE("plan says of equal rows what finetune does with them") {
       CHECK(plan.json()["budget"]["planned"] == spent(training.json()));
     }
   }
+  // Phases, whose price is a bound, where tensors are chosen for nothing. As many rows as batches of 3 divide.
+  run.folder.write("equal.jsonl", rows + rows + rows);
+  std::vector<std::string> trained = {
+      "finetune",    "--train",    data,   "--output",     (run.folder / "out").string(),
+      "--overwrite", "--evaluate", "none", "--importance", "random"};
+  std::vector<std::string> planned = {"plan", "--tokens", "8", "--labelled-tokens", "7"};
+  for (auto* arguments : {&trained, &planned}) {
+    arguments->insert(arguments->end(), {"--json", "--model", golden_model("opt-pre"), "--steps", "20", "--phases",
+                                         "1:20%,0.6:80%", "--budget", "0.55x"});
+  }
+  const Outcome training = run_program(trained), plan = run_program(planned);
+  REQUIRE_MESSAGE(training.status == 0, training.err);
+  REQUIRE_MESSAGE(plan.status == 0, plan.err);
+  const Json priced = plan.json();
+  for (const char* field : {"flops", "steps", "batch_size", "planned", "exact", "full"}) {
+    CAPTURE(field);
+    CHECK(priced["budget"][field] == training.json()["budget"][field]);
+  }
+  CHECK(priced["phases_most"] == priced["budget"]["planned"]);
   const auto error = [](std::vector<std::string> more) {
     more.insert(more.begin(), {"plan", "--model", golden_model("opt-pre")});
     return run_program(more).err;
@@ -140,7 +159,7 @@ TEST_CASE("plan says of equal rows what finetune does with them") {
         std::string::npos);
 }
 
-TEST_CASE("method auto is LoRA on all linear layers at its own rate, and says so; what is given stays") {
+TEST_CASE("method auto is LoRA on all linear layers, gradients to the context's keys; what is given stays") {
   const Run run;
   const std::vector<std::string> common = {"finetune", "--json", "--model",  golden_model("opt-pre"),
                                            "--train",  run.data, "--epochs", "2",
@@ -155,16 +174,29 @@ TEST_CASE("method auto is LoRA on all linear layers at its own rate, and says so
   const Outcome chosen = train("auto", {"--method", "auto"});
   CHECK(chosen.json()["method"] == "lora");
   CHECK(chosen.json()["is_auto"] == true);
-  CHECK(chosen.err.find("method auto: --method lora --lora-targets all-linear --learning-rate 0.001\n") !=
-        std::string::npos);
-  const Outcome by_hand =
-      train("by-hand", {"--method", "lora", "--lora-targets", "all-linear", "--learning-rate", "1e-3"});
+  CHECK(chosen.err.find("method auto: --method lora --lora-targets all-linear --context-gradients keys --learning-rate "
+                        "0.001\n") != std::string::npos);
+  const Outcome by_hand = train("by-hand", {"--method", "lora", "--lora-targets", "all-linear", "--learning-rate",
+                                            "1e-3", "--context-gradients", "keys"});
   CHECK(by_hand.json()["is_auto"] == false);
   CHECK(by_hand.json()["loss_after"] == chosen.json()["loss_after"]);
   CHECK(by_hand.json()["budget"] == chosen.json()["budget"]);
   const Outcome given = train("given", {"--method", "auto", "--lora-targets", "fc1", "--learning-rate", "2e-3"});
   CHECK(given.json()["selections"][0]["names"].size() == 4);
-  CHECK(given.err.find("--lora-targets fc1 --learning-rate 0.002\n") != std::string::npos);
+  CHECK(given.err.find("--lora-targets fc1 --context-gradients keys --learning-rate 0.002\n") != std::string::npos);
+  const Outcome exact = train("exact", {"--method", "auto", "--context-gradients", "exact"});
+  CHECK(exact.json()["context_gradients"] == "exact");
+}
+
+TEST_CASE("method auto leaves an encoder-decoder's gradients exact, since its encoder has no labels") {
+  const Run run;
+  const Outcome outcome = run_program({"finetune", "--json", "--model", golden_model("t5-tied-relu"), "--train",
+                                       run.folder.write("pairs.jsonl", golden_rows("t5-tied-relu")).string(), "--steps",
+                                       "1", "--method", "auto", "--output", (run.folder / "out").string()});
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  CHECK(outcome.json()["method"] == "lora");
+  CHECK(outcome.json()["context_gradients"] == "exact");
+  CHECK(outcome.err.find("context-gradients") == std::string::npos);
 }
 
 TEST_CASE("a budget in time is planned by measured times, which are kept, said and reported") {

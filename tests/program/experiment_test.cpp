@@ -1,5 +1,6 @@
 #include <chrono>
 #include <fcntl.h>
+#include <filesystem>
 #include <string>
 #include <sys/file.h>
 #include <thread>
@@ -8,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/io/machine_energy.hpp"
 #include "program/run_program.hpp"
 
 namespace greentrainer::testing {
@@ -333,6 +335,21 @@ TEST_CASE("a report that the program did not write is not replaced, unless that 
   CHECK(contents(experiment.folder / "results/report.md").find("| Green | 2 |") != std::string::npos);
   CHECK(contents(experiment.folder / "results/notes.txt") == "a user's");
   CHECK(experiment.run().status == 0);
+}
+
+TEST_CASE("a budget in joules that cannot be measured is refused before the first run, by the method's name") {
+  const Experiment experiment("budget = \"2kWh\"\n");  // of Green alone: "full" is the reference
+  const Outcome outcome = experiment.run();
+  const std::string problem = MachineEnergy().problem();
+  if (problem.empty()) {
+    CHECK((outcome.status == 0 || has(outcome.err, "too short for its counters")));
+    return;
+  }
+  CHECK(outcome.status == 1);
+  CHECK(outcome.err.find("[experiment] [[method]] Green, budget: expected energy that can be measured for a budget in "
+                         "joules, got none: " +
+                         problem) != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(experiment.folder / "results/cells"));
 }
 
 TEST_CASE("a mistake in an experiment's file is found before anything runs") {

@@ -12,125 +12,13 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/io/safetensors.hpp"
 #include "greentrainer/models/t5.hpp"
-#include "program/run_program.hpp"
+#include "program/tiny_run.hpp"
 
 using namespace greentrainer;
 using namespace greentrainer::testing;
 
-namespace {
-
-struct Run {
-  TemporaryFolder folder;
-  std::string data = folder.write("train.jsonl", golden_rows("opt-pre")).string();
-  std::string output = (folder / "tuned").string();
-
-  std::vector<std::string> arguments(std::vector<std::string> more) const {
-    more.insert(more.begin(), {"finetune", "--json", "--model", golden_model("opt-pre"), "--train", data,
-                               "--batch-size", "2", "--learning-rate", "0.003"});
-    if (std::find(more.begin(), more.end(), "--output") == more.end()) more.insert(more.end(), {"--output", output});
-    return more;
-  }
-  Json report(std::vector<std::string> more) const {
-    const auto outcome = run_program(arguments(std::move(more)));
-    CAPTURE(outcome.err);
-    REQUIRE(outcome.status == 0);
-    return outcome.json();
-  }
-};
-
-}  // namespace
-
-TEST_CASE("a cached prefix spares FLOPs and changes no loss, in memory and on disk") {
-  const Run run;
-  const auto with = [&](const std::string& folder, std::vector<std::string> options) {
-    options.insert(options.end(), {"--method", "last:1", "--epochs", "3", "--output", (run.folder / folder).string()});
-    return run.report(std::move(options));
-  };
-  const auto plain = with("plain", {});
-  CHECK(plain["flops"]["saved_by_cache"] == 0);
-  CHECK(plain["cached_bytes"] == 0);
-  CHECK(plain["selections"][0]["not_cached"] == "");
-  for (const std::string mode : {"memory", "disk"}) {
-    CAPTURE(mode);
-    const auto cached = with(mode, {"--prefix-cache", mode});
-    CHECK(cached["loss_after"] == plain["loss_after"]);
-    CHECK(cached["flops"]["saved_by_cache"].get<Flops>() > 0);
-    CHECK(cached["flops"]["train"].get<Flops>() + cached["flops"]["saved_by_cache"].get<Flops>() ==
-          plain["flops"]["train"].get<Flops>());
-    CHECK(cached["selections"][0]["cached_below"] != "");
-    CHECK(cached["selections"][0]["cached_bytes"] == cached["cached_bytes"]);
-    CHECK(cached["warnings"].empty());
-    const auto rounded = with(mode + "-rounded", {"--prefix-cache", mode, "--prefix-cache-type", "bfloat16"});
-    CHECK(rounded["flops"] == cached["flops"]);
-    CHECK(rounded["loss_after"].get<double>() == doctest::Approx(plain["loss_after"].get<double>()).epsilon(1e-3));
-    CHECK(rounded["cached_bytes"].get<Bytes>() < (mode == "disk" ? 7 : 5) * cached["cached_bytes"].get<Bytes>() / 9);
-  }
-  CHECK(run.folder.entries() == 6);  // the data and five outputs: no file of a cache
-}
-
-TEST_CASE("a cache that spares nothing, and one that cannot be, say why") {
-  const Run run;
-  const auto note = [&](std::vector<std::string> options) {
-    options.insert(options.end(), {"--prefix-cache", "memory", "--overwrite"});
-    const auto outcome = run_program(run.arguments(std::move(options)));
-    CAPTURE(outcome.err);
-    REQUIRE(outcome.status == 0);
-    CHECK(outcome.json()["cached_bytes"] == 0);
-    return outcome.json()["selections"][0]["not_cached"].get<std::string>();
-  };
-  CHECK(has(note({"--method", "full", "--epochs", "2"}), "embed_tokens.weight is trained"));
-  CHECK(has(note({"--method", "prefix", "--epochs", "2"}), "prompt_embeddings.0 is trained"));
-  CHECK(has(note({"--method", "last:1", "--dropout", "0.1", "--epochs", "2"}), "draws random numbers (dropout)"));
-  CHECK(has(note({"--method", "last:1", "--prefix-cache-limit", "100", "--epochs", "2"}), "the limit has no room"));
-  CHECK(has(note({"--method", "last:1"}), "no example whose values fit is read twice"));
-
-  const auto refused = [&](std::vector<std::string> options, int status) {
-    const auto outcome = run_program(run.arguments(std::move(options)));
-    CHECK(outcome.status == status);
-    CHECK(outcome.error_lines() == 1);
-    return outcome.err;
-  };
-  CHECK(has(refused({"--prefix-cache", "memory", "--prefix-cache-limit", "4 GB"}, 2),
-            "--prefix-cache-limit: expected a number of bytes"));
-  CHECK(has(refused({"--prefix-cache", "memory", "--prefix-cache-folder", "/tmp"}, 2), "--prefix-cache-folder"));
-  CHECK(has(refused({"--prefix-cache-type", "bfloat16"}, 2), "--prefix-cache-type"));
-  CHECK(
-      has(refused({"--prefix-cache", "disk", "--prefix-cache-folder", (run.folder / "absent").string()}, 1),
-          "--prefix-cache-folder: " + (run.folder / "absent").string() + ": expected a folder that files can be made"));
-}
-
-TEST_CASE("finetune keeps a memory limit with the same result, and plan says what it takes") {
-  const Run run;
-  const auto with = [&](const std::string& limit, const std::string& folder) {
-    return run.report(
-        {"--method", "full", "--epochs", "3", "--memory-limit", limit, "--output", (run.folder / folder).string()});
-  };
-  const auto plain = with("1GiB", "plain");
-  CHECK(plain["flops"]["recomputed"] == 0);
-  CHECK(plain["selections"][0]["recomputed_from"].empty());
-  const auto refused = run_program(run.arguments({"--method", "full", "--memory-limit", "1000"}));
-  CHECK(refused.status == 1);
-  const std::string begin = "--memory-limit: expected at least ";
-  const auto at = refused.err.find(begin);
-  REQUIRE(at != std::string::npos);
-  const std::string least = refused.err.substr(at + begin.size(), refused.err.find(" bytes", at) - at - begin.size());
-  const auto limited = with(least, "limited");
-  CHECK(limited["loss_after"] == plain["loss_after"]);
-  CHECK(limited["flops"]["train"] == plain["flops"]["train"]);
-  CHECK(limited["flops"]["recomputed"].get<Flops>() > 0);
-  CHECK(limited["ratio"].get<double>() > 1);
-  CHECK(limited["memory_bytes"]["planned_peak"].get<Bytes>() <= std::stoll(least));
-  CHECK(limited["memory_bytes"]["planned_peak"] < plain["memory_bytes"]["planned_peak"]);
-  for (const char* bad : {"0", "-1", "much", "2 GB", "", "1.5GiB", "99999999999999999999"}) {
-    CAPTURE(bad);
-    const auto outcome = run_program(run.arguments({"--memory-limit", bad}));
-    CHECK(outcome.status == 2);
-    CHECK(outcome.err.find("--memory-limit: expected a number of bytes") != std::string::npos);
-  }
-}
-
 TEST_CASE("the step at which tensors are chosen can train everything, within the ratio") {
-  const Run run;
+  const TinyRun run;
   const auto report = run.report(
       {"--rho", "0.7", "--epochs", "6", "--reselect-every", "3e", "--importance", "first-order", "--importance-step"});
   CHECK(report["ratio"].get<double>() <= 0.7);
@@ -148,7 +36,7 @@ TEST_CASE("the step at which tensors are chosen can train everything, within the
 }
 
 TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
-  const Run run;
+  const TinyRun run;
   const auto report = run.report({"--rho", "0.6", "--epochs", "10", "--reselect-every", "4e"});
   for (const char* field : {"loss_before", "loss_after", "steps", "tokens", "labelled_tokens", "rows_dropped",
                             "rows_truncated", "ratio", "ratio_all_in", "peak_memory_bytes"}) {
@@ -211,7 +99,7 @@ TEST_CASE("finetune reports what it did, and evaluate finds it in the output") {
 }
 
 TEST_CASE("the same seed gives the same bytes for any number of threads") {
-  const Run run;
+  const TinyRun run;
   const auto weights = [&](const std::string& name, const std::string& seed, const std::string& threads) {
     const auto output = (run.folder / name).string();
     run.report({"--rho", "0.6", "--epochs", "3", "--seed", seed, "--threads", threads, "--output", output});
@@ -224,7 +112,7 @@ TEST_CASE("the same seed gives the same bytes for any number of threads") {
 }
 
 TEST_CASE("every method trains, and what it does not train stays as it was") {
-  const Run run;
+  const TinyRun run;
   const SafetensorsFile before(golden_model("opt-pre") + "/model.safetensors");
   struct Case {
     std::vector<std::string> options;
@@ -260,7 +148,7 @@ TEST_CASE("every method trains, and what it does not train stays as it was") {
 }
 
 TEST_CASE("the element type of the output") {
-  const Run run;
+  const TinyRun run;
   run.report({"--steps", "2", "--method", "full", "--save-dtype", "bfloat16"});
   CHECK(read_json_file(run.output + "/config.json")["torch_dtype"] == "bfloat16");
   const SafetensorsFile file(run.output + "/model.safetensors");
@@ -268,12 +156,12 @@ TEST_CASE("the element type of the output") {
 }
 
 TEST_CASE("losses are those of the folder, the weights' own beside them, and what rounding costs is said") {
-  const Run source;  // a model in bfloat16, as most are published
+  const TinyRun source;  // a model in bfloat16, as most are published
   REQUIRE(run_program({"finetune", "--json", "--model", golden_model("opt-pre"), "--train", source.data, "--output",
                        source.output, "--steps", "1", "--method", "full", "--learning-rate", "1e-12", "--save-dtype",
                        "bfloat16"})
               .status == 0);
-  const auto folder_loss = [](const Run& run) {
+  const auto folder_loss = [](const TinyRun& run) {
     return run_program({"evaluate", "--json", "--model", run.output, "--data", run.data}).json()["loss"].get<double>();
   };
   int warned = 0, silent = 0;
@@ -281,7 +169,7 @@ TEST_CASE("losses are those of the folder, the weights' own beside them, and wha
     for (const std::string dtype : {"", "float32"}) {
       CAPTURE(rate);
       CAPTURE(dtype);
-      const Run run;
+      const TinyRun run;
       std::vector<std::string> arguments = {"finetune",     "--json",   "--model",    source.output, "--train",
                                             run.data,       "--method", "full",       "--steps",     "4",
                                             "--batch-size", "3",        "--schedule", "constant",    "--learning-rate",
@@ -348,7 +236,7 @@ TEST_CASE("losses are taken when and of as many examples as asked for, and by de
 }
 
 TEST_CASE("more threads than the machine runs at once are cut to that, with a word") {
-  const Run run;
+  const TinyRun run;
   const auto outcome = run_program(run.arguments({"--steps", "1", "--threads", "1000000"}));
   CAPTURE(outcome.err);
   CHECK(outcome.status == 0);
@@ -358,7 +246,7 @@ TEST_CASE("more threads than the machine runs at once are cut to that, with a wo
 
 TEST_CASE("an interrupt ends the run after its step, and nothing is written where no states are asked for") {
   for (const int number : {SIGINT, SIGTERM}) {
-    const Run run;
+    const TinyRun run;
     const auto output = (run.folder / "new/parents/tuned").string();
     Program program(run.arguments({"--rho", "0.6", "--steps", "1000000", "--output", output, "--save-every", "none"}));
     for (int i = 0; i < 1500 && !has(program.error_so_far(), "step 1/"); ++i)
@@ -413,7 +301,7 @@ TEST_CASE("target tokens limit an encoder-decoder's completions, and are refused
 }
 
 TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") {
-  const Run run;  // 3 rows
+  const TinyRun run;  // 3 rows
   CHECK(run.report({"--method", "full", "--train-rows", "2", "--epochs", "1"})["steps"] == 1);
   const Json last =
       run.report({"--method", "full", "--train-rows", "2:9", "--validation", run.data, "--validation-rows", "1"});
@@ -434,7 +322,7 @@ TEST_CASE("rows of a file are chosen by number, and a wrong choice is refused") 
 }
 
 TEST_CASE("selection that knows less than the graph passes its budget; the report says so") {
-  const Run run;
+  const TinyRun run;
   const std::vector<std::string> options = {"--rho", "0.5", "--steps", "2", "--dependencies"};
   const auto ratio = [&](const char* dependencies) {
     auto all = options;

@@ -265,6 +265,99 @@ TEST_CASE("the paper's selector on the paper's chain") {
   CHECK(has(llama.err, "published rules for opt, bloom and t5 alone"));
 }
 
+TEST_CASE("the phases of a run cost what their ratios and steps say") {
+  const std::vector<std::string> batch = {"--model", golden_model("opt-pre"), "--tokens", "12", "--steps", "10"};
+  const auto phases = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), batch.begin(), batch.end());
+    return plan(more);
+  };
+  const Json report = phases({"--phases", "1:20%,0.5:80%"});
+  REQUIRE(report["phases"].size() == 2);
+  CHECK(report["phases"][0]["rho"] == 1);
+  CHECK(report["phases"][0]["steps"] == 2);
+  CHECK(report["phases"][1]["steps"] == 8);
+  const auto full = report["full"].get<std::int64_t>(), whole = report["phases_full"].get<std::int64_t>();
+  const std::int64_t update = whole / 10 - full;
+  CHECK(whole == 10 * (full + update));
+  CHECK(update > 0);
+  CHECK(report["phases"][0]["most"] == whole / 5);
+  CHECK(report["phases"][1]["most"] == 4 * full + 8 * update);
+  CHECK(report["phases_most"] == sum(report["phases"], "most"));
+
+  const auto error = [&](int status, std::vector<std::string> more) {
+    more.insert(more.begin(), {"plan", "--model", golden_model("opt-pre"), "--tokens", "12"});
+    const auto outcome = run_program(more);
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == status);
+    CHECK(outcome.error_lines() == 1);
+    return outcome.err;
+  };
+  CHECK(has(error(2, {"--phases", "1:100%"}), "--steps: expected a value, got none"));
+  CHECK(has(error(2, {"--phases", "1:90%", "--steps", "10"}), "[plan] --phases: expected shares of the steps that"));
+  CHECK(
+      has(error(2, {"--phases", "1:100%", "--steps", "10", "--tensors", "*"}), "--tensors: expected not to be given"));
+  CHECK(has(error(2, {"--phases", "1:100%", "--steps", "10", "--rho", "0.5"}), "--rho"));
+  CHECK(has(error(1, {"--phases", "1:5%,0.5:95%", "--steps", "4"}), "in each phase, got none for rho 1; give it a"));
+  CHECK(
+      has(error(1, {"--phases", "1:50%,0.1:50%", "--steps", "4"}), "[plan] --phases: expected ratios of at least 0.3"));
+}
+
+TEST_CASE("branches that pass the identity are priced over draws, among which are those that finetune makes") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> model = {"--model", golden_model("llama-gqa-tied"), "--freeze", "*norm*"};
+  const auto priced = [&](const std::string& share) {
+    std::vector<std::string> options = {"--tokens",  "8",        "--labelled-tokens", "7",  "--batch-size", "2",
+                                        "--passing", "rotating", "--passing-share",   share};
+    options.insert(options.begin(), model.begin(), model.end());
+    return plan(options);
+  };
+  const Json all = priced("1"), some = priced("0.5");
+  CHECK(all["passing"]["exact_branches"] == all["passing"]["branches"]);
+  for (const char* key : {"backward_mean", "backward_least", "backward_most"})
+    CHECK(all["passing"][key] == all["selection_cost"]);
+  CHECK(some["passing"]["exact_branches"] == 2);
+  CHECK(some["passing"]["branches"] == 4);
+  CHECK(some["passing"]["backward_least"] < some["passing"]["backward_mean"]);
+  CHECK(some["passing"]["backward_mean"] < some["passing"]["backward_most"]);
+  CHECK(some["passing"]["backward_most"] < some["selection_cost"]);
+
+  std::string rows;  // two of 8 tokens, each of which is a label
+  for (int i = 0; i < 2; ++i)
+    rows += R"({"input_ids": [5, 6, 7, 8, 9, 10, 11, 12], "labels": [5, 6, 7, 8, 9, 10, 11, 12]})"
+            "\n";
+  std::vector<std::string> training = {"finetune",         "--json",
+                                       "--method",         "full",
+                                       "--evaluate",       "none",
+                                       "--train",          folder.write("rows.jsonl", rows).string(),
+                                       "--output",         (folder / "out").string(),
+                                       "--passing",        "rotating",
+                                       "--passing-share",  "0.5",
+                                       "--batch-size",     "2",
+                                       "--steps",          "6",
+                                       "--reselect-every", "2s"};
+  training.insert(training.end(), model.begin(), model.end());
+  const auto outcome = run_program(training);
+  CAPTURE(outcome.err);
+  REQUIRE(outcome.status == 0);
+  const double step = outcome.json()["flops"]["train"].get<double>() / 6 - some["forward"].get<double>();
+  CHECK(step >= some["passing"]["backward_least"].get<double>());
+  CHECK(step <= some["passing"]["backward_most"].get<double>());
+
+  const auto error = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"plan", "--model", golden_model("llama-gqa-tied")});
+    const auto refused = run_program(more);
+    CAPTURE(refused.err);
+    CHECK(refused.status == 2);
+    return refused.err;
+  };
+  CHECK(has(error({"--passing-share", "0.5"}), "--passing-share: expected not to be given with --passing exact"));
+  CHECK(has(error({"--passing", "rotating", "--budget", "0.5x", "--steps", "9"}), "finetune with these options says"));
+  CHECK(has(error({"--passing", "rotating", "--phases", "0.6:100%", "--steps", "9"}),
+            "which bound what each draw costs"));
+  CHECK(has(error({"--passing", "rotating", "--memory-limit", "1GiB"}), "--memory-limit: expected not to be given"));
+  CHECK(has(error({"--sampling", "importance"}), "--sampling: expected off, got importance"));
+}
+
 TEST_CASE("what cannot be planned is an error in one line, notes or not") {
   const TemporaryFolder folder;
   const auto error = [&](std::vector<std::string> more, const std::string& model = golden_model("opt-pre")) {

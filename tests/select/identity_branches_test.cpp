@@ -113,7 +113,7 @@ TEST_CASE("large models: proved optimal within the budget of the exact full fine
       const auto start = std::chrono::steady_clock::now();
       const BudgetedSelection chosen = select_within_ratio(
           graph, ExactCost<Costs>{}, workload, importance, 0.5,
-          [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, {}, {}, {}, {}, detached);
+          [](const SelectionProblem& p) { return ExactSelector{}.select(p); }, {.detached = detached});
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       CHECK(chosen.optimal);
       CHECK(chosen.full == full);

@@ -32,7 +32,7 @@ struct Setting {
   BudgetedSelection choose(const std::vector<double>& importance, double ratio) {
     ++selections;
     const auto select = [](const SelectionProblem& problem) { return ExactSelector{}.select(problem); };
-    return select_within_ratio(graph, cost, workload, importance, ratio, select, {}, {}, {}, {}, {}, pairs);
+    return select_within_ratio(graph, cost, workload, importance, ratio, select, {.pairs = pairs});
   }
   Limit memory(Bytes limit) const {
     return Limit(graph, {.limit = limit, .state_bytes_per_element = 8, .largest = workload, .evaluated = {}});

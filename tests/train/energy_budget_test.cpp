@@ -67,6 +67,45 @@ TEST_CASE("joules are planned as the seconds that they last at the measured powe
         }).find(" joules, which the first step on a batch of 1 is expected to take, got 1e-12") != std::string::npos);
 }
 
+TEST_CASE("joules are planned by class: what draws more power is paid for with more joules, in the same time") {
+  Run run;
+  auto times = std::make_shared<OperatorTimes>(*flat_times(run.model, 7, 300, 5000, 20));
+  FitOptions options{.epochs = 2, .batch_size = 3, .budget = {.joules = 1e6, .times = times}};
+  MadeUpCounter counter;
+  options.energy = counter.reading();
+  const RunPlan mean = run.trainer.plan_run(run.examples, options);
+  const auto planned = [&](const char* work, double watts) {
+    times->watts_of = {{work, watts}};
+    const RunPlan plan = run.trainer.plan_run(run.examples, options);
+    CHECK(plan.steps == mean.steps);
+    CHECK(plan.planned_seconds == mean.planned_seconds);
+    return plan.planned_joules;
+  };
+  // Without power of its own a class leaves what all others take.
+  double shares = 0;
+  for (const char* work : {"products", "attention", "elementwise", "updates"}) {
+    const double without = planned(work, 0), twice = planned(work, 40);
+    CHECK(without < mean.planned_joules);
+    CHECK(twice + without == doctest::Approx(2 * mean.planned_joules).epsilon(1e-9));
+    shares += mean.planned_joules - without;
+  }
+  CHECK(shares < mean.planned_joules);  // and passes take time around operators
+  CHECK(shares > 0.9 * mean.planned_joules);
+  const double updates = mean.planned_joules - planned("updates", 0);
+  const auto elements = static_cast<double>(parameter_elements(run.model.graph()));
+  CHECK(updates == doctest::Approx(20 * 300e-12 * elements * static_cast<double>(mean.steps)).epsilon(1e-9));
+
+  // A budget for half of it buys fewer steps where products draw more.
+  options.budget.joules = mean.planned_joules / 2;
+  options.budget.cuts = BudgetCuts::steps;
+  times->watts_of = {};
+  const Extent steps = run.trainer.plan_run(run.examples, options).steps;
+  times->watts_of = {{"products", 30}};
+  const RunPlan fewer = run.trainer.plan_run(run.examples, options);
+  CHECK(fewer.steps < steps);
+  CHECK(fewer.planned_joules <= options.budget.joules);
+}
+
 TEST_CASE("a run that takes more than was measured ends before it spends more than its budget") {
   Run run;
   MadeUpCounter counter{.each = 10};
@@ -132,13 +171,19 @@ TEST_CASE("a calibration measures power where it can read energy") {
   Run run;
   const TrainingBatches batches(run.examples, FitOptions{});
   const std::vector<Batch> made = {batches.make({0, 1}), batches.make({2})};
-  const auto watts = [&](EnergyReading energy) {
+  const auto times = [&](EnergyReading energy) {
     return calibrate(run.model, std::span<const Batch>(made), AdamWOptions{},
-                     {.repeats = 1, .energy = std::move(energy)})
-        .watts;
+                     {.repeats = 1, .energy = std::move(energy), .energy_interval = 1e-6});
   };
-  CHECK(watts({}) == 0);
+  CHECK(times({}).watts == 0);
+  CHECK(times({}).watts_of.empty());
   const auto start = TrainingClock::now();
-  const double power = watts([&]() -> std::optional<double> { return 50 * seconds_since(start); });
-  CHECK(power == doctest::Approx(50).epsilon(0.05));
+  const OperatorTimes measured = times([&]() -> std::optional<double> { return 50 * seconds_since(start); });
+  CHECK(measured.watts == doctest::Approx(50).epsilon(0.05));
+  CHECK(measured.watts_of.at("updates") == doctest::Approx(50).epsilon(0.05));
+  for (const double interval : {-1.0, 11.0}) {
+    CHECK(testing::error_of<ConfigError>([&] {
+            calibrate(run.model, std::span<const Batch>(made), AdamWOptions{}, {.energy_interval = interval});
+          }).find("energy_interval: expected 0 to 10 seconds") != std::string::npos);
+  }
 }

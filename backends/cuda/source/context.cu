@@ -157,6 +157,11 @@ Context::~Context() {
 
 const std::string& Context::device_name() const { return parts_->device_name; }
 const CudaOptions& Context::options() const { return parts_->options; }
+std::string Context::pci_bus_address() const {
+  char address[32] = {};
+  GREENTRAINER_CUDA_CHECK(cudaDeviceGetPCIBusId(address, static_cast<int>(sizeof address), parts_->device));
+  return address;
+}
 const MemoryStatistics& Context::memory() const { return parts_->memory.statistics(); }
 
 Stream Context::stream() {

@@ -27,11 +27,36 @@ struct OperatorTimes {
   double per_pass = 0;                                         ///< around the operators, for each batch
   std::map<std::string, double, std::less<>> per_update = {};  ///< for each trained element, by update_key
   double per_clipped = 0;                                      ///< the same where gradients are clipped, on top
-  /// While passes were measured, not in picoseconds; of all operators alike. 0: not measured. No file keeps it.
+  /// While passes were measured, not in picoseconds: the mean, 0 where it was not measured; and of the classes of what
+  /// computes (class_of) that have their own. No file keeps them.
   double watts = 0;
+  std::map<std::string, double, std::less<>> watts_of = {};
 
   friend bool operator==(const OperatorTimes&, const OperatorTimes&) = default;
 };
+
+/// What computes alike, and so draws about the same power: "products" of matrices, "attention", "updates" of weights,
+/// and "elementwise", which are all other operators. `kind`: of an operator.
+inline std::string_view class_of(std::string_view kind) {
+  if (kind == "linear" || kind == "expert" || kind == "cross_entropy_head") return "products";
+  return kind == "attention" || kind == "fused_attention" ? "attention" : "elementwise";
+}
+
+/// Times in which a class that draws more power than the mean takes longer by as much: multiplied by the mean, which
+/// they require, they are joules.
+inline OperatorTimes at_mean_power(OperatorTimes times) {
+  const auto factor = [&](std::string_view work) {
+    const auto own = times.watts_of.find(work);
+    return own == times.watts_of.end() ? 1.0 : own->second / times.watts;
+  };
+  for (auto& [key, time] : times.parts) {
+    const double power = factor(class_of(std::string_view(key).substr(0, key.find(' '))));
+    time = {.per_unit = time.per_unit * power, .per_pass = time.per_pass * power};
+  }
+  for (auto& [key, time] : times.per_update) time *= factor("updates");
+  times.per_clipped *= factor("updates");
+  return times;
+}
 
 /// The key of an optimizer's update: what it computes and what it reads for each element.
 inline std::string update_key(Flops flops_per_element, Bytes state_bytes_per_element) {

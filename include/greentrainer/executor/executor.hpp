@@ -209,7 +209,7 @@ class Executor {
     if (options_->inspector != nullptr) options_->inspector->look(step, call.outputs);
     if (options_->profile != nullptr) {
       wait_where_asked();
-      options_->profile->of(static_cast<std::size_t>(step.op)).forward += since(start);
+      options_->profile->add(static_cast<std::size_t>(step.op), {.forward = since(start)});
     }
     for (const ValueId v : node.outputs) {
       if (step.phase == PassPlan::Phase::forward && taken_[static_cast<std::size_t>(v)])
@@ -262,9 +262,8 @@ class Executor {
     }
     if (options_->profile != nullptr) {
       wait_where_asked();
-      auto& seconds = options_->profile->of(static_cast<std::size_t>(step.op));
-      seconds.backward += since(start) - loss.forward_seconds;
-      seconds.forward += loss.forward_seconds;
+      options_->profile->add(static_cast<std::size_t>(step.op),
+                             {.forward = loss.forward_seconds, .backward = since(start) - loss.forward_seconds});
     }
     for_each_parameter_gradient(step, [&](std::size_t, ParameterId id) {
       if (--remaining_uses_[static_cast<std::size_t>(id)] == 0) sink.completed(id);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <utility>
 #include <vector>
 
 namespace greentrainer {
@@ -18,6 +20,15 @@ class PassProfile {
     if (op >= operators_.size()) operators_.resize(op + 1);
     return operators_[op];
   }
+  /// Adds what one run of an operator took.
+  void add(std::size_t op, const Seconds& seconds) {
+    of(op).forward += seconds.forward;
+    of(op).backward += seconds.backward;
+    if (on_operator_) on_operator_(op, seconds.forward + seconds.backward);
+  }
+  /// Called after each run of an operator with its number and its seconds, in none of which the call is.
+  void on_operator(std::function<void(std::size_t op, double seconds)> call) { on_operator_ = std::move(call); }
+
   const std::vector<Seconds>& operators() const { return operators_; }
   Seconds total() const {
     Seconds sum;
@@ -36,6 +47,7 @@ class PassProfile {
 
  private:
   std::vector<Seconds> operators_;
+  std::function<void(std::size_t, double)> on_operator_;
   bool waits_ = false;
 };
 

@@ -29,6 +29,20 @@ struct TensorToWrite {
   std::vector<Extent> shape = {};
   std::function<void(const ByteSink&)> write;
 
+  /// Its bytes, by type and shape; 0 where these are none.
+  Bytes bytes() const {
+    const auto element_size = safetensors_element_size(dtype_name);
+    return element_size ? static_cast<Bytes>(checked_bytes(shape, *element_size).value_or(0)) : 0;
+  }
+
+  /// The same tensor with the bytes that it has now: what hands them over may change or go after that.
+  TensorToWrite copied() const {
+    std::vector<std::byte> all;
+    all.reserve(static_cast<std::size_t>(bytes()));
+    write([&](std::span<const std::byte> piece) { all.insert(all.end(), piece.begin(), piece.end()); });
+    return {name, dtype_name, shape, [all = std::move(all)](const ByteSink& sink) { sink(all); }};
+  }
+
   /// The tensor of another checkpoint, byte by byte.
   static TensorToWrite copy_of(const TensorInfo& info, std::vector<std::byte> bytes) {
     return {info.name, info.dtype_name, info.shape, [bytes = std::move(bytes)](const ByteSink& sink) { sink(bytes); }};

@@ -159,6 +159,8 @@ class ErasedOperator final : public AnyOperator<P> {
  public:
   explicit ErasedOperator(Op op) : op_(std::move(op)), parts_(op_.parts()) {}
 
+  const Op& op() const { return op_; }
+
   std::string_view kind() const override { return Op::kind; }
   std::vector<ValueShape> input_shapes() const override { return op_.input_shapes(); }
   std::vector<ValueShape> output_shapes() const override { return op_.output_shapes(); }

@@ -15,11 +15,13 @@ struct SplitColumns {
   Rows rows = Rows::decoder_tokens;
   Extent groups = 1;
   std::vector<Extent> widths = {};
+  BitSet constant_outputs = 0;  ///< whose gradient is zero, whoever reads them
 
   std::vector<ValueShape> input_shapes() const { return {{rows, groups * group_width()}}; }
   std::vector<ValueShape> output_shapes() const {
     std::vector<ValueShape> shapes;
-    for (const Extent width : widths) shapes.push_back({rows, groups * width});
+    for (std::size_t i = 0; i < widths.size(); ++i)
+      shapes.push_back({rows, groups * widths[i], !is_constant(static_cast<int>(i))});
     return shapes;
   }
   std::vector<ParameterShape> parameter_shapes() const { return {}; }
@@ -36,13 +38,18 @@ struct SplitColumns {
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
+    const auto all = call.grad_input(0);
+    if (constant_outputs != 0)
+      call.backend.zero(all.data, all.size() * static_cast<Extent>(sizeof(typename BackwardCall<B>::T)));
     for_outputs([&](int i, Extent first, Extent width) {
+      if (is_constant(i)) return;
       const auto grad = call.grad_output(i);
-      call.backend.copy_matrix(by_group(grad, width), stretch(call.grad_input(0), first, width));
+      call.backend.copy_matrix(by_group(grad, width), stretch(all, first, width));
     });
   }
 
  private:
+  bool is_constant(int i) const { return ((constant_outputs >> i) & 1U) != 0; }
   Extent group_width() const {
     Extent sum = 0;
     for (const Extent width : widths) sum += width;

@@ -14,6 +14,7 @@
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/gguf_writer.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/gguf_config.hpp"
 #include "greentrainer/models/gguf_metadata.hpp"
 #include "greentrainer/pretrained/generation_ends.hpp"
 #include "greentrainer/pretrained/model_source.hpp"

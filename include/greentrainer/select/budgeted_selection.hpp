@@ -64,23 +64,31 @@ class InfeasibleRatio : public ConfigError {
   double smallest_;
 };
 
-/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload: of
-/// this graph, or what `full` says, where the graph has more than the model that the ratio is of. Item i of the
-/// selector's problem is parameter i. Throws InfeasibleRatio if not even the cheapest parameter fits, ConfigError for
-/// an importance or a mask without one entry for each parameter; NumericalError for an
-/// importance that is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
-/// `forecasts`, ascending: how cached values would shorten the forward passes; depth is then priced with them.
-/// `in_full`: of steps that train everything, beside `workload`; the ratio is of both, and pays for them. `frozen`:
-/// what must not be chosen, empty for nothing; a selector that does is a ConfigError. `detached`: inputs that no
-/// gradient goes through, whatever is chosen; the ratio stays one of the exact full fine-tuning. `pairs`: see
-/// join_pairs; none of them may be frozen.
+/// What a choice is bound by beside its budget. Empty members bind nothing.
+struct SelectionTerms {
+  /// What the ratio is of, where the graph has more than the model that is fine-tuned in full; else the graph itself.
+  std::optional<LinearCost> full = {};
+  /// How cached values would shorten the forward passes, ascending; depth is then priced with them.
+  std::span<const CutForecast> forecasts = {};
+  /// Of steps that train everything, beside the workload; the ratio is of both, and pays for them.
+  Workload in_full = {};
+  /// What must not be chosen. A selector that chooses it is a ConfigError.
+  Selection frozen = {};
+  /// Inputs that no gradient goes through, whatever is chosen; the ratio stays one of the exact full fine-tuning.
+  DetachedInputs detached = {};
+  /// Parameters that are chosen together, see join_pairs; none of them may be frozen.
+  std::span<const ParameterPair> pairs = {};
+};
+
+/// Chooses parameters such that forward plus backward cost at most `ratio` of full fine-tuning of the same workload.
+/// Item i of the selector's problem is parameter i. Throws InfeasibleRatio if not even the cheapest parameter fits,
+/// ConfigError for an importance or a mask without one entry for each parameter; NumericalError for an importance that
+/// is not a number. A selector that overspends is not stopped: `cost` then exceeds `budget`.
 template <class P, CostModel<TensorGraph<P>> C>
 BudgetedSelection select_within_ratio(
     const TensorGraph<P>& graph, const C& cost, const Workload& workload, const std::vector<double>& importance,
     double ratio, const SelectFunction& select = [](const SelectionProblem& p) { return ExactSelector{}.select(p); },
-    const std::optional<LinearCost>& full = {}, std::span<const CutForecast> forecasts = {},
-    const Workload& in_full = {}, const Selection& frozen = {}, const DetachedInputs& detached = {},
-    std::span<const ParameterPair> pairs = {}) {
+    const SelectionTerms& terms = {}) {
   if (!(ratio > 0) || ratio > 1)
     throw ConfigError("select_within_ratio", "flops_ratio", text("expected more than 0 and at most 1, got ", ratio));
   const std::size_t parameters = graph.parameters().size();
@@ -91,24 +99,24 @@ BudgetedSelection select_within_ratio(
   };
   one_each("importance", importance.size());
   const PriceTable<P, C> prices(graph, cost);
-  SelectionProblem problem{gradient_dag_of(graph, prices, workload, detached), 0};
+  SelectionProblem problem{gradient_dag_of(graph, prices, workload, terms.detached), 0};
   for (std::size_t i = 0; i < importance.size(); ++i) {
     if (!std::isfinite(importance[i])) {
       throw NumericalError("importance", graph.parameters()[i].name,
                            text("expected a finite importance, got ", importance[i], "; lower the learning rate"));
     }
     problem.dag.items[i].importance = importance[i];
-    problem.dag.items[i].frozen = !frozen.mask().empty() && frozen.mask()[i];
+    problem.dag.items[i].frozen = !terms.frozen.mask().empty() && terms.frozen.mask()[i];
   }
-  join_pairs(problem.dag, pairs);
+  join_pairs(problem.dag, terms.pairs);
 
-  const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, forecasts);
+  const std::vector<ForwardLevel> levels = forward_levels(graph, prices, workload, terms.forecasts);
   add_forward_levels(graph, std::span(levels), problem.dag);
 
   BudgetedSelection result;
   const LinearCost everything = full_fine_tuning_cost(graph, prices);
-  result.full = evaluate(full ? *full : everything, workload + in_full);
-  result.in_full = evaluate(everything, in_full);
+  result.full = evaluate(terms.full ? *terms.full : everything, workload + terms.in_full);
+  result.in_full = evaluate(everything, terms.in_full);
   const std::int64_t both_passes = within_ratio(ratio, result.full);
 
   const std::int64_t cheapest = result.in_full + levels.back().cost + cheapest_item(problem.dag);
@@ -126,15 +134,15 @@ BudgetedSelection select_within_ratio(
                         text("expected none of the frozen parameters, got ", graph.parameters()[i].name));
     }
   }
-  take_pairs_apart(chosen.mask, pairs);
-  result.selection = Selection(chosen.mask, detached);
+  take_pairs_apart(chosen.mask, terms.pairs);
+  result.selection = Selection(chosen.mask, terms.detached);
   result.cost = evaluate(backward_cost(graph, result.selection, prices), workload);
   result.optimal = chosen.optimal;
   result.gap = gap_of(chosen);
   const ForwardLevel& level = levels[level_of(std::span(levels), first_trained(graph, result.selection))];
   result.forward = level.cost;
   result.budget = both_passes - result.in_full - level.cost;
-  result.cut = cut_of(level, forecasts);
+  result.cut = cut_of(level, terms.forecasts);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "greentrainer/templates/access.hpp"
+#include "greentrainer/templates/arithmetic.hpp"
 #include "greentrainer/templates/json_text.hpp"
 #include "greentrainer/templates/methods.hpp"
 #include "greentrainer/templates/tests.hpp"

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "greentrainer/templates/access.hpp"
+#include "greentrainer/templates/arithmetic.hpp"
 #include "greentrainer/templates/filters.hpp"
 #include "greentrainer/templates/functions.hpp"
 #include "greentrainer/templates/methods.hpp"

@@ -13,6 +13,7 @@
 #include "greentrainer/cost/part_size.hpp"
 #include "greentrainer/executor/transient_gradients.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/train/class_energy.hpp"
 #include "greentrainer/train/non_finite.hpp"
 
 namespace greentrainer {
@@ -22,6 +23,9 @@ struct CalibrationOptions {
   Extent repeats = 2;                        ///< of every pass, after one that is not counted
   Extent update_elements = Extent{4} << 20;  ///< that updates are measured on, or all that the model has
   EnergyReading energy = {};                 ///< for OperatorTimes::watts; empty: not measured
+  /// Seconds between two changes of the slowest counter behind `energy`, for OperatorTimes::watts_of, such as
+  /// MachineEnergy::interval's; 0: not measured.
+  double energy_interval = 0;
 };
 
 namespace detail {
@@ -62,6 +66,20 @@ class PassCalibration {
       }
     }
     outside_.push_back({1, total - inside});
+  }
+
+  /// Passes that train everything, until the classes of those operators that are long enough have watts.
+  void measure(const Batch& batch, ClassEnergy& energy) {
+    constexpr double patience = 2;  // seconds
+    const auto start = TrainingClock::now();
+    PassProfile profile;
+    profile.on_operator([&](std::size_t op, double seconds) {
+      energy.add(class_of(model_->graph().op(static_cast<OperatorId>(op)).op->kind()), seconds);
+    });
+    do {
+      energy.begin();
+      run(all_, batch, 0, profile);
+    } while (energy.wants_more() && seconds_since(start) < patience);
   }
 
   void fill(OperatorTimes& times) const {
@@ -134,7 +152,7 @@ class PassCalibration {
 
 /// Measures what a step does with a selection's gradients, at a learning rate of 0: weights stay what they are.
 template <Backend B>
-void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const CalibrationOptions& options,
+void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const CalibrationOptions& options, ClassEnergy* energy,
                      OperatorTimes& times) {
   const auto& graph = model.graph();
   B& backend = model.backend();
@@ -155,25 +173,35 @@ void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const Calibration
   gradients.select(graph, selection);
   optimizer.select(graph, selection);
   Tensor<B, double> sum(backend, 1, 1);
+  const auto do_all = [&](const auto& work) {
+    const auto start = TrainingClock::now();
+    for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+      if (selection.contains(id)) work(id);
+    }
+    backend.synchronize();
+    return seconds_since(start);
+  };
   const auto measure = [&](const auto& work) {
     std::vector<PartSample> samples;
     for (Extent repeat = 0; repeat <= options.repeats; ++repeat) {
-      const auto start = TrainingClock::now();
-      for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-        if (selection.contains(id)) work(id);
-      }
-      backend.synchronize();
-      if (repeat > 0) samples.push_back({static_cast<double>(elements), seconds_since(start)});
+      const double seconds = do_all(work);
+      if (repeat > 0) samples.push_back({static_cast<double>(elements), seconds});
     }
     return fit_part_time(samples).per_unit;
   };
-  times.per_update[update_key(optimizer.flops_per_element(), optimizer.state_bytes_per_element())] =
-      measure([&](ParameterId id) {
-        gradients[id].zero();
-        backend.count_non_finite(gradients[id].size(), gradients[id].data(), sum.data());
-        const auto found = instead.find(id);
-        optimizer.step(id, found == instead.end() ? model.parameters()[id] : found->second, gradients[id], 0.0);
-      });
+  const auto update = [&](ParameterId id) {
+    gradients[id].zero();
+    backend.count_non_finite(gradients[id].size(), gradients[id].data(), sum.data());
+    const auto found = instead.find(id);
+    optimizer.step(id, found == instead.end() ? model.parameters()[id] : found->second, gradients[id], 0.0);
+  };
+  times.per_update[update_key(optimizer.flops_per_element(), optimizer.state_bytes_per_element())] = measure(update);
+  if (energy != nullptr) {
+    double seconds = 0;
+    energy->begin();
+    while (seconds < energy->enough()) seconds += do_all(update);
+    energy->add("updates", seconds);
+  }
   times.per_clipped = measure([&](ParameterId id) {
     backend.sum_of_squares(gradients[id].size(), gradients[id].data(), sum.data());
     backend.scale(gradients[id].size(), gradients[id].data(), 1.0);
@@ -184,13 +212,16 @@ void measure_updates(Model<B>& model, Optimizer<B>& optimizer, const Calibration
 
 /// Measures what a model's operators take on its backend: forward and backward passes over these batches, which should
 /// be of different sizes, and updates as this optimizer makes them (AdamWOptions, SgdOptions). Weights are afterwards
-/// what they were, to the bit. Takes about 4 (repeats + 1) passes a batch, and the memory of two; adds to what `known`
-/// has. Throws ConfigError without a batch or for options out of range, DataError for a batch without labels.
+/// what they were, to the bit. Takes about 4 (repeats + 1) passes a batch and the memory of two, with energy a few
+/// seconds more; adds to what `known` has. Throws ConfigError without a batch or for options out of range, DataError
+/// for a batch without labels.
 template <Backend B, class OptimizerOptions>
 OperatorTimes calibrate(Model<B>& model, std::span<const Batch> batches, const OptimizerOptions& optimizer,
                         const CalibrationOptions& options = {}, OperatorTimes known = {}) {
   expect_option(!batches.empty(), "calibrate", "batches", "at least one", batches.size());
   expect_option(options.repeats >= 1 && options.repeats <= 1000, "calibrate", "repeats", "1 to 1000", options.repeats);
+  expect_option(options.energy_interval >= 0 && options.energy_interval <= 10, "calibrate", "energy_interval",
+                "0 to 10 seconds", options.energy_interval);
   expect_option(options.update_elements >= 1, "calibrate", "update_elements", "at least 1", options.update_elements);
   for (const Batch& batch : batches) {
     check_batch(model.facts(), batch);
@@ -205,9 +236,17 @@ OperatorTimes calibrate(Model<B>& model, std::span<const Batch> batches, const O
   }
   const std::optional<double> after = options.energy ? options.energy() : std::nullopt;
   known.watts = before && after ? (*after - *before) / seconds_since(start) : 0;
+  std::optional<ClassEnergy> energy;
+  if (known.watts > 0 && options.energy_interval > 0) {
+    energy.emplace(options.energy, options.energy_interval);
+    passes.measure(batches.front(), *energy);
+  }
   model.executor().release_memory();
   passes.fill(known);
-  detail::measure_updates(model, *make_optimizer(model.backend(), optimizer), options, known);
+  detail::measure_updates(model, *make_optimizer(model.backend(), optimizer), options, energy ? &*energy : nullptr,
+                          known);
+  known.watts_of.clear();
+  if (energy) known.watts_of = energy->watts();
   return known;
 }
 

@@ -72,10 +72,11 @@ inline constexpr double picoseconds = 1e12;  ///< in a second
 
 /// Decides how many steps a run takes, and on batches of how many examples, so that what they cost stays within the
 /// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates.
-/// `flops` and `times`: its prices in FLOPs and, for a budget in seconds or joules, in picoseconds. A run that fits
-/// into its budget is left as it is, and not made longer. Throws InfeasibleBudget where not even one step fits.
+/// `flops`, `times`, `at_power`: its prices in FLOPs; for a budget in seconds or joules in picoseconds; for one in
+/// joules in picoseconds at the mean power, see at_mean_power. A run that fits into its budget is left as it is, and
+/// not made longer. Throws InfeasibleBudget where not even one step fits.
 inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& flops,
-                        const RunPrices& times = {}) {
+                        const RunPrices& times = {}, const RunPrices& at_power = {}) {
   RunPlan plan{.steps = flops.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};
   if (budget.share_of_full > 0) {
     const auto share = static_cast<long double>(budget.share_of_full) * static_cast<long double>(full);
@@ -84,7 +85,7 @@ inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, 
   const bool timed = budget.is_timed();
   const double watts = budget.joules > 0 ? budget.times->watts : 0;
   const double seconds = watts > 0 ? budget.joules / watts : budget.seconds;
-  const RunPrices& prices = timed ? times : flops;
+  const RunPrices& prices = watts > 0 ? at_power : timed ? times : flops;
   const std::int64_t limit = timed ? static_cast<std::int64_t>(seconds * picoseconds) : plan.budget;
   if (budget.is_set()) {
     const Extent paid = steps_within(limit, batch_size, prices);
@@ -106,7 +107,8 @@ inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, 
     plan.seconds = budget.seconds;
     plan.joules = budget.joules;
     plan.planned_seconds = static_cast<double>(times.price(plan.batch_size, plan.steps)) / picoseconds;
-    plan.planned_joules = plan.planned_seconds * watts;
+    if (watts > 0)
+      plan.planned_joules = static_cast<double>(at_power.price(plan.batch_size, plan.steps)) / picoseconds * watts;
   }
   return plan;
 }

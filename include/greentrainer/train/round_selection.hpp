@@ -52,6 +52,7 @@ class RoundSelection {
       chosen = choose(round, importance, with_cache, record);
     }
     if (!parts_->ranks.is_alone()) expect_agreement(parts_->ranks, "selection", identity_of(parts_->selection));
+    parts_->make_room(chosen.pass.memory.total());
     parts_->hold_elements(parts_->selection);
     parts_->pass.select(parts_->selection, chosen.cut, chosen.pass.segments, parts_->memory->room());
     if (chosen.cut) {
@@ -146,6 +147,7 @@ class RoundSelection {
     const auto pass = parts_->memory->importance(choice.importance_demand(), parts_->held(), parts_->cached_cut());
     report.memory.importance = std::max(report.memory.importance, pass.memory.total());
     memory = pass.memory;
+    parts_->make_room(memory.total());
     Schedule full_pass;
     if (metric.full_passes() > 0) full_pass = make_schedule(graph, pass.plan);
     full_pass.largest = parts_->memory->room();
@@ -204,6 +206,7 @@ class RoundSelection {
     const auto& graph = parts_->model.graph();
     memory = parts_->memory->importance_step(parts_->choice.importance().scratch_elements(graph), parts_->held());
     parts_->report.memory.importance = std::max(parts_->report.memory.importance, memory.total());
+    parts_->make_room(memory.total());
     parts_->selection = select_all(graph);
     parts_->hold_elements(parts_->selection);
     parts_->pass.select(parts_->selection, std::nullopt);  // what is cached lies above weights that now change

@@ -84,7 +84,9 @@ class RunEvaluation {
     const Selection held = parts_->held();
     how.batch_size = parts_->memory->evaluation_batch(held, cut);
     Bytes& planned = parts_->report.memory.evaluation;
-    planned = std::max(planned, parts_->memory->evaluation(how.batch_size, held, cut).total());
+    const Bytes coming = parts_->memory->evaluation(how.batch_size, held, cut).total();
+    planned = std::max(planned, coming);
+    parts_->make_room(coming);
     if (options.on_evaluation_pass) {
       how.on_pass = [&](std::size_t done) {
         const EvaluationProgress now{.done = done, .of = examples.size(), .step = record.step, .after = after};

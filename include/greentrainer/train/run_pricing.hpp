@@ -144,11 +144,12 @@ class RunPricing {
 };
 
 /// How many steps a fit takes within its budget, on batches of how many examples: as many passes over the data at every
-/// batch size. `times`: for a budget in seconds, else null. Looks at the examples' lengths alone. Throws
-/// InfeasibleBudget, DataError without examples.
+/// batch size. `times`: for a budget in seconds or joules, and `at_power` for one in joules; else null. Looks at the
+/// examples' lengths alone. Throws InfeasibleBudget, DataError without examples.
 template <Backend B>
 RunPlan plan_run(const RunPricing<B>& pricing, const RunPricing<B, TimeCost<B>>* times,
-                 std::span<const Example> examples, const FitOptions& options) {
+                 const RunPricing<B, TimeCost<B>>* at_power, std::span<const Example> examples,
+                 const FitOptions& options) {
   FitOptions of_size = options;
   std::optional<TrainingBatches> batches;
   const auto of = [&](Extent size) -> const TrainingBatches& {
@@ -162,7 +163,9 @@ RunPlan plan_run(const RunPricing<B>& pricing, const RunPricing<B, TimeCost<B>>*
                         .price = [&](Extent size, Extent count) { return pricing.steps(of(size), count); }};
   const RunPrices timed{.steps = steps,
                         .price = [&](Extent size, Extent count) { return times->steps(of(size), count); }};
-  return plan_run(options.budget, options.batch_size, pricing.full(of(options.batch_size)), flops, timed);
+  const RunPrices powered{.steps = steps,
+                          .price = [&](Extent size, Extent count) { return at_power->steps(of(size), count); }};
+  return plan_run(options.budget, options.batch_size, pricing.full(of(options.batch_size)), flops, timed, powered);
 }
 
 }  // namespace greentrainer

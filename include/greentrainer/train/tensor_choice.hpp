@@ -101,11 +101,8 @@ class TensorChoice {
     unit_ = C::unit();
     ratio_is_of_flops_ = false;
     choose_ = [graph = graph_, cost](const Workload& workload, const std::vector<double>& importance, double ratio,
-                                     const SelectFunction& select, std::span<const CutForecast> forecasts,
-                                     const Workload& in_full, const Selection& frozen, const DetachedInputs& detached,
-                                     std::span<const ParameterPair> pairs) {
-      return select_within_ratio(*graph, cost, workload, importance, ratio, select, {}, forecasts, in_full, frozen,
-                                 detached, pairs);
+                                     const SelectFunction& select, const SelectionTerms& terms) {
+      return select_within_ratio(*graph, cost, workload, importance, ratio, select, terms);
     };
     recomputed_cost_ = [graph = graph_, cost](const PassPlan& plan) {
       return pass_cost(*graph, plan, cost).recomputed;
@@ -236,8 +233,8 @@ class TensorChoice {
     };
     try {
       choose_(batches.workload_of_steps(round.first, round.end), std::vector<double>(graph_->parameters().size(), 0.0),
-              round.flops_ratio, none, forecasts, batches.workload_of_steps(round.chosen_at, round.first), frozen_,
-              detached(round.first), pairs_);
+              round.flops_ratio, none,
+              terms(detached(round.first), batches.workload_of_steps(round.chosen_at, round.first), forecasts));
     } catch (const InfeasibleRatio& error) {
       if (green_->phases.empty()) throw;
       throw ConfigError("fit", "phases",
@@ -270,8 +267,8 @@ class TensorChoice {
     const DetachedInputs drawn = detached(round.first);
     const SelectFunction select = with_worth(*graph_, *layer_prefixes_, parse_worth(green_->worth), select_);
     const auto choose = [&](const std::vector<double>& importances, double ratio, bool cached) {
-      return choose_(coming, importances, ratio, select, cached ? forecasts : std::span<const CutForecast>(), in_full,
-                     frozen_, drawn, pairs_);
+      return choose_(coming, importances, ratio, select,
+                     terms(drawn, in_full, cached ? forecasts : std::span<const CutForecast>()));
     };
     if (memory.limit() == 0) {
       LimitedSelection<B> free{.chosen = choose(importance, round.flops_ratio, true), .pass = {}};
@@ -285,24 +282,26 @@ class TensorChoice {
   }
 
  private:
-  using ChooseFunction = std::function<BudgetedSelection(
-      const Workload&, const std::vector<double>&, double, const SelectFunction&, std::span<const CutForecast>,
-      const Workload&, const Selection&, const DetachedInputs&, std::span<const ParameterPair>)>;
+  using ChooseFunction = std::function<BudgetedSelection(const Workload&, const std::vector<double>&, double,
+                                                         const SelectFunction&, const SelectionTerms&)>;
 
   TensorChoice(const Model<B>& model, const Optimizer<B>& optimizer)
       : graph_(&model.graph()),
         layer_prefixes_(&model.facts().layer_prefixes),
         optimizer_(&optimizer),
-        choose_([graph = graph_, facts = &model.facts()](
-                    const Workload& workload, const std::vector<double>& importance, double ratio,
-                    const SelectFunction& select, std::span<const CutForecast> forecasts, const Workload& in_full,
-                    const Selection& frozen, const DetachedInputs& detached, std::span<const ParameterPair> pairs) {
-          return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, facts->full_cost,
-                                     forecasts, in_full, frozen, detached, pairs);
+        choose_([graph = graph_, facts = &model.facts()](const Workload& workload,
+                                                         const std::vector<double>& importance, double ratio,
+                                                         const SelectFunction& select, SelectionTerms terms) {
+          terms.full = facts->full_cost;
+          return select_within_ratio(*graph, ExactCost<B>{}, workload, importance, ratio, select, terms);
         }),
         recomputed_cost_(
             [graph = graph_](const PassPlan& plan) { return pass_cost(*graph, plan, ExactCost<B>{}).recomputed; }) {}
 
+  SelectionTerms terms(const DetachedInputs& drawn, const Workload& in_full,
+                       std::span<const CutForecast> forecasts) const {
+    return {.forecasts = forecasts, .in_full = in_full, .frozen = frozen_, .detached = drawn, .pairs = pairs_};
+  }
   /// LoRA's matrices of a layer are chosen together: A has no gradient while B is zero, and nothing to do without it.
   void add_pairs() {
     for (ParameterId id = 0; id < static_cast<ParameterId>(graph_->parameters().size()); ++id) {

@@ -79,11 +79,15 @@ class Trainer {
   /// many FLOPs. Looks at the examples' lengths alone. Throws as fit does before its first pass.
   RunPlan plan_run(std::span<const Example> examples, const FitOptions& options) const {
     check(examples, options);
-    std::optional<RunPricing<B, TimeCost<B>>> times;
-    if (options.budget.is_timed()) {
-      times.emplace(parts_.model, parts_.choice, options, run_times(options.budget.times, *parts_.optimizer, options));
-    }
-    RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, examples, options);
+    std::optional<RunPricing<B, TimeCost<B>>> times, at_power;
+    const auto price = [&](auto& prices, std::shared_ptr<const OperatorTimes> by) {
+      prices.emplace(parts_.model, parts_.choice, options, run_times(by, *parts_.optimizer, options));
+    };
+    if (options.budget.is_timed()) price(times, options.budget.times);
+    if (options.budget.joules > 0)
+      price(at_power, std::make_shared<const OperatorTimes>(at_mean_power(*options.budget.times)));
+    RunPlan plan = greentrainer::plan_run(pricing(options), times ? &*times : nullptr, at_power ? &*at_power : nullptr,
+                                          examples, options);
     plan.average = std::ranges::any_of(parts_.model.graph().operators(),
                                        [](const auto& node) { return node.op->kind() == Expert::kind; });
     plan.exact = parts_.choice.fixed() != nullptr && !plan.average;
@@ -206,13 +210,40 @@ class Trainer {
   /// OutputInUse or OutputOccupied; the run can go on then. Of several ranks one saves: it has what all have.
   /// docs/decisions/0024-a-run-can-be-saved-and-continued.md
   void save(const std::filesystem::path& folder) {
-    TrainingRun& run = this->run("save");
-    if (!run.is_whole)
-      throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
-    if (run.is_finished && !parts_.report.stopped)
-      throw ConfigError("save", folder.string(), "expected a run that can go on, got one that is over");
-    save_run(parts_, run, folder);
-    if (run.options.on_save) parts_.call_back([&] { run.options.on_save(folder); });
+    TrainingRun& run = run_to_save(folder);
+    if (parts_.saving) parts_.saving->wait();
+    StateFolder::write(folder, state_to_write(parts_, run));
+    tell_saved(folder);
+  }
+
+  /// Saves the run as it is now, as `save` does, while the next steps are made: a thread writes a copy of the state,
+  /// which lies in the host's memory. Where the copy takes more than `room` bytes, or more than memory_limit leaves
+  /// beside the passes of what is trained now, or cannot be had, the state is written before this returns. Evaluations
+  /// and choices of tensors, too, wait for the thread unless what they take, as planned, leaves room for the copy.
+  /// `end_save` throws what fails, and must come before the next one. docs/decisions/0043-saved-beside-the-steps.md
+  void begin_save(const std::filesystem::path& folder, Bytes room, const WriteState& write = StateFolder::write) {
+    TrainingRun& run = run_to_save(folder);
+    if (parts_.saving)
+      throw ConfigError("begin_save", folder.string(), "expected end_save after the save before, got another save");
+    const auto& selections = parts_.report.selections;
+    const Bytes training = selections.empty() ? 0 : selections.back().memory.total();
+    if (const Bytes limit = run.options.memory_limit; limit > 0) room = std::min(room, limit - training);
+    parts_.saving.emplace(folder, state_to_write(parts_, run), CopyRoom{.training = training, .beside = room}, write);
+    Bytes& most = parts_.report.memory.save_copy;
+    most = std::max(most, parts_.saving->copied());
+  }
+  /// Whether a save was begun and not ended.
+  bool is_saving() const { return parts_.saving.has_value(); }
+  /// Whether there is such a save, and end_save would not wait.
+  bool is_save_over() const { return parts_.saving && parts_.saving->is_over(); }
+  /// Waits for the save that was begun, and returns its folder. Throws as `save` does.
+  std::filesystem::path end_save() {
+    if (!parts_.saving) throw ConfigError("end_save", "Trainer", "expected a save that was begun, got none");
+    const std::filesystem::path folder = parts_.saving->folder();
+    auto saving = std::exchange(parts_.saving, std::nullopt);
+    saving->end();
+    tell_saved(folder);
+    return folder;
   }
 
   /// Continues a saved run. Call it after `start`, with the same model as it was before training, examples and
@@ -248,6 +279,19 @@ class Trainer {
   TrainingRun& run(const char* where) {
     if (!run_) throw ConfigError(where, "Trainer", "expected a run that was started, got none; call start before");
     return *run_;
+  }
+
+  /// Throws ConfigError unless the run is between two steps, and can go on.
+  TrainingRun& run_to_save(const std::filesystem::path& folder) {
+    TrainingRun& run = this->run("save");
+    if (!run.is_whole)
+      throw ConfigError("save", folder.string(), "expected to be called between steps, got a call within one");
+    if (run.is_finished && !parts_.report.stopped)
+      throw ConfigError("save", folder.string(), "expected a run that can go on, got one that is over");
+    return run;
+  }
+  void tell_saved(const std::filesystem::path& folder) {
+    if (run_ && run_->options.on_save) parts_.call_back([&] { run_->options.on_save(folder); });
   }
 
   /// Before the first step: throws ConfigError, on every rank, naming what a rank has otherwise than rank 0.

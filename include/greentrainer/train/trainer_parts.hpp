@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "greentrainer/parallel/ranks.hpp"
+#include "greentrainer/train/background_save.hpp"
 #include "greentrainer/train/best_weights.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/exact_gradients.hpp"
@@ -70,6 +71,7 @@ struct TrainerParts {
   std::optional<double> energy_at = {};       ///< the last reading of FitOptions::energy
   TrainingReport report = {};
   Ranks ranks = {};
+  std::optional<BackgroundSave> saving = {};  ///< that was begun and not ended
 
   template <class Choice>
   TrainerParts(Model<B>& of, std::unique_ptr<Optimizer<B>> with, Choice chosen)
@@ -107,6 +109,11 @@ struct TrainerParts {
     const auto start = TrainingClock::now();
     call();
     report.seconds.callbacks += seconds_since(start);
+  }
+
+  /// Before a phase that takes so many bytes, as planned: waits for a save whose copy leaves no room for it.
+  void make_room(Bytes phase) const {
+    if (saving && !saving->leaves_room_for(phase)) saving->wait();
   }
 
   /// What is taken from now on belongs to training.

@@ -35,38 +35,40 @@ void note_cached(const TrainerParts<B>& parts, TrainingRun& run) {
   }
 }
 
-/// Writes all that a run is. Requires that no step is half made.
+/// All that a run is, to be written before it goes on, or copied. Requires that no step is half made.
 template <Backend B>
-void save_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::path& folder) {
+StateToWrite state_to_write(TrainerParts<B>& parts, TrainingRun& run) {
   const auto& graph = parts.model.graph();
   auto& backend = parts.model.backend();
   note_cached(parts, run);
-  TrainingState state{.identity = run.identity,
-                      .next_step = run.next_step,
-                      .selection_made = run.selection_made,
-                      .selected = names_of(graph, parts.held()),
-                      .changed = names_of(graph, run.changed),
-                      .updates = {},
-                      .cut = run.cut ? static_cast<Extent>(run.cut->op) : 0,
-                      .cached = run.cached,
-                      .report = report_so_far(parts, run)};
-  std::vector<TensorToWrite> weights, optimizer, best;
+  StateToWrite all{.state = {.identity = run.identity,
+                             .next_step = run.next_step,
+                             .selection_made = run.selection_made,
+                             .selected = names_of(graph, parts.held()),
+                             .changed = names_of(graph, run.changed),
+                             .updates = {},
+                             .cut = run.cut ? static_cast<Extent>(run.cut->op) : 0,
+                             .cached = run.cached,
+                             .report = report_so_far(parts, run)},
+                   .weights = {},
+                   .optimizer = {},
+                   .best = {}};
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     const Parameter& p = graph.parameter(id);
     if (run.changed.contains(id))
-      weights.push_back(tensor_to_write(backend, p.name, p.shape, parts.model.parameters()[id]));
-    if (parts.optimizer->updates(id) > 0) state.updates[p.name] = parts.optimizer->updates(id);
+      all.weights.push_back(tensor_to_write(backend, p.name, p.shape, parts.model.parameters()[id]));
+    if (parts.optimizer->updates(id) > 0) all.state.updates[p.name] = parts.optimizer->updates(id);
     for (const auto& kept : parts.optimizer->state_tensors(id))
-      optimizer.push_back(tensor_to_write(backend, text(p.name, '.', kept.name), p.shape, *kept.tensor));
+      all.optimizer.push_back(tensor_to_write(backend, text(p.name, '.', kept.name), p.shape, *kept.tensor));
   }
   if (parts.best) {
     for (const auto& [id, copy] : parts.best->copies()) {
       const Parameter& p = graph.parameter(id);
-      best.push_back(
+      all.best.push_back(
           TensorToWrite::values_of<typename B::Scalar>(p.name, dtype_of<typename B::Scalar>(), p.shape, copy));
     }
   }
-  StateFolder::write(folder, state, std::move(weights), std::move(optimizer), std::move(best));
+  return all;
 }
 
 namespace detail {

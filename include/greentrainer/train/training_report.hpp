@@ -95,6 +95,8 @@ struct TrainingReport {
     Bytes importance = 0, training = 0, evaluation = 0;
     Bytes best_weights = 0;  ///< of the copy that FitOptions::keep_best has in the host's memory, beside all phases
     Bytes exact_sums = 0;    ///< of exact GradientSums in the host's memory, beside all phases
+    /// Of the largest copy that Trainer::begin_save has had in the host's memory, in none of the others. Not saved.
+    Bytes save_copy = 0;
     Bytes peak() const { return std::max({importance, training, evaluation}) + best_weights + exact_sums; }
   } memory;
   /// Energy of all steps, and of choosing tensors: what a budget in joules pays for. Nothing if not measured, from the

@@ -28,6 +28,30 @@ struct TrainingState {
   TrainingReport report;                  ///< so far
 };
 
+/// A run that is to be saved: what its folder will hold.
+struct StateToWrite {
+  TrainingState state;
+  std::vector<TensorToWrite> weights, optimizer, best;
+
+  /// Of all tensors.
+  Bytes bytes() const { return bytes_of(weights) + bytes_of(optimizer) + bytes_of(best); }
+  /// The same with the tensors' bytes as they are now: the run may go on while these are written.
+  StateToWrite copied() const { return {state, copies_of(weights), copies_of(optimizer), copies_of(best)}; }
+
+  static Bytes bytes_of(const std::vector<TensorToWrite>& tensors) {
+    Bytes total = 0;
+    for (const TensorToWrite& tensor : tensors) total += tensor.bytes();
+    return total;
+  }
+
+ private:
+  static std::vector<TensorToWrite> copies_of(const std::vector<TensorToWrite>& tensors) {
+    std::vector<TensorToWrite> copies;
+    for (const TensorToWrite& tensor : tensors) copies.push_back(tensor.copied());
+    return copies;
+  }
+};
+
 /// The folder of a saved run: state.json, weights.safetensors with the tensors that have changed, optimizer.safetensors
 /// with the optimizer's of those that are trained, each called NAME.KIND, and best.safetensors with the best weights so
 /// far of what has changed, where these are kept. A file without tensors is there, too.
@@ -47,11 +71,7 @@ struct StateFolder {
   static StateFolder read(const std::filesystem::path& folder);
 
   /// Writes one, in place of a state that stood there. Throws SaveError; what stood there then still does.
-  static void write(const std::filesystem::path& folder, const TrainingState& state, std::vector<TensorToWrite> weights,
-                    std::vector<TensorToWrite> optimizer, std::vector<TensorToWrite> best);
-
- private:
-  static Bytes bytes_of(const std::vector<TensorToWrite>& tensors);
+  static void write(const std::filesystem::path& folder, StateToWrite run);
 };
 
 }  // namespace greentrainer

@@ -45,31 +45,20 @@ GREENTRAINER_INLINE StateFolder StateFolder::read(const std::filesystem::path& f
           SafetensorsFile(folder / best_file)};
 }
 
-GREENTRAINER_INLINE void StateFolder::write(const std::filesystem::path& folder, const TrainingState& state,
-                                            std::vector<TensorToWrite> weights, std::vector<TensorToWrite> optimizer,
-                                            std::vector<TensorToWrite> best) {
-  Json json = StateWriter::json_of(state);
+GREENTRAINER_INLINE void StateFolder::write(const std::filesystem::path& folder, StateToWrite run) {
+  Json json = StateWriter::json_of(run.state);
   json["format"] = format;
   json["version"] = format_version;
   const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace) + '\n';
   OutputFolder output(folder);
-  const Bytes of_weights = bytes_of(weights), of_optimizer = bytes_of(optimizer), of_best = bytes_of(best);
-  output.expect_room(of_weights + of_optimizer + of_best + static_cast<Bytes>(text.size()),
-                     std::max({of_weights, of_optimizer, of_best}));
-  write_safetensors(output.path() / weights_file, std::move(weights));
-  write_safetensors(output.path() / optimizer_file, std::move(optimizer));
-  write_safetensors(output.path() / best_file, std::move(best));
+  const Bytes largest = std::max(
+      {StateToWrite::bytes_of(run.weights), StateToWrite::bytes_of(run.optimizer), StateToWrite::bytes_of(run.best)});
+  output.expect_room(run.bytes() + static_cast<Bytes>(text.size()), largest);
+  write_safetensors(output.path() / weights_file, std::move(run.weights));
+  write_safetensors(output.path() / optimizer_file, std::move(run.optimizer));
+  write_safetensors(output.path() / best_file, std::move(run.best));
   atomic_write_file(output.path() / state_file, text);
   output.commit();
-}
-
-GREENTRAINER_INLINE Bytes StateFolder::bytes_of(const std::vector<TensorToWrite>& tensors) {
-  Bytes total = 0;
-  for (const TensorToWrite& tensor : tensors) {
-    const auto element = safetensors_element_size(tensor.dtype_name).value_or(0);
-    total += static_cast<Bytes>(checked_bytes(tensor.shape, element).value_or(0));
-  }
-  return total;
 }
 
 }  // namespace greentrainer

@@ -165,6 +165,18 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   });
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char* address, int room, int device) {
+  return runtime().call([=] {
+    check_place("cudaDeviceGetPCIBusId", address);
+    check_number(device);
+    const std::string text_of_it = text("0000:0", device, ":00.0");  // domain:bus:device.function
+    if (room < static_cast<int>(text_of_it.size()) + 1)
+      throw Fault{cudaErrorInvalidValue,
+                  text("[cudaDeviceGetPCIBusId] room: expected ", text_of_it.size() + 1, " characters, got ", room)};
+    std::memcpy(address, text_of_it.c_str(), text_of_it.size() + 1);
+  });
+}
+
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   cudaDeviceProp properties{};
   if (const cudaError_t error = cudaGetDeviceProperties(&properties, device); error != cudaSuccess) return error;

@@ -67,7 +67,8 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
   using Context::copy_from_host;
   using Context::copy_to_host;
   using Context::deallocate;
-  using Context::stream;  ///< that all work runs on: for events, and for kernels of one's own
+  using Context::pci_bus_address;  ///< by which GpuEnergyMeter finds the device
+  using Context::stream;           ///< that all work runs on: for events, and for kernels of one's own
   using Context::synchronize;
   using Context::zero;
 

@@ -26,6 +26,8 @@ class Context {
 
   const std::string& device_name() const;
   const CudaOptions& options() const;
+  /// Of the device: "0000:3B:00.0", which is domain, bus, device and function in hexadecimal digits.
+  std::string pci_bus_address() const;
 
   /// Each of the two makes its device the calling thread's, which launches demand.
   CUstream_st* stream();
