@@ -60,8 +60,8 @@ TEST_CASE("bash completes commands, options and the values of those that have a 
 
 TEST_CASE("the other shells' completions name every command, and another shell is refused") {
   const std::string fish = run_program({"completion", "fish"}).out;
-  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare",
-                              "calibrate", "advise", "doctor", "completion"})
+  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "chat", "export", "experiment",
+                              "compare", "calibrate", "advise", "doctor", "completion"})
     CHECK(fish.find(std::string("-f -a ") + command + " -d ") != std::string::npos);
   CHECK(fish.find("-l budget-cuts -x -a 'batch steps'") != std::string::npos);
   CHECK(run_program({"completion", "zsh"}).out.find("bashcompinit") != std::string::npos);

@@ -12,8 +12,8 @@ using namespace greentrainer::testing;
 TEST_CASE("the manual page has every command, and every option that the help of finetune has") {
   const Outcome page = run_program({"man"});
   REQUIRE_MESSAGE(page.status == 0, page.err);
-  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "experiment", "compare",
-                              "calibrate", "advise", "doctor", "completion", "man"})
+  for (const char* command : {"plan", "select", "finetune", "evaluate", "generate", "chat", "export", "experiment",
+                              "compare", "calibrate", "advise", "doctor", "completion", "man"})
     CHECK(page.out.find(std::string(".SS ") + command + "\n") != std::string::npos);
 
   const std::string help = run_program({"finetune", "--help"}).out;

@@ -13,7 +13,7 @@ TEST_CASE("every command has help with examples, and the program its version") {
   CHECK(version.status == 0);
   CHECK(has(version.out, "greentrainer 0."));
   CHECK(run_program({"--help"}).status == 0);
-  for (const std::string command : {"plan", "select", "finetune", "evaluate", "generate"}) {
+  for (const std::string command : {"plan", "select", "finetune", "evaluate", "generate", "export"}) {
     const auto help = run_program({command, "--help"});
     CHECK(help.status == 0);
     CHECK(has(help.out, "Examples:"));
