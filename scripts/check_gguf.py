@@ -149,6 +149,7 @@ class LlamaCpp:
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
         params.n_ctx, params.n_parallel, params.warmup = 512, 1, False
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # its threads spin: slow beside others
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         self.server = xllamacpp.Server(params)
 
