@@ -123,6 +123,8 @@ class ContextDetaching {
       if (reads_row(node, i)) variants(node.inputs[i]).has_gradient = true;
     }
   }
+
+  /// An operator on the context's rows, with no more gradients than are left.
   std::shared_ptr<const AnyOperator<P>> with_gradients_left(const typename TensorGraph<P>::Operator& node,
                                                             std::shared_ptr<const AnyOperator<P>> op, Left left) {
     if (left != Left::all) {

@@ -85,6 +85,17 @@ class AtomicFile {
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
+  /// Appends the pieces that `produce(sink)` hands to its sink, as long as they are no more than `size` bytes together.
+  /// Returns how many bytes came; the file is whole if these are `size`.
+  template <class Produce>
+  std::size_t write_pieces(std::size_t size, const Produce& produce) {
+    std::size_t came = 0;
+    produce([&](std::span<const std::byte> bytes) {
+      came += bytes.size();
+      if (came <= size) write(bytes);
+    });
+    return came;
+  }
   void write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
 
   /// Forces the bytes to disk and renames them to the target. Throws SaveError, leaving the target as it was; where

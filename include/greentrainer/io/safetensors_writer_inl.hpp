@@ -45,17 +45,10 @@ GREENTRAINER_INLINE void write_safetensors(const std::filesystem::path& path, st
   file.write(std::as_bytes(std::span(&header_size, 1)));
   file.write(header);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    std::size_t left = sizes[i];
-    bool too_many = false;
-    tensors[i].write([&](std::span<const std::byte> bytes) {
-      too_many = too_many || bytes.size() > left;
-      if (too_many) return;
-      left -= bytes.size();
-      file.write(bytes);
-    });
-    if (too_many || left != 0) {
+    const std::size_t came = file.write_pieces(sizes[i], tensors[i].write);
+    if (came != sizes[i]) {
       fail(tensors[i].name, "expected ", sizes[i], " bytes for shape ", shape_text(tensors[i].shape), ", got ",
-           too_many ? std::string("more") : std::to_string(sizes[i] - left));
+           came > sizes[i] ? std::string("more") : std::to_string(came));
     }
   }
   file.commit();
