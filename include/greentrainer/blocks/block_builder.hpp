@@ -16,6 +16,7 @@
 #include "greentrainer/ops/add.hpp"
 #include "greentrainer/ops/attention.hpp"
 #include "greentrainer/ops/cross_entropy_head.hpp"
+#include "greentrainer/ops/dense_input.hpp"
 #include "greentrainer/ops/dropout.hpp"
 #include "greentrainer/ops/embedding.hpp"
 #include "greentrainer/ops/expert.hpp"
@@ -23,6 +24,7 @@
 #include "greentrainer/ops/gather_labelled.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
 #include "greentrainer/ops/linear.hpp"
+#include "greentrainer/ops/mean_rows.hpp"
 #include "greentrainer/ops/prefix.hpp"
 #include "greentrainer/ops/rms_norm.hpp"
 #include "greentrainer/ops/rotary.hpp"
@@ -30,6 +32,7 @@
 #include "greentrainer/ops/scale.hpp"
 #include "greentrainer/ops/scale_rows.hpp"
 #include "greentrainer/ops/split_columns.hpp"
+#include "greentrainer/ops/squared_error.hpp"
 
 namespace greentrainer {
 
@@ -103,6 +106,10 @@ class BlockBuilder {
     embedding.entries = graph_->parameter(table).rows();
     embedding.width = graph_->parameter(table).cols();
     return graph_->add(embedding, name, {}, {table})[0];
+  }
+  /// The features of the decoder's rows.
+  ValueId dense_input(const std::string& name, Extent width) {
+    return graph_->add(DenseInput{.width = width}, name, {})[0];
   }
   ValueId add(const std::string& name, ValueId a, ValueId b) {
     const ValueShape shape = shape_of(a);
@@ -213,6 +220,15 @@ class BlockBuilder {
   }
   ValueId gather_labelled(const std::string& name, ValueId x) {
     return graph_->add(GatherLabelled{.width = shape_of(x).cols}, name, {x})[0];
+  }
+  /// See MeanRows.
+  ValueId mean_rows(const std::string& name, ValueId x) {
+    const ValueShape shape = shape_of(x);
+    return graph_->add(MeanRows{.rows = shape.rows, .width = shape.cols}, name, {x})[0];
+  }
+  /// Of predictions for labelled rows.
+  void squared_error(const std::string& name, ValueId predictions) {
+    graph_->add(SquaredError{.outputs = shape_of(predictions).cols}, name, {predictions});
   }
   /// With a bias where "`name`.bias" is declared. `logit_cap`: see CrossEntropyHead.
   void cross_entropy_head(const std::string& name, ValueId x, const std::string& weight, double logit_cap = 0) {

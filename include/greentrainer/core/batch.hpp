@@ -9,12 +9,39 @@ namespace greentrainer {
 
 /// One training example: tokens in, and for every token the id that should come next (ignore_label: no loss there).
 /// `labels` are as in transformers: aligned with input_ids, not yet shifted. Encoder-decoder models also fill
-/// `source_ids`; their input_ids are the target behind the id that decoding starts with.
+/// `source_ids`; their input_ids are the target behind the id that decoding starts with. Each token is a row of what
+/// the model computes; a row may have numbers beside its id, or instead: then ids are 0.
 struct Example {
   std::vector<Index> input_ids = {};
   std::vector<Index> labels = {};
   std::vector<Index> source_ids = {};
+  bool shifts_labels = true;         ///< a row predicts the label of the next one, as language models do; else its own
+  std::vector<float> features = {};  ///< numbers of each row, equally many, row after row (DenseInput)
+  std::vector<float> targets = {};   ///< that each row with a label predicts, row after row (SquaredError)
 };
+
+/// One row of numbers, of which others are to be predicted.
+inline Example regression_example(std::vector<float> features, std::vector<float> targets) {
+  return {.input_ids = {0},
+          .labels = {0},
+          .shifts_labels = false,
+          .features = std::move(features),
+          .targets = std::move(targets)};
+}
+/// One row of numbers that is of a class.
+inline Example dense_class_example(std::vector<float> features, Index label) {
+  return {.input_ids = {0}, .labels = {label}, .shifts_labels = false, .features = std::move(features)};
+}
+/// A sequence that is of a class: its last token predicts it, or a mean of all (MeanRows).
+inline Example class_example(std::vector<Index> ids, Index label) {
+  std::vector<Index> labels(ids.size(), ignore_label);
+  if (!labels.empty()) labels.back() = label;
+  return {.input_ids = std::move(ids), .labels = std::move(labels), .shifts_labels = false};
+}
+/// The same for an encoder: the decoder's stream has one row, which stands for the example.
+inline Example encoder_class_example(std::vector<Index> source, Index label) {
+  return {.input_ids = {0}, .labels = {label}, .source_ids = std::move(source), .shifts_labels = false};
+}
 
 /// The two ids that shifting an encoder-decoder's target needs: the one that decoding starts with, and the one that is
 /// fed in place of a target token without a label.
@@ -55,6 +82,8 @@ struct Batch {
   PackedTokens encoder = {};           ///< empty for decoder-only models
   std::vector<Index> label_rows = {};  ///< rows of the decoder stream, ascending
   std::vector<Index> labels = {};      ///< one for each label row: already shifted
+  std::vector<float> features = {};    ///< of each row of the decoder stream, row after row; empty without
+  std::vector<float> targets = {};     ///< of each label row, row after row; empty without
 
   Extent labelled() const { return static_cast<Extent>(label_rows.size()); }
 };

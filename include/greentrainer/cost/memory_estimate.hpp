@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "greentrainer/graph/batch_numbers.hpp"
 #include "greentrainer/graph/memory_layout.hpp"
 
 namespace greentrainer {
@@ -15,7 +16,7 @@ struct MemoryEstimate {
   Bytes workspace = 0;    ///< scratch of the operator that needs most: a chunk of logits
   Bytes copies = 0;       ///< saved weights of the importance phase
   Bytes cached = 0;       ///< values below a cut, kept for examples, and those of the batch that is read
-  Bytes batch = 0;        ///< ids, positions, offsets and labels
+  Bytes batch = 0;        ///< ids, positions, offsets and labels, features and targets
   Bytes scratch = 0;      ///< that the backend's kernels keep for themselves
 
   Bytes total() const {
@@ -53,7 +54,7 @@ Bytes workspace_bytes(const TensorGraph<P>& graph, const Workload& workload, Byt
   return MemoryLayout::aligned(most * element_size);
 }
 
-/// Bytes of a batch's index arrays, as BatchUpload lays them out for a graph.
+/// Bytes of a batch's index arrays and numbers, as BatchUpload lays them out for a graph.
 template <class P>
 Bytes batch_bytes(const TensorGraph<P>& graph, const Workload& workload) {
   const Extent prefix = graph.prefix_rows();
@@ -65,7 +66,11 @@ Bytes batch_bytes(const TensorGraph<P>& graph, const Workload& workload) {
           ? stream(workload[Measure::context_tokens], workload[Measure::decoder_sequences], prefix > 0) +
                 workload[Measure::context_tokens]
           : 0;
-  return static_cast<Bytes>(sizeof(Index)) *
+  const BatchNumbers numbers = batch_numbers(graph);
+  const Bytes of_numbers =
+      static_cast<Bytes>(sizeof(typename ScalarOf<P>::type)) *
+      (numbers.features * workload[Measure::decoder_tokens] + numbers.targets * workload[Measure::labelled_tokens]);
+  return of_numbers + static_cast<Bytes>(sizeof(Index)) *
          (context + stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
           stream(workload[Measure::labelled_tokens], workload[Measure::decoder_sequences], prefix > 0) +
           stream(workload[Measure::encoder_tokens], workload[Measure::encoder_sequences], false) +

@@ -45,8 +45,10 @@ inline std::vector<SequenceExtent> extents_of(const PackedTokens& some, const Pa
 template <Backend B>
 class BatchUpload {
  public:
+  using T = typename B::Scalar;
+
   explicit BatchUpload(B& backend, Extent prefix = 0, bool context = false)
-      : block_(backend), prefix_(prefix), context_(context) {}
+      : backend_(&backend), block_(backend), prefix_(prefix), context_(context) {}
 
   /// The result is valid until the next call.
   DeviceBatch operator()(const Batch& batch) {
@@ -73,6 +75,7 @@ class BatchUpload {
       other_rows = block_.place(others);
     }
     block_.upload();
+    upload_numbers(batch);
     const auto tokens = [&](const PackedTokens& t, const Places& p, Extent prefix) {
       const Extent longest = longest_sequence(t);
       return DeviceTokens{.ids = block_[p.ids],
@@ -105,10 +108,37 @@ class BatchUpload {
     return device;
   }
 
+  /// The numbers of the last batch, valid as long as it is.
+  const DeviceNumbers<T>& numbers() const { return numbers_; }
+
  private:
+  void upload_numbers(const Batch& batch) {
+    numbers_ = {};
+    numbers_host_.clear();
+    for (const auto* some : {&batch.features, &batch.targets})
+      for (const float number : *some) numbers_host_.push_back(static_cast<T>(number));
+    if (numbers_host_.empty()) return;
+    if (numbers_memory_.size() < static_cast<Extent>(numbers_host_.size())) {
+      numbers_memory_ = {};  // free before asking for more
+      numbers_memory_ = Tensor<B>(*backend_, 1, static_cast<Extent>(numbers_host_.size()));
+    }
+    numbers_memory_.upload(numbers_host_);
+    const auto rows_of = [](const T* data, Extent size, Extent rows) {
+      return size == 0 || rows == 0 ? Matrix<const T>{} : Matrix<const T>{data, rows, size / rows};
+    };
+    const auto features = static_cast<Extent>(batch.features.size());
+    numbers_ = {.features = rows_of(numbers_memory_.data(), features, batch.decoder.tokens()),
+                .targets = rows_of(numbers_memory_.data() + features, static_cast<Extent>(batch.targets.size()),
+                                   batch.labelled())};
+  }
+
+  B* backend_;
   IndexBlock<B> block_;
   Extent prefix_;
   bool context_;
+  std::vector<T> numbers_host_ = {};
+  Tensor<B> numbers_memory_ = {};
+  DeviceNumbers<T> numbers_ = {};
   std::vector<std::vector<SequenceExtent>> extents_ = {};  ///< of the last batch: decoder, encoder, labelled, context
 };
 

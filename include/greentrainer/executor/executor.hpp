@@ -58,15 +58,17 @@ class Executor {
 
   /// Runs one pass; returns the sum of the labelled rows' losses.
   double run(const Schedule& schedule, const Batch& batch, const RunOptions<B>& options = {}) {
-    return run(schedule, upload_(batch), workload_of(batch, graph_->window()), options);
+    const DeviceBatch uploaded = upload_(batch);
+    return run(schedule, uploaded, workload_of(batch, graph_->window()), options, upload_.numbers());
   }
   /// The same for a batch on the device. The workload says how many rows values have; the loss is 0 where the batch has
   /// no labels.
-  double run(const Schedule& schedule, const DeviceBatch& batch, const Workload& workload,
-             const RunOptions<B>& options) {
+  double run(const Schedule& schedule, const DeviceBatch& batch, const Workload& workload, const RunOptions<B>& options,
+             const DeviceNumbers<T>& numbers = {}) {
     const PassPlan& plan = schedule.plan;
     check(plan, options);
     options_ = &options;
+    numbers_ = numbers;
     prepare(schedule, workload);
     loss_sum_.zero();
     LossTarget<T> loss{loss_sum_.data(), options.row_losses, options.gradient_scale, options.logits};
@@ -204,7 +206,8 @@ class Executor {
                         .parameters = weights_of(node),
                         .workspace = arena_.workspace(),
                         .dropout = options_->dropout,
-                        .caches = remembered(step)};
+                        .caches = remembered(step),
+                        .numbers = numbers_};
     node.op->forward(call);
     if (options_->inspector != nullptr) options_->inspector->look(step, call.outputs);
     if (options_->profile != nullptr) {
@@ -253,7 +256,8 @@ class Executor {
                          .writes = writes_,
                          .grad_parameters = parameter_gradients,
                          .workspace = arena_.workspace(),
-                         .dropout = options_->dropout};
+                         .dropout = options_->dropout,
+                         .numbers = numbers_};
     loss.forward_seconds = 0;
     node.op->backward(call);
     if (options_->inspector != nullptr) {
@@ -297,6 +301,7 @@ class Executor {
 
   // Of the pass that runs.
   const RunOptions<B>* options_ = nullptr;
+  DeviceNumbers<T> numbers_ = {};
   std::vector<Matrix<T>> values_;
   std::size_t next_placement_ = 0;
   std::vector<int> remaining_uses_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/executor/executor.hpp"
+#include "greentrainer/graph/batch_numbers.hpp"
 #include "greentrainer/ops/embedding.hpp"
 
 namespace greentrainer {
@@ -22,6 +24,11 @@ struct ModelFacts {
   std::optional<LinearCost> full_cost =
       {};  ///< of full fine-tuning, where the graph has more than the model: that of the model alone
   Extent original_positions = 0;  ///< in longer sequences all tokens have another rotary embedding; 0: there is none
+  Extent classes = 0;             ///< that labels name; 0: they are tokens of the vocabulary
+  BatchNumbers numbers = {};      ///< that a batch must bring
+
+  /// Numbers that the head computes for a labelled row: logits, or predictions.
+  Extent outputs() const { return numbers.targets > 0 ? numbers.targets : classes > 0 ? classes : vocabulary; }
 };
 
 template <class Architecture>
@@ -49,8 +56,24 @@ Selection select_last_layers(const TensorGraph<P>& graph, const ModelFacts& fact
   });
 }
 
-/// Throws DataError unless every id is below the vocabulary, no sequence is longer than the model's positions, and an
-/// encoder-decoder has a source for every sequence, another model none.
+/// Throws DataError unless a batch has the features and targets that the model reads, finite ones.
+inline void check_numbers(const ModelFacts& facts, const Batch& batch) {
+  const auto check = [](const char* what, const std::vector<float>& numbers, Extent each, Extent rows) {
+    if (static_cast<Extent>(numbers.size()) != each * rows) {
+      throw DataError("batch", what,
+                      text("expected ", each, " for each of ", rows, " rows, got ", numbers.size(), " in all"));
+    }
+    for (const float number : numbers) {
+      if (!std::isfinite(number)) throw DataError("batch", what, text("expected finite numbers, got ", number));
+    }
+  };
+  check("features", batch.features, facts.numbers.features, batch.decoder.tokens());
+  check("targets", batch.targets, facts.numbers.targets, batch.labelled());
+}
+
+/// Throws DataError unless every id is below the vocabulary and every label is a class, no sequence is longer than the
+/// model's positions, an encoder-decoder has a source for every sequence, another model none, and rows have the
+/// numbers that the model reads.
 inline void check_batch(const ModelFacts& facts, const Batch& batch) {
   const Extent sources = facts.target_shift ? batch.decoder.sequences() : 0;
   if (batch.encoder.sequences() != sources) {
@@ -58,15 +81,18 @@ inline void check_batch(const ModelFacts& facts, const Batch& batch) {
                     text("expected ", sources, " of ", batch.decoder.sequences(), " sequences for model_type ",
                          facts.model_type, ", got ", batch.encoder.sequences()));
   }
-  const auto check_ids = [&](const std::vector<Index>& ids) {
+  const auto check_ids = [&](const std::vector<Index>& ids, Extent count, const char* what) {
     for (const Index id : ids) {
-      if (id < 0 || id >= facts.vocabulary)
-        throw DataError("batch", "token id", text("expected 0 to ", facts.vocabulary - 1, ", got ", id));
+      if (id < 0 || id >= count) throw DataError("batch", what, text("expected 0 to ", count - 1, ", got ", id));
     }
   };
-  check_ids(batch.decoder.ids);
-  check_ids(batch.encoder.ids);
-  check_ids(batch.labels);
+  check_ids(batch.decoder.ids, facts.vocabulary, "token id");
+  check_ids(batch.encoder.ids, facts.vocabulary, "token id");
+  if (facts.classes > 0)
+    check_ids(batch.labels, facts.classes, "label");
+  else
+    check_ids(batch.labels, facts.vocabulary, "token id");
+  check_numbers(facts, batch);
   const auto check_positions = [&](const std::vector<Index>& positions) {
     for (const Index position : positions) {
       if (position < 0 || position >= facts.max_positions) {
@@ -121,13 +147,19 @@ class Model {
   /// Logits of every token of every sequence, (tokens, vocabulary), row-major on the host. An encoder-decoder's
   /// sequences have a source each.
   std::vector<T> logits(const PackedTokens& tokens, const PackedTokens& sources = {}) {
-    Batch batch{.decoder = tokens, .encoder = sources, .label_rows = {}, .labels = {}};
+    Batch batch{.decoder = tokens, .encoder = sources};
     for (Index row = 0; row < static_cast<Index>(tokens.tokens()); ++row) batch.label_rows.push_back(row);
     batch.labels.assign(tokens.ids.size(), 0);
+    return outputs(std::move(batch));
+  }
+  /// What the head computes for a batch's labelled rows, (labelled, ModelFacts::outputs), row-major on the host: logits,
+  /// or predictions. Targets may be left out; labels and targets that are there are not read but for checks.
+  std::vector<T> outputs(Batch batch) {
+    if (batch.targets.empty()) batch.targets.resize(static_cast<std::size_t>(batch.labelled() * facts().numbers.targets));
     check_batch(facts(), batch);
-    Tensor<B> logits(backend(), tokens.tokens(), facts().vocabulary);
-    executor().run(make_schedule(graph(), evaluation_plan(graph())), batch, {.logits = logits.matrix()});
-    return logits.download();
+    Tensor<B> outputs(backend(), batch.labelled(), facts().outputs());
+    executor().run(make_schedule(graph(), evaluation_plan(graph())), batch, {.logits = outputs.matrix()});
+    return outputs.download();
   }
 
  private:

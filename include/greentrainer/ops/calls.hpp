@@ -40,6 +40,13 @@ struct DeviceBatch {
   const Index* labels = nullptr;        ///< null: there is no loss, the head gives logits alone
 };
 
+/// The numbers of a batch, in the backend's memory. Empty where it has none.
+template <class T>
+struct DeviceNumbers {
+  Matrix<const T> features = {};  ///< (decoder tokens, features)
+  Matrix<const T> targets = {};   ///< (labelled tokens, outputs)
+};
+
 /// What the masks of a training pass's dropouts follow from, beside the operator's name and the element.
 struct DropoutSeed {
   std::uint64_t seed = 0;
@@ -83,6 +90,7 @@ struct ForwardCall {
   T* workspace = nullptr;
   const DropoutSeed* dropout = nullptr;    ///< null: nothing is dropped
   std::span<const Matrix<T>> caches = {};  ///< of the inputs that the operator remembers; empty where there is no cache
+  DeviceNumbers<T> numbers = {};
 
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }
   /// An input that the operator remembers, with its rows of earlier tokens: as batch.decoder.keys lays them out.
@@ -111,6 +119,7 @@ struct BackwardCall {
   std::span<const Matrix<T>> grad_parameters = {};  ///< always added to
   T* workspace = nullptr;
   const DropoutSeed* dropout = nullptr;  ///< that of the forward pass
+  DeviceNumbers<T> numbers = {};
 
   bool wants(int part) const { return ((parts >> part) & 1U) != 0; }
   Matrix<const T> input(int i) const { return inputs[static_cast<std::size_t>(i)]; }

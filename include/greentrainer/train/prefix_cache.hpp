@@ -180,6 +180,9 @@ class PrefixCache final : public PassMemory<B> {
       const auto first = static_cast<std::size_t>(stream->offsets[sequence]);
       const auto end = static_cast<std::size_t>(stream->offsets[sequence + 1]);
       sum.add(std::as_bytes(std::span(stream->ids).subspan(first, end - first)));
+      if (batch.features.empty() || stream != &batch.decoder) continue;
+      const std::size_t width = batch.features.size() / batch.decoder.ids.size();
+      sum.add(std::as_bytes(std::span(batch.features).subspan(first * width, (end - first) * width)));
     }
     return sum.value();
   }

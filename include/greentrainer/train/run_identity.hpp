@@ -64,12 +64,15 @@ std::string arithmetic_of(const B& backend) {
 
 }  // namespace detail
 
-/// Which examples, in which order: their number and a sum of all their tokens.
+/// Which examples, in which order: their number and a sum of all their tokens and numbers.
 inline std::string identity_of(std::span<const Example> examples) {
   Checksum sum;
   for (const Example& example : examples) {
     for (const auto* tokens : {&example.input_ids, &example.labels, &example.source_ids})
       sum.add(std::as_bytes(std::span(*tokens)));
+    if (example.shifts_labels && example.features.empty() && example.targets.empty()) continue;
+    for (const auto* numbers : {&example.features, &example.targets}) sum.add(std::as_bytes(std::span(*numbers)));
+    sum.add(example.shifts_labels ? 1U : 0U);
   }
   return text(examples.size(), " examples of sum ", detail::digits_of(sum));
 }
