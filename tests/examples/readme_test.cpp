@@ -34,8 +34,10 @@ TEST_CASE("the backend of a few lines in backends/README.md is that of examples/
         std::string::npos);
 }
 
-TEST_CASE("the parts of one's own in docs/library.md are those of examples/own_parts.cpp") {
-  const std::string program = contents("examples/own_parts.cpp"), page = contents("docs/library.md");
+TEST_CASE("the code of docs/library.md is that of the examples") {
+  const std::string page = contents("docs/library.md"), program = contents("examples/own_parts.cpp") +
+                                                                  contents("examples/regression.cpp") +
+                                                                  contents("examples/classify.cpp");
   std::size_t quoted = 0;
   for (std::size_t at = page.find("```cpp\n"); at != std::string::npos; at = page.find("```cpp\n", at)) {
     at += 7;
@@ -45,5 +47,5 @@ TEST_CASE("the parts of one's own in docs/library.md are those of examples/own_p
     at += code.size() + 3;
     ++quoted;
   }
-  CHECK(quoted == 5);
+  CHECK(quoted == 8);
 }

@@ -1,6 +1,8 @@
 // Graphs on numbers and on means of rows: gradients against PyTorch and central differences, and for any selection
 // gradients, FLOPs and kept bytes exactly as planned.
 
+#include "support/dense_graphs.hpp"
+
 #include <cmath>
 #include <string>
 #include <vector>
@@ -11,7 +13,6 @@
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/classifier.hpp"
-#include "support/dense_graphs.hpp"
 
 using namespace greentrainer;
 using namespace greentrainer::testing;
@@ -73,6 +74,7 @@ std::vector<Fixture> dense_fixtures(Counting& backend) {
   add(with_class_head(encoder_decoder_graph<Counting>(50, 16, 4),
                       {.classes = 3, .pooling = Pooling::mean, .at = "encoder.final.norm"}),
       class_sequences(6, 50, 3, true));
+  add(two_means_graph<Counting>(50, 8, 3), class_sequences(6, 50, 3, false));
   const auto config =
       ConfigReader::from_file(testing::source_folder() / "tests/golden/models/llama-gqa-tied/config.json");
   KnownArchitectures::read(config, [&](const auto& architecture) {
@@ -151,14 +153,14 @@ TEST_CASE("gradients through dense rows, squared errors and means are those of c
         return loss;
       };
       double expected = 0;
-      for (std::size_t i = 0; i < along.size(); ++i)
-        expected += gradients[static_cast<std::size_t>(id)][i] * along[i];
+      for (std::size_t i = 0; i < along.size(); ++i) expected += gradients[static_cast<std::size_t>(id)][i] * along[i];
       CHECK(std::abs(expected) > 1e-8);
       CHECK((moved(1e-5) - moved(-1e-5)) / 2e-5 == doctest::Approx(expected).epsilon(1e-6));
     }
   };
   check(regression_graph<Double>(5, 8, 3), regression_rows(7, 5, 3));
   check(dense_classes_graph<Double>(5, 8, 4), dense_class_rows(7, 5, 4));
+  check(two_means_graph<Double>(20, 8, 3), class_sequences(4, 20, 3, false));
   check(with_class_head(encoder_decoder_graph<Double>(20, 8, 2),
                         {.classes = 3, .pooling = Pooling::mean, .at = "encoder.final.norm"}),
         class_sequences(4, 20, 3, true));

@@ -47,6 +47,22 @@ TensorGraph<P> dense_classes_graph(Extent features, Extent hidden, Extent classe
   return graph;
 }
 
+/// The sum of the means of rows and of what is computed from them: a mean's gradient is added to another.
+template <class P>
+TensorGraph<P> two_means_graph(Extent vocabulary, Extent width, Extent classes) {
+  TensorGraph<P> graph;
+  graph.parameter("tokens.weight", {vocabulary, width});
+  graph.parameter("hidden.weight", {width, width});
+  graph.parameter("score.weight", {classes, width});
+  BlockBuilder<P> b(graph);
+  const ValueId x = b.embedding("tokens", {.rows = Rows::decoder_tokens});
+  const ValueId mean = b.mean_rows("mean", x);
+  const ValueId hidden = b.mean_rows("hidden_mean", b.activate("tanh", b.linear("hidden", x), Activation::tanh));
+  b.cross_entropy_head("score", b.add("sum", mean, hidden), "score.weight");
+  b.finish();
+  return graph;
+}
+
 inline std::vector<float> random_numbers(CounterRandom& random, Extent count) {
   std::vector<float> numbers;
   for (Extent i = 0; i < count; ++i) numbers.push_back(static_cast<float>(random.normal()));
@@ -62,8 +78,7 @@ inline std::vector<Example> regression_rows(std::size_t count, Extent features, 
     std::vector<float> y;
     for (Extent o = 0; o < outputs; ++o) {
       float sum = 0;
-      for (std::size_t f = 0; f < x.size(); ++f)
-        sum += std::sin(x[f] + static_cast<float>(o) * static_cast<float>(f));
+      for (std::size_t f = 0; f < x.size(); ++f) sum += std::sin(x[f] + static_cast<float>(o) * static_cast<float>(f));
       y.push_back(sum);
     }
     examples.push_back(regression_example(x, y));

@@ -70,11 +70,12 @@ Bytes batch_bytes(const TensorGraph<P>& graph, const Workload& workload) {
   const Bytes of_numbers =
       static_cast<Bytes>(sizeof(typename ScalarOf<P>::type)) *
       (numbers.features * workload[Measure::decoder_tokens] + numbers.targets * workload[Measure::labelled_tokens]);
-  return of_numbers + static_cast<Bytes>(sizeof(Index)) *
-         (context + stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
-          stream(workload[Measure::labelled_tokens], workload[Measure::decoder_sequences], prefix > 0) +
-          stream(workload[Measure::encoder_tokens], workload[Measure::encoder_sequences], false) +
-          2 * workload[Measure::labelled_tokens]);
+  return of_numbers +
+         static_cast<Bytes>(sizeof(Index)) *
+             (context + stream(workload[Measure::decoder_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+              stream(workload[Measure::labelled_tokens], workload[Measure::decoder_sequences], prefix > 0) +
+              stream(workload[Measure::encoder_tokens], workload[Measure::encoder_sequences], false) +
+              2 * workload[Measure::labelled_tokens]);
 }
 
 /// The most that kernels of a backend keep for themselves, where it says so: P::most_scratch_bytes(), and where a graph

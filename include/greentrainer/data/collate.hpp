@@ -28,14 +28,14 @@ inline void check_example(const Example& example, std::size_t i) {
                          example.labels.size(), " labels"));
   }
   if (example.features.size() % tokens != 0) {
-    throw DataError("collate", text("example ", i),
-                    text("expected equally many features for each of ", tokens, " rows, got ",
-                         example.features.size()));
+    throw DataError(
+        "collate", text("example ", i),
+        text("expected equally many features for each of ", tokens, " rows, got ", example.features.size()));
   }
   if (example.targets.empty()) return;
-  const auto labelled = static_cast<std::size_t>(
-      std::count_if(example.labels.begin() + label_shift(example), example.labels.end(),
-                    [](Index label) { return label != ignore_label; }));
+  const auto labelled =
+      static_cast<std::size_t>(std::count_if(example.labels.begin() + label_shift(example), example.labels.end(),
+                                             [](Index label) { return label != ignore_label; }));
   if (labelled == 0 || example.targets.size() % labelled != 0) {
     throw DataError("collate", text("example ", i),
                     text("expected equally many targets for each of ", labelled, " rows with a label, got ",
@@ -51,8 +51,8 @@ inline void append_numbers(std::vector<float>& all, std::size_t rows_before, std
                            std::size_t rows, const char* what, std::size_t i) {
   if (all.size() * rows != numbers.size() * rows_before) {
     throw DataError("collate", text("example ", i),
-                    text("expected as many ", what, " a row as the batch's other rows have, ",
-                         all.size() / rows_before, ", got ", numbers.size() / rows));
+                    text("expected as many ", what, " a row as the batch's other rows have, ", all.size() / rows_before,
+                         ", got ", numbers.size() / rows));
   }
   all.insert(all.end(), numbers.begin(), numbers.end());
 }
@@ -86,8 +86,7 @@ inline Batch collate(std::span<const Example> examples, std::span<const std::siz
     const std::size_t features = example.features.size() / example.input_ids.size() * rows;
     detail::append_numbers(batch.features, rows_before, std::span(example.features).first(features), rows, "features",
                            i);
-    if (labelled > 0)
-      detail::append_numbers(batch.targets, labelled_before, example.targets, labelled, "targets", i);
+    if (labelled > 0) detail::append_numbers(batch.targets, labelled_before, example.targets, labelled, "targets", i);
     if (example.source_ids.empty()) continue;
     for (Index t = 0; t < static_cast<Index>(example.source_ids.size()); ++t) {
       batch.encoder.ids.push_back(example.source_ids[static_cast<std::size_t>(t)]);

@@ -24,10 +24,16 @@ using OnToken = std::function<void(std::size_t, Index)>;
 template <Backend B>
 class Generator {
  public:
-  /// Throws ConfigError for options that are out of range or contradict each other.
+  /// Throws ConfigError for options that are out of range or contradict each other, and for a model whose head predicts
+  /// no tokens.
   Generator(Model<B>& model, GenerateOptions options)
       : facts_(&model.facts()), prefix_(model.graph().prefix_rows()), options_(std::move(options)), executor_(model) {
     check_options(options_, facts_->vocabulary);
+    if (facts_->numbers.targets > 0 || facts_->outputs() != facts_->vocabulary) {
+      throw ConfigError("generate", "model",
+                        text("expected one whose head predicts tokens, got one that predicts ", facts_->outputs(),
+                             facts_->numbers.targets > 0 ? " numbers" : " classes"));
+    }
   }
 
   /// Prompts are what a decoder-only model goes on with, or an encoder-decoder's sources. Throws DataError for prompts

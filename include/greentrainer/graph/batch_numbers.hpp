@@ -28,9 +28,9 @@ BatchNumbers batch_numbers(const TensorGraph<P>& graph) {
     const auto* input = operator_as<DenseInput>(*node.op);
     if (input == nullptr) continue;
     if (numbers.features != 0 && numbers.features != input->width) {
-      throw ConfigError("TensorGraph", node.name,
-                        text("expected the width of the graph's other dense input, ", numbers.features, ", got ",
-                             input->width));
+      throw ConfigError(
+          "TensorGraph", node.name,
+          text("expected the width of the graph's other dense input, ", numbers.features, ", got ", input->width));
     }
     numbers.features = input->width;
   }

@@ -45,7 +45,8 @@ class WithClassHead {
     for (OperatorId id = 0; id < static_cast<OperatorId>(graph_.operators().size()); ++id) {
       if (needed_[static_cast<std::size_t>(id)]) copy(id);
     }
-    const ParameterId weight = result_.parameter(head_.name + ".weight", {head_.classes, graph_.value(from).shape.cols});
+    const ParameterId weight =
+        result_.parameter(head_.name + ".weight", {head_.classes, graph_.value(from).shape.cols});
     result_.add(CrossEntropyHead{.width = graph_.value(from).shape.cols, .vocabulary = head_.classes}, head_.name,
                 {pooled(new_values_[static_cast<std::size_t>(from)])}, {weight});
     result_.finish();
@@ -99,7 +100,8 @@ class WithClassHead {
     std::vector<ParameterId> parameters;
     for (const ParameterId p : node.parameters) parameters.push_back(new_parameters_[static_cast<std::size_t>(p)]);
     const auto outputs = result_.append(std::move(op), node.name, std::move(inputs), std::move(parameters));
-    for (std::size_t o = 0; o < outputs.size(); ++o) new_values_[static_cast<std::size_t>(node.outputs[o])] = outputs[o];
+    for (std::size_t o = 0; o < outputs.size(); ++o)
+      new_values_[static_cast<std::size_t>(node.outputs[o])] = outputs[o];
   }
   ValueId pooled(ValueId value) {
     const ValueShape shape = result_.value(value).shape;

@@ -82,4 +82,13 @@ void initialize(Model<B>& model, std::uint64_t seed) {
   }
 }
 
+/// A model of a graph that was built by hand, with first values. Throws as facts_of and initialize do.
+template <Backend B>
+Model<B> make_model(B& backend, TensorGraph<B> graph, std::uint64_t seed, std::string model_type = "own") {
+  ModelFacts facts = facts_of(graph, std::move(model_type));
+  Model<B> model(backend, std::move(graph), std::move(facts));
+  initialize(model, seed);
+  return model;
+}
+
 }  // namespace greentrainer

@@ -152,10 +152,11 @@ class Model {
     batch.labels.assign(tokens.ids.size(), 0);
     return outputs(std::move(batch));
   }
-  /// What the head computes for a batch's labelled rows, (labelled, ModelFacts::outputs), row-major on the host: logits,
-  /// or predictions. Targets may be left out; labels and targets that are there are not read but for checks.
+  /// What the head computes for a batch's labelled rows, (labelled, ModelFacts::outputs), row-major on the host:
+  /// logits, or predictions. Targets may be left out; labels and targets that are there are not read but for checks.
   std::vector<T> outputs(Batch batch) {
-    if (batch.targets.empty()) batch.targets.resize(static_cast<std::size_t>(batch.labelled() * facts().numbers.targets));
+    if (batch.targets.empty())
+      batch.targets.resize(static_cast<std::size_t>(batch.labelled() * facts().numbers.targets));
     check_batch(facts(), batch);
     Tensor<B> outputs(backend(), batch.labelled(), facts().outputs());
     executor().run(make_schedule(graph(), evaluation_plan(graph())), batch, {.logits = outputs.matrix()});

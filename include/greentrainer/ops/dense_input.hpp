@@ -4,8 +4,8 @@
 
 namespace greentrainer {
 
-/// y (R, width) = the features of the batch's rows (Batch::features), of those that `rows` names: the decoder's, or some
-/// of them. Constants: no gradient goes further. Throws DataError for a batch with other features.
+/// y (R, width) = the features of the batch's rows (Batch::features), of those that `rows` names: the decoder's, or
+/// some of them. Constants: no gradient goes further. Throws DataError for a batch with other features.
 struct DenseInput {
   static constexpr std::string_view kind = "dense_input";
   static constexpr bool row_by_row = true;

@@ -4,9 +4,9 @@
 
 namespace greentrainer {
 
-/// The mean of each sequence's rows, (tokens, width) -> (labelled, width): every sequence has one labelled row, wherever
-/// it stands, which the mean takes the place of. `rows`: the decoder's or the encoder's. Throws DataError for a batch
-/// with none or several in a sequence. A few kernel calls a sequence.
+/// The mean of each sequence's rows, (tokens, width) -> (labelled, width): every sequence has one labelled row,
+/// wherever it stands, which the mean takes the place of. `rows`: the decoder's or the encoder's. Throws DataError for
+/// a batch with none or several in a sequence. A few kernel calls a sequence.
 struct MeanRows {
   static constexpr std::string_view kind = "mean_rows";
   enum Part { grad_input };
@@ -62,9 +62,9 @@ struct MeanRows {
     const auto offsets = tokens_of(batch, rows).offsets;
     const auto labelled = batch.labelled.extents;
     if (labelled.size() + 1 != offsets.size()) {
-      throw DataError(kind, "batch",
-                      text("expected the rows of ", labelled.size(), " sequences, got ",
-                           offsets.empty() ? 0 : offsets.size() - 1));
+      throw DataError(
+          kind, "batch",
+          text("expected the rows of ", labelled.size(), " sequences, got ", offsets.empty() ? 0 : offsets.size() - 1));
     }
     for (std::size_t s = 0; s < labelled.size(); ++s) {
       if (labelled[s].rows != 1 || offsets[s + 1] == offsets[s]) {
