@@ -66,9 +66,11 @@ void print(const gt::TensorGraph<Backend>& graph, const gt::SelectionRecord& rec
 int main(int, char** argv) {
   Backend backend;
   auto model = gt::make_model(backend, network(), 1);
-  gt::Trainer<Backend> trainer(model,
-                               gt::GreenOptions{.flops_ratio = 0.7, .reselect_every = {10}, .freeze = {"hidden0.*"}},
-                               gt::AdamWOptions{.learning_rate = 3e-3});
+  const gt::GreenOptions green{.flops_ratio = 0.7,
+                               .importance = "gradient-norm",
+                               .reselect_every = {10, gt::Interval::Unit::epochs},
+                               .freeze = {"hidden0.*"}};
+  gt::Trainer<Backend> trainer(model, green, gt::AdamWOptions{.learning_rate = 3e-3});
   const auto examples = rows(1, 512);
   const auto show = [&](const gt::SelectionRecord& record) { print(model.graph(), record); };
   std::cout << trainer.fit(examples, {.epochs = 30, .batch_size = 32, .on_selection = show});

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "executor/pass_fixture.hpp"
+#include "greentrainer/backends/reference.hpp"
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/classifier.hpp"
@@ -28,8 +29,9 @@ Batch batch_of(const std::vector<Example>& examples) {
 }
 
 /// Gradients of the mean loss, by parameter.
-std::vector<std::vector<double>> gradients_of(Model<Double>& model, const Batch& batch) {
-  GradientStore<Double> gradients(model.backend());
+template <class B>
+std::vector<std::vector<double>> gradients_of(Model<B>& model, const Batch& batch) {
+  GradientStore<B> gradients(model.backend());
   gradients.select(model.graph(), select_all(model.graph()));
   gradients.zero();
   model.executor().run(make_schedule(model.graph(), select_all(model.graph())), batch,
@@ -46,8 +48,7 @@ double loss_of(Model<Double>& model, const Batch& batch) {
 
 void compare_with_golden(const Json& golden, TensorGraph<Double> graph, const std::vector<Example>& examples) {
   Double backend(1);
-  ModelFacts facts = facts_of(graph, "dense");
-  Model<Double> model(backend, std::move(graph), std::move(facts));
+  Model<Double> model = make_model(backend, std::move(graph), 3);
   for (const auto& [name, values] : golden.at("weights").items())
     model.parameters()[*model.graph().find(name)].upload(values.get<std::vector<double>>());
   const Batch batch = batch_of(examples);
@@ -133,9 +134,7 @@ TEST_CASE("a class of the mean of a sequence's rows has PyTorch's loss and gradi
 TEST_CASE("gradients through dense rows, squared errors and means are those of central differences") {
   const auto check = [](TensorGraph<Double> graph, const std::vector<Example>& examples) {
     Double backend(1);
-    ModelFacts facts = facts_of(graph, "dense");
-    Model<Double> model(backend, std::move(graph), std::move(facts));
-    initialize(model, 3);
+    Model<Double> model = make_model(backend, std::move(graph), 3);
     const Batch batch = batch_of(examples);
     const auto gradients = gradients_of(model, batch);
     for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
@@ -184,6 +183,22 @@ TEST_CASE("any selection of a graph on numbers or means: gradients to the bit, F
     const Schedule schedule = make_schedule(fixture.graph(), none);
     CHECK(fixture.flops_agree(fixture.run(schedule, none), schedule.plan));
   }
+}
+
+TEST_CASE("the reference has the gradients of the Eigen backend") {
+  const auto compare = [](const auto& graph_for, const std::vector<Example>& examples) {
+    ReferenceBackend<double> reference;
+    Double eigen(1);
+    const Batch batch = batch_of(examples);
+    auto expected = make_model(reference, graph_for(reference), 3);
+    auto actual = make_model(eigen, graph_for(eigen), 3);
+    const auto theirs = gradients_of(expected, batch), ours = gradients_of(actual, batch);
+    for (std::size_t p = 0; p < ours.size(); ++p) {
+      for (std::size_t i = 0; i < ours[p].size(); ++i) CHECK(std::abs(ours[p][i] - theirs[p][i]) < 1e-13);
+    }
+  };
+  compare([]<class B>(B&) { return regression_graph<B>(5, 8, 3); }, regression_rows(7, 5, 3));
+  compare([]<class B>(B&) { return two_means_graph<B>(20, 8, 3); }, class_sequences(4, 20, 3, false));
 }
 
 TEST_CASE("a gradient never reaches below the lowest selected tensor of a network on dense rows") {

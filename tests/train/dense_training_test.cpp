@@ -26,11 +26,7 @@ namespace {
 using B = CountingBackend<EigenBackend<float>>;
 
 Model<B> regression_model(B& backend, std::uint64_t seed = 1) {
-  auto graph = regression_graph<B>(5, 16, 2);
-  ModelFacts facts = facts_of(graph, "regression");
-  Model<B> model(backend, std::move(graph), std::move(facts));
-  initialize(model, seed);
-  return model;
+  return make_model(backend, regression_graph<B>(5, 16, 2), seed);
 }
 
 const FitOptions some_epochs{.epochs = 4, .batch_size = 8};
@@ -63,6 +59,7 @@ TEST_CASE("a regression learns within its budget, what is frozen keeps its bits,
   backend.reset();
   const TrainingReport report = trainer.fit(examples, some_epochs);
   CHECK(backend.flops() == reported(report));
+  CHECK(backend.memory().peak <= report.memory.peak());
   CHECK(report.ratio() <= 0.7);
   CHECK(report.ratio() > 0.4);
   CHECK(*report.loss_after < 0.5 * *report.loss_before);
@@ -127,11 +124,12 @@ TEST_CASE("a run on numbers that is saved and continued is the run that was not,
 TEST_CASE("values of dense rows below a cut are cached, with the same bits as without a cache") {
   const auto fit = [](PrefixCacheMode mode, Flops& saved) {
     B backend(1);
-    Model<B> model = regression_model(backend);
-    Trainer<B> trainer(model, select_listed(model.graph(), {"output.*"}), AdamWOptions{.learning_rate = 1e-2});
+    Model<B> model = make_model(backend, regression_graph<B>(20, 16, 2), 1);
+    Trainer<B> trainer(model, select_listed(model.graph(), {"layer1.*", "output.*"}),
+                       AdamWOptions{.learning_rate = 1e-2});
     FitOptions options = some_epochs;
     options.prefix_cache = mode;
-    const TrainingReport report = trainer.fit(regression_rows(40, 5, 2), options);
+    const TrainingReport report = trainer.fit(regression_rows(40, 20, 2), options);
     saved = report.flops.saved_by_cache;
     return weights_of(model);
   };
@@ -151,18 +149,15 @@ TEST_CASE("weights are saved by name and loaded with the same bits; a file of an
   CHECK(weights_of(model) == weights_of(other));
 
   const auto refused = [&](TensorGraph<B> graph, const char* message) {
-    ModelFacts facts = facts_of(graph, "regression");
-    Model<B> wrong(backend, std::move(graph), std::move(facts));
-    initialize(wrong, 1);
+    Model<B> wrong = make_model(backend, std::move(graph), 1);
     const auto before = weights_of(wrong);
     CHECK_THROWS_WITH_AS(load_weights(wrong, folder / "model.safetensors"), doctest::Contains(message), LoadError);
     CHECK(weights_of(wrong) == before);
   };
   refused(regression_graph<B>(5, 16, 3), "output.bias: expected shape");
-  auto graph = dense_classes_graph<B>(5, 16, 2);
-  ModelFacts facts = facts_of(graph, "classes");
-  Model<B> same_names(backend, std::move(graph), std::move(facts));
+  Model<B> same_names = make_model(backend, dense_classes_graph<B>(5, 16, 2), 3);
   load_weights(same_names, folder / "model.safetensors");  // names and shapes decide
+  CHECK(weights_of(same_names) == weights_of(model));
 }
 
 TEST_CASE("first values are a function of seed and name: He's for layers, 1 for norms, 0 for biases") {

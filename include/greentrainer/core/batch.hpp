@@ -60,6 +60,9 @@ inline Example encoder_decoder_example(std::vector<Index> source, const std::vec
   return example;
 }
 
+/// Positions of models without a table of them, nor rotary ones: they read sequences of any length, within reason.
+inline constexpr Extent unlimited_positions = Extent{1} << 20;
+
 /// Sequences laid end to end without padding. Sequence s holds the tokens [offsets[s], offsets[s + 1]).
 struct PackedTokens {
   std::vector<Index> ids = {};

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "greentrainer/core/batch.hpp"
 #include "greentrainer/core/compiled.hpp"
 #include "greentrainer/core/kernel_arguments.hpp"
 #include "greentrainer/io/config_reader.hpp"
@@ -14,9 +15,6 @@ namespace greentrainer {
 /// passed over (docs/loading.md lists them), fields that do and are known are held to the value implemented here, and
 /// whatever has not been read after that is refused by name. To be called last.
 void finish_config(const ConfigReader& config);
-
-/// Positions of models without a table of them, nor rotary ones: they read sequences of any length, within reason.
-inline constexpr Extent unlimited_positions = Extent{1} << 20;
 
 /// A positive field that has two names. Throws ConfigError if it has neither, or both with different values.
 Extent positive_of(const ConfigReader& config, std::string_view name, std::string_view other_name, Extent max);

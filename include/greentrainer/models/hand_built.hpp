@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "greentrainer/core/random.hpp"
-#include "greentrainer/models/config_fields.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/ops/cross_entropy_head.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
