@@ -8,6 +8,7 @@
 #include "greentrainer/models/architectures.hpp"
 #include "greentrainer/models/classifier.hpp"
 #include "greentrainer/models/detached_context.hpp"
+#include "greentrainer/models/hand_built.hpp"
 #include "greentrainer/pretrained/check_save.hpp"
 #include "greentrainer/pretrained/generate_text.hpp"
 #include "greentrainer/pretrained/load_adapter.hpp"

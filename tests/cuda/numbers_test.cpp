@@ -10,6 +10,7 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/models/classifier.hpp"
+#include "greentrainer/models/hand_built.hpp"
 #include "support/dense_graphs.hpp"
 #include "support/tiny_models.hpp"
 

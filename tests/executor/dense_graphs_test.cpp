@@ -14,6 +14,7 @@
 #include "greentrainer/data/collate.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/classifier.hpp"
+#include "greentrainer/models/hand_built.hpp"
 
 using namespace greentrainer;
 using namespace greentrainer::testing;

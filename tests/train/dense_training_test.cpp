@@ -11,6 +11,7 @@
 #include "greentrainer/backends/eigen.hpp"
 #include "greentrainer/generate/generate.hpp"
 #include "greentrainer/models/classifier.hpp"
+#include "greentrainer/models/hand_built.hpp"
 #include "greentrainer/train/predict.hpp"
 #include "greentrainer/train/trainer.hpp"
 #include "greentrainer/train/weights_file.hpp"
