@@ -1,6 +1,8 @@
-// Four parts of one's own: what a tensor is worth, how tensors are chosen, what they cost, and the training loop.
+// Five parts of one's own: what a tensor is worth, how tensors are chosen, what they cost, how weights move, and the
+// training loop.
 //   own_parts MODEL TRAIN.jsonl
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <greentrainer/backends/eigen.hpp>
 #include <greentrainer/greentrainer.hpp>
@@ -8,6 +10,8 @@
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace gt = greentrainer;
@@ -89,6 +93,37 @@ struct MemoryTraffic {
   }
 };
 
+/// How weights move: by the sign of a running mean of gradients (signSGD with momentum, Bernstein et al. 2018).
+template <class T>
+struct SignRule {
+  static constexpr std::array<std::string_view, 1> state = {"mean"};
+  static constexpr gt::Flops flops = 4;
+
+  T learning_rate, kept, rest;
+
+  template <class V>
+  constexpr void operator()(V& p, const V& g, V& mean) const {
+    mean = mean * kept + g * rest;
+    p = p - gt::with_sign_of(mean, learning_rate);
+  }
+};
+
+struct SignOptions {
+  double learning_rate = 1e-4, momentum = 0.9, weight_decay = 0;
+  gt::Selection undecayed = {};
+  gt::RateFactor rate_factor = {};
+
+  template <class T>
+  void with_rule(const gt::UpdateScalars& s, const auto& use) const {
+    use(SignRule<T>{static_cast<T>(s.learning_rate), static_cast<T>(momentum), static_cast<T>(1 - momentum)});
+  }
+  std::string text_of_options() const { return gt::text("sign (", learning_rate, ", ", momentum, ')'); }
+};
+void check_options(const SignOptions& o) {
+  gt::check_common_options("Sign", o);
+  gt::expect_option(o.weight_decay == 0, "Sign", "weight_decay", "0", o.weight_decay);
+}
+
 }  // namespace
 
 int main(int, char** argv) {
@@ -97,7 +132,7 @@ int main(int, char** argv) {
   auto model = gt::load_pretrained(argv[1], backend);
   auto data = gt::load_jsonl(argv[2], model);
 
-  gt::Trainer<Backend> trainer(model, gt::GreenOptions{.flops_ratio = 0.5}, gt::AdamWOptions{.learning_rate = 5e-4});
+  gt::Trainer<Backend> trainer(model, gt::GreenOptions{.flops_ratio = 0.5}, SignOptions{.learning_rate = 1e-4});
   trainer.use_importance(std::make_unique<RelativeGradient<Backend>>());
   trainer.use_selector(MostImportantFirst{});
   trainer.use_cost_model(MemoryTraffic{});

@@ -5,7 +5,7 @@
 #include "finetune_options.hpp"
 #include "greentrainer/data/data_file.hpp"
 #include "greentrainer/data/dataset_row.hpp"
-#include "greentrainer/optim/adamw.hpp"
+#include "optimizer_choice.hpp"
 #include "option_values.hpp"
 #include "saved_states.hpp"
 
@@ -167,10 +167,12 @@ void check(const Command& command, FinetuneOptions& options) {
   if (options.method == "green" && options.importance == "adam-gain" && options.optimizer != "adamw")
     bad_usage("finetune", text("--importance: expected another than adam-gain with --optimizer ", options.optimizer,
                                ", which has no moments of Adam's, got adam-gain"));
-  if (options.optimizer != "sgd") command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
+  if (options.optimizer != "sgd" && options.optimizer != "rmsprop")
+    command.refuse("momentum", "optimizer", "--optimizer " + options.optimizer);
   if (command.either("steps", "epochs") == "epochs") options.steps = 0;
-  if (!command.given("weight-decay") && options.optimizer == "adamw")
-    options.weight_decay = AdamWOptions{}.weight_decay;
+  if (!command.given("weight-decay"))
+    options.weight_decay =
+        with_default_options(options.optimizer, [](const auto& optimizer) { return optimizer.weight_decay; });
   if (options.weight_decay == 0) command.refuse("no-decay-on", "weight-decay", "--weight-decay 0");
   if (!options.freeze.empty()) command.refuse("importance-step", "freeze", "--freeze");
   if (!options.save_dtype.empty()) parse_dtype(options.save_dtype);

@@ -8,6 +8,7 @@
 #include "greentrainer/io/sha256.hpp"
 #include "greentrainer/pretrained/model_source.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
+#include "optimizer_choice.hpp"
 #include "option_values.hpp"
 
 namespace greentrainer::program {
@@ -210,10 +211,12 @@ void declare(Command& command, FinetuneOptions& options) {
   command.number("learning-rate", options.learning_rate, 0, true, "Peak learning rate (2e-5)");
   command.whole("warmup", options.warmup, 0, "Steps over which the learning rate rises (0)");
   command.choice("schedule", options.schedule, {"linear", "cosine", "constant"}, "Learning rate after that (linear)");
-  command.choice("optimizer", options.optimizer, {"adamw", "sgd"}, "Optimizer, as in torch.optim (adamw)");
-  command.number("momentum", options.momentum, 0, false, "sgd: momentum (0)", 1);
+  command.choice("optimizer", options.optimizer, {optimizer_names.begin(), optimizer_names.end()},
+                 "Optimizer, as in torch.optim; lion as published. Each has its own usual --learning-rate: "
+                 "docs/program.md (adamw)");
+  command.number("momentum", options.momentum, 0, false, "sgd, rmsprop: momentum (0)", 1);
   command.number("weight-decay", options.weight_decay, 0, false,
-                 "Weight decay, decoupled for adamw (adamw 0.01, sgd 0)");
+                 "Weight decay, decoupled for adamw, lion and adafactor (adamw 0.01, others 0)");
   command.choice("no-decay-on", options.no_decay_on, {"none", "norms-and-biases"},
                  "Tensors without weight decay: norms-and-biases as transformers' Trainer (none)");
   command.number("clip-norm", options.clip_norm, 0, false, "Largest norm of the gradient; 0: any (0)");

@@ -11,6 +11,7 @@
 #include "greentrainer/select/greedy_selector.hpp"
 #include "greentrainer/select/random_at_depth.hpp"
 #include "greentrainer/train/trainer.hpp"
+#include "optimizer_choice.hpp"
 #include "option_values.hpp"
 
 namespace greentrainer::program {
@@ -83,17 +84,14 @@ auto with_optimizer(const Model<B>& model, const FinetuneOptions& options, const
   RateFactor faster;
   if (options.adapters.rate_factor != 1)
     faster = {.of = select_adapters(model.graph()), .factor = options.adapters.rate_factor};
-  if (options.optimizer == "sgd") {
-    return use(SgdOptions{.learning_rate = options.learning_rate,
-                          .momentum = options.momentum,
-                          .weight_decay = options.weight_decay,
-                          .undecayed = undecayed,
-                          .rate_factor = faster});
-  }
-  return use(AdamWOptions{.learning_rate = options.learning_rate,
-                          .weight_decay = options.weight_decay,
-                          .undecayed = undecayed,
-                          .rate_factor = faster});
+  return with_default_options(options.optimizer, [&](auto optimizer) {
+    optimizer.learning_rate = options.learning_rate;
+    optimizer.weight_decay = options.weight_decay;
+    optimizer.undecayed = undecayed;
+    optimizer.rate_factor = faster;
+    if constexpr (requires { optimizer.momentum; }) optimizer.momentum = options.momentum;
+    return use(optimizer);
+  });
 }
 
 /// The trainer that the options ask for.

@@ -14,6 +14,7 @@
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/io/tensor_info.hpp"
 #include "greentrainer/pretrained/model_source.hpp"
+#include "optimizer_choice.hpp"
 #include "option_values.hpp"
 #include "plan_report.hpp"
 
@@ -92,7 +93,7 @@ OrderedJson json_of(const PlannedPassing& passing, const PlanReport& report) {
 }
 
 /// For people: what changes in the course of a run.
-void print_over_time(const PlanReport& report) {
+void print_over_time(const PlanReport& report, const PlanOptions& options) {
   const auto amount = [](Flops flops) { return with_prefix(static_cast<double>(flops), "FLOPs"); };
   if (const auto& passing = report.passing) {
     print_table({{"branches that pass gradients exactly", text(passing->exact, " of ", passing->branches)},
@@ -113,7 +114,7 @@ void print_over_time(const PlanReport& report) {
   rows.push_back({"full fine-tuning", amount(report.full_of_phases)});
   rows.push_back(
       {"ratio", "at most " + fixed(static_cast<double>(most) / static_cast<double>(report.full_of_phases), 4)});
-  std::cout << "\nphases of " << before << " steps, with AdamW, without choosing:\n";
+  std::cout << "\nphases of " << before << " steps, with " << options.optimizer << ", without choosing:\n";
   print_table(rows);
 }
 
@@ -204,7 +205,7 @@ void print(const PlanReport& report, const PlanOptions& options) {
               report.recomputation_optimal ? "" : "; not proved to be the least")});
   }
   print_table(rows);
-  std::cout << "memory (float, AdamW): " << memory_line(report.memory) << '\n'
+  std::cout << "memory (float, " << options.optimizer << "): " << memory_line(report.memory) << '\n'
             << "memory while importances are evaluated by " << options.importance_metric << ": "
             << bytes_text(report.memory_importance) << '\n';
   if (report.exact_sums > 0)
@@ -216,8 +217,9 @@ void print(const PlanReport& report, const PlanOptions& options) {
               << " of gradients in a step, those of what is trained, "
               << (options.gradient_sums == "exact" ? "as exact sums\n" : "in float\n");
   }
-  if (report.within_budget) std::cout << plan_line(*report.within_budget) << " with AdamW, without choosing\n";
-  print_over_time(report);
+  if (report.within_budget)
+    std::cout << plan_line(*report.within_budget) << " with " << options.optimizer << ", without choosing\n";
+  print_over_time(report, options);
   if (report.run) print(*report.run);
 }
 
@@ -388,6 +390,8 @@ Command make_plan_command() {
   command.choice("context-gradients", options->context_gradients, {"exact", "keys", "none"},
                  "none: gradients do not go through tokens without a label; keys: they end at these tokens' keys and "
                  "values; as in finetune (exact)");
+  command.choice("optimizer", options->optimizer, {optimizer_names.begin(), optimizer_names.end()},
+                 "Whose state and updates are planned, as finetune's, without momentum (adamw)");
   command.text("frozen-format", options->frozen_format, "NAME",
                "What weights that are not trained are stored in, as in finetune (none)");
   command.text("backend", options->backend, "NAME", "Whose FLOPs: eigen, or cuda, which are the same (eigen)");

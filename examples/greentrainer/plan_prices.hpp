@@ -24,7 +24,6 @@ using PlanBackend = EigenBackend<float>;
 using PlanPolicy = CostsOf<PlanBackend>;
 using PlanGraph = TensorGraph<PlanPolicy>;
 inline constexpr Bytes plan_element_size = sizeof(PlanBackend::Scalar);
-inline constexpr Bytes adamw_state_bytes = 2 * plan_element_size;  ///< of an element
 
 /// Prices by the graph. The activation gradients of an operator with parameters are its first parameter's `grad_input`:
 /// of a layer's weight, not its bias. A tensor that several operators read has the sum.

@@ -90,7 +90,7 @@ void choose_and_plan(PlanReport& report, const PlanGraph& graph, const LinearCos
   }
   const Bytes limit = options.memory_limit.empty() ? 0 : parse_bytes("--memory-limit", options.memory_limit, "plan", 1);
   FitDemand demand{.limit = limit,
-                   .state_bytes_per_element = adamw_state_bytes,
+                   .updates = update_memory(graph, options),
                    .largest = batch_of(options.pass_size()),
                    .largest_measured = workload,
                    .evaluated = {}};

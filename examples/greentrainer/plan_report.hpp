@@ -21,6 +21,7 @@ namespace greentrainer::program {
 
 struct PlanOptions {
   std::string model, config, cost_model = "exact", importance, selector, backend = "eigen", memory_limit;
+  std::string optimizer = "adamw";
   std::string worth = "additive";
   std::vector<std::string> tensors, freeze;
   Extent batch_size = 4, tokens = 512, labelled_tokens = 0, target_tokens = 64;

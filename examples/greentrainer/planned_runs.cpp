@@ -7,12 +7,12 @@
 
 #include "greentrainer/cost/exact_cost.hpp"
 #include "greentrainer/cost/plan_cost.hpp"
-#include "greentrainer/optim/adamw.hpp"
 #include "greentrainer/pretrained/model_source.hpp"
 #include "greentrainer/tokenizers/load_tokenizer.hpp"
 #include "greentrainer/train/cache_obstacle.hpp"
 #include "greentrainer/train/disk_prefix_store.hpp"
 #include "greentrainer/train/plan_run.hpp"
+#include "optimizer_choice.hpp"
 #include "option_values.hpp"
 
 namespace greentrainer::program {
@@ -27,19 +27,28 @@ PrefixRoom room_of(const PlanOptions& options) {
           .limit = fit.prefix_cache_limit};
 }
 
-/// FLOPs of updating what is selected once, with AdamW.
-Flops adamw_update(const PlanGraph& graph, const Selection& selection) {
-  return update_price(graph, selection, update_flops_per_element(adamw_flops_per_element, false));
+/// FLOPs of updating what is selected once.
+Flops update_of(const PlanGraph& graph, const Selection& selection, const PlanOptions& options) {
+  return with_default_options(options.optimizer, [&](const auto& optimizer) {
+    return update_price(graph, selection, [&](const Parameter& p) { return update_flops(optimizer, p); });
+  });
 }
 
 /// The phases of a run of so many equal batches.
 std::vector<PlannedPhase> phases_of_run(const PlanGraph& graph, const BatchOfSize& batch_of, const LinearCost& full,
                                         Extent batch_size, Extent steps, const PlanOptions& options) {
   return planned_phases(parse_phases("plan", options.phases), steps, evaluate(full, batch_of(batch_size)),
-                        adamw_update(graph, select_all(graph)));
+                        update_of(graph, select_all(graph), options));
 }
 
 }  // namespace
+
+UpdateMemory update_memory(const PlanGraph& graph, const PlanOptions& options) {
+  return with_default_options(options.optimizer, [&](const auto& optimizer) {
+    return UpdateMemory([optimizer](const Parameter& p) { return state_elements(optimizer, p) * plan_element_size; },
+                        scratch_bytes(optimizer, graph.parameters(), plan_element_size));
+  });
+}
 
 TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, const PlanOptions& options) {
   FitOptions fit{.epochs = options.epochs,
@@ -98,7 +107,8 @@ RunPlan plan_within_budget(const PlanGraph& graph, const Selection& trained, con
   const ExactCost<PlanPolicy> cost;
   const LinearCost passes = pass_cost(graph, training_plan(graph, trained), cost).total();
   const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
-    const CheckedInteger step = CheckedInteger(evaluate(of_step, batch_of(batch_size))) + adamw_update(graph, updated);
+    const CheckedInteger step =
+        CheckedInteger(evaluate(of_step, batch_of(batch_size))) + update_of(graph, updated, options);
     return (CheckedInteger(steps) * step).value();
   };
   const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
@@ -120,7 +130,7 @@ void price_phases(PlanReport& report, const PlanGraph& graph, const LinearCost& 
   const Extent batch_size = plan != nullptr ? plan->batch_size : options.batch_size;
   report.phases = phases_of_run(graph, batch_of, full, batch_size, steps, options);
   const Workload batch = batch_of(batch_size);
-  const CheckedInteger full_step = CheckedInteger(evaluate(full, batch)) + adamw_update(graph, select_all(graph));
+  const CheckedInteger full_step = CheckedInteger(evaluate(full, batch)) + update_of(graph, select_all(graph), options);
   report.full_of_phases = (CheckedInteger(steps) * full_step).value();
   for (const PlannedPhase& phase : report.phases) {
     if (phase.steps == 0) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "greentrainer/cost/memory_estimate.hpp"
 #include "greentrainer/models/model.hpp"
 #include "greentrainer/train/run_forecast.hpp"
 #include "greentrainer/train/training_batches.hpp"
@@ -13,6 +14,9 @@ namespace greentrainer::program {
 
 /// The batch that the options describe, with another number of sequences.
 using BatchOfSize = std::function<Workload(Extent batch_size)>;
+
+/// What the optimizer holds.
+UpdateMemory update_memory(const PlanGraph& graph, const PlanOptions& options);
 
 /// The examples of a run: those of the data file, or as many as the options say, each a sequence of the planned batch.
 TrainingBatches run_batches(const ModelFacts& facts, const Workload& batch, const PlanOptions& options);
@@ -30,7 +34,7 @@ PlannedRun planned_run(const PlanGraph& graph, const Selection& selection, const
                        const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
                        const std::vector<CutForecast>& forecasts, const LinearCost& full, const PlanOptions& options);
 
-/// A run of equal batches within a budget, with AdamW. What choosing costs is not in it.
+/// A run of equal batches within a budget. What choosing costs is not in it.
 RunPlan plan_within_budget(const PlanGraph& graph, const Selection& trained, const LinearCost& full_cost,
                            const BatchOfSize& batch_of, const PlanOptions& options);
 

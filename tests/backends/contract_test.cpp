@@ -81,15 +81,13 @@ TEST_CASE_TEMPLATE_DEFINE("A candidate is to the bit what the step would make", 
   using T = typename B::Scalar;
   B backend;
   const Extent n = 1037;
-  const auto adamw = adamw_step_case(n);
-  const CaseValues before = initial_values<T>(adamw);
-  CHECK(run_case(backend, adamw_candidate_case(n, State::kept), before).values[0] ==
-        run_case(backend, adamw, before).values[0]);
-  const SgdStep step{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01, .first = false};
-  const auto sgd = sgd_step_case(n, step, State::kept);
-  const CaseValues sgd_before = initial_values<T>(sgd);
-  CHECK(run_case(backend, sgd_candidate_case(n, step, State::kept), sgd_before).values[0] ==
-        run_case(backend, sgd, sgd_before).values[0]);
+  for_each_rule([&](const auto& rule) {
+    CAPTURE(rule.name);
+    const auto step = update_step_case(rule, n);
+    const CaseValues before = initial_values<T>(step);
+    CHECK(run_case(backend, update_candidate_case(rule, n, State::kept), before).values[0] ==
+          run_case(backend, step, before).values[0]);
+  });
 }
 TEST_CASE_TEMPLATE_APPLY(candidates, BackendList);
 
@@ -159,7 +157,7 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
     spreads(cross_entropy_grad_case(1, 100), 0, element);
   }
   spreads(sum_of_squares_case(20), 0, 19);
-  spreads(adamw_step_case(20), 1, 19);
+  for_each_rule([&](const auto& rule) { spreads(update_step_case(rule, 20), 1, 19); });
 }
 TEST_CASE_TEMPLATE_APPLY(nan, BackendList);
 

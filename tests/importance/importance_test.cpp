@@ -138,8 +138,8 @@ TEST_CASE("Adam's gain is that of a step in a quadratic model whose curvature it
       const double steps = half.contains(id) ? 3 : 1;
       std::vector<double> m(g.size(), 0.0), v(g.size(), 0.0);
       if (half.contains(id)) {
-        m = optimizer.state_of(id).first.download();
-        v = optimizer.state_of(id).second.download();
+        m = optimizer.state_tensors(id)[0].tensor->download();
+        v = optimizer.state_tensors(id)[1].tensor->download();
       }
       for (std::size_t e = 0; e < g.size(); ++e) {
         const double mean = (0.9 * m[e] + 0.1 * g[e]) / (1 - std::pow(0.9, steps));
@@ -183,9 +183,9 @@ TEST_CASE("every metric leaves weights and optimizer state bit-identical, and co
       for (ParameterId id = 0; id < static_cast<ParameterId>(model.graph().parameters().size()); ++id) {
         all.push_back(model.parameters()[id].download());
         if (!half.contains(id)) continue;
-        all.push_back(optimizer.state_of(id).first.download());
-        all.push_back(optimizer.state_of(id).second.download());
-        all.push_back({static_cast<float>(optimizer.state_of(id).steps)});
+        all.push_back(optimizer.state_tensors(id)[0].tensor->download());
+        all.push_back(optimizer.state_tensors(id)[1].tensor->download());
+        all.push_back({static_cast<float>(optimizer.updates(id))});
       }
       return all;
     };

@@ -125,7 +125,10 @@ TEST_CASE("every method trains, and what it does not train stays as it was") {
       {{"--method", "bitfit"}, 17},
       {{"--method", "layernorm"}, 10},
       {{"--method", "listed", "--tensors", "*.fc1.weight,*embed_tokens*"}, 3},
-      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2}};
+      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "sgd", "--momentum", "0.9"}, 2},
+      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "lion"}, 2},
+      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "rmsprop", "--momentum", "0.9"}, 2},
+      {{"--method", "listed", "--tensors", "*.fc1.weight", "--optimizer", "adafactor"}, 2}};
   for (const auto& c : cases) {
     CAPTURE(c.options);
     auto options = c.options;

@@ -35,7 +35,7 @@ struct Setting {
     return select_within_ratio(graph, cost, workload, importance, ratio, select, {.pairs = pairs});
   }
   Limit memory(Bytes limit) const {
-    return Limit(graph, {.limit = limit, .state_bytes_per_element = 8, .largest = workload, .evaluated = {}});
+    return Limit(graph, {.limit = limit, .updates = 8, .largest = workload, .evaluated = {}});
   }
   LimitedSelection<CostsAlone> limited(const Limit& memory, const std::vector<double>& importance, double ratio,
                                        Bytes held_limit) {

@@ -19,7 +19,7 @@ std::shared_ptr<const OperatorTimes> flat_times(const Model<B>& model, double pe
     for (int part = forward_part; part < static_cast<int>(graph.op(id).op->parts().size()); ++part)
       times.parts[part_key(graph, id, part)] = {.per_unit = per_unit};
   }
-  times.per_update[update_key(adamw_flops_per_element, 8)] = per_update;
+  times.per_update[update_key(update_flops_per_element(AdamWOptions{}), 8)] = per_update;
   return std::make_shared<const OperatorTimes>(std::move(times));
 }
 

@@ -56,7 +56,7 @@ TEST_CASE("every operator of a model is measured, and weights stay what they wer
     }
     CHECK(times.per_pass > 0);
     CHECK(times.per_clipped > 0);
-    CHECK(times.per_update.at(update_key(adamw_flops_per_element, 8)) > 0);
+    CHECK(times.per_update.at(update_key(update_flops_per_element(AdamWOptions{}), 8)) > 0);
   }
 }
 

@@ -40,7 +40,7 @@ concept BackendKernels = is_element<T> &&
     requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index,
              Extent n, double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
              Activation activation, const RotaryShape& rotary, Rotation rotation, const DropoutMask& dropout,
-             const RoutingShape& routing, const AdamWStep& adamw, const SgdStep& sgd) {
+             const RoutingShape& routing) {
   // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
   b.matmul(x, transpose, z, transpose, y, write);
   // y (R, C) += vector (C) in every row.                                             RC
@@ -138,13 +138,6 @@ concept BackendKernels = is_element<T> &&
   // y (R, V): logits on entry, scale * (softmax - one-hot) on return.                R (6V + 3)
   b.cross_entropy_grad(y, index, number);
 
-  // One update in place: (n, parameter, gradient, first moment, second moment, step).  14n
-  b.adamw_step(n, out, vector, out, out, adamw);
-  // The same on the parameter alone: moments are read (null: zero) and not changed.     14n
-  b.adamw_candidate(n, out, vector, vector, vector, adamw);
-  // (n, parameter, gradient, velocity or null if momentum is 0, step).                  4n, with momentum 6n
-  b.sgd_step(n, out, vector, out, sgd);
-  b.sgd_candidate(n, out, vector, vector, sgd);
   // result[0] += sum of gradient * (updated - before), in double.                       3n
   b.update_dot(n, vector, vector, vector, result);
   // result[0] += sum of squares, in double.                                             2n

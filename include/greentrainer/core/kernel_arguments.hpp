@@ -166,23 +166,4 @@ struct RotaryShape {
   friend auto operator<=>(const RotaryShape&, const RotaryShape&) = default;
 };
 
-/// Scalars of one AdamW update, as torch.optim.AdamW defines them. `step` counts from 1 and is this tensor's own.
-struct AdamWStep {
-  double learning_rate = 0;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
-  Extent step = 1;
-};
-
-/// Scalars of one SGD update, as torch.optim.SGD defines them (no dampening, no Nesterov). The first step of a tensor
-/// sets its velocity to the gradient.
-struct SgdStep {
-  double learning_rate = 0;
-  double momentum = 0;
-  double weight_decay = 0;
-  bool first = true;
-};
-
 }  // namespace greentrainer

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "greentrainer/graph/batch_numbers.hpp"
 #include "greentrainer/graph/memory_layout.hpp"
@@ -91,27 +93,48 @@ Bytes kernel_scratch_bytes(const TensorGraph<P>& graph) {
   return most;
 }
 
-/// Peak of a pass that trains the selection on batches of this workload. `optimizer_bytes_per_element`: of state
-/// (AdamW: two elements).
+/// What an optimizer holds: state of each selected parameter, and scratch of its own.
+class UpdateMemory {
+ public:
+  /// So many bytes of state for each element (AdamW: two elements), and no scratch.
+  UpdateMemory(Bytes per_element) : state_([per_element](const Parameter& p) { return p.size() * per_element; }) {}
+  UpdateMemory(std::function<Bytes(const Parameter&)> state, Bytes scratch)
+      : state_(std::move(state)), scratch_(scratch) {}
+
+  Bytes state(const Parameter& p) const { return state_(p); }
+  template <class P>
+  Bytes state(const TensorGraph<P>& graph, const Selection& selection) const {
+    Bytes total = 0;
+    for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
+      if (selection.contains(id)) total += state_(graph.parameter(id));
+    }
+    return total;
+  }
+  Bytes scratch() const { return scratch_; }
+
+ private:
+  std::function<Bytes(const Parameter&)> state_;
+  Bytes scratch_ = 0;
+};
+
+/// Peak of a pass that trains the selection on batches of this workload.
 template <class P>
 MemoryEstimate pass_memory(const TensorGraph<P>& graph, const PassPlan& plan, const Selection& selection,
-                           const Workload& workload, Bytes element_size, Bytes optimizer_bytes_per_element) {
-  const Bytes selected = parameter_bytes(graph, selection, element_size);
+                           const Workload& workload, Bytes element_size, const UpdateMemory& updates) {
   return {.weights = weight_bytes(graph, selection, element_size),
-          .gradients = selected,
-          .optimizer = selected / element_size * optimizer_bytes_per_element,
+          .gradients = parameter_bytes(graph, selection, element_size),
+          .optimizer = updates.state(graph, selection),
           .activations = make_memory_layout(make_lifetimes(graph, plan), workload, element_size).total,
           .workspace = workspace_bytes(graph, workload, element_size),
           .batch = batch_bytes(graph, workload),
-          .scratch = kernel_scratch_bytes(graph)};
+          .scratch = kernel_scratch_bytes(graph) + updates.scratch()};
 }
 
 /// The same without recomputation.
 template <class P>
 MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
-                               Bytes element_size, Bytes optimizer_bytes_per_element) {
-  return pass_memory(graph, training_plan(graph, selection), selection, workload, element_size,
-                     optimizer_bytes_per_element);
+                               Bytes element_size, const UpdateMemory& updates) {
+  return pass_memory(graph, training_plan(graph, selection), selection, workload, element_size, updates);
 }
 
 /// Peak of the importance phase, in which all candidates' gradients are formed but never held together: a full backward
@@ -119,11 +142,11 @@ MemoryEstimate training_memory(const TensorGraph<P>& graph, const Selection& sel
 /// copy of the candidates if the metric moves them, and the optimizer state of the selection.
 template <class P>
 MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
-                                 Bytes element_size, Bytes optimizer_bytes_per_element, Extent gradient_elements,
+                                 Bytes element_size, const UpdateMemory& updates, Extent gradient_elements,
                                  bool saves_weights) {
-  MemoryEstimate estimate = training_memory(graph, select_all(graph), workload, element_size, 0);
+  MemoryEstimate estimate = training_memory(graph, select_all(graph), workload, element_size, updates);
   estimate.weights = weight_bytes(graph, selection, element_size);
-  estimate.optimizer = parameter_bytes(graph, selection, element_size) / element_size * optimizer_bytes_per_element;
+  estimate.optimizer = updates.state(graph, selection);
   estimate.copies = saves_weights ? estimate.weights : 0;
   estimate.gradients = gradient_elements * element_size;
   return estimate;
@@ -133,9 +156,9 @@ MemoryEstimate importance_memory(const TensorGraph<P>& graph, const Selection& s
 /// state exists for `selection`, which was trained before, and `scratch_elements` are the metric's.
 template <class P>
 MemoryEstimate importance_step_memory(const TensorGraph<P>& graph, const Selection& selection, const Workload& workload,
-                                      Bytes element_size, Bytes optimizer_bytes_per_element, Extent scratch_elements) {
+                                      Bytes element_size, const UpdateMemory& updates, Extent scratch_elements) {
   MemoryEstimate estimate =
-      importance_memory(graph, selection, workload, element_size, optimizer_bytes_per_element, scratch_elements, false);
+      importance_memory(graph, selection, workload, element_size, updates, scratch_elements, false);
   estimate.weights = parameter_bytes(graph, select_all(graph), element_size);
   estimate.gradients += estimate.weights;
   return estimate;

@@ -41,7 +41,7 @@ struct ImportanceDemand {
 /// The sizes of a fit that its memory follows from.
 struct FitDemand {
   Bytes limit = 0;                               ///< 0: none
-  Bytes state_bytes_per_element = 0;             ///< of the optimizer
+  UpdateMemory updates = 0;                      ///< what the optimizer holds
   Workload largest = {};                         ///< no training pass is larger in any measure
   Workload largest_measured = {};                ///< nor one that importances are taken from; nothing: as `largest`
   std::vector<Workload> evaluated = {};          ///< of each example whose loss is taken, in order
@@ -104,8 +104,8 @@ class MemoryLimit {
     Pass pass;
     if (metric.full_passes > 0) {
       pass.plan = training_plan(*graph_, select_all(*graph_));
-      pass.memory = importance_memory(*graph_, held, demand_.largest_measured, element_size,
-                                      demand_.state_bytes_per_element, metric.gradient_elements, metric.saves_weights);
+      pass.memory = importance_memory(*graph_, held, demand_.largest_measured, element_size, demand_.updates,
+                                      metric.gradient_elements, metric.saves_weights);
       pass.memory.batch = batch_bytes_;
       pass.memory.weights = weights(held);
     } else {
@@ -122,8 +122,8 @@ class MemoryLimit {
   /// A step that trains everything and takes importances from its gradients, while a selection's optimizer state is
   /// held.
   MemoryEstimate importance_step(Extent scratch_elements, const Selection& held) const {
-    MemoryEstimate memory = importance_step_memory(*graph_, held, demand_.largest, element_size,
-                                                   demand_.state_bytes_per_element, scratch_elements);
+    MemoryEstimate memory =
+        importance_step_memory(*graph_, held, demand_.largest, element_size, demand_.updates, scratch_elements);
     memory.batch = batch_bytes_;
     memory.weights = weights(select_all(*graph_));
     return memory;
@@ -162,7 +162,7 @@ class MemoryLimit {
     const bool has_elements = p.format == nullptr || (!trained_.mask().empty() && trained_.contains(id));
     const Bytes stored =
         has_elements ? p.size() * element_size : StoredMatrix{p.format, nullptr, p.rows(), p.cols()}.bytes();
-    return p.size() * (2 * element_size + demand_.state_bytes_per_element) - stored;
+    return p.size() * 2 * element_size + demand_.updates.state(p) - stored;
   }
 
   /// Bytes beyond the limit.
@@ -175,16 +175,14 @@ class MemoryLimit {
   static constexpr Bytes element_size = static_cast<Bytes>(sizeof(typename ScalarOf<P>::type));
 
   MemoryEstimate of_held(const Selection& held) const {
-    const Bytes gradients = parameter_bytes(*graph_, held, element_size);
     return {.weights = weights(held),
-            .gradients = gradients,
-            .optimizer = gradients / element_size * demand_.state_bytes_per_element,
+            .gradients = parameter_bytes(*graph_, held, element_size),
+            .optimizer = demand_.updates.state(*graph_, held),
             .batch = batch_bytes_,
-            .scratch = kernel_scratch_bytes(*graph_)};
+            .scratch = kernel_scratch_bytes(*graph_) + demand_.updates.scratch()};
   }
   MemoryEstimate of_pass(const PassPlan& plan, const Selection& selection) const {
-    MemoryEstimate memory =
-        pass_memory(*graph_, plan, selection, demand_.largest, element_size, demand_.state_bytes_per_element);
+    MemoryEstimate memory = pass_memory(*graph_, plan, selection, demand_.largest, element_size, demand_.updates);
     memory.batch = batch_bytes_;
     memory.weights = weights(selection);
     return memory;

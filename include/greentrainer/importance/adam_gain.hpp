@@ -52,7 +52,7 @@ class AdamGainImportance final : public Importance<B> {
   /// The same whatever has state, so that a run can be planned before it has any.
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
     return full_pass_flops(graph, workload) +
-           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 6);
+           workload[Measure::steps] * (candidate_flops(graph, optimizer) + 6 * parameter_elements(graph));
   }
   int full_passes() const override { return 1; }
   Extent scratch_elements(const TensorGraph<B>& graph) const override {

@@ -30,7 +30,7 @@ class FirstOrderImportance final : public Importance<B> {
     return terms.importance();
   }
   Flops gradients_flops(const TensorGraph<B>& graph, const Optimizer<B>& optimizer) const override {
-    return parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+    return candidate_flops(graph, optimizer) + 3 * parameter_elements(graph);
   }
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {

@@ -78,6 +78,14 @@ Extent parameter_elements(const TensorGraph<P>& graph) {
   return total;
 }
 
+/// FLOPs of an optimizer's candidates of all parameters.
+template <Backend B>
+Flops candidate_flops(const TensorGraph<B>& graph, const Optimizer<B>& optimizer) {
+  Flops total = 0;
+  for (const Parameter& p : graph.parameters()) total += optimizer.update_flops(p);
+  return total;
+}
+
 /// Adds up one number a parameter in the backend's memory.
 template <Backend B>
 class ParameterSums {

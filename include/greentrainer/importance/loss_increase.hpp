@@ -43,7 +43,7 @@ class LossIncreaseImportance final : public Importance<B> {
 
   Flops flops(const TensorGraph<B>& graph, const Workload& workload, const Optimizer<B>& optimizer) const override {
     return 2 * full_pass_flops(graph, workload) +
-           workload[Measure::steps] * parameter_elements(graph) * (optimizer.flops_per_element() + 3);
+           workload[Measure::steps] * (candidate_flops(graph, optimizer) + 3 * parameter_elements(graph));
   }
   int full_passes() const override { return 2; }
   bool saves_weights() const override { return true; }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "greentrainer/core/checked_integer.hpp"
 #include "greentrainer/core/expect_option.hpp"
 #include "greentrainer/graph/selection.hpp"
 #include "greentrainer/tensor/tensor.hpp"
@@ -33,6 +34,23 @@ struct RateFactor {
 /// Throws ConfigError for a factor that is not a positive number.
 inline void check_options(const RateFactor& o, std::string_view where) {
   expect_option(std::isfinite(o.factor) && o.factor > 0, where, "rate_factor", "a positive number", o.factor);
+}
+
+/// The least epsilon, which is not 0 as a float: an element whose gradients are all 0 would become NaN.
+inline constexpr double least_epsilon = 1e-37;
+
+/// Throws ConfigError for a share that a running mean keeps, unless it is one.
+inline void expect_decay(std::string_view where, std::string_view field, double value) {
+  expect_option(value >= 0 && value < 1, where, field, "at least 0 and less than 1", value);
+}
+
+/// Throws ConfigError for options that every optimizer has.
+template <class O>
+void check_common_options(std::string_view where, const O& o) {
+  expect_option(std::isfinite(o.learning_rate) && o.learning_rate > 0, where, "learning_rate", "a positive number",
+                o.learning_rate);
+  expect_at_least(0, where, "weight_decay", o.weight_decay);
+  check_options(o.rate_factor, where);
 }
 
 /// The numbers of the parameters of a selection: "0-2,7".
@@ -74,7 +92,8 @@ class Optimizer {
   /// its first step would be.
   virtual void candidate(ParameterId id, Matrix<T> parameter, Matrix<const T> gradient, double learning_rate) = 0;
 
-  /// A tensor of a parameter's state, of the parameter's shape, by the name that torch.optim gives it.
+  /// A tensor of a parameter's state by the name that torch.optim gives it: of the parameter's shape, or of fewer
+  /// elements.
   struct StateTensor {
     std::string_view name;
     Tensor<B>* tensor;
@@ -95,11 +114,20 @@ class Optimizer {
   virtual std::optional<double> gradient_mean_decay() const { return {}; }
   /// Of the options: the learning rate that the schedule scales.
   virtual double peak_learning_rate() const = 0;
-  /// FLOPs of one update, an element.
+  /// FLOPs of one update, an element; where it is not the same for all, that of a large matrix.
   virtual Flops flops_per_element() const = 0;
-  /// Bytes of state an element of a selected parameter.
+  /// FLOPs of one update of a parameter. Throws on 64-bit overflow; sizes come from untrusted files.
+  virtual Flops update_flops(const Parameter& p) const {
+    return (CheckedInteger(p.size()) * flops_per_element()).value();
+  }
+  /// Bytes of state an element of a selected parameter; where it is not the same for all, that of a large matrix.
   virtual Bytes state_bytes_per_element() const = 0;
+  /// Bytes of state of a parameter while it is selected.
+  virtual Bytes state_bytes_of(const Parameter& p) const { return p.size() * state_bytes_per_element(); }
+  /// Bytes that there are of states now.
   virtual Bytes state_bytes() const = 0;
+  /// Bytes that it takes beside states as soon as anything of a graph is selected, for parts of the largest parameters.
+  virtual Bytes scratch_bytes(const TensorGraph<B>&) const { return 0; }
 };
 
 }  // namespace greentrainer

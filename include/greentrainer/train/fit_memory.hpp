@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "greentrainer/cost/memory_limit.hpp"
 #include "greentrainer/train/evaluation.hpp"
@@ -12,12 +13,18 @@
 
 namespace greentrainer {
 
+/// What an optimizer, which must outlive it, holds for parameters of a graph.
+template <Backend B>
+UpdateMemory update_memory(const Optimizer<B>& optimizer, const TensorGraph<B>& graph) {
+  return {[&optimizer](const Parameter& p) { return optimizer.state_bytes_of(p); }, optimizer.scratch_bytes(graph)};
+}
+
 /// The memory that a fit on these batches takes. `cache`: where values are kept, or null.
 template <Backend B>
 FitDemand fit_demand(const TensorGraph<B>& graph, const TrainingBatches& batches, std::span<const Example> evaluated,
-                     const FitOptions& options, Bytes state_bytes_per_element, const PrefixCache<B>* cache) {
+                     const FitOptions& options, UpdateMemory updates, const PrefixCache<B>* cache) {
   FitDemand demand{.limit = options.memory_limit,
-                   .state_bytes_per_element = state_bytes_per_element,
+                   .updates = std::move(updates),
                    .largest = batches.largest_batch(),
                    .largest_measured = batches.largest_group(),
                    .evaluation_batch = EvaluateOptions{}.batch_size};

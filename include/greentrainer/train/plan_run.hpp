@@ -18,18 +18,21 @@ struct RunPrices {
   std::function<std::int64_t(Extent batch_size, Extent steps)> price;  ///< of its first so many steps
 };
 
-/// What updating a selection once takes, at so much for each element.
+/// What updating a parameter once takes.
+using UpdatePrice = std::function<std::int64_t(const Parameter&)>;
+
+/// What updating a selection once takes.
 template <class P>
-std::int64_t update_price(const TensorGraph<P>& graph, const Selection& selection, std::int64_t per_element) {
-  CheckedInteger elements = 0;
+std::int64_t update_price(const TensorGraph<P>& graph, const Selection& selection, const UpdatePrice& price) {
+  CheckedInteger total = 0;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
-    if (selection.contains(id)) elements += graph.parameter(id).size();
+    if (selection.contains(id)) total += price(graph.parameter(id));
   }
-  return (elements * per_element).value();
+  return total.value();
 }
 
-/// FLOPs of an update for each element; clipping takes 3 more.
-constexpr Flops update_flops_per_element(Flops optimizer, bool clips) { return optimizer + (clips ? 3 : 0); }
+/// FLOPs of clipping, for each element.
+inline constexpr Flops clipping_flops_per_element = 3;
 
 /// The most steps within a budget. Never asks for a price far beyond it, which might overflow.
 inline Extent steps_within(std::int64_t budget, Extent batch_size, const RunPrices& prices) {

@@ -21,14 +21,17 @@ namespace greentrainer {
 template <class C>
 struct RunCost {
   C passes;
-  std::int64_t per_updated = 0;  ///< element, each time
+  UpdatePrice update = {};  ///< with what clipping takes
   std::int64_t per_batch = 0;
 };
 
-/// FLOPs of a run with these options.
+/// FLOPs of a run with these options. The optimizer must outlive them.
 template <Backend B>
 RunCost<ExactCost<B>> run_flops(const Optimizer<B>& optimizer, const FitOptions& options) {
-  return {.passes = {}, .per_updated = update_flops_per_element(optimizer.flops_per_element(), options.clip_norm > 0)};
+  const Flops clipping = options.clip_norm > 0 ? clipping_flops_per_element : 0;
+  return {.passes = {}, .update = [&optimizer, clipping](const Parameter& p) {
+            return (CheckedInteger(optimizer.update_flops(p)) + CheckedInteger(p.size()) * clipping).value();
+          }};
 }
 
 /// Picoseconds of a run with these options, as measured. Throws ConfigError where updates as this optimizer makes them
@@ -45,7 +48,8 @@ RunCost<TimeCost<B>> run_times(const std::shared_ptr<const OperatorTimes>& times
   }
   const double clipping = options.clip_norm > 0 ? times->per_clipped : 0;
   return {.passes = TimeCost<B>(times),
-          .per_updated = std::llround(update->second + clipping),
+          .update = [per_element = std::llround(update->second + clipping)](
+                        const Parameter& p) { return (CheckedInteger(p.size()) * per_element).value(); },
           .per_batch = std::llround(times->per_pass)};
 }
 
@@ -67,7 +71,7 @@ class RunPricing {
 
   /// Of updating a selection once.
   std::int64_t update(const Selection& selection) const {
-    return update_price(model_->graph(), selection, cost_.per_updated);
+    return update_price(model_->graph(), selection, cost_.update);
   }
   /// FLOPs of full fine-tuning on these batches, updates included. Requires that the cost's unit is FLOPs.
   Flops full(const TrainingBatches& batches) const {

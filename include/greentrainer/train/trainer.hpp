@@ -7,7 +7,11 @@
 #include <utility>
 
 #include "greentrainer/ops/expert.hpp"
+#include "greentrainer/optim/adafactor.hpp"
+#include "greentrainer/optim/adagrad.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/optim/lion.hpp"
+#include "greentrainer/optim/rmsprop.hpp"
 #include "greentrainer/optim/sgd.hpp"
 #include "greentrainer/train/round_selection.hpp"
 #include "greentrainer/train/run_evaluation.hpp"
@@ -23,8 +27,8 @@ class Trainer {
  public:
   using T = typename B::Scalar;
 
-  /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions). Throws ConfigError for options out of
-  /// range.
+  /// GreenTrainer, with an optimizer by its options (AdamWOptions, SgdOptions and others of optim/). Throws ConfigError
+  /// for options out of range.
   template <class OptimizerOptions>
   Trainer(Model<B>& model, GreenOptions green, const OptimizerOptions& optimizer)
       : Trainer(model, make_optimizer(model.backend(), optimizer), std::move(green)) {}
@@ -353,8 +357,8 @@ class Trainer {
     parts_.choice.check_phases_of(batches);
     for (const auto& round : parts_.choice.rounds_to_check(batches))
       parts_.choice.check_ratio(batches, round, RoundSelection<B>::forecasts(parts_, batches, round));
-    parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options,
-                                            parts_.optimizer->state_bytes_per_element(), parts_.pass.cache()));
+    parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options, update_memory(*parts_.optimizer, graph),
+                                            parts_.pass.cache()));
     parts_.memory->set_trained(parts_.with_elements);
     if (options.memory_limit > 0) check_memory(graph, *parts_.memory, parts_.choice, batches, options);
     parts_.full_cost = RunPricing<B>::full_cost(parts_.model);

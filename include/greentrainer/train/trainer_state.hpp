@@ -35,6 +35,12 @@ void note_cached(const TrainerParts<B>& parts, TrainingRun& run) {
   }
 }
 
+/// The shape that a tensor of a parameter's state has in files: the parameter's, where it has as many elements.
+template <Backend B>
+ParameterShape state_shape(const Parameter& p, const Tensor<B>& state) {
+  return state.size() == p.size() ? p.shape : ParameterShape{state.rows(), state.cols()};
+}
+
 /// All that a run is, to be written before it goes on, or copied. Requires that no step is half made.
 template <Backend B>
 StateToWrite state_to_write(TrainerParts<B>& parts, TrainingRun& run) {
@@ -59,7 +65,8 @@ StateToWrite state_to_write(TrainerParts<B>& parts, TrainingRun& run) {
       all.weights.push_back(tensor_to_write(backend, p.name, p.shape, parts.model.parameters()[id]));
     if (parts.optimizer->updates(id) > 0) all.state.updates[p.name] = parts.optimizer->updates(id);
     for (const auto& kept : parts.optimizer->state_tensors(id))
-      all.optimizer.push_back(tensor_to_write(backend, text(p.name, '.', kept.name), p.shape, *kept.tensor));
+      all.optimizer.push_back(
+          tensor_to_write(backend, text(p.name, '.', kept.name), state_shape(p, *kept.tensor), *kept.tensor));
   }
   if (parts.best) {
     for (const auto& [id, copy] : parts.best->copies()) {
@@ -176,7 +183,7 @@ std::vector<std::pair<std::string, Tensor<B>*>> optimizer_tensors(TrainerParts<B
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     for (const auto& kept : parts.optimizer->state_tensors(id)) {
       tensors.emplace_back(text(graph.parameter(id).name, '.', kept.name), kept.tensor);
-      expect_tensor<B>(file, tensors.back().first, graph.parameter(id).shape);
+      expect_tensor<B>(file, tensors.back().first, state_shape(graph.parameter(id), *kept.tensor));
     }
   }
   if (file.tensors().size() != tensors.size()) {

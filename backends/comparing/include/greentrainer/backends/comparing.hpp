@@ -178,8 +178,8 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
 
   static constexpr std::array<std::string_view, 14> element_wise = {
-      "add_bias", "embedding_forward", "gather_rows", "scatter_rows", "rotary", "activation", "gated",
-      "add",      "accumulate",        "copy_matrix", "dropout",      "adamw",  "sgd",        "scale"};
+      "add_bias", "embedding_forward", "gather_rows", "scatter_rows", "rotary",      "activation",       "gated",
+      "add",      "accumulate",        "copy_matrix", "dropout",      "update_step", "update_candidate", "scale"};
 
   template <class Argument>
   static Extent largest_extent(const Argument& argument) {

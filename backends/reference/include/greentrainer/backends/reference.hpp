@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "greentrainer/backends/reference/attention.hpp"
-#include "greentrainer/concepts/backend.hpp"
+#include "greentrainer/concepts/update_rule.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/rotary_frequencies.hpp"
 
@@ -289,32 +289,16 @@ class ReferenceBackend {
     }
   }
 
-  void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
-    for (Extent i = 0; i < n; ++i)
-      parameter[i] = adamw(parameter[i], gradient[i], first_moment[i], second_moment[i], step);
+  template <UpdateRule<T> R, class... State>
+  void update_step(Extent n, const R& rule, T* parameter, const T* gradient, State*... state) {
+    for (Extent i = 0; i < n; ++i) rule(parameter[i], gradient[i], state[i]...);
   }
-  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
-                       const AdamWStep& step) {
+  template <UpdateRule<T> R, class... State>
+  void update_candidate(Extent n, const R& rule, T* parameter, const T* gradient, const State*... state) {
     using reference::number_like;
     for (Extent i = 0; i < n; ++i) {
-      T m = first_moment == nullptr ? number_like(gradient[i], 0) : first_moment[i];
-      T v = second_moment == nullptr ? number_like(gradient[i], 0) : second_moment[i];
-      parameter[i] = adamw(parameter[i], gradient[i], m, v, step);
-    }
-  }
-  void sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
-    using reference::number_like;
-    for (Extent i = 0; i < n; ++i) {
-      T v = step.first || velocity == nullptr ? number_like(gradient[i], 0) : velocity[i];
-      parameter[i] = sgd(parameter[i], gradient[i], v, step);
-      if (velocity != nullptr) velocity[i] = v;
-    }
-  }
-  void sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
-    using reference::number_like;
-    for (Extent i = 0; i < n; ++i) {
-      T v = step.first || velocity == nullptr ? number_like(gradient[i], 0) : velocity[i];
-      parameter[i] = sgd(parameter[i], gradient[i], v, step);
+      const auto update = [&](auto... kept) { rule(parameter[i], gradient[i], kept...); };
+      update(state == nullptr ? T(number_like(gradient[i], 0)) : state[i]...);
     }
   }
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
@@ -431,20 +415,6 @@ class ReferenceBackend {
     T sum(0);
     for (Extent c = 0; c < x.cols; ++c) sum += exp(row[c] - max);
     return max + log(sum);
-  }
-
-  static T adamw(T p, T g, T& m, T& v, const AdamWStep& s) {
-    using std::sqrt;
-    m = T(s.beta1) * m + T(1 - s.beta1) * g;
-    v = T(s.beta2) * v + T(1 - s.beta2) * g * g;
-    const T denominator = sqrt(v) / T(std::sqrt(1 - std::pow(s.beta2, s.step))) + T(s.epsilon);
-    return p * T(1 - s.learning_rate * s.weight_decay) -
-           T(s.learning_rate / (1 - std::pow(s.beta1, s.step))) * (m / denominator);
-  }
-  static T sgd(T p, T g, T& v, const SgdStep& s) {
-    const T slope = g + T(s.weight_decay) * p;
-    v = s.momentum == 0 ? slope : T(s.momentum) * v + slope;
-    return p - T(s.learning_rate) * v;
   }
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "greentrainer/concepts/backend.hpp"
+#include "greentrainer/concepts/update_rule.hpp"
 
 namespace greentrainer {
 
@@ -225,26 +225,17 @@ class KernelForwarder {
         [](auto& b, auto... a) { b.cross_entropy_grad(a...); }, logits, labels, scale);
   }
 
-  void adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment, const AdamWStep& step) {
+  template <UpdateRule<T> R, class... State>
+  void update_step(Extent n, const R& rule, T* parameter, const T* gradient, State*... state) {
     forward(
-        "adamw_step", 14 * n, [](auto& b, auto... a) { b.adamw_step(a...); }, n, parameter, gradient, first_moment,
-        second_moment, step);
+        "update_step", R::flops * n, [](auto& b, auto... a) { greentrainer::update_step(b, a...); }, n, rule, parameter,
+        gradient, state...);
   }
-  void adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment, const T* second_moment,
-                       const AdamWStep& step) {
+  template <UpdateRule<T> R, class... State>
+  void update_candidate(Extent n, const R& rule, T* parameter, const T* gradient, const State*... state) {
     forward(
-        "adamw_candidate", 14 * n, [](auto& b, auto... a) { b.adamw_candidate(a...); }, n, parameter, gradient,
-        first_moment, second_moment, step);
-  }
-  void sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
-    forward(
-        "sgd_step", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_step(a...); }, n, parameter,
-        gradient, velocity, step);
-  }
-  void sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity, const SgdStep& step) {
-    forward(
-        "sgd_candidate", (step.momentum == 0 ? 4 : 6) * n, [](auto& b, auto... a) { b.sgd_candidate(a...); }, n,
-        parameter, gradient, velocity, step);
+        "update_candidate", R::flops * n, [](auto& b, auto... a) { greentrainer::update_candidate(b, a...); }, n, rule,
+        parameter, gradient, state...);
   }
   void update_dot(Extent n, const T* gradient, const T* updated, const T* before, double* result) {
     forward(

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
+#include <utility>
+#include <variant>
 
 #include "greentrainer/backends/cuda/sums.cuh"
 #include "greentrainer/backends/cuda/update_kernels.hpp"
@@ -9,42 +12,6 @@ namespace greentrainer::cuda {
 
 inline constexpr int update_block = 256;
 
-/// torch.optim.AdamW: p = p (1 - lr wd) - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + epsilon).
-template <class T>
-struct AdamW {
-  T decay, beta1, beta1_rest, beta2, beta2_rest, step_size, correction, epsilon;
-
-  explicit AdamW(const AdamWStep& s)
-      : decay(static_cast<T>(1 - s.learning_rate * s.weight_decay)),
-        beta1(static_cast<T>(s.beta1)),
-        beta1_rest(static_cast<T>(1 - s.beta1)),
-        beta2(static_cast<T>(s.beta2)),
-        beta2_rest(static_cast<T>(1 - s.beta2)),
-        step_size(static_cast<T>(s.learning_rate / (1 - std::pow(s.beta1, static_cast<double>(s.step))))),
-        correction(static_cast<T>(std::sqrt(1 - std::pow(s.beta2, static_cast<double>(s.step))))),
-        epsilon(static_cast<T>(s.epsilon)) {}
-
-  __device__ T first(T m, T g) const { return m * beta1 + g * beta1_rest; }
-  __device__ T second(T v, T g) const { return v * beta2 + g * g * beta2_rest; }
-  __device__ T parameter(T p, T m, T v) const {
-    return p * decay - m / (std::sqrt(v) / correction + epsilon) * step_size;
-  }
-};
-
-/// torch.optim.SGD: v = momentum v + (g + wd p); p = p - lr v.
-template <class T>
-struct Sgd {
-  T learning_rate, momentum, weight_decay;
-
-  explicit Sgd(const SgdStep& s)
-      : learning_rate(static_cast<T>(s.learning_rate)),
-        momentum(static_cast<T>(s.momentum)),
-        weight_decay(static_cast<T>(s.weight_decay)) {}
-
-  __device__ T direction(T p, T g, T v) const { return v * momentum + (g + p * weight_decay); }
-  __device__ T parameter(T p, T v) const { return p - v * learning_rate; }
-};
-
 /// Zeros where there is nothing to read.
 template <int N, class T>
 __device__ Vector<T, N> load_or_zero(const T* x, Extent i) {
@@ -52,42 +19,31 @@ __device__ Vector<T, N> load_or_zero(const T* x, Extent i) {
   return load<N>(x + i);
 }
 
-/// Moments are read from `first` and `second` (null: zero) and written to `new_first` and `new_second` (null: nowhere),
-/// which may be the same.
-template <int N, class T>
-__global__ void __launch_bounds__(update_block)
-    adamw_kernel(AdamW<T> update, Extent count, T* parameter, const T* gradient, const T* first, const T* second,
-                 T* new_first, T* new_second) {
+/// One update of `count` elements; K: the numbers that the rule keeps for each.
+template <int N, class R, class T, std::size_t... K>
+__global__ void __launch_bounds__(update_block) update_kernel(R rule, Extent count, T* parameter, const T* gradient,
+                                                              UpdateState<T> state, std::index_sequence<K...>) {
   for_own_elements<N, update_block>(count, [=]<int n>(Extent i, Width<n>) {
     const Vector<T, n> g = load<n>(gradient + i);
-    Vector<T, n> p = load<n>(parameter + i), m = load_or_zero<n>(first, i), v = load_or_zero<n>(second, i);
+    Vector<T, n> p = load<n>(parameter + i);
+    [[maybe_unused]] Vector<T, n> kept[sizeof...(K) + 1] = {load_or_zero<n>(state.from[K], i)...};
 #pragma unroll
-    for (int k = 0; k < n; ++k) {
-      m.at[k] = update.first(m.at[k], g.at[k]);
-      v.at[k] = update.second(v.at[k], g.at[k]);
-      p.at[k] = update.parameter(p.at[k], m.at[k], v.at[k]);
-    }
-    if (new_first != nullptr) store(new_first + i, m);
-    if (new_second != nullptr) store(new_second + i, v);
+    for (int k = 0; k < n; ++k) rule(p.at[k], g.at[k], kept[K].at[k]...);
+    ((state.to[K] == nullptr ? void() : store(state.to[K] + i, kept[K])), ...);
     store(parameter + i, p);
   });
 }
 
-/// The same with a velocity.
-template <int N, class T>
-__global__ void __launch_bounds__(update_block)
-    sgd_kernel(Sgd<T> update, Extent count, T* parameter, const T* gradient, const T* velocity, T* new_velocity) {
-  for_own_elements<N, update_block>(count, [=]<int n>(Extent i, Width<n>) {
-    const Vector<T, n> g = load<n>(gradient + i);
-    Vector<T, n> p = load<n>(parameter + i), v = load_or_zero<n>(velocity, i);
-#pragma unroll
-    for (int k = 0; k < n; ++k) {
-      v.at[k] = update.direction(p.at[k], g.at[k], v.at[k]);
-      p.at[k] = update.parameter(p.at[k], v.at[k]);
-    }
-    if (new_velocity != nullptr) store(new_velocity + i, v);
-    store(parameter + i, p);
-  });
+/// Starts update_kernel for any rule.
+template <class R, class T>
+void run_update(Stream stream, Extent n, const R& rule, T* parameter, const T* gradient, const UpdateState<T>& state) {
+  const auto run = [&]<int width, std::size_t... K>(Width<width>, std::index_sequence<K...> slots) {
+    launch(stream, grid_of(ceil_div(n, update_block * width)), update_block, 0, update_kernel<width, R, T, K...>, rule,
+           n, parameter, gradient, state, slots);
+  };
+  constexpr auto slots = std::make_index_sequence<R::state.size()>();
+  with_width<T>([&](auto width) { run(width, slots); }, parameter, gradient, state.from[0], state.from[1],
+                state.from[2], state.from[3], state.to[0], state.to[1], state.to[2], state.to[3]);
 }
 
 template <class T>
@@ -107,43 +63,9 @@ struct UpdateTerm {
 };
 
 template <class T>
-void UpdateKernels<T>::adamw(Extent n, T* parameter, const T* gradient, const T* first, const T* second, T* new_first,
-                             T* new_second, const AdamWStep& step) {
-  const auto run = [&]<int width>(Width<width>) {
-    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, adamw_kernel<width, T>,
-           AdamW<T>(step), n, parameter, gradient, first, second, new_first, new_second);
-  };
-  with_width<T>(run, parameter, gradient, first, second);
-}
-template <class T>
-void UpdateKernels<T>::adamw_step(Extent n, T* parameter, const T* gradient, T* first_moment, T* second_moment,
-                                  const AdamWStep& step) {
-  adamw(n, parameter, gradient, first_moment, second_moment, first_moment, second_moment, step);
-}
-template <class T>
-void UpdateKernels<T>::adamw_candidate(Extent n, T* parameter, const T* gradient, const T* first_moment,
-                                       const T* second_moment, const AdamWStep& step) {
-  adamw(n, parameter, gradient, first_moment, second_moment, nullptr, nullptr, step);
-}
-
-template <class T>
-void UpdateKernels<T>::sgd(Extent n, T* parameter, const T* gradient, const T* velocity, T* new_velocity,
-                           const SgdStep& step) {
-  if (step.first || step.momentum == 0) velocity = nullptr;
-  const auto run = [&]<int width>(Width<width>) {
-    launch(context_.stream(), grid_of(ceil_div(n, update_block * width)), update_block, 0, sgd_kernel<width, T>,
-           Sgd<T>(step), n, parameter, gradient, velocity, new_velocity);
-  };
-  with_width<T>(run, parameter, gradient, velocity, new_velocity);
-}
-template <class T>
-void UpdateKernels<T>::sgd_step(Extent n, T* parameter, const T* gradient, T* velocity, const SgdStep& step) {
-  sgd(n, parameter, gradient, velocity, velocity, step);
-}
-template <class T>
-void UpdateKernels<T>::sgd_candidate(Extent n, T* parameter, const T* gradient, const T* velocity,
-                                     const SgdStep& step) {
-  sgd(n, parameter, gradient, velocity, nullptr, step);
+void UpdateKernels<T>::update(Extent n, const CompiledRule<T>& rule, T* parameter, const T* gradient,
+                              const UpdateState<T>& state) {
+  std::visit([&](const auto& one) { run_update(context_.stream(), n, one, parameter, gradient, state); }, rule);
 }
 
 template <class T>
