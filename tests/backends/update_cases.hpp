@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/concepts/update_rule.hpp"
 #include "greentrainer/core/update_rules.hpp"
 #include "operator_case.hpp"
 
@@ -87,7 +88,7 @@ auto update_step_case(const RuleExample<Make>& rule, Extent n) {
                         .operands = update_operands<Rule>(n, rule.parameter, true)},
                        [=](auto& b, auto& d) {
                          [&]<std::size_t... K>(std::index_sequence<K...>) {
-                           b.update_step(n, rule.of(b), d.vector(0), d.vector(1), d.vector(K + 2)...);
+                           update_step(b, n, rule.of(b), d.vector(0), d.vector(1), d.vector(K + 2)...);
                          }
                          (std::make_index_sequence<Rule::state.size()>());
                        });
@@ -101,8 +102,8 @@ auto update_candidate_case(const RuleExample<Make>& rule, Extent n, State state)
                         .operands = update_operands<Rule>(n, rule.parameter, false)},
                        [=](auto& b, auto& d) {
                          [&]<std::size_t... K>(std::index_sequence<K...>) {
-                           b.update_candidate(n, rule.of(b), d.vector(0), d.vector(1),
-                                              state == State::kept ? d.vector(K + 2) : nullptr...);
+                           update_candidate(b, n, rule.of(b), d.vector(0), d.vector(1),
+                                            state == State::kept ? d.vector(K + 2) : nullptr...);
                          }
                          (std::make_index_sequence<Rule::state.size()>());
                        });

@@ -3,8 +3,8 @@
 
     python3 make_optimizer_goldens.py optimizers.json
 
-In double precision, with weight decay; gradients shrink over the steps, and one row of the matrix has none. See README.md
-for the file.
+In double precision, with weight decay; gradients shrink over the steps, and one row of the matrix has none. See
+README.md for the file.
 """
 
 import json
