@@ -7,7 +7,11 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/optim/adafactor.hpp"
+#include "greentrainer/optim/adagrad.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/optim/lion.hpp"
+#include "greentrainer/optim/rmsprop.hpp"
 #include "greentrainer/optim/sgd.hpp"
 
 using namespace greentrainer;
@@ -54,6 +58,10 @@ TEST_CASE("a parameter with a rate factor moves as with a learning rate of so ma
   check_factor(AdamWOptions{});
   check_factor(SgdOptions{.momentum = 0.9});
   check_factor(SgdOptions{});
+  check_factor(LionOptions{});
+  check_factor(RmsPropOptions{});
+  check_factor(AdagradOptions{});
+  check_factor(AdafactorOptions{});
 }
 
 TEST_CASE("a description tells rate factors, and one that is no positive number is refused") {

@@ -6,7 +6,11 @@
 #include <doctest/doctest.h>
 
 #include "greentrainer/backends/eigen.hpp"
+#include "greentrainer/optim/adafactor.hpp"
+#include "greentrainer/optim/adagrad.hpp"
 #include "greentrainer/optim/adamw.hpp"
+#include "greentrainer/optim/lion.hpp"
+#include "greentrainer/optim/rmsprop.hpp"
 #include "greentrainer/optim/sgd.hpp"
 
 using namespace greentrainer;
@@ -63,6 +67,10 @@ TEST_CASE("a parameter that is spared moves as without weight decay, and others 
   check_spared(AdamWOptions{});
   check_spared(SgdOptions{.momentum = 0.9});
   check_spared(SgdOptions{});
+  check_spared(LionOptions{});
+  check_spared(RmsPropOptions{});
+  check_spared(AdagradOptions{});
+  check_spared(AdafactorOptions{});
 }
 
 TEST_CASE("an optimizer's description tells what is spared") {

@@ -43,7 +43,8 @@ TEST_CASE("a run with any optimizer learns, and takes the FLOPs and at most the 
     const auto examples = counting_examples(11);
     Trainer<B> trainer(model, green, optimizer);
     backend.reset();
-    const TrainingReport report = trainer.fit(examples, {.epochs = 4, .batch_size = 3, .clip_norm = 1});
+    const TrainingReport report =
+        trainer.fit(examples, {.epochs = 4, .batch_size = 3, .budget = {.share_of_full = 0.9}, .clip_norm = 1});
     const auto& flops = report.flops;
     CHECK(backend.flops() == flops.train + flops.recomputed + flops.importance + flops.optimizer + flops.evaluation);
     CHECK(flops.train + flops.importance + flops.optimizer <= report.plan.planned);

@@ -20,7 +20,7 @@ class UpdateKernels {
   void update_step(Extent n, const R& rule, T* parameter, const T* gradient, State*... state) {
     for_groups(n, [=](Extent i, Extent count) {
       update(
-          rule, parameter, gradient, i, count, [=](auto... kept) { (store(state + i, kept, count), ...); },
+          rule, parameter, gradient, i, count, [=](const auto&... kept) { (store(state + i, kept, count), ...); },
           load(state + i, count)...);
     });
   }
