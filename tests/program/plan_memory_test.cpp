@@ -82,3 +82,20 @@ TEST_CASE("the memory of measuring importances is that of the metric") {
   CHECK(refused.status == 2);
   CHECK(refused.err.find("--importance-metric: expected one that leaves weights as they are") != std::string::npos);
 }
+
+TEST_CASE("an optimizer's state is planned: two numbers a weight, one, none, or one for each row and column") {
+  const auto with = [](const char* optimizer) {
+    return plan({"--model", golden_model("llama-gqa-tied"), "--tokens", "32", "--optimizer", optimizer});
+  };
+  const auto of = [&](const char* optimizer) { return with(optimizer)["memory"]["optimizer"].get<Bytes>(); };
+  const Bytes gradients = with("adamw")["memory"]["gradients"].get<Bytes>();
+  CHECK(plan({"--model", golden_model("llama-gqa-tied"), "--tokens", "32"}) == with("adamw"));
+  CHECK(of("adamw") == 2 * gradients);
+  CHECK(of("lion") == gradients);
+  CHECK(of("rmsprop") == gradients);
+  CHECK(of("adagrad") == gradients);
+  CHECK(of("sgd") == 0);
+  CHECK(of("adafactor") > 0);
+  CHECK(of("adafactor") < gradients / 4);
+  CHECK(run_program({"plan", "--model", golden_model("llama-gqa-tied"), "--optimizer", "adam"}).status == 2);
+}

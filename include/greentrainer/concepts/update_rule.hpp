@@ -38,7 +38,7 @@ template <class R, class T>
 concept UpdateRule = std::is_trivially_copyable_v<R> && requires {
   { R::state.size() } -> std::convertible_to<std::size_t>;
   { R::flops } -> std::convertible_to<Flops>;
-} && R::state.size() <= most_state&& detail::updates_element<R, T, std::make_index_sequence<R::state.size()>>;
+} &&(R::state.size() <= most_state) && detail::updates_element<R, T, std::make_index_sequence<R::state.size()>>;
 
 /// Whether a backend runs a rule itself: update_step(n, rule, parameter, gradient, state...) updates n elements in
 /// place; update_candidate(n, rule, parameter, gradient, state...) the parameter alone, to the same bits, with state
