@@ -46,7 +46,8 @@ int main(int argc, char** argv) {
   const auto train = sentences(language.tokenizer(), {"Tom", "Lily", "The girl", "A little boy", "Mom"});
   const auto test = sentences(language.tokenizer(), {"Ben", "The old man", "Her friend"});
   const double before = accuracy(model, test);
-  gt::Trainer<Backend> trainer(model, gt::GreenOptions{.flops_ratio = 0.6}, gt::AdamWOptions{.learning_rate = 1e-3});
+  gt::Trainer<Backend> trainer(model, gt::GreenOptions{.flops_ratio = 0.6, .importance = "gradient-norm"},
+                               gt::AdamWOptions{.learning_rate = 2e-3});
   std::cout << trainer.fit(train, {.epochs = 6, .batch_size = 5});
   const double after = accuracy(model, test);
   std::cout << "accuracy on sentences about others: " << before << " untrained, " << after << " trained\n";
