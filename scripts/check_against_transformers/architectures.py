@@ -452,6 +452,17 @@ ARCHITECTURES = {
         num_experts_per_tok=either(1, 2, 3),
         norm_topk_prob=either(True, False),
     ),
+    "gpt_oss": llama_like(
+        "GptOss",
+        head_dim=either(6, 8),
+        attention_bias=either(True, False),
+        sliding_window=5,
+        layer_types=types_of_layers,
+        num_local_experts=either(4, 16),
+        num_experts_per_tok=either(1, 2, 3),
+        swiglu_limit=either(0.1, 7.0),
+        swiglu_alpha=either(1.702, 0.5),
+    ),
     "gpt2": gpt("GPT2"),
     "gptj": gpt("GPTJ", rotary_dim=lambda rng, s: rng.choice([2, 4])),
     "gpt_neox": llama_like(

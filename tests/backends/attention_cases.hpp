@@ -179,6 +179,40 @@ inline auto attention_grad_case(const AttentionSizes& sizes, Wanted wanted) {
       RunAttentionForward{sizes});
 }
 
+/// Of what an attention left: any output and any statistics are that of some scores.
+inline std::vector<Operand> sink_operands(Extent rows, Extent heads, Extent head_dim) {
+  return {{.name = "sinks", .cols = heads},
+          {.name = "output", .rows = rows, .cols = heads * head_dim, .gap = 2},
+          {.name = "stats", .rows = rows, .cols = heads, .gap = 1}};
+}
+inline std::string sink_text(Extent rows, Extent heads, Extent head_dim) {
+  return text(rows, " rows of ", heads, " heads of ", head_dim);
+}
+struct RunSinkForward {
+  void operator()(auto& b, auto& d) const { b.attention_sink_forward(d.in(0), d.out(1), d.out(2)); }
+};
+inline auto attention_sink_forward_case(Extent rows, Extent heads, Extent head_dim) {
+  std::vector<Operand> operands = sink_operands(rows, heads, head_dim);
+  operands[1].written = operands[2].written = true;
+  return operator_case({.kernel = "attention_sink_forward",
+                        .shape = sink_text(rows, heads, head_dim),
+                        .flops = rows * heads * (head_dim + 8),
+                        .operands = std::move(operands)},
+                       RunSinkForward{});
+}
+inline auto attention_sink_grad_case(Extent rows, Extent heads, Extent head_dim) {
+  std::vector<Operand> operands = sink_operands(rows, heads, head_dim);
+  operands.push_back({.name = "grad_output", .rows = rows, .cols = heads * head_dim, .gap = 1});
+  operands.push_back({.name = "grad_sinks", .cols = heads, .written = true});
+  return operator_case(
+      {.kernel = "attention_sink_grad",
+       .shape = sink_text(rows, heads, head_dim),
+       .flops = rows * heads * (2 * head_dim + 4),
+       .depth = rows * head_dim,
+       .operands = std::move(operands)},
+      [](auto& b, auto& d) { b.attention_sink_grad(d.in(0), d.in(1), d.in(2), d.in(3), d.out(4)); }, RunSinkForward{});
+}
+
 /// `count` of the numbers below `all`, ascending, the last among them.
 inline std::vector<Index> some_of(Index all, Index count, std::uint64_t seed) {
   CounterRandom random(seed, "positions");
@@ -430,6 +464,14 @@ void for_each_attention_case(Visit&& visit) {
   for (const AttentionSizes& sizes : attention_sizes()) {
     visit(attention_forward_case(sizes));
     for (const Wanted& wanted : wanted_gradients(sizes)) visit(attention_grad_case(sizes, wanted));
+  }
+  struct Shape {
+    Extent rows, heads, head_dim;
+  };
+  for (const auto& [rows, heads, head_dim] :
+       {Shape{1, 1, 1}, Shape{5, 3, 7}, Shape{0, 2, 4}, Shape{37, 4, 64}, Shape{300, 2, 33}}) {
+    visit(attention_sink_forward_case(rows, heads, head_dim));
+    visit(attention_sink_grad_case(rows, heads, head_dim));
   }
 }
 

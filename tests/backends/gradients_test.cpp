@@ -85,6 +85,17 @@ TEST_CASE_TEMPLATE_DEFINE("Gradients of activations are the slopes of the forwar
 }
 TEST_CASE_TEMPLATE_APPLY(activations, BackendsInDouble);
 
+TEST_CASE_TEMPLATE_DEFINE("The gradient of the clamped gate is the slope of the forward kernel", B, clamped_gate) {
+  for (const ClampedGate& clamped : {ClampedGate{}, ClampedGate{.slope = 0.5, .limit = 0.75}}) {
+    CAPTURE(clamped.limit);
+    GradientCheck<B> check({{"pairs", rows, 2 * cols}}, {rows, cols});
+    check.forward = [=](B& b, auto& d) { b.clamped_gate_forward(clamped, d.in(0), d.y()); };
+    check.backward = [=](B& b, auto& d) { b.clamped_gate_grad(clamped, d.dy(), d.in(0), d.grad(0)); };
+    check.run();
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(clamped_gate, BackendsInDouble);
+
 TEST_CASE_TEMPLATE_DEFINE("The gradient of a dropout drops what the forward kernel dropped", B, dropout) {
   const DropoutMask mask{.stream = {1, "dropout"}, .probability = 0.3};
   GradientCheck<B> check({{"x", rows, cols}}, {rows, cols});
@@ -126,36 +137,56 @@ TEST_CASE_TEMPLATE_DEFINE("The gradient of a rotary embedding turns back", B, ro
 }
 TEST_CASE_TEMPLATE_APPLY(rotary, BackendsInDouble);
 
+template <class B>
+void check_attention(const AttentionSizes& sizes, bool sinks) {
+  CAPTURE(sizes.text_of());
+  const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads),
+               narrow = sizes.columns(sizes.kv_heads);
+  std::vector<Index> indices;
+  std::vector<std::size_t> starts;
+  for (const std::vector<Index>& array : sizes.indices()) {
+    starts.push_back(indices.size());
+    indices.insert(indices.end(), array.begin(), array.end());
+  }
+  const auto shape = [=](const auto& d) { return sizes.shape([&](std::size_t i) { return d.index() + starts[i]; }); };
+  const auto bias = [=](auto matrix) { return sizes.relative.buckets > 0 ? matrix : decltype(matrix){}; };
+  GradientCheck<B> check({{"queries", q, wide},
+                          {"keys", k, narrow},
+                          {"values", k, narrow},
+                          {"bias", sizes.relative.buckets, sizes.heads},
+                          {"sinks", sinks ? 1 : 0, sizes.heads}},
+                         {q, sizes.heads * sizes.head_dim}, indices, {q, sizes.heads});
+  check.forward = [=](B& b, auto& d) {
+    b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats());
+    if (sinks) b.attention_sink_forward(d.in(4), d.y(), d.stats());
+  };
+  check.backward = [=](B& b, auto& d) {
+    b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats(), d.dy(), d.grad(0), d.grad(1),
+                     d.grad(2), bias(d.grad(3)));
+    if (sinks) b.attention_sink_grad(d.in(4), d.y(), d.stats(), d.dy(), d.grad(4));
+  };
+  check.run();
+}
+
 TEST_CASE_TEMPLATE_DEFINE("Gradients of attention are the slopes of the forward kernel", B, attention) {
   for (const AttentionSizes& sizes : attention_sizes()) {
     if (sizes.query_rows() > 200) continue;  // central differences of a long one take long
-    CAPTURE(sizes.text_of());
-    const Extent q = sizes.query_rows(), k = sizes.key_rows(), wide = sizes.columns(sizes.heads),
-                 narrow = sizes.columns(sizes.kv_heads);
-    std::vector<Index> indices;
-    std::vector<std::size_t> starts;
-    for (const std::vector<Index>& array : sizes.indices()) {
-      starts.push_back(indices.size());
-      indices.insert(indices.end(), array.begin(), array.end());
-    }
-    const auto shape = [=](const auto& d) { return sizes.shape([&](std::size_t i) { return d.index() + starts[i]; }); };
-    const auto bias = [=](auto matrix) { return sizes.relative.buckets > 0 ? matrix : decltype(matrix){}; };
-    GradientCheck<B> check({{"queries", q, wide},
-                            {"keys", k, narrow},
-                            {"values", k, narrow},
-                            {"bias", sizes.relative.buckets, sizes.heads}},
-                           {q, sizes.heads * sizes.head_dim}, indices, {q, sizes.heads});
-    check.forward = [=](B& b, auto& d) {
-      b.attention_forward(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats());
-    };
-    check.backward = [=](B& b, auto& d) {
-      b.attention_grad(shape(d), d.in(0), d.in(1), d.in(2), bias(d.in(3)), d.y(), d.stats(), d.dy(), d.grad(0),
-                       d.grad(1), d.grad(2), bias(d.grad(3)));
-    };
-    check.run();
+    check_attention<B>(sizes, false);
   }
 }
 TEST_CASE_TEMPLATE_APPLY(attention, BackendsInDouble);
+
+TEST_CASE_TEMPLATE_DEFINE("With sinks, gradients of attention and of the sinks are the slopes of both forward kernels",
+                          B, attention_with_sinks) {
+  int checked = 0;
+  for (const AttentionSizes& sizes : attention_sizes()) {
+    if (sizes.query_rows() > 90) continue;
+    check_attention<B>(sizes, true);
+    ++checked;
+  }
+  CHECK(checked > 20);
+}
+TEST_CASE_TEMPLATE_APPLY(attention_with_sinks, BackendsInDouble);
 
 TEST_CASE_TEMPLATE_DEFINE("The gradient of cross-entropy is the slope of the loss", B, cross_entropy) {
   GradientCheck<B> check({{"logits", rows, cols}}, {1, 1}, {0, 18, 7, 7, 3});

@@ -301,6 +301,27 @@ inline auto gated_grad_up_case(Activation f, Extent rows, Extent cols, Extent ga
   return elementwise_case("gated_grad_up", text(" ", name_of(f)), rows, cols, gap, value_flops(f) + 1, -1,
                           [f](auto& b, auto dy, auto gate, auto, auto dx) { b.gated_grad_up(f, dy, gate, dx); });
 }
+inline std::string clamped_text(Extent rows, Extent cols, const ClampedGate& clamped) {
+  return shape_text(rows, cols) + text(", limit ", clamped.limit);
+}
+inline auto clamped_gate_forward_case(Extent rows, Extent cols, Extent gap, const ClampedGate& clamped) {
+  return operator_case({.kernel = "clamped_gate_forward",
+                        .shape = clamped_text(rows, cols, clamped),
+                        .flops = 7 * rows * cols,
+                        .operands = {{.name = "x", .rows = rows, .cols = 2 * cols, .gap = gap},
+                                     {.name = "y", .rows = rows, .cols = cols, .written = true, .gap = gap}}},
+                       [=](auto& b, auto& d) { b.clamped_gate_forward(clamped, d.in(0), d.out(1)); });
+}
+inline auto clamped_gate_grad_case(Extent rows, Extent cols, Extent gap, const ClampedGate& clamped, bool in_place) {
+  return operator_case(
+      {.kernel = "clamped_gate_grad",
+       .shape = clamped_text(rows, cols, clamped) + (in_place ? " in place" : ""),
+       .flops = 13 * rows * cols,
+       .operands = {{.name = "dy", .rows = rows, .cols = cols, .gap = gap},
+                    {.name = "x", .rows = rows, .cols = 2 * cols, .written = in_place, .gap = gap},
+                    {.name = "dx", .rows = rows, .cols = 2 * cols, .written = !in_place}}},
+      [=](auto& b, auto& d) { b.clamped_gate_grad(clamped, d.in(0), d.in(1), d.out(in_place ? 1 : 2)); });
+}
 inline auto add_case(Extent rows, Extent cols, Extent gap, int place = -1) {
   return elementwise_case("add", "", rows, cols, gap, 1, place,
                           [](auto& b, auto x, auto z, auto, auto y) { b.add(x, z, y); });
@@ -393,6 +414,10 @@ void for_each_operator_case(Visit&& visit) {
       for (const int place : {-1, 0, 1}) visit(gated_forward_case(f, rows, cols, gap, place));
       visit(gated_grad_gate_case(f, rows, cols, gap));
       visit(gated_grad_up_case(f, rows, cols, gap));
+    }
+    for (const ClampedGate& clamped : {ClampedGate{}, ClampedGate{.slope = -0.5, .limit = 0.75}}) {
+      visit(clamped_gate_forward_case(rows, cols, gap, clamped));
+      for (const bool in_place : {false, true}) visit(clamped_gate_grad_case(rows, cols, gap, clamped, in_place));
     }
     for (const int place : {-1, 0, 1}) visit(add_case(rows, cols, gap, place));
     visit(accumulate_case(rows, cols, gap));

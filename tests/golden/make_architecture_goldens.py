@@ -53,6 +53,7 @@ WANTED = {
     "vaultgemma": lambda c: c.attn_logit_softcapping and c.final_logit_softcapping,
     "qwen2_moe": lambda c: c.num_experts == 16 and c.use_sliding_window and c.num_experts_per_tok == 1 and c.decoder_sparse_step == 2,
     "qwen3_moe": lambda c: c.num_experts == 4 and c.decoder_sparse_step == 2 and c.num_experts_per_tok > 1,
+    "gpt_oss": lambda c: len(set(c.layer_types)) == 2 and c.attention_bias and c.num_key_value_heads < c.num_attention_heads and c.num_local_experts == 16 and c.num_experts_per_tok == 2 and c.swiglu_limit < 1 and c.rope_parameters["rope_type"] == "yarn" and not c.rope_parameters.get("truncate", True),
     "gemma3_images": lambda c: len(set(c.text_config.layer_types)) == 2 and c.text_config.rope_parameters["full_attention"]["rope_type"] == "linear",
     "mistral3": lambda c: c.text_config.sliding_window and not c.tie_word_embeddings,
     "qwen2_5_vl": lambda c: c.text_config.use_sliding_window and c.tie_word_embeddings,
@@ -125,6 +126,8 @@ def named_as_in_files(tensors, names):
     """transformers holds the experts of a layer in two tensors, of gate and up and of down; files have them one by
     one."""
     mixtral = any(".block_sparse_moe." in name for name in names)
+    if any(name.endswith(".experts.gate_up_proj") for name in names):  # gpt-oss' files have them so, too
+        return tensors
     gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
     named = {}
     for key, value in tensors.items():

@@ -21,6 +21,7 @@
 #include "greentrainer/ops/embedding.hpp"
 #include "greentrainer/ops/expert.hpp"
 #include "greentrainer/ops/fused_attention.hpp"
+#include "greentrainer/ops/fused_experts.hpp"
 #include "greentrainer/ops/gather_labelled.hpp"
 #include "greentrainer/ops/layer_norm.hpp"
 #include "greentrainer/ops/linear.hpp"
@@ -36,10 +37,11 @@
 
 namespace greentrainer {
 
-/// What an attention leaves out of its scores: see AttentionShape.
+/// What an attention leaves out of its scores, see AttentionShape, and what joins them.
 struct AttentionLimits {
   Extent window = 0;
   double score_cap = 0;
+  std::string sinks = "";  ///< the full name of their parameter (heads); empty: none
 };
 
 /// Wires operators to parameters by name: `linear("fc1", x)` reads "fc1.weight" and, where it is declared, "fc1.bias",
@@ -158,7 +160,10 @@ class BlockBuilder {
     Attention attention = attention_of(q, k, head_dim, scale, causal);
     attention.window = limits.window;
     attention.score_cap = limits.score_cap;
-    return graph_->add(attention, name, {q, k, v})[0];
+    attention.sinks = !limits.sinks.empty();
+    std::vector<ParameterId> parameters;
+    if (attention.sinks) parameters.push_back(named(limits.sinks));
+    return graph_->add(attention, name, {q, k, v}, parameters)[0];
   }
   /// With the relative position bias of a parameter, given by its full name, which several attentions may read.
   ValueId attention(const std::string& name, ValueId q, ValueId k, ValueId v, Extent head_dim, double scale,
@@ -194,10 +199,10 @@ class BlockBuilder {
   /// Weights of experts for each row, from the logits of a linear layer without LoRA's matrices: peft knows none there.
   ValueId route(const std::string& name, ValueId x, const RoutingShape& routing) {
     const ValueShape shape = shape_of(x);
-    const ParameterId weight = named(name + ".weight");
-    const Extent experts = graph_->parameter(weight).rows();
-    const ValueId logits =
-        graph_->add(Linear{.rows = shape.rows, .in = shape.cols, .out = experts}, name, {x}, {weight})[0];
+    const std::vector<ParameterId> parameters = weight_and_bias(name);
+    const Extent experts = graph_->parameter(parameters.front()).rows();
+    const Linear linear{.rows = shape.rows, .in = shape.cols, .out = experts, .bias = parameters.size() > 1};
+    const ValueId logits = graph_->add(linear, name, {x}, parameters)[0];
     return graph_->add(Route{.rows = shape.rows, .experts = experts, .routing = routing}, name + ".route", {logits})[0];
   }
   /// One expert's share, added to `sum`, which the first has not. `weights`: of gate, up and down, by full name.
@@ -213,6 +218,20 @@ class BlockBuilder {
     std::vector<ValueId> inputs = {x, routing};
     if (sum) inputs.push_back(*sum);
     return graph_->add(expert, name, inputs, parameters)[0];
+  }
+  /// All experts of a layer: "`name`.gate_up_proj", "`name`.gate_up_proj_bias", and the same of down.
+  ValueId fused_experts(const std::string& name, ValueId x, ValueId routing, Extent top_k, const ClampedGate& gate) {
+    const ValueShape shape = shape_of(x);
+    std::vector<ParameterId> parameters;
+    for (const char* tensor : {".gate_up_proj", ".gate_up_proj_bias", ".down_proj", ".down_proj_bias"})
+      parameters.push_back(named(name + tensor));
+    return graph_->add(FusedExperts{.rows = shape.rows,
+                                    .width = shape.cols,
+                                    .hidden_width = graph_->parameter(parameters[2]).cols(),
+                                    .gate = gate,
+                                    .experts = shape_of(routing).cols,
+                                    .top_k = top_k},
+                       name, {x, routing}, parameters)[0];
   }
   ValueId scale_rows(const std::string& name, ValueId x, ValueId scale) {
     const ValueShape shape = shape_of(x);

@@ -20,6 +20,7 @@ enum class TensorRole {
   norm,
   linear,
   value,  ///< a linear layer that makes attention's values, alone or with queries and keys
+  other,  ///< for which the published prices have no rule
   head
 };
 
@@ -38,6 +39,7 @@ struct TensorRow {
   TensorRole role = TensorRole::linear;
   bool takes_lora = false;                    ///< its layer gets LoRA's matrices where no targets are named
   bool stored_transposed = false;             ///< checkpoints have (in, out), as GPT-2's Conv1D
+  Extent stacked = 0;                         ///< checkpoints have so many matrices, which here are one below the other
   bool kept_in_float32 = false;               ///< transformers keeps it so in a float16 model
   std::vector<std::string> other_names = {};  ///< that checkpoints may have it under as well; those in a file are equal
   GgufForm gguf = {};
@@ -45,7 +47,9 @@ struct TensorRow {
   bool is_bias() const { return name.ends_with(".bias"); }
   ParameterShape stored_shape() const {
     ParameterShape stored = shape;
+    if (stacked > 0) stored.front() /= stacked;
     if (stored_transposed) std::reverse(stored.begin(), stored.end());
+    if (stacked > 0) stored.insert(stored.begin(), stacked);
     return stored;
   }
 };

@@ -40,7 +40,7 @@ concept BackendKernels = is_element<T> &&
     requires(B b, Matrix<const T> x, Matrix<const T> z, Matrix<T> y, const T* vector, T* out, const Index* index,
              Extent n, double number, double* result, Write write, Transpose transpose, const AttentionShape& attention,
              Activation activation, const RotaryShape& rotary, Rotation rotation, const DropoutMask& dropout,
-             const RoutingShape& routing) {
+             const RoutingShape& routing, const ClampedGate& clamped) {
   // y (m, n) = op(x) (m, k) op(z) (k, n), or y += that.                              2mnk
   b.matmul(x, transpose, z, transpose, y, write);
   // y (R, C) += vector (C) in every row.                                             RC
@@ -92,6 +92,12 @@ concept BackendKernels = is_element<T> &&
   // (kind, grad_output, gate, grad_up).                                              forward + RC
   b.gated_grad_up(activation, x, z, y);
 
+  // y (R, C) of pairs (x[2c], x[2c + 1]) in the rows of x (R, 2C): see ClampedGate.  7RC
+  b.clamped_gate_forward(clamped, x, y);
+  // (clamped, grad_output (R, C), x (R, 2C), grad_x (R, 2C)); in place (grad_x = x) allowed. A number at its limit has
+  // the gradient of one below it, one beyond has none.                               13RC
+  b.clamped_gate_grad(clamped, x, z, y);
+
   // y = x + z; in place (y = x or y = z) allowed.                                    RC
   b.add(x, z, y);
   // y += x.                                                                          RC
@@ -131,6 +137,14 @@ concept BackendKernels = is_element<T> &&
   //              grad_values P 2 head_dim; with queries, keys or bias P (2 head_dim + 3) + R 2 head_dim, with a cap
   //              + 3P; for queries and keys P 2 head_dim each, for bias P)
   b.attention_grad(attention, x, x, x, x, x, x, x, y, y, y, y);
+
+  // Sinks of attention: a logit a head that joins the softmax of each row, and has no value. (sinks (1, heads), output
+  // (R, heads * head_dim), stats (R, heads)): turns what attention_forward left into what it is with sinks, in place;
+  // attention_grad of the result gives the gradients with them.                      R heads (head_dim + 8)
+  b.attention_sink_forward(x, y, y);
+  // (sinks, output, stats, grad_output, grad_sinks), output and stats as the above left them: accumulates.
+  //                                                                                  R heads (2 head_dim + 4)
+  b.attention_sink_grad(x, x, x, x, y);
 
   // Rows of logits x = y (R, V) and labels (R): result[0] += sum of the rows' losses (double, in the backend's memory),
   // and row losses to `out` (R) unless null.                                                           R (3V + 3)

@@ -108,6 +108,14 @@ struct RoutingShape {
   bool normalised = false;
 };
 
+/// gpt-oss' gate: of a pair (g, u), with g limited from above and u from both sides, (u + 1) * g * sigmoid(slope * g).
+struct ClampedGate {
+  double slope = 1.702;
+  double limit = 7;
+
+  friend auto operator<=>(const ClampedGate&, const ClampedGate&) = default;
+};
+
 /// Which elements of a matrix a dropout drops: element (r, c), number r * columns + c whatever the stride, if the 32
 /// bits of that number in the stream are below `threshold`. Nothing is kept from forward to backward: both ask again.
 struct DropoutMask {

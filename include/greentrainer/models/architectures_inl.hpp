@@ -19,6 +19,7 @@
 #include "greentrainer/models/gpt_bigcode.hpp"
 #include "greentrainer/models/gpt_neo.hpp"
 #include "greentrainer/models/gpt_neox.hpp"
+#include "greentrainer/models/gpt_oss.hpp"
 #include "greentrainer/models/gptj.hpp"
 #include "greentrainer/models/granite.hpp"
 #include "greentrainer/models/helium.hpp"
@@ -57,7 +58,7 @@ namespace greentrainer {
 namespace detail {
 
 using Families = Architectures<Arcee, Bloom, Cohere, Cohere2, Cwm, Ernie45, Exaone4, Falcon, Gemma, Gemma2, Gemma3,
-                               Gemma3Text, Glm, Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, Granite, Helium,
+                               Gemma3Text, Glm, Glm4, Gpt2, GptBigCode, GptJ, GptNeo, GptNeoX, GptOss, Granite, Helium,
                                HunYuanDense, HyperClovaX, InternVl, Jais2, Llama, Llava, Ministral, Mistral, Mistral3,
                                Mixtral, Olmo2, Olmo3, Olmoe, Opt, Phi, Phi3, Qwen2, Qwen25Vl, Qwen2Moe, Qwen2Vl, Qwen3,
                                Qwen3Moe, Qwen3Vl, SeedOss, SmolLm3, StableLm, StarCoder2, T5, VaultGemma>;

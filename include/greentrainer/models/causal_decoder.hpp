@@ -22,6 +22,7 @@ struct DecoderNames {
   std::string qkv = "";  ///< instead of the three
   std::string o = "self_attn.o_proj";
   std::string q_norm = "", k_norm = "";
+  std::string sinks = "";  ///< the tensor itself
   std::string gate = "mlp.gate_proj", up = "mlp.up_proj";
   std::string gate_up = "";  ///< instead of the two
   std::string down = "mlp.down_proj";
@@ -40,6 +41,7 @@ struct CausalDecoder {
     bool bias = false;
     double epsilon = 1e-6;
     double offset = 0;
+    bool kept_in_float32 = false;  ///< see TensorRow
   };
   /// Whether queries and keys are normalised: over each head, or over all heads at once.
   enum class HeadNorm { none, each_head, all_heads };
@@ -59,6 +61,9 @@ struct CausalDecoder {
     std::string prefix = "mlp.experts.";
     std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
     std::string shared = "mlp.shared_expert", shared_gate = "mlp.shared_expert_gate";
+    /// The tensors hold all experts of a layer, which have this gate and biases, as the router has; `prefix` is then
+    /// what they are in. See FusedExperts.
+    std::optional<ClampedGate> fused = {};
   };
 
   std::string model_type = {};
@@ -142,6 +147,7 @@ struct CausalDecoder {
   }
 
   void add_block(TensorTable& t, Extent i) const;
+  void add_fused_experts(TensorTable& t, const std::string& name) const;
   static void add_names_of_text_part(TensorTable& t);
 
   template <class P>
@@ -193,7 +199,9 @@ struct CausalDecoder {
     if (head_norm != HeadNorm::none && head_norm_behind_rotary) norm_heads();
     const double scale = attention_scale > 0 ? attention_scale : 1.0 / std::sqrt(static_cast<double>(head_dim));
     const bool windowed = windowed_layers.empty() || windowed_layers[static_cast<std::size_t>(i)];
-    const AttentionLimits limits{.window = windowed ? window : 0, .score_cap = score_cap};
+    const AttentionLimits limits{.window = windowed ? window : 0,
+                                 .score_cap = score_cap,
+                                 .sinks = names.sinks.empty() ? "" : layer + names.sinks};
     return b.linear(layer + names.o,
                     b.attention(layer + "self_attn", qkv[0], qkv[1], qkv[2], head_dim, scale, true, limits));
   }
@@ -212,6 +220,7 @@ struct CausalDecoder {
   ValueId mixture(BlockBuilder<P>& b, const std::string& layer, ValueId n) const {
     const ValueId routing =
         b.route(layer + experts.router, n, {.top_k = experts.per_token, .normalised = experts.normalised});
+    if (experts.fused) return b.fused_experts(layer + experts.prefix, n, routing, experts.per_token, *experts.fused);
     std::optional<ValueId> sum;
     for (Extent e = 0; e < experts.count; ++e) {
       const std::string expert = text(layer, experts.prefix, e);

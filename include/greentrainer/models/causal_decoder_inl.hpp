@@ -17,6 +17,7 @@ GREENTRAINER_INLINE TensorTable CausalDecoder::tensors() const {
   const std::size_t last = t.rows.size();
   t.norm(names.final_norm, hidden_size, norm.bias);
   t.set_gguf(last, {.name = "output_norm", .offset = static_cast<float>(norm.offset)});
+  for (TensorRow& row : t.rows) row.kept_in_float32 = norm.kept_in_float32 && row.role == TensorRole::norm;
   const std::size_t output = t.rows.size();
   if (tie_word_embeddings)
     t.head = TiedHead{names.head + ".weight", names.embedding + ".weight"};
@@ -45,6 +46,16 @@ GREENTRAINER_INLINE void CausalDecoder::add_names_of_text_part(TensorTable& t) {
   if (t.head) t.head->other_names.push_back("language_model." + t.head->name);
 }
 
+GREENTRAINER_INLINE void CausalDecoder::add_fused_experts(TensorTable& t, const std::string& name) const {
+  const Extent count = experts.count, pairs = 2 * experts.width;
+  const auto both = [&](const std::string& tensor, Extent out, Extent in) {
+    t.add({.name = tensor, .shape = {count * out, in}, .stored_transposed = true, .stacked = count});
+    t.add({.name = tensor + "_bias", .shape = {count, out}, .role = TensorRole::other});
+  };
+  both(name + ".gate_up_proj", pairs, hidden_size);
+  both(name + ".down_proj", hidden_size, experts.width);
+}
+
 GREENTRAINER_INLINE void CausalDecoder::add_block(TensorTable& t, Extent i) const {
   // What the names of the block's tensors begin with, in checkpoints and in GGUF files.
   const std::string layer = layer_prefix(i), gguf_layer = text("blk.", i, ".");
@@ -68,6 +79,8 @@ GREENTRAINER_INLINE void CausalDecoder::add_block(TensorTable& t, Extent i) cons
     t.norm(layer + name, width, norm.bias);
     t.set_gguf(weight, {.name = gguf_layer + gguf_name, .offset = static_cast<float>(norm.offset)});
   };
+  if (!names.sinks.empty())
+    t.add({.name = layer + names.sinks, .shape = {num_attention_heads}, .role = TensorRole::other});
   if (names.qkv.empty()) {
     rotary_layer(names.q, "attn_q", num_attention_heads, true);
     rotary_layer(names.k, "attn_k", num_key_value_heads, false);
@@ -87,8 +100,9 @@ GREENTRAINER_INLINE void CausalDecoder::add_block(TensorTable& t, Extent i) cons
     linear_layer(prefix + experts.down, nullptr, width, hidden_size, false);
   };
   if (has_experts(i)) {
-    linear_layer(experts.router, nullptr, hidden_size, experts.count, false);
-    for (Extent e = 0; e < experts.count; ++e) gated(text(experts.prefix, e, "."), experts.width);
+    linear_layer(experts.router, nullptr, hidden_size, experts.count, experts.fused.has_value());
+    if (experts.fused) add_fused_experts(t, layer + experts.prefix);
+    for (Extent e = 0; !experts.fused && e < experts.count; ++e) gated(text(experts.prefix, e, "."), experts.width);
     if (experts.shared_width > 0) {
       gated(experts.shared + ".", experts.shared_width);
       linear_layer(experts.shared_gate, nullptr, hidden_size, 1, false);

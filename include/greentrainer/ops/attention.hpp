@@ -28,10 +28,11 @@ inline const Index* query_positions(const DeviceBatch& batch, Rows query_rows, R
 /// Softmax attention of queries (Rq, heads * head_dim) over keys and values (Rk, kv_heads * head_dim), within each
 /// packed sequence. Scores are recomputed in the backward pass from queries, keys and one statistic a row and head, so
 /// no (tokens x tokens) matrix exists. Cross-attention reads keys and values with encoder rows. With relative.buckets >
-/// 0 there is a parameter, the relative position bias (buckets, heads), which several attentions may share.
+/// 0 there is a parameter, the relative position bias (buckets, heads), which several attentions may share. With sinks
+/// there is one more (heads): a logit that joins each softmax and has no value.
 struct Attention {
   static constexpr std::string_view kind = "attention";
-  enum Part { probabilities, grad_scores, grad_query, grad_key, grad_value, grad_bias };
+  enum Part { probabilities, grad_scores, grad_query, grad_key, grad_value, grad_bias };  ///< then that of sinks
 
   Rows query_rows = Rows::decoder_tokens;
   Rows key_rows = Rows::decoder_tokens;
@@ -44,6 +45,7 @@ struct Attention {
   Extent window = 0;  ///< see AttentionShape: of tokens to themselves, without a prefix
   bool alibi = false;
   RelativeBias relative = {};
+  bool sinks = false;
   Extent prefix = 0;  ///< rows in front of each sequence's keys and values, which every query sees
 
   std::vector<ValueShape> input_shapes() const {
@@ -52,8 +54,10 @@ struct Attention {
   }
   std::vector<ValueShape> output_shapes() const { return {{query_rows, heads * head_dim}, {query_rows, heads, false}}; }
   std::vector<ParameterShape> parameter_shapes() const {
-    if (!has_table()) return {};
-    return {{relative.buckets, heads}};
+    std::vector<ParameterShape> shapes;
+    if (has_table()) shapes.push_back({relative.buckets, heads});
+    if (sinks) shapes.push_back({heads});
+    return shapes;
   }
   std::vector<GradPart> parts() const {
     using enum GradPart::Kind;
@@ -68,6 +72,10 @@ struct Attention {
         {.name = "grad_key", .kind = input, .index = 1, .after = bit(grad_scores)},
         {.name = "grad_value", .kind = input, .index = 2, .after = bit(probabilities)}};
     if (has_table()) parts.push_back({.name = "grad_bias", .kind = parameter, .index = 0, .after = bit(grad_scores)});
+    if (sinks) {
+      parts.push_back(
+          {.name = "grad_sinks", .kind = parameter, .index = sinks_index(), .keeps_outputs = bit(0) | bit(1)});
+    }
     return parts;
   }
   /// For queries of some tokens alone: keys and values are those of all.
@@ -81,9 +89,11 @@ struct Attention {
   BitSet remembered_inputs() const { return key_rows == Rows::decoder_tokens ? bit(1) | bit(2) : 0; }
 
   LinearCost forward_cost() const {
-    return per_pair(heads * (4 * head_dim + 4 + score_flops())) + per(query_rows, heads * (head_dim + 3));
+    const Extent of_sinks = sinks ? head_dim + 8 : 0;
+    return per_pair(heads * (4 * head_dim + 4 + score_flops())) + per(query_rows, heads * (head_dim + 3 + of_sinks));
   }
   LinearCost part_cost(int part, Write) const {
+    if (sinks && part == sinks_part()) return per(query_rows, heads * (2 * head_dim + 4));
     switch (part) {
       case probabilities: return per_pair(heads * (2 * head_dim + 3 + score_flops()));
       case grad_scores:
@@ -98,19 +108,27 @@ struct Attention {
     using T = typename ForwardCall<B>::T;
     call.backend.attention_forward(shape(call.batch), call.input(0), call.remembered(1), call.remembered(2),
                                    has_table() ? call.parameter(0) : Matrix<const T>{}, call.output(0), call.output(1));
+    if (sinks) call.backend.attention_sink_forward(call.parameter(sinks_index()), call.output(0), call.output(1));
   }
   template <class B>
   void backward(BackwardCall<B>& call) const {
     using T = typename BackwardCall<B>::T;
+    if (sinks && call.wants(sinks_part())) {
+      call.backend.attention_sink_grad(call.parameter(sinks_index()), call.output(0), call.output(1),
+                                       call.grad_output(), call.grad_parameter(sinks_index()));
+    }
+    if (!call.wants(probabilities)) return;  // which every other gradient needs
     const auto wanted = [&](int part, int i) { return call.wants(part) ? call.grad_input(i) : Matrix<T>{}; };
     call.backend.attention_grad(shape(call.batch), call.input(0), call.input(1), call.input(2),
                                 has_table() ? call.parameter(0) : Matrix<const T>{}, call.output(0), call.output(1),
                                 call.grad_output(), wanted(grad_query, 0), wanted(grad_key, 1), wanted(grad_value, 2),
-                                call.wants(grad_bias) ? call.grad_parameter(0) : Matrix<T>{});
+                                has_table() && call.wants(grad_bias) ? call.grad_parameter(0) : Matrix<T>{});
   }
 
  private:
   bool has_table() const { return relative.buckets > 0; }
+  int sinks_index() const { return has_table() ? 1 : 0; }
+  int sinks_part() const { return has_table() ? grad_bias + 1 : grad_bias; }
   /// `amount` for every pair of a query and a key it sees.
   LinearCost per_pair(std::int64_t amount) const {
     if (window == 0) return per(pairs_of(query_rows, key_rows), amount) + per(query_rows, prefix * amount);

@@ -53,7 +53,9 @@ class StoredWeights {
   std::vector<std::byte> source_blocks(ParameterId id) const;
 
   /// Whether the checkpoint has linear layers as (in, out).
-  bool is_transposed() const { return std::ranges::any_of(table_.rows, &TensorRow::stored_transposed); }
+  bool is_transposed() const {
+    return std::ranges::any_of(table_.rows, [](const TensorRow& r) { return r.stored_transposed && r.stacked == 0; });
+  }
 
   /// Tensors of the model's other parts, which a saved folder has as they are.
   std::vector<std::string> other_parts() const;
@@ -74,7 +76,7 @@ class StoredWeights {
     if (checkpoint_->is_gguf())
       from_gguf(row(id), values);
     else if (row(id).stored_transposed)
-      transpose(row(id).shape[1], values);
+      transpose(row(id), row(id).shape[1], values);
   }
 
   /// Some of them in the checkpoint's order, from the `first` on: those of the graph where that keeps_order.
@@ -94,12 +96,13 @@ class StoredWeights {
   /// A parameter's numbers, laid out as a folder has them; and the other way round.
   template <std::floating_point T>
   std::vector<T> as_stored(ParameterId id, std::vector<T> values) const {
-    if (row(id).stored_transposed) transpose(row(id).shape[0], std::span<T>(values));
+    const TensorRow& r = row(id);
+    if (r.stored_transposed) transpose(r, r.shape[0] / std::max<Extent>(1, r.stacked), std::span<T>(values));
     return values;
   }
   template <std::floating_point T>
   std::vector<T> from_stored(ParameterId id, std::vector<T> values) const {
-    if (row(id).stored_transposed) transpose(row(id).shape[1], std::span<T>(values));
+    if (row(id).stored_transposed) transpose(row(id), row(id).shape[1], std::span<T>(values));
     return values;
   }
 
@@ -135,13 +138,17 @@ class StoredWeights {
     }
   }
 
-  /// Of `rows` rows, in place.
+  /// The row's matrices, each of `rows` rows, in place.
   template <std::floating_point T>
-  static void transpose(Extent rows, std::span<T> values) {
-    const auto height = static_cast<std::size_t>(rows), width = values.size() / height;
-    const std::vector<T> before(values.begin(), values.end());
-    for (std::size_t r = 0; r < height; ++r) {
-      for (std::size_t c = 0; c < width; ++c) values[c * height + r] = before[r * width + c];
+  static void transpose(const TensorRow& row, Extent rows, std::span<T> values) {
+    const auto matrices = static_cast<std::size_t>(std::max<Extent>(1, row.stacked));
+    const std::size_t size = values.size() / matrices, height = static_cast<std::size_t>(rows), width = size / height;
+    for (std::size_t m = 0; m < matrices; ++m) {
+      const std::span<T> matrix = values.subspan(m * size, size);
+      const std::vector<T> before(matrix.begin(), matrix.end());
+      for (std::size_t r = 0; r < height; ++r) {
+        for (std::size_t c = 0; c < width; ++c) matrix[c * height + r] = before[r * width + c];
+      }
     }
   }
 

@@ -177,9 +177,10 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     return measure;
   }
 
-  static constexpr std::array<std::string_view, 14> element_wise = {
-      "add_bias", "embedding_forward", "gather_rows", "scatter_rows", "rotary",      "activation",       "gated",
-      "add",      "accumulate",        "copy_matrix", "dropout",      "update_step", "update_candidate", "scale"};
+  static constexpr std::array<std::string_view, 15> element_wise = {
+      "add_bias",    "embedding_forward", "gather_rows", "scatter_rows", "rotary",      "activation",
+      "gated",       "clamped_gate",      "add",         "accumulate",   "copy_matrix", "dropout",
+      "update_step", "update_candidate",  "scale"};
 
   template <class Argument>
   static Extent largest_extent(const Argument& argument) {

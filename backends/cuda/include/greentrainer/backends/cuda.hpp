@@ -4,6 +4,8 @@
 #include <type_traits>
 
 #include "greentrainer/backends/cuda/attention_kernels.hpp"
+#include "greentrainer/backends/cuda/attention_sink_kernels.hpp"
+#include "greentrainer/backends/cuda/clamped_gate_kernels.hpp"
 #include "greentrainer/backends/cuda/cross_entropy_kernels.hpp"
 #include "greentrainer/backends/cuda/dropout_kernel.hpp"
 #include "greentrainer/backends/cuda/elementwise_kernels.hpp"
@@ -30,7 +32,9 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
                     public cuda::NormKernels<T>,
                     public cuda::RotaryKernel<T>,
                     public cuda::RoutingKernels<T>,
+                    public cuda::ClampedGateKernels<T>,
                     public cuda::AttentionKernels<T>,
+                    public cuda::AttentionSinkKernels<T>,
                     public cuda::CrossEntropyKernels<T>,
                     public cuda::UpdateKernels<T> {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
@@ -49,7 +53,9 @@ class CudaBackend : private cuda::Context,  // first: the kernels hold a referen
         cuda::NormKernels<T>(context()),
         cuda::RotaryKernel<T>(context()),
         cuda::RoutingKernels<T>(context()),
+        cuda::ClampedGateKernels<T>(context()),
         cuda::AttentionKernels<T>(context()),
+        cuda::AttentionSinkKernels<T>(context()),
         cuda::CrossEntropyKernels<T>(context()),
         cuda::UpdateKernels<T>(context()) {}
 

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "greentrainer/backends/eigen/attention_kernels.hpp"
+#include "greentrainer/backends/eigen/attention_sink_kernels.hpp"
+#include "greentrainer/backends/eigen/clamped_gate_kernels.hpp"
 #include "greentrainer/backends/eigen/cross_entropy_kernels.hpp"
 #include "greentrainer/backends/eigen/dropout_kernel.hpp"
 #include "greentrainer/backends/eigen/elementwise_kernels.hpp"
@@ -26,7 +28,9 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
                      public eigen::NormKernels<T>,
                      public eigen::RotaryKernel<T>,
                      public eigen::RoutingKernels<T>,
+                     public eigen::ClampedGateKernels<T>,
                      public eigen::AttentionKernels<T>,
+                     public eigen::AttentionSinkKernels<T>,
                      public eigen::CrossEntropyKernels<T>,
                      public eigen::UpdateKernels<T> {
  public:
@@ -45,7 +49,9 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
         eigen::NormKernels<T>(workers()),
         eigen::RotaryKernel<T>(workers()),
         eigen::RoutingKernels<T>(workers()),
+        eigen::ClampedGateKernels<T>(workers()),
         eigen::AttentionKernels<T>(workers()),
+        eigen::AttentionSinkKernels<T>(workers()),
         eigen::CrossEntropyKernels<T>(workers()),
         eigen::UpdateKernels<T>(workers()),
         products_(std::is_same_v<T, double> ? ProductPrecision::full : products) {}

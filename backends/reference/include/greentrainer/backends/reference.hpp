@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "greentrainer/backends/reference/attention.hpp"
+#include "greentrainer/backends/reference/clamped_gate.hpp"
 #include "greentrainer/concepts/update_rule.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/rotary_frequencies.hpp"
@@ -246,6 +247,12 @@ class ReferenceBackend {
   void gated_grad_up(Activation kind, Const grad_output, Const gate, Matrix<T> grad_up) {
     each(grad_up, [&](Extent r, Extent c, T& out) { out = at(grad_output, r, c) * value(kind, at(gate, r, c)); });
   }
+  void clamped_gate_forward(const ClampedGate& clamped, Const x, Matrix<T> y) {
+    reference::clamped_gate_forward<T>(clamped, x, y);
+  }
+  void clamped_gate_grad(const ClampedGate& clamped, Const grad_output, Const x, Matrix<T> grad_x) {
+    reference::clamped_gate_grad<T>(clamped, grad_output, x, grad_x);
+  }
   void add(Const x, Const z, Matrix<T> y) {
     each(y, [&](Extent r, Extent c, T& out) { out = at(x, r, c) + at(z, r, c); });
   }
@@ -271,6 +278,13 @@ class ReferenceBackend {
                       Matrix<T> grad_values, Matrix<T> grad_bias) {
     reference::attention_grad<T>(shape, queries, keys, values, bias, output, stats, grad_output, grad_queries,
                                  grad_keys, grad_values, grad_bias);
+  }
+
+  void attention_sink_forward(Const sinks, Matrix<T> output, Matrix<T> stats) {
+    reference::attention_sink_forward<T>(sinks, output, stats);
+  }
+  void attention_sink_grad(Const sinks, Const output, Const stats, Const grad_output, Matrix<T> grad_sinks) {
+    reference::attention_sink_grad<T>(sinks, output, stats, grad_output, grad_sinks);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {

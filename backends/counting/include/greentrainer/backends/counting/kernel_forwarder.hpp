@@ -155,6 +155,15 @@ class KernelForwarder {
         "gated_grad_up", grad_up.size() * (activation_value_flops(kind) + 1),
         [](auto& b, auto... a) { b.gated_grad_up(a...); }, kind, grad_output, gate, grad_up);
   }
+  void clamped_gate_forward(const ClampedGate& clamped, Const x, Matrix<T> y) {
+    forward(
+        "clamped_gate_forward", 7 * y.size(), [](auto& b, auto... a) { b.clamped_gate_forward(a...); }, clamped, x, y);
+  }
+  void clamped_gate_grad(const ClampedGate& clamped, Const grad_output, Const x, Matrix<T> grad_x) {
+    forward(
+        "clamped_gate_grad", 13 * grad_output.size(), [](auto& b, auto... a) { b.clamped_gate_grad(a...); }, clamped,
+        grad_output, x, grad_x);
+  }
   void add(Const x, Const z, Matrix<T> y) {
     forward(
         "add", y.size(), [](auto& b, auto... a) { b.add(a...); }, x, z, y);
@@ -212,6 +221,16 @@ class KernelForwarder {
     forward(
         "attention_grad", flops, [](auto& b, auto... a) { b.attention_grad(a...); }, shape, queries, keys, values, bias,
         output, stats, grad_output, grad_queries, grad_keys, grad_values, grad_bias);
+  }
+  void attention_sink_forward(Const sinks, Matrix<T> output, Matrix<T> stats) {
+    forward(
+        "attention_sink_forward", output.size() + 8 * stats.size(),
+        [](auto& b, auto... a) { b.attention_sink_forward(a...); }, sinks, output, stats);
+  }
+  void attention_sink_grad(Const sinks, Const output, Const stats, Const grad_output, Matrix<T> grad_sinks) {
+    forward(
+        "attention_sink_grad", 2 * output.size() + 4 * stats.size(),
+        [](auto& b, auto... a) { b.attention_sink_grad(a...); }, sinks, output, stats, grad_output, grad_sinks);
   }
 
   void cross_entropy_forward(Const logits, const Index* labels, T* row_losses, double* loss_sum) {

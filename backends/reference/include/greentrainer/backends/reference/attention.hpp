@@ -156,4 +156,37 @@ void attention_grad(const AttentionShape& shape, Matrix<const T> queries, Matrix
   });
 }
 
+/// Of every row and head: the softmax has one more logit, so its sum of exponentials grows.
+template <class T>
+void attention_sink_forward(Matrix<const T> sinks, Matrix<T> output, Matrix<T> stats) {
+  using std::exp, std::log;
+  const Extent heads = stats.cols, dim = heads == 0 ? 0 : output.cols / heads;
+  for (Extent r = 0; r < stats.rows; ++r) {
+    for (Extent h = 0; h < heads; ++h) {
+      T& log_sum = stats.data[r * stats.stride + h];
+      const T sink = sinks.data[h], max = sink > log_sum ? sink : log_sum, before = exp(log_sum - max);
+      const T sum = before + exp(sink - max), kept = before / sum;
+      T* out = output.data + r * output.stride + h * dim;
+      for (Extent d = 0; d < dim; ++d) out[d] *= kept;
+      log_sum = max + log(sum);
+    }
+  }
+}
+
+/// A row's sink takes its share of the probability from all keys: its gradient is -share * sum(probability * gradient
+/// of the probability), and that sum is output . grad_output.
+template <class T>
+void attention_sink_grad(Matrix<const T> sinks, Matrix<const T> output, Matrix<const T> stats,
+                         Matrix<const T> grad_output, Matrix<T> grad_sinks) {
+  using std::exp;
+  const Extent heads = stats.cols, dim = heads == 0 ? 0 : output.cols / heads;
+  for (Extent r = 0; r < stats.rows; ++r) {
+    for (Extent h = 0; h < heads; ++h) {
+      const T share = exp(sinks.data[h] - stats.data[r * stats.stride + h]);
+      grad_sinks.data[h] -= share * dot(dim, grad_output.data + r * grad_output.stride + h * dim,
+                                        output.data + r * output.stride + h * dim);
+    }
+  }
+}
+
 }  // namespace greentrainer::reference
