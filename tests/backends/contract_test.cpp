@@ -142,6 +142,11 @@ TEST_CASE_TEMPLATE_DEFINE("A NaN comes out of every kernel that a NaN goes into"
         spreads(activation_grad_case(f, 1, 17, 0), 1, element);  // whose slope at NaN is anyone's
     }
   }
+  for (const std::size_t element : std::vector<std::size_t>{0, 1, 33})
+    spreads(clamped_gate_forward_case(1, 17, 0, {}), 0, element);
+  for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2})
+    spreads(attention_sink_forward_case(3, 2, 4), operand, 0);
+  spreads(attention_sink_grad_case(3, 2, 4), 3, 0);
   AttentionSizes sizes{
       .heads = 1, .kv_heads = 1, .head_dim = 4, .causal = true, .query_lengths = {20}, .key_lengths = {20}};
   for (const std::size_t operand : std::vector<std::size_t>{0, 1, 2})

@@ -73,6 +73,30 @@ TEST_CASE(
   CHECK(off_average > 50);
 }
 
+TEST_CASE("experts in one tensor have exact prices, and each tensor, sinks too, the gradient of full training alone") {
+  Counting backend(2);
+  Fixture fixture = fixture_of(backend, "gpt_oss");
+  const Run& full = fixture.full();
+  CHECK(fixture.flops_agree(full, training_plan(fixture.graph(), select_all(fixture.graph()))));
+  CHECK(full.beyond_plan == 0);
+  std::size_t alone = 0;
+  for (ParameterId id = 0; id < static_cast<ParameterId>(fixture.graph().parameters().size()); ++id) {
+    const std::string& parameter = fixture.graph().parameter(id).name;
+    const bool in_attention = parameter.find(".sinks") != std::string::npos;
+    if (parameter.find(".mlp.") == std::string::npos && !in_attention) continue;
+    CAPTURE(parameter);
+    const Selection one = select_listed(fixture.graph(), {parameter});
+    const Schedule schedule = make_schedule(fixture.graph(), one);
+    const Run run = fixture.run(schedule, one);
+    CHECK(fixture.gradients_agree(run, one));
+    CHECK(fixture.flops_agree(run, schedule.plan));
+    CHECK(run.beyond_plan == 0);
+    CHECK_FALSE(is_zero(run.gradients[static_cast<std::size_t>(id)]));
+    ++alone;
+  }
+  CHECK(alone == 2 * 7);
+}
+
 TEST_CASE("a run's report counts the FLOPs that were executed, wherever tokens were routed") {
   for (const std::string& name : mixtures) {
     CAPTURE(name);

@@ -6,6 +6,7 @@
 - fp8: blocks of 128 x 128 with weight_scale_inv, as DeepSeek-V3's report defines them and torch 2.15's float8 casts make
   them; one matrix has 136 rows and 130 columns, which blocks of 128 do not divide. fp8-tensor: one scale for all.
 - float-quantized: compressed-tensors' form, a bfloat16 scale for each row.
+- mxfp4: a gpt-oss with random codes and scales; `decoded` is what transformers loads them as, on a CPU.
 - decoded.safetensors: the numbers, as FOLDER/NAME.
 
 Needs torch, transformers, bitsandbytes, accelerate and safetensors.
@@ -19,7 +20,7 @@ import bitsandbytes.functional as bnb
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GptOssConfig, GptOssForCausalLM, LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent / "quantized"
 SMALL = dict(vocab_size=32, hidden_size=64, intermediate_size=72, num_hidden_layers=1, num_attention_heads=4,
@@ -97,6 +98,30 @@ def float8(decoded):
     decoded["float-quantized/c.weight"] = codes.float() * scales.float()
 
 
+def mxfp4(decoded):
+    torch.manual_seed(7)
+    folder = HERE / "mxfp4"
+    small = SMALL | dict(hidden_size=64, intermediate_size=32, num_local_experts=3, num_experts_per_tok=2)
+    GptOssForCausalLM(GptOssConfig(**small)).to(torch.bfloat16).save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    tensors = {}
+    for name, tensor in read(folder).items():
+        tensor = torch.randn_like(tensor) * (0.1 if tensor.dim() > 1 else 1)
+        if not name.endswith("_proj"):
+            tensors[name] = tensor
+            continue
+        experts, columns, rows = tensor.shape
+        tensors[name + "_blocks"] = torch.randint(256, (experts, rows, columns // 32, 16), dtype=torch.uint8)
+        tensors[name + "_scales"] = torch.randint(118, 125, (experts, rows, columns // 32), dtype=torch.uint8)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn",
+                                     "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    decoded |= {f"mxfp4/{name}": tensor for name, tensor in model.state_dict().items()}
+
+
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
     HERE.mkdir()
@@ -106,6 +131,7 @@ def main():
     bitsandbytes("fp4", decoded, load_in_4bit=True, bnb_4bit_quant_type="fp4")
     bitsandbytes("int8", decoded, load_in_8bit=True)
     float8(decoded)
+    mxfp4(decoded)
     save_file(decoded, HERE / "decoded.safetensors")
 
 

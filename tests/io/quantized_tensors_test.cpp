@@ -112,7 +112,8 @@ TEST_CASE("methods that cannot be read are refused by name, before any weight is
   const auto error = [](const Json& config) {
     return error_of<ConfigError>([&] { check_quantization(config, "c.json"); });
   };
-  CHECK(has(error({{"bits", 4}}), "c.json, field \"quant_method\": expected bitsandbytes, fp8 or compressed-tensors"));
+  CHECK(has(error({{"bits", 4}}),
+            "c.json, field \"quant_method\": expected bitsandbytes, fp8, mxfp4 or compressed-tensors"));
   CHECK(has(error({{"quant_method", "gptq"}}), "got gptq"));
   CHECK(has(error({{"quant_method", "bitsandbytes"}}), "load_in_4bit"));
   CHECK(has(error({{"quant_method", "bitsandbytes"}, {"load_in_4bit", 1}}), "expected true or false"));
@@ -161,6 +162,60 @@ TEST_CASE("float8 codes with scales that do not fit are refused, naming the tens
     folder.config["activation_scheme"] = "static";
     CHECK(has(folder.error(), "activation_scheme"));
   }
+}
+
+TEST_CASE("mxfp4 codes that are no blocks, or have no scales of theirs, are refused, naming the tensor") {
+  const auto error = [](const std::vector<Extent>& blocks, const std::vector<Extent>& scales, const char* other = "") {
+    const TemporaryFolder folder;
+    std::vector<TensorToWrite> tensors;
+    const auto add = [&](std::string name, const std::vector<Extent>& shape) {
+      Extent bytes = 1;
+      for (const Extent extent : shape) bytes *= extent;
+      tensors.push_back({std::move(name), "U8", shape, [bytes](const ByteSink& sink) {
+                           sink(std::vector<std::byte>(static_cast<std::size_t>(bytes)));
+                         }});
+    };
+    add("a_blocks", blocks);
+    if (!scales.empty()) add("a_scales", scales);
+    if (*other != 0) add(other, {1});
+    write_safetensors(folder / "model.safetensors", tensors, {});
+    return error_of<LoadError>([&] { Checkpoint(folder.path(), {{"quant_method", "mxfp4"}}, "config.json"); });
+  };
+  CHECK(error({2, 4, 3, 16}, {2, 4, 3}) == "");
+  CHECK(has(error({2, 4, 3, 15}, {2, 4, 3}), "a_blocks: expected bytes of shape (experts, out, in / 32, 16), got U8"));
+  CHECK(has(error({2, 4, 48}, {2, 4, 3}), "a_blocks: expected bytes of shape"));
+  CHECK(has(error({0, 4, 3, 16}, {0, 4, 3}), "a_blocks: expected bytes of shape"));
+  CHECK(has(error({2, 4, 3, 16}, {}), "expected a_scales beside these codes"));
+  CHECK(has(error({2, 4, 3, 16}, {2, 3, 4}), "a_scales: expected bytes of shape (2, 4, 3), got U8 of shape (2, 3, 4)"));
+  CHECK(has(error({2, 4, 3, 16}, {2, 4, 3}, "a"), "expected codes alone, got a beside them"));
+}
+
+TEST_CASE("a scale of mxfp4 is an exponent of 2, and its byte 255 is no number") {
+  const TemporaryFolder folder;
+  const std::vector<int> scales = {127, 0, 254, 255};
+  const auto bytes = [](std::vector<int> values) {
+    return [values](const ByteSink& sink) {
+      std::vector<std::byte> all;
+      for (const int value : values) all.push_back(static_cast<std::byte>(value));
+      sink(all);
+    };
+  };
+  std::vector<int> codes;
+  for (int row = 0; row < 4; ++row)
+    for (int j = 0; j < 16; ++j) codes.push_back(j == 0 ? 0xA1 : 0);  // 0.5, then -1
+  write_safetensors(folder / "model.safetensors",
+                    {{"a_blocks", "U8", {1, 4, 1, 16}, bytes(codes)}, {"a_scales", "U8", {1, 4, 1}, bytes(scales)}},
+                    {});
+  const Checkpoint checkpoint(folder.path(), {{"quant_method", "mxfp4"}}, "config.json");
+  CHECK(checkpoint.names() == std::vector<std::string>{"a"});
+  CHECK(checkpoint.info("a").shape == std::vector<Extent>{1, 32, 4});
+  std::vector<float> values(32 * 4);
+  checkpoint.read_as("a", std::span(values));
+  CHECK(values[0] == 0.5F);
+  CHECK(values[4] == -1.0F);
+  CHECK(values[1] == std::ldexp(0.5F, -127));
+  CHECK(values[6] == -std::ldexp(1.0F, 127));
+  CHECK(std::isnan(values[3]));
 }
 
 TEST_CASE("a lying state of four bits is refused before anything is allocated for it") {

@@ -18,9 +18,10 @@ namespace {
 
 const std::filesystem::path goldens = source_folder() / "tests/golden/quantized";
 
+/// In the order of files.
 template <Backend B>
 std::vector<float> weights_of(const PretrainedModel<B>& model, ParameterId id) {
-  return model.parameters()[id].download();
+  return model.stored().as_stored(id, model.parameters()[id].download());
 }
 
 }  // namespace
@@ -28,7 +29,7 @@ std::vector<float> weights_of(const PretrainedModel<B>& model, ParameterId id) {
 TEST_CASE("a quantised folder loads as the numbers that its codes stand for, and is saved as a plain one") {
   EigenBackend<float> backend(1);
   const SafetensorsFile decoded(goldens / "decoded.safetensors");
-  for (const char* name : {"nf4", "nf4-nested", "fp4", "int8"}) {
+  for (const char* name : {"nf4", "nf4-nested", "fp4", "int8", "mxfp4"}) {
     CAPTURE(name);
     const auto model = load_pretrained(goldens / name, backend);
     const TemporaryFolder folder;

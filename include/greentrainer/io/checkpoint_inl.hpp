@@ -37,7 +37,7 @@ GREENTRAINER_INLINE Checkpoint::Checkpoint(std::shared_ptr<const GgufFile> file)
     : folder_(file->path()), gguf_(std::move(file)) {}
 
 GREENTRAINER_INLINE bool Checkpoint::contains(std::string_view name) const {
-  return gguf_ ? gguf_->contains(name) : where_.contains(name);
+  return gguf_ ? gguf_->contains(name) : where_.contains(name) || is_decoded(name);
 }
 
 GREENTRAINER_INLINE const TensorInfo& Checkpoint::info(std::string_view name) const {
@@ -122,6 +122,9 @@ GREENTRAINER_INLINE std::vector<std::string> Checkpoint::names() const {
     for (const auto& tensor : file.tensors()) {
       if (where_.contains(tensor.name)) all.push_back(tensor.name);
     }
+  }
+  for (const auto& [name, decoded] : quantized_.decoded) {
+    if (!where_.contains(name)) all.push_back(name);  // its codes have another name
   }
   return all;
 }

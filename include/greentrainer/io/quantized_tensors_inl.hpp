@@ -119,11 +119,16 @@ struct QuantizedFolder {
   /// A tensor that is decoded, under the name, with the shape.
   void add(const TensorInfo& codes, std::vector<Extent> shape, DType dtype,
            std::unique_ptr<const TensorDecoder> decoder) {
+    add(codes, codes.name, std::move(shape), dtype, std::move(decoder));
+  }
+  void add(const TensorInfo& codes, std::string name, std::vector<Extent> shape, DType dtype,
+           std::unique_ptr<const TensorDecoder> decoder) {
     TensorInfo info = codes;
+    info.name = name;
     info.shape = std::move(shape);
     info.dtype = dtype;
     info.dtype_name = safetensors_name(dtype);
-    found.decoded.emplace(codes.name, QuantizedTensors::Decoded{std::move(info), std::move(decoder)});
+    found.decoded.emplace(std::move(name), QuantizedTensors::Decoded{std::move(info), std::move(decoder)});
   }
   void hide(const std::string& name) { found.companions.push_back(name); }
 };
@@ -310,10 +315,40 @@ inline void find_4bit(QuantizedFolder& folder) {
   }
 }
 
+/// gpt-oss' experts: NAME_blocks (experts, out, in / 32, 16) and NAME_scales (experts, out, in / 32) stand for NAME
+/// (experts, in, out).
+inline void find_mxfp4(QuantizedFolder& folder) {
+  constexpr std::string_view suffix = "_blocks";
+  for (const auto& [blocks_name, file] : folder.files.all()) {
+    if (!blocks_name.ends_with(suffix)) continue;
+    const TensorInfo& blocks = file->info(blocks_name);
+    const std::string name = blocks_name.substr(0, blocks_name.size() - suffix.size()), scales_name = name + "_scales";
+    if (blocks.dtype_name != "U8" || blocks.shape.size() != 4 || blocks.shape[3] != 16 || blocks.elements() == 0)
+      fail_quantized(blocks, text("expected bytes of shape (experts, out, in / 32, 16), got ", blocks.dtype_name,
+                                  " of shape ", shape_text(blocks.shape)));
+    const SafetensorsFile& scales_file = file_beside(folder.files, blocks, scales_name);
+    const TensorInfo& scales = scales_file.info(scales_name);
+    const std::vector<Extent> expected(blocks.shape.begin(), blocks.shape.end() - 1);
+    if (scales.dtype_name != "U8" || scales.shape != expected)
+      fail_quantized(scales, text("expected bytes of shape ", shape_text(expected), ", got ", scales.dtype_name,
+                                  " of shape ", shape_text(scales.shape)));
+    if (folder.files.find(name) != nullptr)
+      fail_quantized(blocks, text("expected codes alone, got ", name, " beside them"));
+    const Extent out = blocks.shape[1], in = 32 * blocks.shape[2];
+    folder.hide(blocks_name);
+    folder.hide(scales_name);
+    folder.add(blocks, name, {blocks.shape[0], in, out}, DType::bfloat16,
+               std::make_unique<Mxfp4Decoder>(Mxfp4Decoder::Source{file, blocks_name},
+                                              Mxfp4Decoder::Source{&scales_file, scales_name},
+                                              static_cast<std::size_t>(out), static_cast<std::size_t>(in)));
+  }
+}
+
 /// What reads a folder of that quantization_config. Throws ConfigError where nothing does.
 inline void (*quantization_reader(const QuantizationFields& config))(QuantizedFolder&) {
   const std::string method = config.string("quant_method");
   if (method == "fp8") return find_fp8;
+  if (method == "mxfp4") return find_mxfp4;
   if (method == "bitsandbytes") {
     const bool four = config.flag("load_in_4bit"), eight = config.flag("load_in_8bit");
     if (four == eight) config.fail("load_in_4bit", "expected either this or load_in_8bit, got both or none of them");
@@ -325,7 +360,7 @@ inline void (*quantization_reader(const QuantizationFields& config))(QuantizedFo
     config.fail("format", text("expected float-quantized, got ", format.empty() ? "none" : format,
                                "; save the model dequantised"));
   }
-  config.fail("quant_method", text("expected bitsandbytes, fp8 or compressed-tensors, got ",
+  config.fail("quant_method", text("expected bitsandbytes, fp8, mxfp4 or compressed-tensors, got ",
                                    method.empty() ? "none" : method, "; save the model dequantised"));
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
@@ -127,6 +129,59 @@ class NibbleDecoder : public TensorDecoder {
   std::array<float, 16> table_;
   Magnitudes magnitudes_;
   DType dtype_;
+};
+
+/// MXFP4 as gpt-oss is published: of several matrices (out, in) the rows in blocks of 32 numbers, 16 bytes with the
+/// first of two in the lower half, and for each block a byte that is an exponent of 2. The tensor that they stand for
+/// has the matrices transposed, (in, out), so one is decoded as a whole and kept until its last number has been read.
+class Mxfp4Decoder : public TensorDecoder {
+ public:
+  /// A tensor of codes or scales, in its file.
+  struct Source {
+    const SafetensorsFile* file = nullptr;
+    std::string name = {};
+  };
+
+  Mxfp4Decoder(Source blocks, Source scales, std::size_t out, std::size_t in)
+      : blocks_(std::move(blocks)), scales_(std::move(scales)), out_(out), in_(in) {}
+
+  void read_part(std::size_t first, std::span<float> values) const override {
+    const std::lock_guard lock(mutex_);
+    const std::size_t size = out_ * in_;
+    while (!values.empty()) {
+      const std::size_t matrix = first / size, at = first % size, count = std::min(values.size(), size - at);
+      if (kept_.empty() || kept_matrix_ != matrix) decode(matrix);
+      std::copy_n(kept_.begin() + static_cast<std::ptrdiff_t>(at), count, values.begin());
+      if (at + count == size) std::vector<float>().swap(kept_);
+      values = values.subspan(count);
+      first += count;
+    }
+  }
+
+ private:
+  static constexpr std::size_t block = 32;
+  static constexpr std::array<float, 16> codes = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6, 0, -0.5F, -1, -1.5F, -2, -3, -4, -6};
+
+  void decode(std::size_t matrix) const {
+    const std::size_t blocks = out_ * in_ / block;
+    std::vector<std::byte> bytes(blocks * block / 2), exponents(blocks);
+    blocks_.file->raw_part(blocks_.name, matrix * bytes.size(), bytes);
+    scales_.file->raw_part(scales_.name, matrix * blocks, exponents);
+    kept_.resize(out_ * in_);
+    kept_matrix_ = matrix;
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      const auto exponent = std::to_integer<int>(exponents[i / block]), both = std::to_integer<int>(bytes[i / 2]);
+      const float code = codes[static_cast<std::size_t>(i % 2 == 0 ? both & 15 : both >> 4)];
+      kept_[i % in_ * out_ + i / in_] =
+          exponent == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(code, exponent - 127);
+    }
+  }
+
+  Source blocks_, scales_;
+  std::size_t out_, in_;
+  mutable std::mutex mutex_;
+  mutable std::vector<float> kept_;  ///< transposed; empty: none
+  mutable std::size_t kept_matrix_ = 0;
 };
 
 }  // namespace greentrainer::detail
