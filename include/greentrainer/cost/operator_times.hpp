@@ -38,7 +38,8 @@ struct OperatorTimes {
 /// What computes alike, and so draws about the same power: "products" of matrices, "attention", "updates" of weights,
 /// and "elementwise", which are all other operators. `kind`: of an operator.
 inline std::string_view class_of(std::string_view kind) {
-  if (kind == "linear" || kind == "expert" || kind == "cross_entropy_head") return "products";
+  if (kind == "linear" || kind == "expert" || kind == "fused_experts" || kind == "cross_entropy_head")
+    return "products";
   return kind == "attention" || kind == "fused_attention" ? "attention" : "elementwise";
 }
 
