@@ -48,6 +48,82 @@ def index_seeds():
     yield b'{"weight_map": []}'
 
 
+def quantized_seeds():
+    """A quantization_config, NUL, and the tensors of a folder: those that are read, and then wrong ones of each."""
+
+    def folder(config, tensors):
+        header, data = {}, b""
+        for name, dtype, shape, values in tensors:
+            header[name] = tensor(dtype, shape, len(data), len(data) + len(values))
+            data += values
+        return json.dumps(config).encode() + b"\0" + safetensors(header, data)
+
+    def floats(*values):
+        return struct.pack(f"<{len(values)}f", *values)
+
+    fp8 = {"quant_method": "fp8", "weight_block_size": [2, 3]}
+    codes = ("a", "F8_E4M3", [4, 5], bytes(range(100, 120)))
+    scales = ("a_scale_inv", "F32", [2, 2], floats(1, 2, 3, 4))
+    yield folder(fp8, [codes, scales])
+    yield folder({"quant_method": "fp8"}, [("a", "F8_E5M2", [2, 2], bytes(4)), ("a_scale_inv", "F32", [], floats(2))])
+    yield folder(fp8, [codes])
+    yield folder(fp8, [codes, ("a_scale_inv", "F32", [3, 1], floats(1, 2, 3))])
+    yield folder(fp8, [codes, ("a_scale_inv", "F32", [2, 2], floats(1, 2, float("inf"), 4))])
+    yield folder(fp8, [("a", "F8_E4M3", [20], bytes(20)), scales])
+    yield folder(fp8, [("a", "I8", [4, 5], bytes(20)), scales])
+    yield folder(fp8, [codes, scales, ("b.input_scale", "F32", [1], floats(1))])
+    yield folder({**fp8, "activation_scheme": "static"}, [codes, scales])
+    yield folder({**fp8, "weight_block_size": [2]}, [codes, scales])
+    yield folder({**fp8, "weight_block_size": [2, 0]}, [codes, scales])
+    yield folder({**fp8, "weight_block_size": 2}, [codes, scales])
+
+    rows = {"quant_method": "compressed-tensors", "format": "float-quantized"}
+    codes = ("a", "F8_E4M3", [2, 3], bytes(range(6)))
+    yield folder(rows, [codes, ("a_scale", "F32", [2, 1], floats(1, 2))])
+    yield folder(rows, [codes, ("a_scale", "F32", [1], floats(2))])
+    yield folder({**rows, "format": "pack-quantized"}, [codes])
+
+    int8 = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    codes, scales = ("a.weight", "I8", [2, 3], bytes([0, 1, 127, 128, 255, 9])), ("a.SCB", "F32", [2], floats(1, 2))
+    yield folder(int8, [codes, scales, ("a.weight_format", "U8", [], b"\0")])
+    yield folder(int8, [codes, scales, ("a.weight_format", "U8", [], b"\1")])
+    yield folder(int8, [codes, ("a.SCB", "F32", [3], floats(1, 2, 3))])
+    yield folder({**int8, "load_in_4bit": True}, [codes, scales])
+    yield folder({**int8, "load_in_8bit": 1}, [codes, scales])
+
+    four = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    table = ("a.quant_map", "F32", [16], floats(*range(16)))
+
+    def nibbles(state, *others, kind="nf4"):
+        text = json.dumps(state).encode()
+        state_tensor = (f"a.quant_state.bitsandbytes__{kind}", "U8", [len(text)], text)
+        return folder(four, [("a", "U8", [3, 1], bytes([18, 52, 86])), state_tensor, *others])
+
+    state = {"shape": [2, 3], "dtype": "bfloat16", "blocksize": 4}
+    largest = ("a.absmax", "F32", [2], floats(1, 2))
+    yield nibbles(state, table, largest)
+    yield nibbles({"shape": [5]}, table, ("a.absmax", "F32", [1], floats(1)), kind="fp4")
+    nested = [
+        ("a.absmax", "U8", [2], b"\1\2"),
+        ("a.nested_absmax", "F32", [1], floats(2)),
+        ("a.nested_quant_map", "F32", [256], floats(*range(256))),
+    ]
+    yield nibbles({**state, "nested_offset": 0.5, "nested_blocksize": 2}, table, *nested)
+    yield nibbles({**state, "nested_offset": 1e300}, table, *nested)
+    yield nibbles(state, table, *nested)
+    yield nibbles(state, largest)
+    yield nibbles({**state, "shape": [9, 9]}, table, largest)
+    yield nibbles({**state, "dtype": "int8"}, table, largest)
+    yield nibbles({**state, "blocksize": 1 << 41}, table, largest)
+    yield nibbles({**state, "blocksize": 1}, table, largest)
+    yield nibbles([], table, largest)
+    yield folder(four, [("a.quant_state.bitsandbytes__nf4", "U8", [2], b"{}")])
+    yield folder(four, [("a", "U8", [1], b"1"), ("a.quant_state.bitsandbytes__nf4", "F32", [1], floats(1))])
+    yield folder({"quant_method": "gptq"}, [])
+    yield folder({"quant_method": 1}, [])
+    yield b"[]\0" + safetensors({})
+
+
 def gguf_text(value):
     return struct.pack("<Q", len(value)) + value.encode()
 
@@ -306,6 +382,7 @@ def toml_seeds():
 
 SEEDS = {
     "safetensors": safetensors_seeds,
+    "quantized": quantized_seeds,
     "gguf": gguf_seeds,
     "checkpoint_index": index_seeds,
     "config": config_seeds,

@@ -220,23 +220,25 @@ TEST_CASE("a scale of mxfp4 is an exponent of 2, and its byte 255 is no number")
 
 TEST_CASE("a lying state of four bits is refused before anything is allocated for it") {
   const std::string state_name = "w.weight.quant_state.bitsandbytes__nf4";
-  const auto error = [&](const std::string& state, Extent codes, Extent blocks) {
+  const auto error = [&](const std::string& state, Extent codes, Extent blocks, bool nested = false) {
     const TemporaryFolder folder;
     const auto zeros = [](Extent count) {
       return [count](const ByteSink& sink) { sink(std::vector<std::byte>(static_cast<std::size_t>(count))); };
     };
-    write_safetensors(folder / "model.safetensors",
-                      {{"w.weight", "U8", {codes, 1}, zeros(codes)},
-                       {"w.weight.absmax", "F32", {blocks}, zeros(4 * blocks)},
-                       {"w.weight.quant_map", "F32", {16}, zeros(64)},
-                       {state_name,
-                        "U8",
-                        {static_cast<Extent>(state.size())},
-                        [&](const ByteSink& sink) {
-                          const auto bytes = std::as_bytes(std::span(state));
-                          sink(std::vector<std::byte>(bytes.begin(), bytes.end()));
-                        }}},
-                      {});
+    std::vector<TensorToWrite> tensors = {
+        {"w.weight", "U8", {codes, 1}, zeros(codes)},
+        {"w.weight.absmax", "F32", {blocks}, zeros(4 * blocks)},
+        {"w.weight.quant_map", "F32", {16}, zeros(64)},
+        {state_name, "U8", {static_cast<Extent>(state.size())}, [&](const ByteSink& sink) {
+           const auto bytes = std::as_bytes(std::span(state));
+           sink(std::vector<std::byte>(bytes.begin(), bytes.end()));
+         }}};
+    if (nested) {
+      tensors[1] = {"w.weight.absmax", "U8", {blocks}, zeros(blocks)};
+      tensors.push_back({"w.weight.nested_absmax", "F32", {1}, zeros(4)});
+      tensors.push_back({"w.weight.nested_quant_map", "F32", {256}, zeros(1024)});
+    }
+    write_safetensors(folder / "model.safetensors", tensors, {});
     return error_of<Error>([&] {
       Checkpoint(folder.path(), {{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}, "config.json");
     });
@@ -250,4 +252,7 @@ TEST_CASE("a lying state of four bits is refused before anything is allocated fo
   CHECK(has(error(R"({"dtype": "int8", "shape": [13, 5]})", 33, 2), "dtype"));
   CHECK(has(error(R"({"shape": [-13, 5]})", 33, 2), "shape"));
   CHECK(has(error("{", 33, 2), state_name));
+  CHECK(error(R"({"shape": [13, 5], "nested_offset": 0.5})", 33, 2, true) == "");
+  CHECK(has(error(R"({"shape": [13, 5]})", 33, 2, true), "nested_offset"));
+  CHECK(has(error(R"({"shape": [13, 5], "nested_offset": 1e39})", 33, 2, true), "expected a finite number"));
 }

@@ -291,7 +291,9 @@ inline void add_4bit(QuantizedFolder& folder, const std::string& name, const std
   if (magnitudes.nested) {
     magnitudes.nested_block = static_cast<std::size_t>(state.count("nested_blocksize", 256));
     const Json* const offset = state.find("nested_offset");
-    if (offset == nullptr || !offset->is_number()) state.fail("nested_offset", "expected a number, got none");
+    if (offset == nullptr || !offset->is_number() ||
+        std::abs(offset->get<double>()) > double{std::numeric_limits<float>::max()})
+      state.fail("nested_offset", "expected a finite number, got none");
     magnitudes.offset = static_cast<float>(offset->get<double>());
     magnitudes.scales = scales_beside(folder.files, codes, name + ".nested_absmax",
                                       (blocks + magnitudes.nested_block - 1) / magnitudes.nested_block);
