@@ -183,8 +183,7 @@ void save_and_report(PretrainedModel<B>& model, OutputFolder& output, const Save
                      const FinetuneOptions& options, RunWatch& watch, SavedStates& states, TrainingReport& report,
                      Surroundings& around) {
   const double save_start = watch.seconds();
-  if (report.loss_after) watch.metrics.loss_after(report, around.loss_after_unrounded);
-  save_trained(model, output, saving, watch.metrics.lines());
+  save_trained(model, output, saving, [&](const TextSink& sink) { write_metrics(report, around, sink); });
   states.remove_all();
   around.total_seconds = watch.seconds();
   around.save_seconds = around.total_seconds - save_start;
@@ -210,6 +209,7 @@ int finetune(B& backend, FinetuneOptions options, LaunchedRanks* ranks) {
   around.backend = backend.name();
   around.frozen_format = options.frozen_format;
   around.keep_best = options.keep_best;
+  around.evaluates_on_the_way = !options.evaluate_every.empty();
   around.is_auto = options.is_auto;
   around.carbon_intensity = options.carbon_intensity;
   expect_inputs_outside(options.output, {options.model, options.train, options.validation, options.from_adapter});

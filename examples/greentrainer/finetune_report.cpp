@@ -65,70 +65,87 @@ OrderedJson json_of(const SelectionRecord& record) {
           {"memory_bytes", record.memory.total()}};
 }
 
+/// The lines of metrics.jsonl.
+class Metrics {
+ public:
+  Metrics(const Surroundings& around, const TextSink& sink) : around_(&around), sink_(&sink) {}
+
+  void selection(const SelectionRecord& record) {
+    OrderedJson json = {{"event", "selection"}};
+    json.update(json_of(record));
+    add(json);
+  }
+
+  void step(const StepRecord& record) {
+    flops_ += record.flops + record.recomputed_flops;
+    OrderedJson json = {
+        {"event", "step"},
+        {"step", record.step},
+        {"loss", record.loss},
+        {"learning_rate", record.learning_rate},
+        {"tokens", record.tokens},
+        {"labelled_tokens", record.labelled_tokens},
+        {"seconds", record.seconds},
+        {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
+        {"joules", json_of(record.joules)},
+        {"flops", record.flops},
+        {"in_full", record.in_full},
+        {"recomputed_flops", record.recomputed_flops},
+        {"flops_spent", flops_}};
+    if (record.skipped) json["skipped"] = true;
+    add(json);
+  }
+
+  /// One before training or on the way, the last of these after the last step.
+  void evaluation(const EvaluationRecord& record) {
+    if (record.step > 0 && !around_->evaluates_on_the_way) return;  // loss_after says it
+    OrderedJson json = {{"event", "evaluation"},
+                        {"when", record.step == 0 ? "before" : "on the way"},
+                        {"step", record.step},
+                        {"loss", record.loss}};
+    if (record.metric) json[around_->keep_best] = *record.metric;
+    if (!around_->keep_best.empty()) json["best"] = record.best;
+    add(json);
+  }
+
+  /// Of the weights as they are saved.
+  void loss_after(const TrainingReport& report) {
+    OrderedJson json = {{"event", "evaluation"}, {"when", "after"}, {"step", report.steps + report.skipped}};
+    if (const EvaluationRecord* const best = report.best()) json["step"] = best->step;
+    json["loss"] = *report.loss_after;
+    if (around_->loss_after_unrounded) json["loss_unrounded"] = *around_->loss_after_unrounded;
+    add(json);
+  }
+
+ private:
+  void add(const OrderedJson& json) { (*sink_)(json.dump() + '\n'); }
+
+  const Surroundings* around_;
+  const TextSink* sink_;
+  Flops flops_ = 0;
+};
+
 }  // namespace
 
-void Metrics::selection(const SelectionRecord& record) {
-  OrderedJson json = {{"event", "selection"}};
-  json.update(json_of(record));
-  add(json);
-}
-
-void Metrics::replay(const TrainingReport& report) {
+void write_metrics(const TrainingReport& report, const Surroundings& around, const TextSink& sink) {
+  Metrics metrics(around, sink);
   auto chosen = report.selections.begin();
   const auto choices_after = [&](Extent step) {
-    for (; chosen != report.selections.end() && chosen->step <= step; ++chosen) selection(*chosen);
+    for (; chosen != report.selections.end() && chosen->step <= step; ++chosen) metrics.selection(*chosen);
   };
   auto taken = report.evaluations.begin();
   const auto evaluations_after = [&](Extent step) {
-    for (; taken != report.evaluations.end() && taken->step <= step; ++taken) evaluation(*taken);
+    for (; taken != report.evaluations.end() && taken->step <= step; ++taken) metrics.evaluation(*taken);
   };
   evaluations_after(0);
   choices_after(0);
   for (const StepRecord& record : report.history) {
-    step(record);
+    metrics.step(record);
     if (record.in_full) choices_after(record.step);  // made by the step itself
     evaluations_after(record.step);
     choices_after(record.step);
   }
-}
-
-void Metrics::step(const StepRecord& record) {
-  flops_ += record.flops + record.recomputed_flops;
-  OrderedJson json = {
-      {"event", "step"},
-      {"step", record.step},
-      {"loss", record.loss},
-      {"learning_rate", record.learning_rate},
-      {"tokens", record.tokens},
-      {"labelled_tokens", record.labelled_tokens},
-      {"seconds", record.seconds},
-      {"tokens_per_second", record.seconds > 0 ? static_cast<double>(record.tokens) / record.seconds : 0},
-      {"joules", json_of(record.joules)},
-      {"flops", record.flops},
-      {"in_full", record.in_full},
-      {"recomputed_flops", record.recomputed_flops},
-      {"flops_spent", flops_}};
-  if (record.skipped) json["skipped"] = true;
-  add(json);
-}
-
-void Metrics::evaluation(const EvaluationRecord& record) {
-  if (record.step > 0 && !on_the_way_) return;  // loss_after says it
-  OrderedJson json = {{"event", "evaluation"},
-                      {"when", record.step == 0 ? "before" : "on the way"},
-                      {"step", record.step},
-                      {"loss", record.loss}};
-  if (record.metric) json[metric_] = *record.metric;
-  if (!metric_.empty()) json["best"] = record.best;
-  add(json);
-}
-
-void Metrics::loss_after(const TrainingReport& report, std::optional<double> unrounded) {
-  OrderedJson json = {{"event", "evaluation"}, {"when", "after"}, {"step", report.steps + report.skipped}};
-  if (const EvaluationRecord* const best = report.best()) json["step"] = best->step;
-  json["loss"] = *report.loss_after;
-  if (unrounded) json["loss_unrounded"] = *unrounded;
-  add(json);
+  if (report.loss_after) metrics.loss_after(report);
 }
 
 std::string rounding_warning(const TrainingReport& report, double unrounded, const std::string& dtype) {

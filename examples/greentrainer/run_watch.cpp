@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "console.hpp"
+#include "finetune_report.hpp"
 #include "machine.hpp"
 
 namespace greentrainer::program {
@@ -51,13 +52,11 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
                                         : text("after step ", now.step));
   };
   fit.on_evaluation = [this](const EvaluationRecord& record) {
-    metrics.evaluation(record);
     say_evaluation(record);
     tell(record.step, {{"evaluation/loss", record.loss}});
     if (record.metric) tell(record.step, {{"evaluation/" + keep_best_, *record.metric}});
   };
   fit.on_step = [this](const StepRecord& record) {
-    metrics.step(record);
     progress.step(record);
     spent_ += record.flops + record.recomputed_flops;
     tell(record.step,
@@ -70,7 +69,6 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
     say(text("warning: step ", record.step, " is skipped: its loss or a gradient is not finite"));
   };
   fit.on_selection = [this, tensors](const SelectionRecord& record) {
-    metrics.selection(record);
     tell(record.step, {{"selection/tensors", static_cast<double>(record.names.size())}});
     progress.clear();
     say_selection(record, tensors, cached_on_disk_);
@@ -83,7 +81,6 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
 }
 
 void RunWatch::go_on_from(const TrainingReport& report) {
-  metrics.replay(report);
   spent_ = report.flops.train + report.flops.recomputed;
   progress.go_on_from(report);
 }
@@ -100,7 +97,7 @@ void RunWatch::tell(Extent step, std::initializer_list<EventFile::Scalar> scalar
 }
 
 void RunWatch::say_evaluation(const EvaluationRecord& record) {
-  if (!metrics.evaluates_on_the_way()) return;
+  if (!evaluates_on_the_way_) return;
   progress.clear();
   std::string line = text("after step ", record.step, ": loss ", fixed(record.loss, 4));
   if (record.metric) line += ", " + keep_best_ + " " + fixed(*record.metric, 4);

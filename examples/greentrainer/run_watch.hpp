@@ -7,7 +7,6 @@
 #include <string>
 
 #include "finetune_options.hpp"
-#include "finetune_report.hpp"
 #include "greentrainer/io/event_file.hpp"
 #include "greentrainer/io/machine_energy.hpp"
 #include "progress.hpp"
@@ -19,10 +18,10 @@ class RunWatch {
  public:
   /// `gpu`: as MachineEnergy takes it. `peak`: FLOPs a second that the machine can do, 0 if not known.
   RunWatch(const std::string& gpu, double peak, const FinetuneOptions& options)
-      : metrics(options.keep_best, !options.evaluate_every.empty()),
-        progress(peak),
+      : progress(peak),
         energy(gpu),
         keep_best_(options.keep_best),
+        evaluates_on_the_way_(!options.evaluate_every.empty()),
         cached_on_disk_(options.prefix_cache.mode == "disk") {}
 
   /// Has a run, of a model of so many tensors, tell what happens in it. Must outlive the run.
@@ -35,7 +34,6 @@ class RunWatch {
   /// Since the watch was made.
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
-  Metrics metrics;
   Progress progress;
   MachineEnergy energy;
 
@@ -45,6 +43,7 @@ class RunWatch {
   void tell(Extent step, std::initializer_list<EventFile::Scalar> scalars);
 
   std::string keep_best_;
+  bool evaluates_on_the_way_;
   std::optional<EventFile> events_;
   Flops spent_ = 0;
   bool cached_on_disk_;

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "output.hpp"
 
 namespace greentrainer::program {
+
+/// Hands a text over, piece by piece.
+using WriteText = std::function<void(const TextSink&)>;
 
 /// What is saved of a run, and how.
 struct SaveChoice {
@@ -33,7 +37,7 @@ void check_saving(const PretrainedModel<B>& model, const OutputFolder& output, c
 /// can be written. Says in words how that went.
 template <Backend B>
 std::string rescue(const PretrainedModel<B>& model, const std::filesystem::path& target, const SaveChoice& choice,
-                   const std::string& metrics) {
+                   const WriteText& metrics) {
   std::string tried;
   for (const std::filesystem::path& place : second_places(target)) {
     try {
@@ -52,7 +56,7 @@ std::string rescue(const PretrainedModel<B>& model, const std::filesystem::path&
           missing = text(", without files that could not be copied (", error.what(), ')');
         }
       }
-      atomic_write_file(output.path() / "metrics.jsonl", metrics);
+      atomic_write_pieces(output.path() / "metrics.jsonl", metrics);
       output.commit();
       return text("what was trained is not lost: it is in ", output.target().string(), ", in float32", missing);
     } catch (const std::exception& error) {
@@ -62,13 +66,13 @@ std::string rescue(const PretrainedModel<B>& model, const std::filesystem::path&
   return text("other places were tried and failed: ", tried);
 }
 
-/// Saves a trained model with the lines of its metrics. Whatever fails, the run is not lost: the weights are then in a
-/// second place that the SaveError names, or it says why none was found.
+/// Saves a trained model with what hands over its metrics.jsonl. Whatever fails, the run is not lost: the weights are
+/// then in a second place that the SaveError names, or it says why none was found.
 template <Backend B>
 void save_trained(const PretrainedModel<B>& model, OutputFolder& output, const SaveChoice& choice,
-                  const std::string& metrics) {
+                  const WriteText& metrics) {
   try {
-    atomic_write_file(output.path() / "metrics.jsonl", metrics);
+    atomic_write_pieces(output.path() / "metrics.jsonl", metrics);
     if (choice.as_adapter) {
       write_adapter(model, output);
     } else {

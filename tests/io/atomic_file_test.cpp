@@ -29,6 +29,30 @@ TEST_CASE("without a commit the old file stays as it was") {
   CHECK(folder.entries() == 1);
 }
 
+TEST_CASE("a text that comes in pieces is there once all of it came, and not before") {
+  TemporaryFolder folder;
+  const auto path = folder.write("a", "old");
+  std::string all;
+  atomic_write_pieces(path, [&](const TextSink& sink) {
+    for (int i = 0; i < 30000; ++i) {
+      const std::string piece = i == 7 ? std::string(100000, '-') : text(i, ' ');
+      sink(piece);
+      all += piece;
+    }
+    CHECK(read_file(path) == "old");
+  });
+  CHECK(read_file(path) == all);
+  atomic_write_pieces(folder / "empty", [](const TextSink&) {});
+  CHECK(read_file(folder / "empty").empty());
+  const auto fail = [](const TextSink& sink) {
+    sink("half");
+    throw LoadError("test", "pieces", "expected more, got none");
+  };
+  CHECK_THROWS_AS(atomic_write_pieces(path, fail), LoadError);
+  CHECK(read_file(path) == all);
+  CHECK(folder.entries() == 2);
+}
+
 TEST_CASE("targets that cannot be written are SaveErrors that name them") {
   TemporaryFolder folder;
   CHECK(has(error_of<SaveError>([&] { atomic_write_file(folder / "absent/a", "x"); }), "absent/a"));

@@ -5,10 +5,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <future>
 #include <limits>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -280,6 +284,19 @@ TEST_CASE("without memory for the copy, a state is written in pieces") {
   CHECK(save.copied() == 0);
   CHECK(save.is_over());
   save.end();
+}
+
+TEST_CASE("a copy shares what is said of the run, which is no longer the run's, and has tensors of its own") {
+  StateToWrite run;
+  float value = 1;
+  run.state = std::make_shared<const TrainingState>();
+  run.weights.push_back(TensorToWrite::values_of<float>("w", DType::float32, {1}, std::span<const float>(&value, 1)));
+  const StateToWrite copy = run.copied();
+  value = 2;
+  CHECK(copy.state == run.state);
+  float kept = 0;
+  copy.weights[0].write([&](std::span<const std::byte> bytes) { std::memcpy(&kept, bytes.data(), sizeof kept); });
+  CHECK(kept == 1);
 }
 
 TEST_CASE("a phase has room beside a copy as long as both take no more than training and the room beside it") {

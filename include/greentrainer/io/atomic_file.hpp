@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -123,6 +124,26 @@ class AtomicFile {
 inline void atomic_write_file(const std::filesystem::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
+  file.commit();
+}
+
+/// Takes the next piece of a text.
+using TextSink = std::function<void(std::string_view)>;
+
+/// Replaces the contents of `path` in one step by the pieces of a text that `produce(sink)` hands to its sink. Holds
+/// 64 KiB and a piece of it at once. Throws SaveError, leaving what was there.
+template <class Produce>
+void atomic_write_pieces(const std::filesystem::path& path, const Produce& produce) {
+  constexpr std::size_t enough = std::size_t{1} << 16;
+  AtomicFile file(path);
+  std::string held;
+  produce(TextSink([&](std::string_view piece) {
+    held += piece;
+    if (held.size() < enough) return;
+    file.write(held);
+    held.clear();
+  }));
+  file.write(held);
   file.commit();
 }
 

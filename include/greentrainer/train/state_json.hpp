@@ -1,16 +1,20 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "greentrainer/io/atomic_file.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/train/training_report.hpp"
 
@@ -19,23 +23,51 @@ namespace greentrainer {
 // The fields of what is saved of a run are listed once, in functions `fields(archive, value)` that call
 // archive(name, member) for each. An archive writes them, or reads them back from a file that nobody vouches for.
 
-/// Writes fields into a JSON object. Numbers read back as they were, to the bit.
+/// Writes fields as a JSON object, as Json::dump would, but piece by piece: a run may have made very many steps.
+/// Numbers read back as they were, to the bit. What the fields are of must live until it is written.
 class StateWriter {
  public:
   template <class T>
-  void operator()(const char* name, const T& value) {
-    json_[name] = json_of(value);
+  void operator()(const char* name, T& value) {
+    members_[name] = [&value](const TextSink& sink) { write(sink, value); };
   }
-  /// A list of records as one list for each of their fields: a run may have made very many steps.
+  /// A list of records as one list for each of their fields.
   template <class T>
   void columns(const char* name, std::vector<T>& records) {
-    Json lists = Json::object();
-    const auto add = [&lists](const char* field, const auto& value) { lists[field].push_back(json_of(value)); };
-    for (T& record : records) fields(add, record);
-    json_[name] = std::move(lists);
+    members_[name] = [&records](const TextSink& sink) { write_columns(sink, records); };
   }
-  Json take() { return std::move(json_); }
 
+  void write(const TextSink& sink) const {
+    write_object(sink, members_, [&](const auto& member) { member(sink); });
+  }
+
+  template <class T>
+  static void write(const TextSink& sink, const T& value) {
+    sink(text_of(json_of(value)));
+  }
+  template <class T>
+  static void write(const TextSink& sink, const std::vector<T>& list) {
+    write_list(sink, list.size(), [&](std::size_t i) { return json_of(list[i]); });
+  }
+  template <class T>
+  requires requires(StateWriter& archive, T& value) { fields(archive, value); }
+  static void write(const TextSink& sink, const T& value) {
+    StateWriter archive;
+    fields(archive, const_cast<T&>(value));  // a writer reads alone
+    archive.write(sink);
+  }
+  template <class T>
+  requires requires(StateWriter& archive, T& value) { fields(archive, value); }
+  static void write(const TextSink& sink, const std::vector<T>& list) {
+    sink("[");
+    for (const T& item : list) {
+      if (&item != list.data()) sink(",");
+      write(sink, item);
+    }
+    sink("]");
+  }
+
+ private:
   static Json json_of(double number) {
     if (std::isfinite(number)) return number;
     return std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf";  // JSON has no such numbers
@@ -49,27 +81,57 @@ class StateWriter {
     return value ? json_of(*value) : Json();
   }
   template <class T>
-  static Json json_of(const std::vector<T>& list) {
-    Json json = Json::array();
-    for (const T& item : list) json.push_back(json_of(item));
-    return json;
-  }
-  template <class T>
   static Json json_of(const std::map<std::string, T>& map) {
     Json json = Json::object();
     for (const auto& [key, value] : map) json[key] = json_of(value);
     return json;
   }
+  static std::string text_of(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
+
+  /// An object by its members, and what writes the value of one.
+  template <class Member, class Write>
+  static void write_object(const TextSink& sink, const std::map<std::string, Member>& members, const Write& write) {
+    sink("{");
+    bool is_first = true;
+    for (const auto& [name, member] : members) {
+      sink((std::exchange(is_first, false) ? "\"" : ",\"") + name + "\":");
+      write(member);
+    }
+    sink("}");
+  }
+  /// A list of so many values, some at a time.
+  template <class Value>
+  static void write_list(const TextSink& sink, std::size_t count, const Value& value) {
+    constexpr std::size_t piece = 1024;
+    sink("[");
+    for (std::size_t first = 0; first < count; first += piece) {
+      Json items = Json::array();
+      for (std::size_t i = first; i < std::min(count, first + piece); ++i) items.push_back(value(i));
+      const std::string in_brackets = text_of(items);
+      if (first > 0) sink(",");
+      sink(std::string_view(in_brackets).substr(1, in_brackets.size() - 2));
+    }
+    sink("]");
+  }
   template <class T>
-  requires std::is_class_v<T> && requires(StateWriter& archive, T& value) { fields(archive, value); }
-  static Json json_of(const T& value) {
-    StateWriter archive;
-    fields(archive, const_cast<T&>(value));  // a writer reads alone
-    return archive.take();
+  static void write_columns(const TextSink& sink, std::vector<T>& records) {
+    std::map<std::string, std::size_t> names;  // of fields, and which they are
+    const auto note = [&names](const char* field, auto&) { names.emplace(field, names.size()); };
+    if (!records.empty()) fields(note, records.front());
+    write_object(sink, names, [&](std::size_t which) {
+      write_list(sink, records.size(), [&](std::size_t i) {
+        Json found;
+        std::size_t field = 0;
+        const auto pick = [&](const char*, auto& value) {
+          if (field++ == which) found = json_of(value);
+        };
+        fields(pick, records[i]);
+        return found;
+      });
+    });
   }
 
- private:
-  Json json_ = Json::object();
+  std::map<std::string, std::function<void(const TextSink&)>> members_;  // in the order of JSON objects
 };
 
 /// Reads fields of a JSON object. Throws LoadError naming file and field for one that is not there, or not what it

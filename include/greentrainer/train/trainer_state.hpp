@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,23 +48,21 @@ StateToWrite state_to_write(TrainerParts<B>& parts, TrainingRun& run) {
   const auto& graph = parts.model.graph();
   auto& backend = parts.model.backend();
   note_cached(parts, run);
-  StateToWrite all{.state = {.identity = run.identity,
-                             .next_step = run.next_step,
-                             .selection_made = run.selection_made,
-                             .selected = names_of(graph, parts.held()),
-                             .changed = names_of(graph, run.changed),
-                             .updates = {},
-                             .cut = run.cut ? static_cast<Extent>(run.cut->op) : 0,
-                             .cached = run.cached,
-                             .report = report_so_far(parts, run)},
-                   .weights = {},
-                   .optimizer = {},
-                   .best = {}};
+  TrainingState state{.identity = run.identity,
+                      .next_step = run.next_step,
+                      .selection_made = run.selection_made,
+                      .selected = names_of(graph, parts.held()),
+                      .changed = names_of(graph, run.changed),
+                      .updates = {},
+                      .cut = run.cut ? static_cast<Extent>(run.cut->op) : 0,
+                      .cached = run.cached,
+                      .report = report_so_far(parts, run)};
+  StateToWrite all;
   for (ParameterId id = 0; id < static_cast<ParameterId>(graph.parameters().size()); ++id) {
     const Parameter& p = graph.parameter(id);
     if (run.changed.contains(id))
       all.weights.push_back(tensor_to_write(backend, p.name, p.shape, parts.model.parameters()[id]));
-    if (parts.optimizer->updates(id) > 0) all.state.updates[p.name] = parts.optimizer->updates(id);
+    if (parts.optimizer->updates(id) > 0) state.updates[p.name] = parts.optimizer->updates(id);
     for (const auto& kept : parts.optimizer->state_tensors(id))
       all.optimizer.push_back(
           tensor_to_write(backend, text(p.name, '.', kept.name), state_shape(p, *kept.tensor), *kept.tensor));
@@ -75,6 +74,7 @@ StateToWrite state_to_write(TrainerParts<B>& parts, TrainingRun& run) {
           TensorToWrite::values_of<typename B::Scalar>(p.name, dtype_of<typename B::Scalar>(), p.shape, copy));
     }
   }
+  all.state = std::make_shared<const TrainingState>(std::move(state));
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,12 +31,12 @@ struct TrainingState {
 
 /// A run that is to be saved: what its folder will hold.
 struct StateToWrite {
-  TrainingState state;
+  std::shared_ptr<const TrainingState> state;
   std::vector<TensorToWrite> weights, optimizer, best;
 
   /// Of all tensors.
   Bytes bytes() const { return bytes_of(weights) + bytes_of(optimizer) + bytes_of(best); }
-  /// The same with the tensors' bytes as they are now: the run may go on while these are written.
+  /// The same with the tensors' bytes as they are now: the run may go on while these are written. Shares `state`.
   StateToWrite copied() const { return {state, copies_of(weights), copies_of(optimizer), copies_of(best)}; }
 
   static Bytes bytes_of(const std::vector<TensorToWrite>& tensors) {

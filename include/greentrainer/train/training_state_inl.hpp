@@ -46,18 +46,25 @@ GREENTRAINER_INLINE StateFolder StateFolder::read(const std::filesystem::path& f
 }
 
 GREENTRAINER_INLINE void StateFolder::write(const std::filesystem::path& folder, StateToWrite run) {
-  Json json = StateWriter::json_of(run.state);
-  json["format"] = format;
-  json["version"] = format_version;
-  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace) + '\n';
+  const std::string written_format = format;
+  const Extent written_version = format_version;
+  StateWriter json;
+  fields(json, const_cast<TrainingState&>(*run.state));  // a writer reads alone
+  json("format", written_format);
+  json("version", written_version);
+  Bytes text_size = 1;
+  json.write([&](std::string_view piece) { text_size += static_cast<Bytes>(piece.size()); });
   OutputFolder output(folder);
   const Bytes largest = std::max(
       {StateToWrite::bytes_of(run.weights), StateToWrite::bytes_of(run.optimizer), StateToWrite::bytes_of(run.best)});
-  output.expect_room(run.bytes() + static_cast<Bytes>(text.size()), largest);
+  output.expect_room(run.bytes() + text_size, largest);
   write_safetensors(output.path() / weights_file, std::move(run.weights));
   write_safetensors(output.path() / optimizer_file, std::move(run.optimizer));
   write_safetensors(output.path() / best_file, std::move(run.best));
-  atomic_write_file(output.path() / state_file, text);
+  atomic_write_pieces(output.path() / state_file, [&](const TextSink& sink) {
+    json.write(sink);
+    sink("\n");
+  });
   output.commit();
 }
 
