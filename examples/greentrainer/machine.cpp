@@ -8,6 +8,9 @@
 #include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "../../benchmarks/machine_peak.hpp"
 #include "greentrainer/core/error.hpp"
@@ -61,6 +64,12 @@ Bytes resident_memory() {
   Bytes all = 0, resident = 0;
   if (!(in >> all >> resident)) return 0;
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+void give_back_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 Bytes machine_memory() { return number_of("/proc/meminfo", "MemTotal:") * 1024; }

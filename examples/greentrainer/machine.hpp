@@ -13,6 +13,9 @@ std::string machine_name();
 Bytes peak_memory();
 /// What it has now.
 Bytes resident_memory();
+/// Gives memory that nothing uses any more, but that lies between what is used, back to the system. Does nothing where
+/// the C library cannot (glibc can).
+void give_back_memory();
 /// What the machine has, and what programs can still get of it without others being pushed out: as the system says,
 /// or what the process's control groups (version 2) leave, where that is less. 0: not known.
 Bytes machine_memory();

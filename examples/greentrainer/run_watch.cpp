@@ -53,6 +53,7 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
   };
   fit.on_evaluation = [this](const EvaluationRecord& record) {
     say_evaluation(record);
+    give_back_memory();  // of passes of other shapes: the heap would grow with each of them
     tell(record.step, {{"evaluation/loss", record.loss}});
     if (record.metric) tell(record.step, {{"evaluation/" + keep_best_, *record.metric}});
   };
@@ -72,6 +73,7 @@ void RunWatch::follow(FitOptions& fit, std::size_t tensors) {
     tell(record.step, {{"selection/tensors", static_cast<double>(record.names.size())}});
     progress.clear();
     say_selection(record, tensors, cached_on_disk_);
+    give_back_memory();
   };
   fit.on_warning = [this](const std::string& warning) {
     progress.clear();

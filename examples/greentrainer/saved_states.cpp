@@ -109,6 +109,7 @@ void SavedStates::note_saved(const std::filesystem::path& place) {
   for (const std::filesystem::path& state : newest_first()) {
     if (!known_.contains(state) || ++kept > keep_) remove(state);  // an earlier run's, whatever its number
   }
+  give_back_memory();  // of the copy that was saved
   began_ = Clock::now();
 }
 

@@ -274,6 +274,11 @@ def merges_seeds():
     yield json.dumps(vocabulary).encode() + b"\0" + merges.encode()
     yield json.dumps(vocabulary).encode() + b"\0" + b"a c\n"
     yield b"{}\0"
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    every_byte = [chr(c) for c in printable] + [chr(0x100 + i) for i in range(256 - len(printable))]
+    pieces = ["h e", "T he", "\u0120 b", "q u", "\u0120 qu", "1 2", "12 3", "o x", "f ox", "\u0120 \u0120b"]
+    vocabulary = {c: i for i, c in enumerate(every_byte + [piece.replace(" ", "") for piece in pieces])}
+    yield json.dumps(vocabulary).encode() + b"\0" + "\n".join(["#version: 0.2", *pieces]).encode() + b"\n"
 
 
 def template_seeds():
@@ -308,6 +313,30 @@ def row_seeds():
         b' "completion": [{"role": "assistant", "content": "Yes."}]}\n'
     )
     yield b'{"input_ids": [99999999999]}\n'
+    ids = {"input_ids": [1, 5, 6], "labels": [7, 8, -100]}
+    more = [
+        {"decoder_input_ids": [0, 7], "decoder_attention_mask": [1, 1, 0], "position_ids": [0, 1, 2]},
+        {"decoder_input_ids": [7, 7]},
+        {"decoder_attention_mask": [0, 1, 1]},
+        {"decoder_attention_mask": [1, 0, 0]},
+        {"position_ids": [0, 2, 1]},
+        {"position_ids": "0"},
+        {"attention_mask": [1, 1]},
+        {"attention_mask": [1, 2, 1]},
+        {"attention_mask": [0, 1, 1], "position_ids": [0, 0, 1]},
+        {"loss_mask": [1, 0, 1]},
+        {"loss_mask": [], "weight": None, "other": 3},
+        {"text": "a"},
+    ]
+    for fields in more:
+        yield json.dumps({**ids, **fields}).encode() + b"\n"
+    yield b'{"input_ids": [1, 5], "labels": [5]}\n'
+    yield b'{"input_ids": [1, 5], "labels": [-100, -100]}\n'
+    yield b'{"question": "?"}\n'
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes.", "thinking": "t", "weight": 1}]
+    yield json.dumps({"messages": turns, "tools": [], "source": "s"}).encode() + b"\n"
+    yield json.dumps({"messages": [{**turns[0], "weight": 0}, {**turns[1], "weight": 0.5}]}).encode() + b"\n"
+    yield json.dumps({"messages": [{**turns[0], "train": True}, {**turns[1], "train": True}, 3]}).encode() + b"\n"
     yield b'\n\n{"text": ""}\n'
     yield b'{"text": "\xff"}\n'
 
@@ -332,6 +361,8 @@ def form_seeds():
     }
     yield b"\x03" + json.dumps(squad).encode()
     yield b"\x05" + b'{"goal": "Eat", "sol1": "a", "sol2": "b", "label": 1}\n'
+    yield b"\x05" + b' [{"goal": "Eat", "sol1": "a", "sol2": "b", "label": 0, "sol3": "c", "id": 1}]'
+    yield b"\x05" + b'[{"goal": "Eat", "sol1": "a", "sol2": "b", "label": 0}, 3]'
     yield b"\x06" + b"Good phone.\t1\nBad.\t0\n"
     yield b"\x06" + b"no tab\n"
 
@@ -367,7 +398,16 @@ def gzip_seeds():
 
 def toml_seeds():
     yield b'model = "opt"\n[finetune]\nrho = 0.5\nepochs = 5\ntensors = ["*.bias", "a"]\njson = true\n'
+    yield b"rho = 0.5\ndata = 'f'\n[finetune]\nmodel = 'opt'\nepochs = 5\ntensors = ['*.bias', 'a']\njson = true\n"
+    yield b"[evaluate]\ndata = 'f'\nmodel = 1\n"
+    yield b"epochs = 0\n"
+    yield b"[finetun]\nrho = 1\n"
+    yield b"modle = 'a'\n"
+    yield b"config = 'a'\n"
     yield b"[a.b]\nc.d = 1\nx = 1979-05-27T07:32:00Z\n"
+    yield b"a = " + b"[" * 101 + b"\n"
+    yield b"a = 'never\n"
+    yield b'a = """never'
     yield b"x = 1979-05-27T:1\n"
     yield b"a.= 1\n"
     yield b'a = """\nx\n"""\nb = [1, [2, 3]]\nc = {d = 1}\n'

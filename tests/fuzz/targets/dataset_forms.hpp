@@ -1,6 +1,6 @@
 #pragma once
 
-// reader: data/dataset_forms.hpp data/forms
+// reader: data/dataset_forms.hpp data/forms data/json_rows.hpp
 
 #include <string_view>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// reader: tokenizers/load_tokenizer_inl.hpp
+// reader: tokenizers/load_tokenizer_inl.hpp tokenizers/bpe.hpp
 
 #include <string_view>
 
