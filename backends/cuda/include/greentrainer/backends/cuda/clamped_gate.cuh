@@ -14,17 +14,16 @@ inline constexpr int clamped_gate_block = 256;
 /// A pair of numbers, limited. NaN stays NaN.
 template <class T>
 struct ClampedPair {
-  __device__ ClampedPair(const ClampedGate& clamped, T raw_gate, T raw_up) {
+  /// The gate comes first: a division of doubles is a call, across which little else should live.
+  __device__ ClampedPair(const ClampedGate& clamped, const T* pair) {
     const T limit = static_cast<T>(clamped.limit);
-    gate_is_free = !(raw_gate > limit);
-    up_is_free = !(raw_up > limit || raw_up < -limit);
-    gate = gate_is_free ? raw_gate : limit;
-    up = up_is_free ? raw_up : raw_up > limit ? limit : -limit;
+    gate = pair[0] > limit ? limit : pair[0];
     scaled = gate * static_cast<T>(clamped.slope);
     open = T(1) / (T(1) + std::exp(-scaled));
+    const T raw_up = pair[1];
+    up = raw_up > limit ? limit : raw_up < -limit ? -limit : raw_up;
   }
   T gate, up, scaled, open;
-  bool gate_is_free, up_is_free;
 };
 
 /// Blocks: x along the pairs of a row, y along the rows.
@@ -35,7 +34,7 @@ __global__ void __launch_bounds__(clamped_gate_block)
   if (c >= y.cols) return;
   for (Extent r = blockIdx.y; r < y.rows; r += gridDim.y) {
     const T* const pair = x.data + r * x.stride + 2 * c;
-    const ClampedPair<T> p(clamped, pair[0], pair[1]);
+    const ClampedPair<T> p(clamped, pair);
     y.data[r * y.stride + c] = (p.up + T(1)) * (p.gate * p.open);
   }
 }
@@ -47,11 +46,14 @@ __global__ void __launch_bounds__(clamped_gate_block)
   if (c >= grad_output.cols) return;
   for (Extent r = blockIdx.y; r < grad_output.rows; r += gridDim.y) {
     const T* const pair = x.data + r * x.stride + 2 * c;
-    const ClampedPair<T> p(clamped, pair[0], pair[1]);
+    const ClampedPair<T> p(clamped, pair);
     const T dy = grad_output.data[r * grad_output.stride + c];
+    const T grad_gate = dy * (p.up + T(1)) * (p.open * (T(1) + p.scaled * (T(1) - p.open)));
+    const T grad_up = dy * (p.gate * p.open);
+    const T limit = static_cast<T>(clamped.limit), raw_gate = pair[0], raw_up = pair[1];
     T* const to = grad_x.data + r * grad_x.stride + 2 * c;  // `pair` itself, where it is done in place
-    to[0] = p.gate_is_free ? dy * (p.up + T(1)) * (p.open * (T(1) + p.scaled * (T(1) - p.open))) : T(0);
-    to[1] = p.up_is_free ? dy * (p.gate * p.open) : T(0);
+    to[0] = raw_gate > limit ? T(0) : grad_gate;
+    to[1] = raw_up > limit || raw_up < -limit ? T(0) : grad_up;
   }
 }
 
