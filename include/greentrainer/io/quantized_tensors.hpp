@@ -39,8 +39,8 @@ struct QuantizedTensors {
 };
 
 /// Checks a `quantization_config`. What can be read: bitsandbytes (NF4, FP4, int8), fp8 (blocks with scales, as
-/// DeepSeek and Qwen publish them), mxfp4 (gpt-oss' experts) and compressed-tensors with format float-quantized. `source` is for errors. Throws
-/// ConfigError for others, naming the method.
+/// DeepSeek and Qwen publish them), mxfp4 (gpt-oss' experts) and compressed-tensors with format float-quantized.
+/// `source` is for errors. Throws ConfigError for others, naming the method.
 void check_quantization(const Json& quantization_config, const std::string& source);
 
 /// The tensors that stand in files quantised so. The files outlive them. Throws ConfigError as above, and LoadError for
