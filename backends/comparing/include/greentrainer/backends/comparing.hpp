@@ -173,6 +173,7 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
     if (kernel == "update_dot") measure.typical = update_size(arguments...);
     if (kernel == "bias_grad" || kernel.ends_with("_grad_weight")) measure.typical = column_sum_size(arguments...);
     if (kernel == "attention_grad") measure.typical = attention_grad_size(arguments...);
+    if (kernel == "attention_sink_grad") measure.typical = sink_grad_size(arguments...);
     if (kernel == "cross_entropy_grad") measure.typical = one_hot_size(arguments...);
     return measure;
   }
@@ -223,6 +224,17 @@ class ComparingBackend : public KernelForwarder<ComparingBackend<A, B>, typename
   }
   template <class... Rest>
   double attention_grad_size(const Rest&...) {
+    return 0;
+  }
+  /// Of a sum over rows of products over a head's columns.
+  template <class... Rest>
+  double sink_grad_size(const Matrix<const T>&, const Matrix<const T>& output, const Matrix<const T>& stats,
+                        const Matrix<const T>& grad_output, const Rest&...) {
+    const double terms = stats.cols == 0 ? 0 : static_cast<double>(output.size() / stats.cols);
+    return std::sqrt(terms) * root_mean_square(output) * root_mean_square(grad_output);
+  }
+  template <class... Rest>
+  double sink_grad_size(const Rest&...) {
     return 0;
   }
   /// Of the scaled one-hot labels, from which a probability close to 1 is taken.
