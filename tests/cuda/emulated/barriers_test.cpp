@@ -57,6 +57,7 @@ TEST_CASE("Every barrier of a kernel, taken away, is missed") {
   CHECK(needed_barriers(rms_norm_grad_input_case(3, 600, 1, Write::overwrite)) == block_sum);
   CHECK(needed_barriers(sum_of_squares_case(9000)) == block_sum);
   CHECK(needed_barriers(update_dot_case(9000)) == block_sum);
+  CHECK(needed_barriers(attention_sink_grad_case(37, 4, 64)) == block_sum);
   CHECK(needed_barriers(bias_grad_case(150, 200, 0)) == column_sums);
   CHECK(needed_barriers(layer_norm_grad_weight_case(150, 200, 1)) == column_sums);
   CHECK(needed_barriers(rms_norm_grad_weight_case(150, 200, 0)) == column_sums);
@@ -68,6 +69,7 @@ TEST_CASE("Every barrier of a kernel, taken away, is missed") {
 TEST_CASE("Kernels of single elements and of rows have none") {
   CHECK(needed_barriers(add_case(5, 40, 1)).empty());
   CHECK(needed_barriers(gated_forward_case(Activation::silu, 5, 40, 0)).empty());
+  CHECK(needed_barriers(clamped_gate_grad_case(5, 40, 0, {}, true)).empty());
   CHECK(needed_barriers(dropout_case(5, 40, 0, 0.3, Write::overwrite)).empty());
   CHECK(needed_barriers(embedding_grad_weight_case(5, 20, 40, 0)).empty());
   CHECK(needed_barriers(scatter_rows_case(20, 5, 40, 0, Write::accumulate)).empty());
