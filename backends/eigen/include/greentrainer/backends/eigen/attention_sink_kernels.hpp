@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cmath>
 
 #include "greentrainer/backends/eigen/lanes.hpp"
