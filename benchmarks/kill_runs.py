@@ -102,6 +102,8 @@ def main():
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--save-every", type=int, default=5)
     parser.add_argument("--kills", type=int, default=200, help="at least so many, over all methods and threads")
+    parser.add_argument("--method", choices=METHODS, action="append", help="only these")
+    parser.add_argument("--threads", type=int, action="append", help="only so many (1 and 2)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -113,7 +115,7 @@ def main():
     print("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
     with tempfile.TemporaryDirectory() as root:
         root = pathlib.Path(root)
-        cells = [(method, threads) for method in METHODS for threads in [1, 2]]
+        cells = [(method, threads) for method in options.method or METHODS for threads in options.threads or [1, 2]]
         for method, threads in cells:
             command = [options.program, "finetune", "--model", options.model, "--train", options.train, "--steps",
                        str(options.steps), "--batch-size", str(options.batch_size), "--learning-rate", "1e-4",

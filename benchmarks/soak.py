@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-BYTES_A_STEP = 1024  # of records, vectors' spare room included
+BYTES_A_STEP = 1024  # of records, and of copies of them while a run is saved and when it ends
 SLACK = 16 << 20
 
 

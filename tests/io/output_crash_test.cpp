@@ -283,6 +283,19 @@ TEST_CASE("leftovers are named; those that nothing marks as the program's stay")
   CHECK(folder.entries() == 6);
 }
 
+TEST_CASE("a leftover whose list cannot be read stays, and the reason is told") {
+  TemporaryFolder folder;
+  const auto list = folder.write(".model.tmp-12-0/greentrainer-files.json", "");
+  std::filesystem::resize_file(list, 65 << 20);  // more than is read
+  std::vector<std::string> notices;
+  write_version(folder / "model", "one", false, &notices);
+  REQUIRE(notices.size() == 1);
+  CHECK(has(notices[0], ".model.tmp-12-0: left as it is; its list could not be read, a later run looks at it again: "));
+  CHECK(has(notices[0], "greentrainer-files.json: expected at most"));
+  CHECK(version_of(folder / "model") == "one");
+  CHECK(std::filesystem::exists(list));
+}
+
 TEST_CASE("a folder that an older version moved aside before it was killed is moved back") {
   TemporaryFolder folder;
   folder.write(".model.old-12-1/config.json", "old");

@@ -85,13 +85,21 @@ struct FolderManifest {
                     text("expected to list its files, got \"", error.code().message(), "\""));
   }
 
-  /// The manifest of a folder; nothing where it has none, or one that no version of this program writes.
-  static std::optional<FolderManifest> read(const std::filesystem::path& folder) {
+  /// The manifest of a folder; nothing where it has none, or one that no version of this program writes, or that cannot
+  /// be read: `unreadable` then becomes why.
+  static std::optional<FolderManifest> read(const std::filesystem::path& folder, std::string* unreadable = nullptr) {
     const auto path = folder / file_name;
     std::error_code error;
     if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(path, error))) return std::nullopt;
+    std::string bytes;
     try {
-      return parse(read_json_file(path, Bytes{64} << 20));
+      bytes = read_file(path, Bytes{64} << 20);
+    } catch (const LoadError& failure) {
+      if (unreadable != nullptr) *unreadable = failure.what();
+      return std::nullopt;
+    }
+    try {
+      return parse(parse_json(bytes, path.string()));
     } catch (const LoadError&) {
       return std::nullopt;
     }

@@ -21,7 +21,8 @@ struct Leftover {
   std::filesystem::path path;
   pid_t process = 0;
   bool moved_aside = false;  ///< "old": it stood at the target
-  std::optional<FolderManifest> manifest;
+  std::optional<FolderManifest> manifest = {};
+  std::string unreadable = {};                ///< why the manifest, which is there, could not be read
   std::filesystem::file_time_type written{};  ///< its manifest
 };
 
@@ -36,11 +37,10 @@ inline std::optional<Leftover> leftover_of(const OutputPlace& place, const std::
   std::error_code error;
   if ((!fresh && !old) || !std::filesystem::is_directory(std::filesystem::symlink_status(path, error)))
     return std::nullopt;
-  return Leftover{.path = path,
-                  .process = fresh ? *fresh : *old,
-                  .moved_aside = !fresh,
-                  .manifest = FolderManifest::read(path),
-                  .written = std::filesystem::last_write_time(path / FolderManifest::file_name, error)};
+  Leftover leftover{.path = path, .process = fresh ? *fresh : *old, .moved_aside = !fresh};
+  leftover.manifest = FolderManifest::read(path, &leftover.unreadable);
+  leftover.written = std::filesystem::last_write_time(path / FolderManifest::file_name, error);
+  return leftover;
 }
 
 /// Whether a process was killed before it had written more than a part of the manifest.
@@ -86,6 +86,8 @@ inline std::string settle(const OutputPlace& place, const std::vector<std::strin
       return removed();
     }
     if (leftover.moved_aside && !is_there(target)) return restore();
+    if (!leftover.unreadable.empty())
+      return left(text("its list could not be read, a later run looks at it again: ", leftover.unreadable));
     return left("nothing in it says that this version of the program wrote it; remove it yourself");
   }
   if (leftover.manifest->state == State::writing) {
