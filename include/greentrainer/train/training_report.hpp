@@ -189,7 +189,10 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   }
   if (!r.selections.empty()) {
     out << "selected tensors " << r.selections.back().names.size();
-    if (r.selections.back().names.empty()) out << ": nothing is trained; no tensor that fits has a positive importance";
+    if (r.selections.back().names.empty()) {
+      out << ": nothing is trained; no tensor that fits has a positive importance; take another importance "
+             "(gradient-norm, say) or a lower learning rate";
+    }
     out << '\n';
   }
   for (const std::string& warning : r.warnings) out << "warning: " << warning << '\n';
