@@ -59,12 +59,14 @@ TEST_CASE("an operator's inputs and parameters have the shapes it expects") {
   CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {99}, {weight}), "[wide] input 0: no such value", ShapeError);
   CHECK_THROWS_AS(graph.add(wide, "wide", {-1}, {weight}), ShapeError);
   CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {}), "[wide] parameters: expected 1, got 0", ShapeError);
-  CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {vector}), "[wide] vector: shape does not fit the operator",
+  CHECK_THROWS_WITH_AS(graph.add(wide, "wide", {0}, {vector}), "[wide] vector: expected shape (8, 4), got (4)",
                        ShapeError);
   CHECK_THROWS_WITH_AS(graph.add(Linear{.rows = tokens, .in = 5, .out = 8}, "wide", {0}, {weight}),
                        doctest::Contains("[wide] input 0: expected width 5"), ShapeError);
-  CHECK_THROWS_AS(graph.add(Linear{.rows = Rows::labelled_tokens, .in = 4, .out = 8}, "wide", {0}, {weight}),
-                  ShapeError);
+  CHECK_THROWS_WITH_AS(graph.add(Linear{.rows = Rows::labelled_tokens, .in = 4, .out = 8}, "wide", {0}, {weight}),
+                       "[wide] input 0: expected width 4 and rows of labelled_tokens, got width 4 and rows of "
+                       "decoder_tokens",
+                       ShapeError);
 }
 
 TEST_CASE("a norm whose weight has no elements is refused") {

@@ -7,6 +7,9 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
+
+#include "greentrainer/core/types.hpp"
 
 namespace greentrainer {
 
@@ -62,6 +65,13 @@ std::string text(const Parts&... parts) {
 inline std::string exact_text(double number) {
   std::array<char, 40> digits;
   return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr};
+}
+
+/// "(3072, 768)", as errors show shapes.
+inline std::string shape_text(const std::vector<Extent>& shape) {
+  std::string shown = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) shown += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return shown + ")";
 }
 
 }  // namespace greentrainer

@@ -59,7 +59,10 @@ class WithClassHead {
     for (const auto& node : graph_.operators()) {
       if (node.name == head_.at && !node.outputs.empty()) return node.outputs.front();
     }
-    throw ConfigError("with_class_head", "at", text("expected the name of an operator, got ", head_.at));
+    throw ConfigError(
+        "with_class_head", "at",
+        text("expected the name of an operator, such as ",
+             graph_.op(graph_.value(graph_.operators().back().inputs.front()).producer).name, ", got ", head_.at));
   }
   /// Operators that the value follows from.
   void mark(ValueId from) {

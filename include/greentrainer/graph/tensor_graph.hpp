@@ -224,9 +224,10 @@ class TensorGraph {
       if (inputs[i] < 0 || inputs[i] >= static_cast<ValueId>(values_.size()))
         throw ShapeError(name, text("input ", i), "no such value");
       if (value(inputs[i]).shape != expected[i]) {
+        const ValueShape got = value(inputs[i]).shape;
         throw ShapeError(name, text("input ", i),
-                         text("expected width ", expected[i].cols, " and the operator's kind of rows, got width ",
-                              value(inputs[i]).shape.cols));
+                         text("expected width ", expected[i].cols, " and rows of ", name_of(expected[i].rows),
+                              ", got width ", got.cols, " and rows of ", name_of(got.rows)));
       }
     }
     const auto shapes = op.parameter_shapes();
@@ -236,7 +237,9 @@ class TensorGraph {
       if (parameters[i] < 0 || parameters[i] >= static_cast<ParameterId>(parameters_.size()))
         throw ShapeError(name, text("parameter ", i), "no such parameter");
       if (parameter(parameters[i]).shape != shapes[i])
-        throw ShapeError(name, parameter(parameters[i]).name, "shape does not fit the operator");
+        throw ShapeError(
+            name, parameter(parameters[i]).name,
+            text("expected shape ", shape_text(shapes[i]), ", got ", shape_text(parameter(parameters[i]).shape)));
     }
   }
 

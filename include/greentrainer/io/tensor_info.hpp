@@ -31,13 +31,6 @@ struct TensorInfo {
   }
 };
 
-/// "(3072, 768)", as errors show shapes.
-inline std::string shape_text(const std::vector<Extent>& shape) {
-  std::string shown = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) shown += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return shown + ")";
-}
-
 /// How safetensors spells an element type of ours.
 constexpr std::string_view safetensors_name(DType dtype) {
   switch (dtype) {

@@ -63,8 +63,10 @@ inline void check_numbers(const ModelFacts& facts, const Batch& batch) {
       throw DataError("batch", what,
                       text("expected ", each, " for each of ", rows, " rows, got ", numbers.size(), " in all"));
     }
-    for (const float number : numbers) {
-      if (!std::isfinite(number)) throw DataError("batch", what, text("expected finite numbers, got ", number));
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      if (std::isfinite(numbers[i])) continue;
+      throw DataError("batch", what,
+                      text("expected finite numbers, got ", numbers[i], " in row ", static_cast<Extent>(i) / each));
     }
   };
   check("features", batch.features, facts.numbers.features, batch.decoder.tokens());

@@ -20,6 +20,17 @@ enum class Rows {
   context_tokens,  ///< the decoder's that are not labelled
 };
 
+/// As the enumerator is called.
+constexpr std::string_view name_of(Rows rows) {
+  switch (rows) {
+    case Rows::decoder_tokens: return "decoder_tokens";
+    case Rows::labelled_tokens: return "labelled_tokens";
+    case Rows::encoder_tokens: return "encoder_tokens";
+    case Rows::context_tokens: return "context_tokens";
+  }
+  return "";
+}
+
 constexpr Measure measure_of(Rows rows) {
   switch (rows) {
     case Rows::decoder_tokens: return Measure::decoder_tokens;

@@ -115,7 +115,8 @@ class ElementWise final : public Optimizer<B> {
 
   std::string description() const override {
     std::string all = options_.text_of_options();
-    all.insert(all.size() - 1, text_of_exceptions(options_.undecayed, options_.rate_factor));
+    all.insert(all.ends_with(')') ? all.size() - 1 : all.size(),
+               text_of_exceptions(options_.undecayed, options_.rate_factor));
     return all;
   }
   std::optional<double> gradient_mean_decay() const override {

@@ -164,7 +164,8 @@ inline std::ostream& operator<<(std::ostream& out, const TrainingReport& r) {
   out << r.steps << " steps, " << r.tokens << " tokens";
   if (r.skipped > 0) out << ", " << r.skipped << " steps skipped, where the loss or a gradient was not finite";
   out << '\n'
-      << std::setprecision(1) << "FLOPs " << static_cast<double>(r.flops.train + r.flops.recomputed) / 1e9 << " G of "
+      << std::setprecision(r.flops.full < 1'000'000'000 ? 6 : 1) << "FLOPs "
+      << static_cast<double>(r.flops.train + r.flops.recomputed) / 1e9 << " G of "
       << static_cast<double>(r.flops.full) / 1e9 << " G for full fine-tuning: ratio " << std::setprecision(4)
       << r.ratio() << ", all in " << r.ratio_all_in() << '\n'
       << std::setprecision(2) << "seconds " << r.seconds.total << ": forward " << r.seconds.forward << ", backward "
