@@ -32,8 +32,7 @@ struct AdapterChoice {
   bool as_adapter(const std::string& method) const {
     return method == "prefix" || (method == "lora" && output == "peft");
   }
-
- private:
+  /// Whether LoRA's matrices are trained, or could be.
   bool has_lora(const std::string& method) const { return method == "lora" || candidates == "lora"; }
 };
 

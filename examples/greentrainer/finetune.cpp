@@ -167,6 +167,10 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
   say_format(trained, options);
   if (detaches_context(options)) say(context_line(train, options));
   if (rotates_branches(options)) say(passing_line(graph, options));
+  if (options.optimizer == "adafactor" && options.adapters.has_lora(options.method)) {
+    say("note: adafactor's rate is a share of each tensor's own size; LoRA's second matrices begin at zero, so that "
+        "they move by a thousandth of --learning-rate a step");
+  }
   if (fit.budget.is_set()) say(plan_line(trainer.plan_run(train.examples, fit)));
   if (fit.evaluate == Evaluations::none && !fit.evaluate_every) return;
   std::string when = options.evaluate == "none"   ? ""

@@ -95,6 +95,16 @@ TEST_CASE("GreenTrainer with LoRA's matrices keeps the budget of the model alone
   CHECK(after.tensors().size() == before.tensors().size());
 }
 
+TEST_CASE("adafactor says that it hardly moves LoRA's matrices that begin at zero") {
+  const Run run("opt-pre");
+  const auto lora = run.finetune({"--method", "lora", "--optimizer", "adafactor"});
+  CHECK(lora.status == 0);
+  CHECK(lora.err.find("move by a thousandth of --learning-rate a step") != std::string::npos);
+  const auto full = run.finetune({"--method", "full", "--optimizer", "adafactor"});
+  CHECK(full.status == 0);
+  CHECK(full.err.find("thousandth") == std::string::npos);
+}
+
 TEST_CASE("dropout and LoRA's beginnings follow the seed") {
   const auto weights = [](const std::string& seed, const std::string& dropout) {
     const Run run("opt-pre");
