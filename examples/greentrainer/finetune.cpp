@@ -167,7 +167,8 @@ void say_task(const Trainer<B>& trainer, Model<B>& trained, const Dataset& train
   say_format(trained, options);
   if (detaches_context(options)) say(context_line(train, options));
   if (rotates_branches(options)) say(passing_line(graph, options));
-  if (options.optimizer == "adafactor" && options.adapters.has_lora(options.method)) {
+  const bool begins_at_zero = options.adapters.has_lora(options.method) && options.from_adapter.empty();
+  if (options.optimizer == "adafactor" && begins_at_zero) {
     say("note: adafactor's rate is a share of each tensor's own size; LoRA's second matrices begin at zero, so that "
         "they move by a thousandth of --learning-rate a step");
   }
