@@ -135,6 +135,11 @@ class Pilots {
       Trainer<B> trainer = make_trainer(trained, c.finetune);
       FitOptions fit = fit_options(c.finetune);
       c.plan = trainer.plan_run(data_.examples, fit);
+      if (fit.budget.is_set() && detaches_context(c.finetune)) {  // as --method auto makes it
+        trainer.use_ending(*model_);
+        c.plan = trainer.plan_run(data_.examples, fit);
+        trainer = make_trainer(trained, c.finetune);
+      }
       fit.budget = {};
       fit.steps = least_steps;
       fit.batch_size = c.plan.batch_size;

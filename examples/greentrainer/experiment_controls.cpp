@@ -69,6 +69,7 @@ toml::table common_of_controls(toml::table common) {
                           "adapter-output",
                           "lora-targets",
                           "context-gradients",
+                          "exact-ending",
                           "passing",
                           "passing-share",
                           "budget",

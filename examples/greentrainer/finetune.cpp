@@ -56,7 +56,7 @@ TrainingData load_training_data(const PretrainedModel<B>& model, const FinetuneO
 std::string context_line(const Dataset& train, const FinetuneOptions& options) {
   Workload all;
   for (const Example& example : train.examples) all += workload_of(example);
-  return text("gradients are approximate: they ",
+  return text("gradients are approximate", ends_exactly(options) ? " until the ending" : "", ": they ",
               options.context_gradients == "none" ? "do not go through" : "end at keys and values of",
               " tokens without a label, ",
               fixed(100.0 * static_cast<double>(all[Measure::context_tokens]) /
@@ -226,7 +226,8 @@ int finetune(B& backend, FinetuneOptions options, LaunchedRanks* ranks) {
   FitOptions fit = fit_options(options);
   if (fit.budget.joules > 0) expect_energy("finetune", "budget", watch.energy.problem());
   auto model = load_model(options, backend);
-  if (options.context_where_possible && model.facts().target_shift) options.context_gradients = "exact";
+  if (options.context_where_possible && model.facts().target_shift)
+    options.context_gradients = "exact", options.exact_ending = "none";
   around.context_gradients = options.context_gradients;
   SaveChoice saving{.as_adapter = options.adapters.as_adapter(options.method),
                     .dtype = options.save_dtype.empty() ? std::optional<DType>() : parse_dtype(options.save_dtype)};
@@ -243,6 +244,7 @@ int finetune(B& backend, FinetuneOptions options, LaunchedRanks* ranks) {
   Model<B> trained = trained_model(model, options);
   std::optional<Trainer<B>> training(make_trainer(trained, options));
   Trainer<B>& trainer = *training;
+  use_ending(trainer, model, options);
   if (ranks != nullptr) ranks->join(trainer);
   watch.follow(fit, trained.graph().parameters().size());
   take_times(trained, trainer, train, options, watch.energy, fit);

@@ -29,6 +29,9 @@ void resolve_auto(const Command& command, FinetuneOptions& options) {
   for (const auto& [name, value] : all) {
     if (name == "method" || !command.given(name)) command.find(name)->set({value});
   }
+  const bool leaves_flops = !options.budget.empty() && !budget_of(options).is_timed();
+  if (leaves_flops && detaches_context(options) && !command.given("exact-ending") && !command.given("prefix-cache"))
+    options.exact_ending = "rest";
 }
 
 /// Whether a metric is one of answers that are generated.
@@ -105,6 +108,24 @@ void check_passing(const Command& command, const FinetuneOptions& options) {
     command.refuse("prefix-cache", "passing", text("--passing rotating --budget --method ", options.method));
 }
 
+/// Which options go with an ending that has exact gradients.
+void check_ending(const Command& command, const FinetuneOptions& options) {
+  if (!ends_exactly(options)) return;
+  const EndingOptions ending = parse_ending("finetune", options.exact_ending);
+  if (!detaches_context(options))
+    bad_usage("finetune",
+              "--exact-ending: expected --context-gradients keys or none beside it, got exact gradients "
+              "in all steps");
+  if (options.method == "green" || rotates_branches(options))
+    bad_usage("finetune", text("--exact-ending: expected a method that trains the same tensors throughout, got ",
+                               options.method == "green" ? "--method green" : "--passing rotating"));
+  command.refuse("prefix-cache", "exact-ending", "--exact-ending");
+  if (!ending.share && (options.budget.empty() || budget_of(options).is_timed()))
+    bad_usage("finetune", text("--exact-ending: expected --budget in FLOPs or as a share of full fine-tuning beside "
+                               "rest, got ",
+                               options.budget.empty() ? "none" : options.budget, "; or give a share such as 30%"));
+}
+
 /// Which options go with ratios that change.
 void check_phases(const Command& command, FinetuneOptions& options) {
   if (command.either("rho", "phases") == "rho") options.phases.clear();
@@ -159,6 +180,7 @@ void check(const Command& command, FinetuneOptions& options) {
   check_phases(command, options);
   check_frozen_format(command, options);
   check_passing(command, options);
+  check_ending(command, options);
   if (options.train == standard_input && options.validation == standard_input)
     bad_usage("finetune", "--train and --validation: expected standard input for one of them, got it for both");
   if (options.validation.empty()) command.refuse("validation-rows", "validation", "training without --validation");

@@ -73,6 +73,7 @@ std::string auto_text(const FinetuneOptions& options) {
   }
   if (options.method == "green") line += text(" --rho ", options.rho, " --importance ", options.importance);
   if (options.context_gradients != "exact") line += " --context-gradients " + options.context_gradients;
+  if (ends_exactly(options)) line += " --exact-ending " + options.exact_ending;
   return line + text(" --learning-rate ", options.learning_rate);
 }
 
@@ -114,9 +115,13 @@ std::string config_sum(const std::string& model) {
 }  // namespace
 
 RunIdentity run_facts(const FinetuneOptions& options) {
-  RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},    {"method", options.method},
-                       {"context_gradients", options.context_gradients},       {"selector", options.selector},
-                       {"evaluation_tokens", text(options.evaluation_tokens)}, {"dependencies", options.dependencies}};
+  RunIdentity facts = {{"config.json", "sum " + config_sum(options.model)},
+                       {"method", options.method},
+                       {"context_gradients", options.context_gradients},
+                       {"selector", options.selector},
+                       {"exact_ending", options.exact_ending},
+                       {"evaluation_tokens", text(options.evaluation_tokens)},
+                       {"dependencies", options.dependencies}};
   facts["frozen_format"] = options.frozen_format;
   facts["precision"] = options.backend.precision;
   options.adapters.add_facts(options.method, facts);
@@ -184,6 +189,10 @@ void declare(Command& command, FinetuneOptions& options) {
                  "none: approximate gradients, which do not go through tokens without a label, so that the backward "
                  "pass computes labelled rows alone; keys: they go on to the weights that make these tokens' keys and "
                  "values (exact)");
+  command.text(
+      "exact-ending", options.exact_ending, "none|rest|X%",
+      "Last steps with exact gradients behind those of --context-gradients: so many of all, or rest: as many as "
+      "--budget pays for (none)");
   command.choice("passing", options.passing, {"exact", "rotating"},
                  "rotating: approximate gradients, which go through a random share of the residual branches alone to "
                  "what lies below; drawn anew every --reselect-every (exact)");

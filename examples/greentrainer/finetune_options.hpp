@@ -34,7 +34,7 @@ struct FinetuneOptions {
   std::string schedule = "linear", optimizer = "adamw";
   double weight_decay = 0, momentum = 0, clip_norm = 0;
   std::string no_decay_on = "none";
-  std::string context_gradients = "exact", passing = "exact";
+  std::string context_gradients = "exact", exact_ending = "none", passing = "exact";
   double passing_share = 0.25;
   AdapterChoice adapters;
   std::string from_adapter;
@@ -83,6 +83,9 @@ std::string auto_text(const FinetuneOptions& options);
 
 /// Whether gradients stop at the context: with_detached_context.
 inline bool detaches_context(const FinetuneOptions& options) { return options.context_gradients != "exact"; }
+
+/// Whether the last steps have exact gradients all the same: Trainer::use_ending.
+inline bool ends_exactly(const FinetuneOptions& options) { return options.exact_ending != "none"; }
 
 /// Whether residual branches pass the identity: Trainer::use_passing.
 inline bool rotates_branches(const FinetuneOptions& options) { return options.passing == "rotating"; }

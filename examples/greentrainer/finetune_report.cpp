@@ -159,6 +159,8 @@ std::string rounding_warning(const TrainingReport& report, double unrounded, con
 }
 
 std::string plan_line(const RunPlan& plan) {
+  const std::string ending =
+      plan.ending_steps > 0 ? text("the last ", plan.ending_steps, " with exact gradients, ") : std::string();
   const auto flops = [](Flops f) { return with_prefix(static_cast<double>(f), "FLOPs"); };
   if (plan.joules > 0) {
     return text("budget ", fixed(plan.joules, 1), " J: ", plan.steps, " steps, batch size ", plan.batch_size,
@@ -172,14 +174,15 @@ std::string plan_line(const RunPlan& plan) {
   }
   return text("budget ", flops(plan.budget), ", ",
               fixed(static_cast<double>(plan.budget) / static_cast<double>(plan.full), 3),
-              " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ", "which take ",
+              " of full fine-tuning: ", plan.steps, " steps, batch size ", plan.batch_size, ", ", ending, "which take ",
               plan.promise(), flops(plan.planned));
 }
 
 OrderedJson json_of(const RunPlan& plan) {
-  OrderedJson json = {{"flops", plan.budget},    {"steps", plan.steps}, {"batch_size", plan.batch_size},
-                      {"planned", plan.planned}, {"exact", plan.exact}, {"average", plan.average},
-                      {"full", plan.full}};
+  OrderedJson json = {{"flops", plan.budget},          {"steps", plan.steps},
+                      {"batch_size", plan.batch_size}, {"ending_steps", plan.ending_steps},
+                      {"planned", plan.planned},       {"exact", plan.exact},
+                      {"average", plan.average},       {"full", plan.full}};
   if (plan.is_timed()) {
     json["flops"] = nullptr;
     json["planned_seconds"] = plan.planned_seconds;
@@ -266,6 +269,7 @@ OrderedJson json_of(const TrainingReport& report, const Surroundings& around) {
   }
   json["method"] = around.method;
   json["context_gradients"] = around.context_gradients;
+  json["exact_ending_steps"] = report.ending_steps;
   json["passing"] = around.passing;
   json["gradient_sums"] = around.gradient_sums;
   json["is_auto"] = around.is_auto;

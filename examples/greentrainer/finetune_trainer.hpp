@@ -77,6 +77,12 @@ Model<B> trained_model(Model<B>& model, const FinetuneOptions& options) {
   return with_detached_context(model, parse_context_gradients(options.context_gradients));
 }
 
+/// Has the run end with exact gradients where that is asked for: those of the model itself.
+template <Backend B>
+void use_ending(Trainer<B>& trainer, Model<B>& model, const FinetuneOptions& options) {
+  if (ends_exactly(options)) trainer.use_ending(model, parse_ending("finetune", options.exact_ending));
+}
+
 /// Calls use(options of the optimizer that is asked for).
 template <Backend B, class Use>
 auto with_optimizer(const Model<B>& model, const FinetuneOptions& options, const Use& use) {

@@ -56,6 +56,16 @@ std::vector<Phase> parse_phases(const std::string& where, const std::vector<std:
   return phases;
 }
 
+EndingOptions parse_ending(const std::string& where, const std::string& value) {
+  if (value == "rest") return {};
+  double percent = 0;
+  const char* const last = value.data() + value.size();
+  const auto [end, error] = std::from_chars(value.data(), last, percent);
+  if (error != std::errc{} || std::string_view(end, last) != "%" || !(percent > 0 && percent <= 100))
+    bad_usage(where, text("--exact-ending: expected none, rest, or a share of the steps such as 30%, got ", value));
+  return {.share = percent / 100};
+}
+
 RunBudget parse_budget(const std::string& where, const std::string& value, const std::string& cuts) {
   constexpr const char* expected =
       "expected FLOPs such as 40TFLOP, a share of full fine-tuning such as 0.5x, time such as 20min, or energy such as "

@@ -6,6 +6,7 @@
 #include "greentrainer/core/storage_format.hpp"
 #include "greentrainer/core/types.hpp"
 #include "greentrainer/graph/detached_context.hpp"
+#include "greentrainer/train/ending.hpp"
 #include "greentrainer/train/training_options.hpp"
 
 namespace greentrainer::program {
@@ -42,5 +43,8 @@ const StorageFormat* parse_frozen_format(const std::string& where, const std::st
 
 /// What --context-gradients keeps where it is not exact: keys or none.
 ContextGradients parse_context_gradients(const std::string& value);
+
+/// What --exact-ending says where it is not none: rest, or a share of the steps. Throws UsageError.
+EndingOptions parse_ending(const std::string& where, const std::string& value);
 
 }  // namespace greentrainer::program

@@ -236,6 +236,13 @@ void check_run(const Command& command, PlanOptions& options) {
   for (const char* name : {"train-rows", "max-tokens", "truncation", "dataset"})
     needs(name, "train", command.given("train"));
   if (command.either("train", "examples") == "examples") options.train.clear();
+  if (options.exact_ending != "none") {
+    parse_ending("plan", options.exact_ending);
+    if (options.context_gradients == "exact" || options.tensors.empty())
+      bad_usage("plan",
+                "--exact-ending: expected --context-gradients keys or none, and --tensors, beside it, got "
+                "exact gradients in all steps, or tensors that are chosen");
+  }
   for (const char* name : {"epochs", "context-gradients"})
     if (options.cost_model == "paper") command.refuse(name, "cost-model", "--cost-model paper");
   if (!options.train.empty() && command.given("target-tokens")) options.data.target_tokens = options.target_tokens;
@@ -292,6 +299,7 @@ void check(const Command& command, PlanOptions& options) {
   if (options.budget.empty()) {
     if (options.phases.empty()) command.refuse("steps", "budget", "a plan without --budget or --phases");
     command.refuse("budget-cuts", "budget", "a plan without --budget");
+    command.refuse("exact-ending", "budget", "a plan without --budget");
   } else {
     parse_counted_budget("plan", options.budget, options.budget_cuts);
     command.require("steps");
@@ -390,6 +398,10 @@ Command make_plan_command() {
   command.choice("context-gradients", options->context_gradients, {"exact", "keys", "none"},
                  "none: gradients do not go through tokens without a label; keys: they end at these tokens' keys and "
                  "values; as in finetune (exact)");
+  command.text(
+      "exact-ending", options->exact_ending, "none|rest|X%",
+      "Beside --budget: last steps with exact gradients behind those of --context-gradients: so many of all, or "
+      "rest: as many as the budget pays for (none)");
   command.choice("optimizer", options->optimizer, {optimizer_names.begin(), optimizer_names.end()},
                  "Whose state and updates are planned, as finetune's, without momentum (adamw)");
   command.text("frozen-format", options->frozen_format, "NAME",

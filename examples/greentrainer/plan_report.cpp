@@ -141,7 +141,8 @@ PlanReport make_report(const Architecture& architecture, const Command& command,
   if (!options.freeze.empty()) freeze(report, graph, batch_of(options.batch_size), options);
   choose_and_plan(report, graph, full, batch_of, facts_of(architecture), options);
   const Selection trained = report.selection.value_or(select_all(graph));
-  if (!options.budget.empty()) report.within_budget = plan_within_budget(graph, trained, full, batch_of, options);
+  if (!options.budget.empty())
+    report.within_budget = plan_within_budget(graph, exact, trained, full, batch_of, options);
   if (!options.phases.empty()) price_phases(report, graph, full, batch_of, options);
   if (options.passing == "rotating") {
     report.passing = planned_passing(graph, trained, batch_of(options.batch_size), options.passing_share);

@@ -34,7 +34,7 @@ struct PlanOptions {
   std::string gradient_sums = "fast";
   Extent steps = 0;  ///< of a run with a budget
   std::string budget, budget_cuts = "batch";
-  std::string context_gradients = "exact", frozen_format = "none";
+  std::string context_gradients = "exact", exact_ending = "none", frozen_format = "none";
   std::vector<std::string> phases;
   std::string sampling = "off", passing = "exact";
   double passing_share = 0.25;

@@ -102,8 +102,8 @@ PlannedRun planned_run(const PlanGraph& graph, const Selection& selection, const
   return run;
 }
 
-RunPlan plan_within_budget(const PlanGraph& graph, const Selection& trained, const LinearCost& full_cost,
-                           const BatchOfSize& batch_of, const PlanOptions& options) {
+RunPlan plan_within_budget(const PlanGraph& graph, const PlanGraph& exact, const Selection& trained,
+                           const LinearCost& full_cost, const BatchOfSize& batch_of, const PlanOptions& options) {
   const ExactCost<PlanPolicy> cost;
   const LinearCost passes = pass_cost(graph, training_plan(graph, trained), cost).total();
   const auto flops = [&](const LinearCost& of_step, const Selection& updated, Extent batch_size, Extent steps) {
@@ -111,14 +111,25 @@ RunPlan plan_within_budget(const PlanGraph& graph, const Selection& trained, con
         CheckedInteger(evaluate(of_step, batch_of(batch_size))) + update_of(graph, updated, options);
     return (CheckedInteger(steps) * step).value();
   };
-  const RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
-                         .price =
-                             [&](Extent size, Extent steps) {
-                               if (options.phases.empty()) return flops(passes, trained, size, steps);
-                               return most_of(phases_of_run(graph, batch_of, full_cost, size, steps, options));
-                             }};
+  const std::optional<EndingOptions> ending =
+      options.exact_ending == "none" ? std::nullopt : std::optional(parse_ending("plan", options.exact_ending));
+  const LinearCost of_ending = pass_cost(exact, training_plan(exact, trained), cost).total();
+  const auto more = [&](Extent size, Extent, Extent steps) {
+    const Workload batch = batch_of(size);
+    return (CheckedInteger(steps) * (evaluate(of_ending, batch) - evaluate(passes, batch))).value();
+  };
+  RunPrices prices{.steps = [&](Extent size) { return options.steps * options.batch_size / size; },
+                   .price =
+                       [&](Extent size, Extent steps) {
+                         if (!options.phases.empty())
+                           return most_of(phases_of_run(graph, batch_of, full_cost, size, steps, options));
+                         const Extent last = ending ? ending->steps(steps) : 0;
+                         return flops(passes, trained, size, steps) + more(size, steps, last);
+                       }};
+  if (ending && !ending->share) prices.ending = more;
   const Flops full = flops(full_cost, select_all(graph), options.batch_size, options.steps);
   RunPlan plan = plan_run(parse_budget("plan", options.budget, options.budget_cuts), options.batch_size, full, prices);
+  if (ending && ending->share) plan.ending_steps = ending->steps(plan.steps);
   plan.exact = options.phases.empty();
   return plan;
 }

@@ -34,9 +34,9 @@ PlannedRun planned_run(const PlanGraph& graph, const Selection& selection, const
                        const std::optional<Cut>& cut, const std::vector<DroppedSegment>& segments,
                        const std::vector<CutForecast>& forecasts, const LinearCost& full, const PlanOptions& options);
 
-/// A run of equal batches within a budget. What choosing costs is not in it.
-RunPlan plan_within_budget(const PlanGraph& graph, const Selection& trained, const LinearCost& full_cost,
-                           const BatchOfSize& batch_of, const PlanOptions& options);
+/// A run of equal batches within a budget. What choosing costs is not in it. `exact`: the graph of an ending.
+RunPlan plan_within_budget(const PlanGraph& graph, const PlanGraph& exact, const Selection& trained,
+                           const LinearCost& full_cost, const BatchOfSize& batch_of, const PlanOptions& options);
 
 /// Prices the phases of the run that is planned. Throws ConfigError where finetune would: for a phase without a step,
 /// or one that no tensor fits into.

@@ -174,16 +174,17 @@ TEST_CASE("method auto is LoRA on all linear layers, gradients to the context's 
   const Outcome chosen = train("auto", {"--method", "auto"});
   CHECK(chosen.json()["method"] == "lora");
   CHECK(chosen.json()["is_auto"] == true);
-  CHECK(chosen.err.find("method auto: --method lora --lora-targets all-linear --context-gradients keys --learning-rate "
-                        "0.001\n") != std::string::npos);
+  CHECK(chosen.err.find("method auto: --method lora --lora-targets all-linear --context-gradients keys --exact-ending "
+                        "rest --learning-rate 0.001\n") != std::string::npos);
   const Outcome by_hand = train("by-hand", {"--method", "lora", "--lora-targets", "all-linear", "--learning-rate",
-                                            "1e-3", "--context-gradients", "keys"});
+                                            "1e-3", "--context-gradients", "keys", "--exact-ending", "rest"});
   CHECK(by_hand.json()["is_auto"] == false);
   CHECK(by_hand.json()["loss_after"] == chosen.json()["loss_after"]);
   CHECK(by_hand.json()["budget"] == chosen.json()["budget"]);
   const Outcome given = train("given", {"--method", "auto", "--lora-targets", "fc1", "--learning-rate", "2e-3"});
   CHECK(given.json()["selections"][0]["names"].size() == 4);
-  CHECK(given.err.find("--lora-targets fc1 --context-gradients keys --learning-rate 0.002\n") != std::string::npos);
+  CHECK(given.err.find("--lora-targets fc1 --context-gradients keys --exact-ending rest --learning-rate 0.002\n") !=
+        std::string::npos);
   const Outcome exact = train("exact", {"--method", "auto", "--context-gradients", "exact"});
   CHECK(exact.json()["context_gradients"] == "exact");
 }
@@ -225,7 +226,7 @@ TEST_CASE("a budget in time is planned by measured times, which are kept, said a
   CHECK(first.json()["loss_after"] == whole.json()["loss_after"]);  // the budget pays for all
   REQUIRE(kept().size() == 1);
 
-  const Outcome second = run.run("second", {"--method", "green", "--rho", "0.6", "--budget", "2h"});
+  const Outcome second = run.run("second", {"--method", "green", "--rho", "0.9", "--budget", "2h"});
   REQUIRE_MESSAGE(second.status == 0, second.err);
   CHECK(second.err.find("times of operators from " + kept().front().string()) != std::string::npos);
   CHECK(second.json()["selections"][0]["unit"] == "ps");

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "greentrainer/core/text.hpp"
 #include "greentrainer/io/json.hpp"
 #include "program/run_program.hpp"
 
@@ -82,6 +83,74 @@ TEST_CASE("a budget pays for more with gradients that stop at the context, and s
   CAPTURE(green.err);
   REQUIRE(green.status == 0);
   CHECK(green.json()["flops"]["train"].get<double>() <= 0.6 * green.json()["flops"]["full"].get<double>());
+}
+
+TEST_CASE("what a budget leaves becomes an ending with exact gradients, as plan says") {
+  const Run run;
+  const Outcome ended = run.run("rest", {"--method", "full", "--context-gradients", "keys", "--exact-ending", "rest",
+                                         "--budget", "0.85x"}),
+                exact = run.run("whole", {"--method", "full", "--context-gradients", "keys", "--exact-ending", "100%"}),
+                full = run.run("full", {"--method", "full"});
+  CAPTURE(ended.err);
+  REQUIRE(ended.status == 0);
+  const Json report = ended.json();
+  const auto last = report["exact_ending_steps"].get<Extent>();
+  CHECK(last > 0);
+  CHECK(last < report["steps"].get<Extent>());
+  CHECK(report["budget"]["ending_steps"] == last);
+  CHECK(report["budget"]["spent"] == report["budget"]["planned"]);
+  CHECK(ended.err.find(text("the last ", last, " with exact gradients")) != std::string::npos);
+  CHECK(ended.err.find("gradients are approximate until the ending") != std::string::npos);
+  CHECK(exact.json()["loss_after"] == full.json()["loss_after"]);
+  CHECK(exact.json()["flops"]["train"] == full.json()["flops"]["train"]);
+
+  const auto planned = [&](const std::string& ending) {
+    const Outcome outcome = run_program({"plan",
+                                         "--json",
+                                         "--model",
+                                         golden_model("llama-gqa-tied"),
+                                         "--batch-size",
+                                         "2",
+                                         "--tokens",
+                                         "32",
+                                         "--labelled-tokens",
+                                         "4",
+                                         "--tensors",
+                                         "*",
+                                         "--context-gradients",
+                                         "keys",
+                                         "--budget",
+                                         "0.9x",
+                                         "--steps",
+                                         "40",
+                                         "--exact-ending",
+                                         ending});
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    return outcome.json()["budget"];
+  };
+  CHECK(planned("none")["ending_steps"] == 0);
+  CHECK(planned("25%")["ending_steps"] == 10);
+  const Json rest = planned("rest");
+  CHECK(rest["ending_steps"].get<Extent>() > 10);
+  CHECK(rest["planned"].get<Flops>() <= rest["flops"].get<Flops>());
+  CHECK(planned(text(100.0 * (rest["ending_steps"].get<double>() + 1) / 40, "%"))["steps"].get<Extent>() < 40);
+}
+
+TEST_CASE("an ending is refused where nothing could begin with it") {
+  const Run run;
+  const auto refused = [&](std::vector<std::string> more, const std::string& words) {
+    const Outcome outcome = run.run("refused", std::move(more));
+    CHECK(outcome.status == 2);
+    CHECK_MESSAGE(outcome.err.find(words) != std::string::npos, outcome.err);
+  };
+  refused({"--method", "full", "--exact-ending", "30%"}, "--exact-ending: expected --context-gradients");
+  refused({"--method", "full", "--context-gradients", "keys", "--exact-ending", "rest"}, "--budget in FLOPs");
+  refused({"--method", "full", "--context-gradients", "keys", "--exact-ending", "rest", "--budget", "20min"}, "20min");
+  refused({"--method", "full", "--context-gradients", "keys", "--exact-ending", "0.3"}, "got 0.3");
+  refused({"--method", "green", "--context-gradients", "keys", "--exact-ending", "30%"}, "--method green");
+  refused({"--method", "full", "--context-gradients", "keys", "--exact-ending", "30%", "--prefix-cache", "memory"},
+          "--prefix-cache");
 }
 
 TEST_CASE("an encoder-decoder is refused, and so is a plan at the published prices") {

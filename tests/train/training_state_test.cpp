@@ -14,6 +14,7 @@
 #include "greentrainer/io/atomic_file.hpp"
 #include "greentrainer/io/folder_manifest.hpp"
 #include "greentrainer/io/json.hpp"
+#include "greentrainer/models/detached_context.hpp"
 #include "greentrainer/pretrained/pretrained_model.hpp"
 #include "greentrainer/train/state_json.hpp"
 #include "greentrainer/train/trainer.hpp"
@@ -157,11 +158,18 @@ std::vector<Case> cases() {
     return Trainer<B>(model, GreenOptions{.flops_ratio = 0.6, .reselect_every = {3, Interval::Unit::steps}},
                       AdamWOptions{.learning_rate = 5e-2});
   };
+  const auto ending = [](Model<B>& model) {
+    Model<B> detached = with_detached_context(model, ContextGradients::keys);
+    Trainer<B> trainer(detached, select_all(model.graph()), AdamWOptions{.learning_rate = 1e-3});
+    trainer.use_ending(model, {.share = 0.5});
+    return trainer;
+  };
   const GraphOptions lora{.lora = LoraOptions{.rank = 4, .alpha = 16, .dropout = 0.1}};
   return {{.name = "full, accumulated and clipped", .options = accumulated, .make = full},
           {.name = "green with re-selection", .options = plain, .make = green},
           {.name = "green, cached", .model = "opt-pre", .options = long_cached, .make = shallow},
           {.name = "SGD with momentum", .options = plain, .make = momentum},
+          {.name = "an ending with exact gradients", .options = plain, .make = ending},
           {.name = "LoRA with dropout", .graph = lora, .options = plain, .make = adapters},
           {.name = "LoRA beside weights, faster", .graph = lora, .options = plain, .make = faster},
           {.name = "the top layer, cached", .options = cached, .make = top},

@@ -16,6 +16,8 @@ struct RunPrices {
   std::function<Extent(Extent batch_size)> steps;                      ///< of the run as asked for: as many passes
                                                                        ///< over the data
   std::function<std::int64_t(Extent batch_size, Extent steps)> price;  ///< of its first so many steps
+  /// What an ending of so many of these steps takes beyond that; none: no ending takes what the budget leaves.
+  std::function<std::int64_t(Extent batch_size, Extent steps, Extent ending)> ending = {};
 };
 
 /// What updating a parameter once takes.
@@ -71,13 +73,30 @@ inline void take_smaller_batches(RunPlan& plan, std::int64_t budget, const RunPr
 
 }  // namespace detail
 
+namespace detail {
+
+/// The longest ending of a planned run that its budget pays for.
+inline void take_ending(RunPlan& plan, const RunPrices& prices) {
+  const auto total = [&](Extent ending) { return plan.planned + prices.ending(plan.batch_size, plan.steps, ending); };
+  Extent paid = 0, too_many = plan.steps + 1;
+  while (too_many - paid > 1) {
+    const Extent ending = paid + (too_many - paid) / 2;
+    (total(ending) <= plan.budget ? paid : too_many) = ending;
+  }
+  plan.ending_steps = paid;
+  if (paid > 0) plan.planned = total(paid);
+}
+
+}  // namespace detail
+
 inline constexpr double picoseconds = 1e12;  ///< in a second
 
 /// Decides how many steps a run takes, and on batches of how many examples, so that what they cost stays within the
 /// budget. `batch_size`: as asked for. `full`: FLOPs of full fine-tuning of the run as asked for, with its updates.
 /// `flops`, `times`, `at_power`: its prices in FLOPs; for a budget in seconds or joules in picoseconds; for one in
 /// joules in picoseconds at the mean power, see at_mean_power. A run that fits into its budget is left as it is, and
-/// not made longer. Throws InfeasibleBudget where not even one step fits.
+/// not made longer; what a budget in FLOPs leaves goes into its ending, where it has one. Throws InfeasibleBudget where
+/// not even one step fits.
 inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, const RunPrices& flops,
                         const RunPrices& times = {}, const RunPrices& at_power = {}) {
   RunPlan plan{.steps = flops.steps(batch_size), .batch_size = batch_size, .budget = budget.flops, .full = full};
@@ -106,6 +125,7 @@ inline RunPlan plan_run(const RunBudget& budget, Extent batch_size, Flops full, 
     throw InfeasibleBudget(plan.budget, least, smallest, full);
   }
   plan.planned = flops.price(plan.batch_size, plan.steps);
+  if (flops.ending && plan.budget > 0) detail::take_ending(plan, flops);
   if (timed) {
     plan.seconds = budget.seconds;
     plan.joules = budget.joules;

@@ -33,11 +33,13 @@ class RoundSelection {
 
   /// With GreenOptions::importance_step, makes the step before the round.
   void select(const Round& round) {
-    const auto& graph = parts_->model.graph();
     const FitOptions& options = run_->options;
     run_->is_whole = false;
+    if (const bool ends = round.first >= run_->ending_from; ends != parts_->is_ending)
+      parts_->go_through(ends, run_->batches, run_->sample.examples(), options);
+    const auto& graph = parts_->trained().graph();
     SelectionRecord record{.step = round.first, .names = {}, .importance = {}};
-    parts_->model.executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
+    parts_->trained().executor().release_memory();  // an evaluation, or an earlier selection, may have needed more
     std::vector<double> importance;
     if (parts_->choice.in_step()) importance = train_in_full(record.importance_memory);
     const auto start = TrainingClock::now();
@@ -66,7 +68,7 @@ class RoundSelection {
     record.memory = chosen.pass.memory;
     record.recomputation_optimal = chosen.pass.optimal;
     parts_->report.memory.training = std::max(parts_->report.memory.training, record.memory.total());
-    parts_->model.executor().release_memory();  // importance may have needed more
+    parts_->trained().executor().release_memory();  // importance may have needed more
     parts_->gradients.select(graph, parts_->selection);
     parts_->optimizer->select(graph, parts_->selection);
     parts_->with_state = parts_->selection;
@@ -94,7 +96,7 @@ class RoundSelection {
 
   Chosen take_known(const Selection& known, const Round& round, std::span<const CutForecast> with_cache,
                     SelectionRecord& record) {
-    const auto& graph = parts_->model.graph();
+    const auto& graph = parts_->trained().graph();
     const MemoryLimit<B>& memory = *parts_->memory;
     const Workload coming = run_->batches.workload_of_steps(round.first, round.end);
     Selection& selection = parts_->selection;

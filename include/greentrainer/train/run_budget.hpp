@@ -57,6 +57,7 @@ inline void check_options(const RunBudget& o) {
 struct RunPlan {
   Extent steps = 0;            ///< the schedule of the learning rate ends with the last of them
   Extent batch_size = 0;       ///< examples in a pass
+  Extent ending_steps = 0;     ///< the last of these steps, with the gradients of Trainer::use_ending
   Flops planned = 0;           ///< that these steps take, evaluation apart
   bool exact = true;           ///< whether they take exactly so many, since what they train is known; else at most
   bool average = false;        ///< the model has experts: so many on average, and what routing adds is beyond a budget

@@ -59,11 +59,11 @@ class RunEvaluation {
     TrainingReport& report = parts_->report;
     const auto start = TrainingClock::now();
     const double callbacks_before = report.seconds.callbacks;
-    parts_->model.executor().release_memory();
+    parts_->trained().executor().release_memory();
     EvaluationRecord record{.step = run_->next_step};
     Flops flops = 0;
     const bool taken = take_loss(after, record, flops) && take_metric(record, flops);
-    parts_->model.executor().release_memory();
+    parts_->trained().executor().release_memory();
     report.seconds.evaluation += seconds_since(start) - (report.seconds.callbacks - callbacks_before);
     report.stopped = report.stopped || !taken;
     if (!taken) return false;
@@ -93,7 +93,7 @@ class RunEvaluation {
         parts_->call_back([&] { options.on_evaluation_pass(now); });
       };
     }
-    const Evaluation evaluation = evaluate(parts_->model, examples, how);
+    const Evaluation evaluation = evaluate(parts_->trained(), examples, how);
     record.loss = evaluation.loss;
     flops += evaluation.flops;
     return !parts_->report.stopped && evaluation.examples.size() == examples.size();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "greentrainer/cost/time_cost.hpp"
+#include "greentrainer/train/ending.hpp"
 #include "greentrainer/train/make_prefix_store.hpp"
 #include "greentrainer/train/plan_run.hpp"
 #include "greentrainer/train/tensor_choice.hpp"
@@ -60,6 +61,10 @@ class RunPricing {
  public:
   RunPricing(const Model<B>& model, const TensorChoice<B>& choice, const FitOptions& options, RunCost<C> cost)
       : model_(&model), choice_(&choice), options_(&options), cost_(std::move(cost)) {}
+  /// With an ending, which must outlive it. Null: none.
+  void use_ending(const Ending<B>* ending) { ending_ = ending; }
+  /// Whether the ending is as long as the budget allows.
+  bool takes_rest() const { return ending_ != nullptr && !ending_->options.share; }
 
   /// FLOPs of forward and backward of full fine-tuning: of the model without what was added to it.
   static LinearCost full_cost(const Model<B>& model) {
@@ -81,11 +86,24 @@ class RunPricing {
     return total.value();
   }
   /// Of the first so many steps. Where the selection is fixed, in FLOPs exactly so many. Where tensors are chosen at
-  /// most so many, if the selector keeps to its budget; updates are then priced as if all tensors were chosen.
+  /// most so many, if the selector keeps to its budget; updates are then priced as if all tensors were chosen. The
+  /// ending is among them where it is a share of the steps.
   std::int64_t steps(const TrainingBatches& batches, Extent steps) const {
-    const CheckedInteger total =
+    CheckedInteger total =
         choice_->fixed() != nullptr ? of_selection(batches, *choice_->fixed(), steps) : at_most(batches, steps);
+    if (ending_ != nullptr) total += ending(batches, steps, ending_->options.steps(steps));
     return (total + CheckedInteger(batches.workload_of_steps(0, steps)[Measure::steps]) * cost_.per_batch).value();
+  }
+
+  /// What the ending's gradients of the last so many of the first `steps` steps cost beyond those before the ending.
+  /// Requires an ending and a fixed selection, with nothing cached.
+  std::int64_t ending(const TrainingBatches& batches, Extent steps, Extent count) const {
+    const Selection& selection = *choice_->fixed();
+    const auto of = [&](const TensorGraph<B>& graph) {
+      return training_costs(graph, selection, std::nullopt, {}, cost_.passes).above;
+    };
+    const Workload workload = batches.workload_of_steps(steps - count, steps);
+    return evaluate(of(ending_->model.graph()), workload) - evaluate(of(model_->graph()), workload);
   }
 
  private:
@@ -145,6 +163,7 @@ class RunPricing {
   const TensorChoice<B>* choice_;
   const FitOptions* options_;
   RunCost<C> cost_;
+  const Ending<B>* ending_ = nullptr;
 };
 
 /// How many steps a fit takes within its budget, on batches of how many examples: as many passes over the data at every
@@ -163,8 +182,10 @@ RunPlan plan_run(const RunPricing<B>& pricing, const RunPricing<B, TimeCost<B>>*
     return batches.emplace(examples, of_size, pricing.window());
   };
   const auto steps = [&](Extent size) { return of(size).steps(); };
-  const RunPrices flops{.steps = steps,
-                        .price = [&](Extent size, Extent count) { return pricing.steps(of(size), count); }};
+  RunPrices flops{.steps = steps, .price = [&](Extent size, Extent count) { return pricing.steps(of(size), count); }};
+  if (pricing.takes_rest()) {
+    flops.ending = [&](Extent size, Extent count, Extent ending) { return pricing.ending(of(size), count, ending); };
+  }
   const RunPrices timed{.steps = steps,
                         .price = [&](Extent size, Extent count) { return times->steps(of(size), count); }};
   const RunPrices powered{.steps = steps,

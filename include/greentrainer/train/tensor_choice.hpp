@@ -131,6 +131,9 @@ class TensorChoice {
     identity["cost_unit"] = unit_;
   }
 
+  /// Has a fixed selection taken anew at this step, with which the run's ending begins; the run's end: never.
+  void take_anew(Extent step) { anew_ = step; }
+
   /// Null where tensors are chosen.
   const Selection* fixed() const { return fixed_ ? &*fixed_ : nullptr; }
   /// Null where all gradients are exact.
@@ -156,7 +159,7 @@ class TensorChoice {
   const std::string& unit() const { return unit_; }
 
   /// The next step, not before `step`, at which tensors are chosen, or branches are drawn. A fixed selection alone is
-  /// chosen once, at step 0. Within a phase these are counted from its first step on.
+  /// chosen at step 0, and where the ending begins. Within a phase these are counted from its first step on.
   Extent next(Extent step, const TrainingBatches& batches) const { return next(step, batches, batches.steps()); }
   /// What is trained with the selection of this step.
   Round round(Extent step, const TrainingBatches& batches) const { return round(step, batches, batches.steps()); }
@@ -316,7 +319,7 @@ class TensorChoice {
     return first_step_of(green_->phases, phase_of(green_->phases, step, steps) + 1, steps);
   }
   Extent next(Extent step, const TrainingBatches& batches, Extent steps) const {
-    if (!green_ && !rotation_) return step == 0 ? 0 : steps;
+    if (!green_ && !rotation_) return step == 0 ? 0 : std::min(steps, step <= anew_ ? anew_ : steps);
     if (step >= steps) return steps;
     const Interval interval = green_ ? green_->reselect_every : rotation_->options().every.value_or(Interval{});
     Extent begin = 0, every = interval.steps(batches.steps_per_epoch());
@@ -349,6 +352,7 @@ class TensorChoice {
   std::function<LinearCost(const PassPlan&)> recomputed_cost_;
   std::string unit_ = std::string(ExactCost<B>::unit());
   bool ratio_is_of_flops_ = true;
+  Extent anew_ = most_steps;
 };
 
 }  // namespace greentrainer

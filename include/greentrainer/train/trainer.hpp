@@ -68,6 +68,21 @@ class Trainer {
     parts_.choice.use_passing(options);
   }
 
+  /// Makes the last steps of every run through another graph over the same weights, whose gradients cost more and are
+  /// better, say exact ones behind those of with_detached_context. Optimizer state, schedule and the selection, which
+  /// must be a fixed one, go on; losses of evaluations in these steps are of that graph. Throws ConfigError for options
+  /// out of range, for GreenOptions, and for a model of other parameters. docs/decisions/0053-an-exact-ending.md
+  void use_ending(Model<B>& model, const EndingOptions& options = {}) {
+    if (run_ && !run_->is_finished)
+      throw ConfigError("Trainer", "use_ending", "expected to be called before start, got a call within a run");
+    check_options(options);
+    expect_option(parts_.choice.fixed() != nullptr, "Trainer", "use_ending", "a trainer with a fixed selection",
+                  "one that chooses by GreenOptions");
+    expect_option(&model.parameters() == &parts_.model.parameters(), "Trainer", "use_ending",
+                  "a model over the weights that are trained, see Model::with_graph", "one with weights of its own");
+    parts_.ending = Ending<B>{model.share(), options};
+  }
+
   /// Makes this trainer a rank of several that train one model: each has the same model, examples and options, and runs
   /// its share of every step's examples, of every evaluation and of the batches that importances are taken from. All
   /// have the same weights then, and the same report but for seconds. The communicator must outlive the trainer.
@@ -86,6 +101,7 @@ class Trainer {
     std::optional<RunPricing<B, TimeCost<B>>> times, at_power;
     const auto price = [&](auto& prices, std::shared_ptr<const OperatorTimes> by) {
       prices.emplace(parts_.model, parts_.choice, options, run_times(by, *parts_.optimizer, options));
+      prices->use_ending(parts_.ending ? &*parts_.ending : nullptr);
     };
     if (options.budget.is_timed()) price(times, options.budget.times);
     if (options.budget.joules > 0)
@@ -94,6 +110,7 @@ class Trainer {
                                           examples, options);
     plan.average = std::ranges::any_of(parts_.model.graph().operators(),
                                        [](const auto& node) { return node.op->kind() == Expert::kind; });
+    if (parts_.ending && parts_.ending->options.share) plan.ending_steps = parts_.ending->options.steps(plan.steps);
     plan.exact = parts_.choice.fixed() != nullptr && !plan.average;
     return plan;
   }
@@ -131,6 +148,14 @@ class Trainer {
                     .batches = {examples, options, parts_.model.graph().window()},
                     .sample = {examples, options}};
     run.started = started;
+    if (parts_.ending) {
+      const Extent steps = run.batches.steps();
+      const Extent last =
+          parts_.ending->options.share ? parts_.ending->options.steps(steps) : parts_.report.plan.ending_steps;
+      if (last > 0) run.ending_from = steps - last;
+      run.identity["ending"] = text(last, " steps");
+    }
+    parts_.choice.take_anew(run.ending_from);
     expect_option(options.schedule.warmup_steps <= run.batches.steps(), "fit", "schedule.warmup_steps",
                   text("at most the run's ", run.batches.steps(), " steps"), options.schedule.warmup_steps);
     parts_.profile.reset();
@@ -312,7 +337,9 @@ class Trainer {
   }
 
   RunPricing<B> pricing(const FitOptions& options) const {
-    return RunPricing<B>(parts_.model, parts_.choice, options, run_flops(*parts_.optimizer, options));
+    RunPricing<B> prices(parts_.model, parts_.choice, options, run_flops(*parts_.optimizer, options));
+    prices.use_ending(parts_.ending ? &*parts_.ending : nullptr);
+    return prices;
   }
 
   void check(std::span<const Example> examples, const FitOptions& options) const {
@@ -334,6 +361,14 @@ class Trainer {
     expect_option(options.memory_limit == 0 || !parts_.choice.has_phase_of_all(), "fit", "memory_limit",
                   "0 beside a phase of ratio 1, which leaves nothing out where memory is short", options.memory_limit);
     check_ranks(parts_.ranks, parts_.model.graph(), options);
+    if (!parts_.ending) return;
+    const RunBudget& budget = options.budget;
+    expect_option(parts_.ending->options.share || (budget.is_set() && !budget.is_timed()), "fit", "budget",
+                  "a budget in FLOPs beside an ending that takes what it leaves; or give EndingOptions::share",
+                  budget.is_timed() ? "seconds or joules" : "none");
+    expect_option(options.prefix_cache == PrefixCacheMode::off, "fit", "prefix_cache",
+                  "off beside an ending, which goes through another graph", "a cache");
+    expect_option(parts_.choice.rotation() == nullptr, "fit", "ending", "none beside Trainer::use_passing", "one");
   }
 
   /// A rotation of which the run sees one draw alone is none.
@@ -357,10 +392,12 @@ class Trainer {
     parts_.choice.check_phases_of(batches);
     for (const auto& round : parts_.choice.rounds_to_check(batches))
       parts_.choice.check_ratio(batches, round, RoundSelection<B>::forecasts(parts_, batches, round));
-    parts_.memory.emplace(graph, fit_demand(graph, batches, evaluated, options, update_memory(*parts_.optimizer, graph),
-                                            parts_.pass.cache()));
-    parts_.memory->set_trained(parts_.with_elements);
-    if (options.memory_limit > 0) check_memory(graph, *parts_.memory, parts_.choice, batches, options);
+    for (const bool ending : {true, false}) {
+      if (ending && !parts_.ending) continue;
+      parts_.go_through(ending, batches, evaluated, options);
+      if (options.memory_limit > 0)
+        check_memory(parts_.trained().graph(), *parts_.memory, parts_.choice, batches, options);
+    }
     parts_.full_cost = RunPricing<B>::full_cost(parts_.model);
   }
 

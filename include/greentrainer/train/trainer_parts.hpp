@@ -10,6 +10,7 @@
 #include "greentrainer/parallel/ranks.hpp"
 #include "greentrainer/train/background_save.hpp"
 #include "greentrainer/train/best_weights.hpp"
+#include "greentrainer/train/ending.hpp"
 #include "greentrainer/train/evaluation_sample.hpp"
 #include "greentrainer/train/exact_gradients.hpp"
 #include "greentrainer/train/fit_memory.hpp"
@@ -43,6 +44,7 @@ struct TrainingRun {
   bool is_whole = true;         ///< no step, and no choice of tensors, is half made
   bool is_finished = false;
   bool is_agreed = false;                ///< that all ranks have this run
+  Extent ending_from = most_steps;       ///< the ending's first step; where there is none, no step of the run
   Selection changed = {};                ///< tensors that were ever trained
   std::optional<Cut> cut = {};           ///< of cached values, once the cache is gone
   std::vector<std::size_t> cached = {};  ///< whose values it had
@@ -72,6 +74,8 @@ struct TrainerParts {
   TrainingReport report = {};
   Ranks ranks = {};
   std::optional<BackgroundSave> saving = {};  ///< that was begun and not ended
+  std::optional<Ending<B>> ending = {};       ///< of every run
+  bool is_ending = false;                     ///< passes go through its graph
 
   template <class Choice>
   TrainerParts(Model<B>& of, std::unique_ptr<Optimizer<B>> with, Choice chosen)
@@ -91,12 +95,29 @@ struct TrainerParts {
   }
 
   /// Weights that are to be trained have elements of their own, in whatever format they were stored.
-  void hold_elements(const Selection& trained) {
-    for (ParameterId id = 0; id < static_cast<ParameterId>(trained.mask().size()); ++id) {
-      if (trained.contains(id)) with_elements.insert(id);
-      if (trained.contains(id)) model.parameters().make_elements(id);
+  void hold_elements(const Selection& of) {
+    for (ParameterId id = 0; id < static_cast<ParameterId>(of.mask().size()); ++id) {
+      if (of.contains(id)) with_elements.insert(id);
+      if (of.contains(id)) model.parameters().make_elements(id);
     }
     if (memory) memory->set_trained(with_elements);
+  }
+
+  /// Whose graph passes go through.
+  Model<B>& trained() { return is_ending ? ending->model : model; }
+
+  /// Passes go through the ending's graph from now on, or through the model's, and memory is planned for it.
+  void go_through(bool ending_now, const TrainingBatches& batches, std::span<const Example> evaluated,
+                  const FitOptions& options) {
+    if (ending) {
+      trained().executor().release_memory();
+      is_ending = ending_now;
+      pass.go_through(trained());
+    }
+    const auto& graph = trained().graph();
+    memory.emplace(graph,
+                   fit_demand(graph, batches, evaluated, options, update_memory(*optimizer, graph), pass.cache()));
+    memory->set_trained(with_elements);
   }
 
   std::optional<Cut> cached_cut() const { return pass.cache() == nullptr ? std::nullopt : pass.cache()->cut(); }
@@ -141,8 +162,8 @@ struct TrainerParts {
     }
   }
 
-  Flops updates_of(const Selection& trained, const FitOptions& options) const {
-    return RunPricing<B>(model, choice, options, run_flops(*optimizer, options)).update(trained);
+  Flops updates_of(const Selection& of, const FitOptions& options) const {
+    return RunPricing<B>(model, choice, options, run_flops(*optimizer, options)).update(of);
   }
 
   ImportanceContext<B> importance_context(std::span<const Batch> batches, const FitOptions& options, Extent step) {

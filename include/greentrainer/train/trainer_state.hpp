@@ -20,6 +20,7 @@ TrainingReport report_so_far(const TrainerParts<B>& parts, const TrainingRun& ru
   const auto passes = parts.profile.total();
   report.seconds.forward += passes.forward;
   report.seconds.backward += passes.backward;
+  report.ending_steps = std::max<Extent>(0, run.next_step - run.ending_from);
   report.seconds.total += seconds_since(run.started) - (report.seconds.callbacks - run.earlier_callbacks);
   return report;
 }
@@ -237,6 +238,8 @@ void load_run(TrainerParts<B>& parts, TrainingRun& run, const std::filesystem::p
   run.selection_made = saved.state.selection_made;
   run.changed = checked.changed;
   if (!parts.report.selections.empty()) {
+    if (parts.report.selections.back().step >= run.ending_from)
+      parts.go_through(true, run.batches, run.sample.examples(), run.options);
     const auto pass = parts.memory->training(checked.selected, checked.cut);
     parts.pass.select(checked.selected, checked.cut, pass.segments, parts.memory->room());
     parts.report.flops.refilled += parts.pass.refill(run.batches, saved.state.cached, run.options.batch_size);

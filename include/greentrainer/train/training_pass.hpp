@@ -60,6 +60,13 @@ class TrainingPass {
   explicit TrainingPass(Model<B>& model)
       : backend_(&model.backend()), executor_(&model.executor()), graph_(&model.graph()) {}
 
+  /// Goes through this model's graph from now on, which must outlive it. `select` comes next; nothing may be kept.
+  void go_through(Model<B>& model) {
+    if (cache_) throw ConfigError("TrainingPass", "model", "expected no cached values of another graph, got some");
+    executor_ = &model.executor();
+    graph_ = &model.graph();
+  }
+
   /// Keeps values at cuts from now on: in this store, converted to this element type (empty: as computed), of at most
   /// `limit` bytes. Without a store nothing is kept, and `select` takes no cut.
   void keep_prefixes(std::unique_ptr<PrefixStore> store, std::optional<DType> type, Bytes limit) {

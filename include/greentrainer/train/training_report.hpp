@@ -77,7 +77,8 @@ struct TrainingReport {
     bool held_out = false;     ///< whether they are validation examples
   } evaluated;
   Extent steps = 0, tokens = 0, labelled_tokens = 0;
-  Extent skipped = 0;  ///< steps, besides, that changed nothing: something was not finite
+  Extent skipped = 0;       ///< steps, besides, that changed nothing: something was not finite
+  Extent ending_steps = 0;  ///< of all these, those of Trainer::use_ending. Not saved
   struct {
     Flops train = 0, importance = 0, optimizer = 0, evaluation = 0, full = 0;
     Flops recomputed = 0;      ///< forward operators run again in training passes; not in `train`

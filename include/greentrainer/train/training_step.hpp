@@ -166,7 +166,7 @@ bool may_update(TrainerParts<B>& parts, const TrainingRun& run, const StepPasses
   const FitOptions& options = run.options;
   const bool skips = options.on_nan == OnNonFinite::skip;
   if (skips && !record.in_full && parts.report.skipped < options.most_skipped) return false;
-  NonFiniteFinder<B> finder(parts.model.backend(), parts.model.graph());
+  NonFiniteFinder<B> finder(parts.model.backend(), parts.trained().graph());
   run_passes(parts, run, passes, &finder);
   std::string began;  // on the first rank that has seen it
   for (const std::string& found : parts.ranks.gather(finder.found(), Traffic::control))
