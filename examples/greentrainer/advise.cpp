@@ -303,6 +303,7 @@ std::string command_of(const Command& command, const AdviseOptions& options, con
   add_given("threads", text(run.backend.threads));
   add_given("device", text(run.backend.device));
   add_given("precision", run.backend.precision);
+  if (detaches_context(chosen.finetune) && command.given("budget")) add("exact-ending", "rest");  // as planned
   return line;
 }
 

@@ -234,7 +234,59 @@ def tokenizer_seeds():
         }
     ).encode()
     yield json.dumps({"model": {"type": "WordLevel", "vocab": {"the": 0, "[UNK]": 1}, "unk_token": "[UNK]"}}).encode()
+    yield from class_seeds()
     yield b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}'
+
+
+def class_seeds():
+    """A small tokenizer of each class that makes steps of its own, with the settings that it reads."""
+    space, letters = "\u2581", ["h", "e", "i", "a", "o", "1", ".", "\u0120"]
+    bpe = {
+        "type": "BPE",
+        "unk_token": "<unk>",
+        "fuse_unk": True,
+        "byte_fallback": True,
+        "ignore_merges": True,
+        "vocab": {t: i for i, t in enumerate(["<unk>", *letters, space, "he", space + "a", "<0xE4>", "<s>", "</s>"])},
+        "merges": [["h", "e"], space + " a"],
+    }
+    pieces = [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], [space, -1.0], [space + "he", -2.0], ["a", -3.0]]
+    unigram = {"type": "Unigram", "unk_id": 2, "vocab": pieces, "byte_fallback": False}
+    added = [{"id": 20, "content": "<end>", "special": True, "lstrip": True, "rstrip": True, "normalized": False}]
+    for name in ["GPT2", "Llama", "Qwen2", "GPTNeoX", "Cohere", "Gemma", "Qwen3_5"]:
+        settings = {
+            "tokenizer_class": name + "Tokenizer",
+            "add_bos_token": True,
+            "add_prefix_space": name != "GPT2",
+            "legacy": name == "Llama",
+            "bos_token": {"content": "<s>", "special": True},
+            "eos_token": "</s>",
+            "added_tokens_decoder": {"20": {"content": "<end>", "special": True}},
+            "additional_special_tokens": ["<end>"],
+        }
+        yield json.dumps({"added_tokens": added[:1], "model": bpe}).encode() + b"\0" + json.dumps(settings).encode()
+    charsmap = {"type": "Precompiled", "precompiled_charsmap": None}
+    for normalizer in [None, charsmap, {"type": "Sequence", "normalizers": [{"type": "NFKC"}, charsmap]}]:
+        tokenizer = {"normalizer": normalizer, "model": unigram}
+        settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 3, "eos_token": "</s>"}
+        yield json.dumps(tokenizer).encode() + b"\0" + json.dumps(settings).encode()
+    letters = ["T", "h", "e", "q", "u", " ", "1", "2"]
+    vocab = {t: i for i, t in enumerate(["<unk>", *letters, "he", "The", "qu", "12", "<0xC3>", "<0xA9>", "<0xA0>"])}
+    merging = {"type": "BPE", "vocab": vocab, "merges": ["h e", "T he", "q u", "1 2"], "unk_token": "<unk>"}
+    for more in [
+        {"fuse_unk": True},
+        {"byte_fallback": True},
+        {"ignore_merges": True},
+        {"dropout": 0.5},
+        {"end_of_word_suffix": "</w>"},
+        {"merges": ["a"]},
+        {"unk_token": "none"},
+        {"type": "Other"},
+    ]:
+        yield json.dumps({"pre_tokenizer": {"type": "Whitespace"}, "model": {**merging, **more}}).encode()
+    word_level = {"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<unk>": 0, "The": 1, "quick": 2}}
+    yield json.dumps({"pre_tokenizer": {"type": "Whitespace"}, "model": word_level}).encode()
+    yield json.dumps({"model": {"vocab": pieces, "unk_id": 2}}).encode() + b"\0" + b'{"bos_token": "<s>"}'
 
 
 def field(number, kind, payload):
@@ -273,6 +325,11 @@ def merges_seeds():
     merges = "#version: 0.2\na b\n\u0120 a\n"
     yield json.dumps(vocabulary).encode() + b"\0" + merges.encode()
     yield json.dumps(vocabulary).encode() + b"\0" + b"a c\n"
+    yield json.dumps(vocabulary).encode() + b"\0" + b"a b\r\n\n\xc4\xa0  a\n"
+    yield b'{"a": 0, "b": 0}\0' + b"a b\n"
+    yield b'{"a": 0, "b": 2}\0' + b"a b\n"
+    yield b'["a"]\0' + b"a b\n"
+    yield b'{"a": -1}\0' + b"ab\n"
     yield b"{}\0"
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     every_byte = [chr(c) for c in printable] + [chr(0x100 + i) for i in range(256 - len(printable))]
@@ -300,8 +357,12 @@ def template_seeds():
     yield b"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"
     yield b"{% for"
     constructs = (GOLDEN / "templates" / "constructs.jsonl").read_text().splitlines()
-    for line in constructs[1::6]:
-        yield json.loads(line)["template"].encode()
+    cases = [case for case in map(json.loads, constructs) if "template" in case]
+    rendered = [case["template"] for case in cases if "error" not in case]
+    for first in range(0, len(rendered), 4):
+        yield "\n".join(rendered[first : first + 4]).encode()
+    for case in [case for case in cases if "error" in case][::4]:
+        yield case["template"].encode()
 
 
 def row_seeds():

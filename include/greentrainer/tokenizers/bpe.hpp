@@ -13,6 +13,7 @@
 #include "greentrainer/core/utf8.hpp"
 #include "greentrainer/tokenizers/byte_fallback.hpp"
 #include "greentrainer/tokenizers/component.hpp"
+#include "greentrainer/tokenizers/merges.hpp"
 #include "greentrainer/tokenizers/piece_cache.hpp"
 #include "greentrainer/tokenizers/token_model.hpp"
 #include "greentrainer/tokenizers/vocabulary.hpp"
@@ -30,7 +31,7 @@ class Bpe final : public TokenModel {
     bool byte_fallback = false;            ///< spell such characters by <0x..> tokens
     bool ignore_merges = false;            ///< a piece that is a token needs no merging
   };
-  using Merges = std::vector<std::pair<std::string, std::string>>;
+  using Merges = greentrainer::Merges;
 
   /// Merges are in the order they were learnt. Throws LoadError naming `source`: a merge whose parts or whole are not
   /// in the vocabulary, an unknown token that is not.
@@ -168,27 +169,6 @@ class Bpe final : public TokenModel {
   ByteFallback byte_fallback_;
   PieceCache cache_;
 };
-
-/// Merges as merges.txt lists them, "left right" on each line; lines that begin with #version are comments. Throws
-/// LoadError naming `source` and the line.
-inline Bpe::Merges parse_merges(std::string_view lines, std::string_view source) {
-  Bpe::Merges merges;
-  for (std::size_t begin = 0, number = 1; begin < lines.size(); ++number) {
-    const auto end = std::min(lines.find('\n', begin), lines.size());
-    auto line = lines.substr(begin, end - begin);
-    begin = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty() || line.starts_with("#version")) continue;
-    const auto space = line.find(' ');
-    if (space == 0 || space == std::string_view::npos || space + 1 == line.size() ||
-        line.find(' ', space + 1) != std::string_view::npos) {
-      throw LoadError("load_tokenizer", text(source, ", line ", number),
-                      text("expected two tokens with a space between, got \"", line.substr(0, 80), '"'));
-    }
-    merges.emplace_back(line.substr(0, space), line.substr(space + 1));
-  }
-  return merges;
-}
 
 /// The model of a tokenizer.json whose type is BPE. `instead`: options in place of the file's. Throws LoadError for
 /// fields that are not supported.

@@ -2,6 +2,9 @@
 
 // reader: io/checkpoint_inl.hpp
 
+#include <cstdlib>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,7 +29,15 @@ inline void checkpoint_index(std::string_view input) {
   static_cast<void>(is_written);
   folder.write("model.safetensors.index.json", input);
   const Checkpoint checkpoint(folder.path());
-  for (const std::string& name : checkpoint.names()) checkpoint.raw(name);
+  for (const std::string& name : checkpoint.names()) {
+    const auto elements = static_cast<std::size_t>(checkpoint.info(name).elements());
+    std::vector<float> all(elements), part(elements);
+    std::vector<double> wide(elements);
+    checkpoint.read_as(name, std::span(all));
+    checkpoint.read_as(name, std::span(wide));
+    checkpoint.read_part_as(name, 0, std::span(part));
+    if (!checkpoint.contains(name) || all != part || checkpoint.raw(name).empty()) std::abort();
+  }
 }
 
 }  // namespace greentrainer::fuzz

@@ -8,6 +8,7 @@
 #include "greentrainer/io/config_reader.hpp"
 #include "greentrainer/io/json.hpp"
 #include "greentrainer/models/architectures.hpp"
+#include "greentrainer/models/model.hpp"
 
 namespace greentrainer::fuzz {
 

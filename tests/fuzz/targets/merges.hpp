@@ -1,6 +1,6 @@
 #pragma once
 
-// reader: tokenizers/bpe.hpp
+// reader: tokenizers/merges.hpp tokenizers/vocabulary.hpp
 
 #include <string_view>
 

@@ -16,10 +16,12 @@ inline void use(const Tokenizer& tokenizer) {
   tokenizer.decode(encoded.ids);
 }
 
-/// A tokenizer.json.
+/// A tokenizer.json, and behind the first NUL, if there is one, the tokenizer_config.json beside it.
 inline void tokenizer_json(std::string_view input) {
   static const InputFolder folder;
-  folder.write("tokenizer.json", input);
+  const auto [tokenizer, settings] = two_parts(input);
+  folder.write("tokenizer.json", tokenizer);
+  folder.write("tokenizer_config.json", settings.empty() ? "{}" : settings);
   use(*load_tokenizer(folder.path()));
 }
 
