@@ -63,7 +63,7 @@ build() {
 cover() {
   local target=$1 program=$out/$1.coverage version=${compiler##*clang++}
   local reader
-  read -ra reader <<<"$(sed -n 's|^// reader: ||p' "tests/fuzz/targets/$target.hpp")"
+  read -ra reader <<<"$(sed -n 's|^// reader: ||p' "tests/fuzz/targets/$target.hpp" | tr '\n' ' ')"
   local files=${reader[*]} folder=include/greentrainer
   [ "$target" = toml ] && folder=examples/greentrainer
   reader=("${reader[@]/#/$folder/}")

@@ -12,6 +12,8 @@ import json
 import struct
 from pathlib import Path
 
+from tokenizer_seeds import part_seeds
+
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parent / "golden"
 
@@ -236,6 +238,7 @@ def tokenizer_seeds():
     yield json.dumps({"model": {"type": "WordLevel", "vocab": {"the": 0, "[UNK]": 1}, "unk_token": "[UNK]"}}).encode()
     yield from class_seeds()
     yield b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}'
+    yield from part_seeds()
 
 
 def class_seeds():
@@ -336,6 +339,9 @@ def merges_seeds():
     pieces = ["h e", "T he", "\u0120 b", "q u", "\u0120 qu", "1 2", "12 3", "o x", "f ox", "\u0120 \u0120b"]
     vocabulary = {c: i for i, c in enumerate(every_byte + [piece.replace(" ", "") for piece in pieces])}
     yield json.dumps(vocabulary).encode() + b"\0" + "\n".join(["#version: 0.2", *pieces]).encode() + b"\n"
+    yield json.dumps({"a": 0, "b": 1, "ab": 2, "</s>": 3, "<pad>": 4}).encode() + b"\0" + b"a b\r\n\r\n"
+    for line in (b"a", b" b", b"a ", b"a b c"):
+        yield json.dumps({"a": 0, "b": 1, "ab": 2}).encode() + b"\0" + line + b"\n"
 
 
 def template_seeds():
