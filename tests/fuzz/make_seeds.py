@@ -444,11 +444,35 @@ def adapter_seeds():
 
 def manifest_seeds():
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    entry = {"a.txt": {"bytes": 3, "sha256": digest}}
-    for files, folders in [(entry, []), (entry, ["sub"]), ({"../a.txt": entry["a.txt"]}, []), ({}, ["a.txt"])]:
-        written = {"format": "greentrainer-files", "version": 1, "state": "written"}
+    abc = {"bytes": 3, "sha256": digest}
+    entry = {"a.txt": abc}
+    written = {"format": "greentrainer-files", "version": 1, "state": "written"}
+    for files, folders in [(entry, []), (entry, ["sub"]), ({"../a.txt": abc}, []), ({}, ["a.txt"])]:
         yield json.dumps({**written, "files": files, "folders": folders}).encode()
     yield b'{"format": "greentrainer-files"}'
+    more = [
+        ({**entry, "b/c.txt": abc}, ["b", "b/empty"]),  # all that is there but a link
+        ({**entry, "b/c.txt": abc, "link/kept.txt": abc, "link": abc}, ["b", "b/empty", "link", "link/sub"]),
+        ({"a.txt": {"bytes": 4, "sha256": digest}, "b/c.txt": {"bytes": 3, "sha256": "0"}, "d": abc}, ["b", "d"]),
+        ({"b": abc, "a.txt/": abc}, ["b/", "b//empty", "a.txt/x"]),
+        ({"a.txt": {"bytes": (1 << 63) + 3, "sha256": digest}}, []),
+        ({"/a.txt": abc}, []),
+        ({"": abc}, []),
+        ({"a\0b": abc}, []),
+        ({"a.txt": {"bytes": -3, "sha256": digest}}, []),
+        ({"a.txt": {"bytes": 3}}, []),
+        ({"a.txt": []}, []),
+        (entry, ["./b"]),
+        (entry, [3]),
+        (entry, {}),
+        ([], []),
+    ]
+    for files, folders in more:
+        yield json.dumps({**written, "files": files, "folders": folders}).encode()
+    for field in ({"state": "writing"}, {"state": "replaced"}, {"state": "other"}, {"state": 1}, {"version": 2}):
+        yield json.dumps({**written, "files": entry, "folders": [], **field}).encode()
+    yield b"[]"
+    yield b"{"
 
 
 def gzip_seeds():

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <system_error>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "greentrainer/io/atomic_file.hpp"
@@ -181,7 +182,8 @@ struct FolderManifest {
     }
     for (const auto& [file, entry] : json["files"].items()) {
       if (!is_plain(file) || !entry.is_object() || !entry.contains("bytes") || !entry["bytes"].is_number_unsigned() ||
-          !entry.contains("sha256") || !entry["sha256"].is_string()) {
+          !std::in_range<Bytes>(entry["bytes"].get<std::uint64_t>()) || !entry.contains("sha256") ||
+          !entry["sha256"].is_string()) {
         return std::nullopt;
       }
       manifest.files[file] = {static_cast<Bytes>(entry["bytes"].get<std::uint64_t>()),
