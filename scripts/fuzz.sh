@@ -67,7 +67,7 @@ cover() {
   local files=${reader[*]} folder=include/greentrainer
   [ "$target" = toml ] && folder=examples/greentrainer
   reader=("${reader[@]/#/$folder/}")
-  build "$target" "$program" -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping
+  build "$target" "$program" -O0 -g0 -fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping
   LLVM_PROFILE_FILE=$program.profraw "$program" -runs=0 -timeout=10 -max_len=65536 "$out/$target.corpus" \
     "tests/fuzz/corpus/$target" >"$program.log" 2>&1 || { echo "fuzz.sh: see $program.log" >&2; return 1; }
   "llvm-profdata$version" merge -o "$program.profdata" "$program.profraw" || return 1

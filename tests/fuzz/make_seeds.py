@@ -12,7 +12,7 @@ import json
 import struct
 from pathlib import Path
 
-from tokenizer_seeds import part_seeds
+from tokenizer_seeds import bpe_models, part_seeds
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parent / "golden"
@@ -342,6 +342,8 @@ def merges_seeds():
     yield json.dumps({"a": 0, "b": 1, "ab": 2, "</s>": 3, "<pad>": 4}).encode() + b"\0" + b"a b\r\n\r\n"
     for line in (b"a", b" b", b"a ", b"a b c"):
         yield json.dumps({"a": 0, "b": 1, "ab": 2}).encode() + b"\0" + line + b"\n"
+    for model in bpe_models():
+        yield json.dumps(model).encode()
 
 
 def template_seeds():

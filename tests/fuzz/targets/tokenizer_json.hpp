@@ -13,10 +13,13 @@
 
 namespace greentrainer::fuzz {
 
+/// Of several scripts.
+inline constexpr std::string_view text_of_scripts =
+    "The quick  brown fox\n\t12345 d\xC3\xA9j\xC3\xA0 vu, \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x98\x80</s>";
+
 /// Encodes a text of several scripts, and decodes what comes of it.
 inline void use(const Tokenizer& tokenizer) {
-  const auto encoded = tokenizer.encode_with_offsets(
-      "The quick  brown fox\n\t12345 d\xC3\xA9j\xC3\xA0 vu, \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x98\x80</s>");
+  const auto encoded = tokenizer.encode_with_offsets(text_of_scripts);
   tokenizer.decode(encoded.ids);
 }
 
