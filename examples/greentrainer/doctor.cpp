@@ -34,6 +34,7 @@ std::vector<std::string> instruction_sets() {
   if (__builtin_cpu_supports("fma") != 0) sets.push_back("FMA");
   if (__builtin_cpu_supports("avx512f") != 0) sets.push_back("AVX-512");
   if (__builtin_cpu_supports("avx512bf16") != 0) sets.push_back("AVX512_BF16");
+  if (eigen::amx_available()) sets.push_back("AMX");
 #endif
   return sets;
 }

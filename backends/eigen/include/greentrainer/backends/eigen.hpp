@@ -40,10 +40,11 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   /// many there are. Throws BackendError if another number cannot be started, ConfigError for a negative number and for
   /// many more than the machine runs at once (eigen::ThreadPool::most_threads).
   /// `products` bf16: factors of matrix products (those of attention's scores apart) are rounded to bfloat16, for
-  /// float.
-  explicit EigenBackend(int threads = 0, ProductPrecision products = ProductPrecision::full)
+  /// float. `path`: what multiplies them. Throws ConfigError for one that this machine does not have.
+  explicit EigenBackend(int threads = 0, ProductPrecision products = ProductPrecision::full,
+                        eigen::BFloat16Path path = eigen::best_bfloat16_path())
       : Workers(threads),
-        eigen::ProductKernels<T>(workers(), checked(products)),
+        eigen::ProductKernels<T>(workers(), checked(products), checked(path)),
         eigen::ElementwiseKernels<T>(workers()),
         eigen::DropoutKernel<T>(workers()),
         eigen::NormKernels<T>(workers()),
@@ -54,7 +55,8 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
         eigen::AttentionSinkKernels<T>(workers()),
         eigen::CrossEntropyKernels<T>(workers()),
         eigen::UpdateKernels<T>(workers()),
-        products_(std::is_same_v<T, double> ? ProductPrecision::full : products) {}
+        products_(std::is_same_v<T, double> ? ProductPrecision::full : products),
+        path_(path) {}
 
   int threads() const { return Workers::size(); }
   /// Memory that kernels keep for themselves: as much as the largest call so far needed.
@@ -87,15 +89,21 @@ class EigenBackend : private eigen::Workers,  // first: the kernels hold a refer
   eigen::Workers& workers() { return *this; }
   std::string arithmetic() const {
     return text(eigen::vector_name, sizeof(T) == 4 ? ", float" : ", double",
-                products_ == ProductPrecision::bf16 ? text(", products in bf16 (", eigen::bfloat16_path, ")") : "");
+                products_ == ProductPrecision::bf16 ? text(", products in bf16 (", name_of(path_), ")") : "");
   }
   static ProductPrecision checked(ProductPrecision products) {
     if (products == ProductPrecision::tf32)
       throw ConfigError("EigenBackend", "products", "expected full or bf16, got tf32, which GPUs have");
     return products;
   }
+  static eigen::BFloat16Path checked(eigen::BFloat16Path path) {
+    if (path == eigen::BFloat16Path::amx && !eigen::amx_available())
+      throw ConfigError("EigenBackend", "path", "expected a processor and a system with AMX, got none; leave it out");
+    return path;
+  }
 
   ProductPrecision products_;
+  eigen::BFloat16Path path_;
 };
 
 }  // namespace greentrainer

@@ -21,14 +21,16 @@ struct BFloat16Pair {
   std::uint32_t bits;
 };
 template <>
-inline constexpr Extent factors_a_word<BFloat16Pair> = 2;
+struct Tile<BFloat16Pair> : Tile<float> {
+  static constexpr Extent factors = 2, k_step = 2, most_depth = 2 * Tile<float>::most_depth;
+};
 
 #if defined(__AVX512BF16__)
 /// Multiplies pairs in hardware: two multiply-adds an element and instruction. Denormal factors and sums become zero.
-inline constexpr const char* bfloat16_path = "AVX512-BF16";
+inline constexpr const char* bfloat16_vectors = "AVX512-BF16";
 #else
 /// Widens factors to float again: the same order of sums; without fused multiply-adds products are rounded, too.
-inline constexpr const char* bfloat16_path = "widened";
+inline constexpr const char* bfloat16_vectors = "widened";
 #endif
 
 typedef std::uint32_t BitVector __attribute__((vector_size(vector_bytes)));
@@ -42,7 +44,8 @@ typedef std::uint32_t BitVector __attribute__((vector_size(vector_bytes)));
   return ((bits + add) | nan) & 0xffff0000U;
 }
 inline std::uint32_t rounded_bits(float x) { return static_cast<std::uint32_t>(float_to_bfloat16(x)) << 16; }
-inline BFloat16Pair pair_of(float first, float second) { return {(rounded_bits(first) >> 16) | rounded_bits(second)}; }
+/// The bits of a pair.
+inline std::uint32_t pair_of(float first, float second) { return (rounded_bits(first) >> 16) | rounded_bits(second); }
 
 /// y[i] = x[i] rounded to bfloat16.
 inline void round_to_bfloat16(const float* x, Extent n, float* y) {
@@ -54,15 +57,49 @@ inline void round_to_bfloat16(const float* x, Extent n, float* y) {
   for (; i < n; ++i) y[i] = std::bit_cast<float>(rounded_bits(x[i]));
 }
 
-/// pairs[i] = those of x[2 i] and x[2 i + 1], for as many pairs as a vector has elements.
+#if defined(__AVX512BF16__)
+/// The elements of `first`, then those of `second`, rounded: denormal numbers become zero, which products make of them
+/// anyway.
+[[gnu::always_inline]] inline BitVector rounded_halves(Vector<float> first, Vector<float> second) {
+  return std::bit_cast<BitVector>(_mm512_cvtne2ps_pbh(std::bit_cast<__m512>(second), std::bit_cast<__m512>(first)));
+}
+#endif
+
+/// Pairs of first[i] and second[i], which products are made of.
+[[gnu::always_inline]] inline BitVector pairs_of(Vector<float> first, Vector<float> second) {
+#if defined(__AVX512BF16__)
+  constexpr auto turn = []<int... lane>(std::integer_sequence<int, lane...>) {
+    typedef short Shorts __attribute__((vector_size(vector_bytes)));
+    return Shorts{static_cast<short>(lane / 2 + lane % 2 * vector_size<float>)...};
+  }
+  (std::make_integer_sequence<int, 2 * vector_size<float>>{});
+  return std::bit_cast<BitVector>(
+      _mm512_permutexvar_epi16(std::bit_cast<__m512i>(turn), std::bit_cast<__m512i>(rounded_halves(first, second))));
+#else
+  return (rounded_bits(first) >> 16) | rounded_bits(second);
+#endif
+}
+
+/// Pairs of a vector's even elements and those behind them: of `low`, then of `high`.
 template <int... lane>
-[[gnu::always_inline]] inline void pair_neighbours(const float* x, float* pairs,
-                                                   std::integer_sequence<int, lane...> /*lanes*/) {
-  const BitVector low = rounded_bits(load_vector(x)), high = rounded_bits(load_vector(x + sizeof...(lane)));
-  const BitVector first = __builtin_shufflevector(low, high, (2 * lane)...);
-  const BitVector second = __builtin_shufflevector(low, high, (2 * lane + 1)...);
-  const BitVector both = (first >> 16) | second;
-  std::memcpy(pairs, &both, sizeof both);
+[[gnu::always_inline]] inline BitVector pairs_of_neighbours(Vector<float> low, Vector<float> high,
+                                                            std::integer_sequence<int, lane...> /*lanes*/) {
+#if defined(__AVX512BF16__)
+  return rounded_halves(low, high);
+#else
+  const Vector<float> first = __builtin_shufflevector(low, high, (2 * lane)...);
+  return pairs_of(first, __builtin_shufflevector(low, high, (2 * lane + 1)...));
+#endif
+}
+
+/// pairs[i] = that of x[2 i] and x[2 i + 1] for n pairs, a multiple of a vector's size.
+[[gnu::always_inline]] inline void pair_neighbours(const float* x, Extent n, void* pairs) {
+  constexpr Extent vector = vector_size<float>;
+  for (Extent q = 0; q < n; q += vector) {
+    const BitVector both = pairs_of_neighbours(load_vector(x + 2 * q), load_vector(x + 2 * q + vector),
+                                               std::make_integer_sequence<int, vector_size<float>>{});
+    std::memcpy(static_cast<std::uint32_t*>(pairs) + q, &both, sizeof both);
+  }
 }
 
 /// multiply_tile for pairs: k counts them.
@@ -113,8 +150,9 @@ template <class T, Left left>
 }
 
 /// pack_panel for pairs: `k` counts the source's elements, of which a last one without a second is paired with zero.
-template <class T, Extent width>
-void pack_panel(const float* from, Extent step, Extent k_step, Extent present, Extent k, BFloat16Pair* to) {
+template <class T, Extent width, class Pair>
+requires(Tile<Pair>::factors == 2) void pack_panel(const float* from, Extent step, Extent k_step, Extent present,
+                                                   Extent k, Pair* to) {
   constexpr Extent vector = vector_size<float>;
   Extent p = 0;
   if (present == width && step == 1) {  // rows of pairs from two rows of the source
@@ -122,16 +160,15 @@ void pack_panel(const float* from, Extent step, Extent k_step, Extent present, E
       const float *first = from + p * k_step, *second = first + k_step;
       Extent i = 0;
       for (; i + vector <= width; i += vector) {
-        const BitVector bits = (rounded_bits(load_vector(first + i)) >> 16) | rounded_bits(load_vector(second + i));
+        const BitVector bits = pairs_of(load_vector(first + i), load_vector(second + i));
         std::memcpy(to + p / 2 * width + i, &bits, sizeof bits);
       }
-      for (; i < width; ++i) to[p / 2 * width + i] = pair_of(first[i], second[i]);
+      for (; i < width; ++i) to[p / 2 * width + i] = {pair_of(first[i], second[i])};
     }
   } else if (present == width && k_step == 1) {  // pairs of neighbours, transposed like floats
-    using lanes_of_a_vector = std::make_integer_sequence<int, vector_size<float>>;
     float pairs[static_cast<std::size_t>(width * vector)];
     for (; p + 2 * vector <= k; p += 2 * vector) {
-      for (Extent i = 0; i < width; ++i) pair_neighbours(from + i * step + p, pairs + i * vector, lanes_of_a_vector{});
+      for (Extent i = 0; i < width; ++i) pair_neighbours(from + i * step + p, vector, pairs + i * vector);
       auto* const panel = reinterpret_cast<float*>(to + p / 2 * width);
       Extent i = 0;
       for (; i + vector <= width; i += vector)
@@ -143,7 +180,7 @@ void pack_panel(const float* from, Extent step, Extent k_step, Extent present, E
   for (; p < k; p += 2) {
     for (Extent i = 0; i < width; ++i) {
       const float* at = from + i * step + p * k_step;
-      to[p / 2 * width + i] = i >= present ? BFloat16Pair{0} : pair_of(at[0], p + 1 < k ? at[k_step] : 0.0F);
+      to[p / 2 * width + i] = {i >= present ? 0 : pair_of(at[0], p + 1 < k ? at[k_step] : 0.0F)};
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "greentrainer/backends/eigen/rounding.hpp"
 #include "greentrainer/backends/eigen/vectors.hpp"
 #include "greentrainer/core/matrix.hpp"
 
@@ -14,15 +15,16 @@ template <class T>
 struct Tile {
   static constexpr Extent rows = vector_bytes == 64 ? 12 : vector_bytes == 32 ? 6 : 4;
   static constexpr Extent cols = 2 * vector_size<T>;
+
+  /// Of packed panels: factors of a product's sum that one word holds; the multiple that factors are padded to; and the
+  /// most of them, so that a right panel stays in the first-level cache.
+  static constexpr Extent factors = 1, k_step = 1, most_depth = 1536 / static_cast<Extent>(sizeof(T));
 };
 
-/// Factors of a product's sum that one word of a packed panel holds; a panel of k factors has words_for<Word>(k) words
-/// a row or column.
-template <class Word>
-inline constexpr Extent factors_a_word = 1;
+/// Words a row or column that a panel of k factors has.
 template <class Word>
 constexpr Extent words_for(Extent k) {
-  return (k + factors_a_word<Word> - 1) / factors_a_word<Word>;
+  return round_up(k, Tile<Word>::k_step) / Tile<Word>::factors;
 }
 
 // Operands of a tile. The right one is always packed: panel (k, cols), element (p, j) at p * cols + j. The left one may
@@ -113,23 +115,26 @@ void pack_panel(const T* from, Extent step, Extent k_step, Extent present, Exten
   }
 }
 
-/// Packs the left operand, (m, k) with element (i, p) at i * step + p * k_step, as panels of Tile::rows one after the
-/// other, of T or of other words.
-template <class T, class Word>
-void pack_left(const T* from, Extent step, Extent k_step, Extent m, Extent k, Word* to) {
-  for (Extent i = 0; i < m; i += Tile<T>::rows) {
-    pack_panel<T, Tile<T>::rows>(from + i * step, step, k_step, std::min(Tile<T>::rows, m - i), k,
-                                 to + i * words_for<Word>(k));
+/// Packs an operand, n wide and k deep with element (i, p) at i * step + p * k_step, as panels of `width` one after the
+/// other, of T or of other words. It is read in the order in which it lies, as far as that goes.
+template <class T, Extent width, class Word>
+void pack_panels(const T* from, Extent step, Extent k_step, Extent n, Extent k, Word* to) {
+  const Extent block = step == 1 ? 16 : k, words = words_for<Word>(k);
+  for (Extent p = 0; p < k; p += block) {
+    for (Extent i = 0; i < n; i += width)
+      pack_panel<T, width>(from + i * step + p * k_step, step, k_step, std::min(width, n - i), std::min(block, k - p),
+                           to + i * words + p / Tile<Word>::factors * width);
   }
 }
-/// Packs the right operand, (k, n) with element (p, j) at j * step + p * k_step, as panels of Tile::cols one after the
-/// other.
+/// The left operand, (m, k), as panels of Tile::rows.
+template <class T, class Word>
+void pack_left(const T* from, Extent step, Extent k_step, Extent m, Extent k, Word* to) {
+  pack_panels<T, Tile<Word>::rows>(from, step, k_step, m, k, to);
+}
+/// The right operand, (k, n) with element (p, j) at j * step + p * k_step, as panels of Tile::cols.
 template <class T, class Word>
 void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, Word* to) {
-  for (Extent j = 0; j < n; j += Tile<T>::cols) {
-    pack_panel<T, Tile<T>::cols>(from + j * step, step, k_step, std::min(Tile<T>::cols, n - j), k,
-                                 to + j * words_for<Word>(k));
-  }
+  pack_panels<T, Tile<Word>::cols>(from, step, k_step, n, k, to);
 }
 
 /// c (m, n) = or += left (m, k) right (k, n): n up to Tile::cols, k in words. Panels of the left operand follow each

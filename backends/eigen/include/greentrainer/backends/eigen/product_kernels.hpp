@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "greentrainer/backends/eigen/bfloat16_path.hpp"
 #include "greentrainer/backends/eigen/operands.hpp"
 #include "greentrainer/backends/eigen/thin_product.hpp"
 #include "greentrainer/backends/eigen/workers.hpp"
@@ -10,27 +11,31 @@
 
 namespace greentrainer::eigen {
 
-/// Matrix products. Both operands are packed once into panels that all threads read; then output tiles, cut by shape
-/// alone, are handed out. Where the right operand is met by a few rows only, as in generation, it is read once as it
-/// lies. An element is the sum over k in blocks of one length, each in order: it depends on neither threads nor the
-/// other rows and columns asked for. A right operand in a storage format is decoded a chunk at a time as it is packed:
-/// the result is that for the decoded matrix, bit for bit. With products in bfloat16, packing rounds both operands.
+/// Matrix products. Operands are packed into panels: the smaller one in advance, for all threads; of the larger one,
+/// each task packs the part that it multiplies, which then stays in its core's cache. Where the right operand is met by
+/// a few rows only, as in generation, it is read once as it lies. An element is the sum over k in blocks of one length,
+/// each in order: it depends on neither threads nor the other rows and columns asked for. A right operand in a storage
+/// format is decoded a chunk at a time as it is packed: the result is that for the decoded matrix, bit for bit. With
+/// products in bfloat16, packing rounds both operands.
 template <class T>
 class ProductKernels {
  public:
-  explicit ProductKernels(Workers& workers, ProductPrecision precision = ProductPrecision::full)
-      : workers_(workers), rounds_(precision == ProductPrecision::bf16 && is_float) {}
+  /// `path` matters where `precision` is bf16.
+  explicit ProductKernels(Workers& workers, ProductPrecision precision = ProductPrecision::full,
+                          BFloat16Path path = best_bfloat16_path())
+      : workers_(workers), rounds_(precision == ProductPrecision::bf16 && is_float), path_(path) {}
 
-  /// Of both packed operands, for products of any size: nearly all that the backend's kernels keep for themselves, but
-  /// for decoded weights.
-  static constexpr Bytes most_scratch_bytes() {
-    return (height_limit + width_limit) * depth_limit<T> * static_cast<Bytes>(sizeof(T));
+  /// Of packed operands, for products of any size and as many threads as the machine runs at once: nearly all that the
+  /// backend's kernels keep for themselves, but for decoded weights.
+  static Bytes most_scratch_bytes() {
+    return (most_in_advance + ThreadPool::usual_threads() * most_in_task) * Tile<T>::most_depth *
+           static_cast<Bytes>(sizeof(T));
   }
 
   /// Of chunks of weights in a storage format, decoded by as many threads as the machine runs at once.
   static Bytes most_decoding_bytes() {
-    const Extent depth = std::max(depth_limit<T>, depth_limit<std::conditional_t<is_float, BFloat16Pair, T>>);
-    return ThreadPool::usual_threads() * right_chunk * depth * static_cast<Bytes>(sizeof(T));
+    const Extent depth = std::max(Tile<T>::most_depth, Tile<std::conditional_t<is_float, BFloat16Pair, T>>::most_depth);
+    return ThreadPool::usual_threads() * decoded_chunk * depth * static_cast<Bytes>(sizeof(T));
   }
 
   void matmul(Matrix<const T> x, Transpose transpose_x, Matrix<const T> z, Transpose transpose_z, Matrix<T> y,
@@ -49,18 +54,25 @@ class ProductKernels {
  private:
   static constexpr bool is_float = std::is_same_v<T, float>;
 
-  // A right panel of `depth` stays in the first-level cache, a task's left panels in the second, both operands' blocks
-  // in the third.
-  template <class Word>
-  static constexpr Extent depth_limit = 1536 / static_cast<Extent>(sizeof(Word)) * factors_a_word<Word>;
-  static constexpr Extent height_limit = 240 * 16;
-  static constexpr Extent width_limit = 4096;
+  /// Rows or columns of the operand that is packed in advance, which stays in the third-level cache; of the one that a
+  /// task packs, and of the other one that tasks on end read, in the second. A right panel stays in the first.
+  static constexpr Extent most_in_advance = 3840, most_in_task = 256, most_of_other = 1024;
+
+  /// What a task packs in advance, and columns of a stored operand that are decoded at once.
+  static constexpr Extent pack_chunk = 128, decoded_chunk = 64;
 
   /// Up to here, packing the right operand costs more than transposing it once for every thin_rows rows.
   static constexpr Extent thin_limit = 4 * thin_rows;
 
-  /// What a task packs.
-  static constexpr Extent left_chunk = 10 * Tile<T>::rows, right_chunk = 4 * Tile<T>::cols;
+  /// Factors of a sum.
+  struct Depth {
+    Extent first, count;
+  };
+
+  /// How a product is cut into tasks: `step` of the larger side each, in `steps`, and `other` of the other side.
+  struct Cut {
+    Extent step, steps, other, tasks;
+  };
 
   template <class Right>
   void multiply(Matrix<const T> x, Transpose transpose_x, Extent z_rows, Extent z_cols, const Right& right,
@@ -77,6 +89,7 @@ class ProductKernels {
     const bool thin = !tx && tz && y.rows <= thin_limit;
     const DenseOperand<T> left{{x.data, tx ? 1 : x.stride, tx ? x.stride : 1}};
     if constexpr (is_float) {
+      if (rounds_ && path_ == BFloat16Path::amx) return multiply_packed<AmxPair>(left, right, k, y, write);
       if (rounds_ && thin) return multiply_few_rows(rounded(x), RoundedOperand<Right>{right}, y, write);
       if (rounds_) return multiply_packed<BFloat16Pair>(left, right, k, y, write);
     }
@@ -86,30 +99,91 @@ class ProductKernels {
 
   template <class Word>
   static Extent depth_for(Extent k) {
-    return round_up(ceil_div(k, ceil_div(k, depth_limit<Word>)), factors_a_word<Word>);
+    return round_up(ceil_div(k, ceil_div(k, Tile<Word>::most_depth)), Tile<Word>::k_step);
   }
 
   template <class Word, class Right>
   void multiply_packed(const DenseOperand<T>& left, const Right& right, Extent k, Matrix<T> y, Write write) {
     const Extent depth = depth_for<Word>(k);
-    const Extent height = std::min(round_up(y.rows, Tile<T>::rows), height_limit);
-    const Extent width = std::min(round_up(y.cols, Tile<T>::cols), width_limit);
-    if constexpr (Right::needs_room) workers_.reserve_each<T>(right_chunk * depth);
-    Word* packed_left = workers_.shared<Word>((height + width) * words_for<Word>(depth));
-    Word* packed_right = packed_left + height * words_for<Word>(depth);
-    for (Extent j = 0; j < y.cols; j += width) {
-      const Extent n = std::min(width, y.cols - j);
-      for (Extent p = 0; p < k; p += depth) {
-        const Extent d = std::min(depth, k - p);
-        const Write block_write = p == 0 ? write : Write::accumulate;
-        for (Extent i = 0; i < y.rows; i += height) {
-          const Extent m = std::min(height, y.rows - i);
-          const Matrix<T> block{y.data + i * y.stride + j, m, n, y.stride};
-          pack(left, i, m, packed_left, right, j, i == 0 ? n : 0, packed_right, p, d);
-          multiply_blocks(packed_left, packed_right, words_for<Word>(d), block, block_write);
+    for (Extent p = 0; p < k; p += depth) {
+      const Depth block{p, std::min(depth, k - p)};
+      const Write block_write = p == 0 ? write : Write::accumulate;
+      if (y.cols <= y.rows) {
+        for (Extent j = 0; j < y.cols; j += most_in_advance) {
+          const Extent n = std::min(most_in_advance, y.cols - j);
+          multiply_rows<Word>(left, right, block, j, {y.data + j, y.rows, n, y.stride}, block_write);
         }
+      } else {
+        for (Extent i = 0; i < y.rows; i += most_in_advance)
+          multiply_columns<Word>(left, right, block, i, y.rows_from(i, std::min(most_in_advance, y.rows - i)),
+                                 block_write);
       }
     }
+  }
+
+  /// Columns of the product from `column`: y. The right operand is packed in advance.
+  template <class Word, class Right>
+  void multiply_rows(const DenseOperand<T>& left, const Right& right, Depth k, Extent column, Matrix<T> y,
+                     Write write) {
+    constexpr Extent cols = Tile<Word>::cols;
+    const Extent words = words_for<Word>(k.count);
+    Word* const packed = workers_.shared<Word>(round_up(y.cols, cols) * words);
+    reserve<Word, Right>(most_in_task, k.count);
+    const auto pack = [&](Extent task, int worker) {
+      const Extent j = task * pack_chunk, n = std::min(pack_chunk, y.cols - j);
+      pack_columns(right, column + j, n, k, packed + j * words, worker);
+    };
+    for_tasks(ceil_div(y.cols, pack_chunk), y.cols * k.count * 16, pack);
+    const Cut cut = cut_for(y.rows, Tile<Word>::rows, y.cols, cols, most_of_other);
+    const auto run = [&](Extent task, int worker) {
+      const Extent i = task % cut.steps * cut.step, m = std::min(cut.step, y.rows - i);
+      const Extent first = task / cut.steps * cut.other, end = std::min(first + cut.other, y.cols);
+      Word* const own = workers_.scratch<Word>(worker);
+      pack_rows(left, i, m, k, own);
+      for (Extent j = first; j < end; j += cols)
+        multiply_panel<T, Left::packed>(m, std::min(cols, end - j), words, own, Tile<Word>::rows * words,
+                                        packed + j * words, y.data + i * y.stride + j, y.stride, write);
+    };
+    for_tasks(cut.tasks, y.size() * k.count, run);
+  }
+
+  /// Rows of the product from `row`: y. The left operand is packed in advance.
+  template <class Word, class Right>
+  void multiply_columns(const DenseOperand<T>& left, const Right& right, Depth k, Extent row, Matrix<T> y,
+                        Write write) {
+    constexpr Extent rows = Tile<Word>::rows, cols = Tile<Word>::cols, chunk = pack_chunk / rows * rows;
+    const Extent words = words_for<Word>(k.count);
+    Word* const packed = workers_.shared<Word>(round_up(y.rows, rows) * words);
+    const auto pack = [&](Extent task, int) {
+      const Extent i = task * chunk;
+      pack_rows(left, row + i, std::min(chunk, y.rows - i), k, packed + i * words);
+    };
+    for_tasks(ceil_div(y.rows, chunk), y.rows * k.count * 16, pack);
+    reserve<Word, Right>(most_in_task, k.count);
+    const Extent most = Right::needs_room ? y.rows : most_of_other;  // what is decoded is decoded once
+    const Cut cut = cut_for(y.cols, cols, y.rows, rows, most);
+    const auto run = [&](Extent task, int worker) {
+      const Extent j = task % cut.steps * cut.step, n = std::min(cut.step, y.cols - j);
+      const Extent i = task / cut.steps * cut.other, m = std::min(cut.other, y.rows - i);
+      Word* const own = workers_.scratch<Word>(worker);
+      pack_columns(right, j, n, k, own, worker);
+      for (Extent c = 0; c < n; c += cols)
+        multiply_panel<T, Left::packed>(m, std::min(cols, n - c), words, packed + i * words, rows * words,
+                                        own + c * words, y.data + i * y.stride + j + c, y.stride, write);
+    };
+    for_tasks(cut.tasks, y.size() * k.count, run);
+  }
+
+  /// Enough tasks for all threads. The other side is cut where the larger one has not enough panels for that, and into
+  /// pieces of at most `most_other`; the larger side's panels are packed for each piece again.
+  Cut cut_for(Extent larger, Extent panel, Extent other, Extent other_panel, Extent most_other) const {
+    const Extent threads = workers_.size();
+    const Extent most = most_in_task / panel * panel, least = round_up(64, panel);
+    const Extent step = std::clamp(round_up(ceil_div(larger, 4 * threads), panel), least, most);
+    const Extent steps = ceil_div(larger, step);
+    const Extent across = std::max(ceil_div(other, most_other), ceil_div(2 * threads, steps));
+    const Extent part = round_up(ceil_div(other, across), 4 * other_panel);
+    return {step, steps, part, steps * ceil_div(other, part)};
   }
 
   /// x rounded to bfloat16, in memory that lasts until the next kernel.
@@ -123,6 +197,7 @@ class ProductKernels {
   void multiply_few_rows(Matrix<const T> x, const Right& right, Matrix<T> y, Write write) {
     constexpr Extent columns = 4 * Tile<T>::cols;
     const Extent depth = depth_for<std::conditional_t<Right::in_pairs, BFloat16Pair, T>>(x.cols);
+    room_begin_ = 0;
     if constexpr (Right::needs_room) workers_.reserve_each<T>(vector_size<T> * depth);
     const auto run = [&](Extent task, int worker) {
       multiply_thin(x, right, depth, task * columns, std::min((task + 1) * columns, y.cols), y, write,
@@ -131,45 +206,30 @@ class ProductKernels {
     for_tasks(ceil_div(y.cols, columns), y.cols * x.cols * 4, run);  // it takes as long as reading w does
   }
 
+  template <class Word>
+  void pack_rows(const DenseOperand<T>& left, Extent i, Extent m, Depth k, Word* to) {
+    const Placed<T> from = left.at(i, m, k.first, k.count, nullptr);
+    pack_left(from.data, from.step, from.k_step, m, k.count, to);
+  }
   template <class Word, class Right>
-  void pack(const DenseOperand<T>& left, Extent i, Extent m, Word* packed_left, const Right& right, Extent j, Extent n,
-            Word* packed_right, Extent p, Extent depth) {
-    const Extent left_tasks = ceil_div(m, left_chunk);
-    const auto run = [&](Extent task, int worker) {
-      if (task < left_tasks) {
-        const Extent first = task * left_chunk, count = std::min(left_chunk, m - first);
-        const Placed<T> from = left.at(i + first, count, p, depth, nullptr);
-        pack_left(from.data, from.step, from.k_step, count, depth, packed_left + first * words_for<Word>(depth));
-      } else {
-        const Extent first = (task - left_tasks) * right_chunk, count = std::min(right_chunk, n - first);
-        const Placed<T> from = right.at(j + first, count, p, depth, room<Right>(worker));
-        pack_right(from.data, from.step, from.k_step, count, depth, packed_right + first * words_for<Word>(depth));
-      }
-    };
-    for_tasks(left_tasks + ceil_div(n, right_chunk), (m + n) * depth * 16, run);
+  void pack_columns(const Right& right, Extent j, Extent n, Depth k, Word* to, int worker) {
+    const Extent chunk = Right::needs_room ? decoded_chunk : n, words = words_for<Word>(k.count);
+    for (Extent c = 0; c < n; c += chunk) {
+      const Extent count = std::min(chunk, n - c);
+      const Placed<T> from = right.at(j + c, count, k.first, k.count, room<Right>(worker));
+      pack_right(from.data, from.step, from.k_step, count, k.count, to + c * words);
+    }
   }
 
+  /// Every worker's memory: `panels` rows or columns of words, behind which is the room for what is decoded.
+  template <class Word, class Right>
+  void reserve(Extent panels, Extent depth) {
+    room_begin_ = panels * words_for<Word>(depth);
+    workers_.reserve_each<T>(room_begin_ + (Right::needs_room ? decoded_chunk * depth : 0));
+  }
   template <class Right>
   T* room(int worker) {
-    return Right::needs_room ? workers_.scratch<T>(worker) : nullptr;
-  }
-
-  template <class Word>
-  void multiply_blocks(const Word* packed_left, const Word* packed_right, Extent depth, Matrix<T> y, Write write) {
-    Extent tile_rows = 20 * Tile<T>::rows, tile_cols = 8 * Tile<T>::cols;
-    while (tile_cols > 2 * Tile<T>::cols && ceil_div(y.rows, tile_rows) * ceil_div(y.cols, tile_cols) < 32)
-      tile_cols /= 2;
-    const Extent across = ceil_div(y.cols, tile_cols);
-    const auto run = [=](Extent task, int) {
-      const Extent i = task / across * tile_rows, first = task % across * tile_cols;
-      const Extent m = std::min(tile_rows, y.rows - i), end = std::min(first + tile_cols, y.cols);
-      for (Extent j = first; j < end; j += Tile<T>::cols) {
-        multiply_panel<T, Left::packed>(m, std::min(Tile<T>::cols, end - j), depth, packed_left + i * depth,
-                                        Tile<T>::rows * depth, packed_right + j * depth, y.data + i * y.stride + j,
-                                        y.stride, write);
-      }
-    };
-    for_tasks(across * ceil_div(y.rows, tile_rows), y.size() * depth, run);
+    return Right::needs_room ? workers_.scratch<T>(worker) + room_begin_ : nullptr;
   }
 
   /// Small products are not worth waking a thread for.
@@ -188,6 +248,8 @@ class ProductKernels {
 
   Workers& workers_;
   bool rounds_;  ///< factors, to bfloat16
+  BFloat16Path path_;
+  Extent room_begin_ = 0;
 };
 
 }  // namespace greentrainer::eigen

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "greentrainer/backends/eigen/rounding.hpp"
 #include "greentrainer/backends/eigen/thread_pool.hpp"
 #include "greentrainer/core/error.hpp"
 #include "greentrainer/core/matrix.hpp"
@@ -55,10 +56,6 @@ class Scratch {
   void* data_ = nullptr;
   Bytes bytes_ = 0;
 };
-
-/// Rounds up to a multiple of `step`.
-constexpr Extent round_up(Extent n, Extent step) { return (n + step - 1) / step * step; }
-constexpr Extent ceil_div(Extent n, Extent d) { return (n + d - 1) / d; }
 
 /// The threads of a backend and their scratch memory: one piece each, and one for all.
 class Workers {
