@@ -106,6 +106,19 @@ inline void multiply_tiles(Extent, const AmxPair*, const AmxPair*, float*, Exten
 
 #endif
 
+/// The same at the edge of c, where only (m, n) of it exist.
+inline void multiply_edge_tiles(Extent k, const AmxPair* a, const AmxPair* b, float* c, Extent c_stride, Extent m,
+                                Extent n, Write write) {
+  constexpr Extent rows = Tile<AmxPair>::rows, cols = Tile<AmxPair>::cols;
+  float whole[static_cast<std::size_t>(rows * cols)];
+  if (write == Write::accumulate) {
+    std::fill_n(whole, rows * cols, 0.0F);
+    for (Extent r = 0; r < m; ++r) std::copy_n(c + r * c_stride, n, whole + r * cols);
+  }
+  multiply_tiles(k, a, b, whole, cols, write);
+  for (Extent r = 0; r < m; ++r) std::copy_n(whole + r * cols, n, c + r * c_stride);
+}
+
 /// A block of a left panel: 32 factors of `present` rows, of which `k` exist.
 inline void pack_left_block(const float* from, Extent step, Extent k_step, Extent present, Extent k, AmxPair* to) {
   constexpr Extent rows = Tile<AmxPair>::rows, words = 16, vector = vector_size<float>;
@@ -159,31 +172,27 @@ void pack_right(const T* from, Extent step, Extent k_step, Extent n, Extent k, A
     std::fill_n(to + j * all_words + words * cols, (all_words - words) * cols, AmxPair{0});
 }
 
-/// multiply_panel in tile registers. Sums start from c where they are added to it.
-template <class T, Left left>
-void multiply_panel(Extent m, Extent n, Extent k, const AmxPair* a, Extent left_step, const AmxPair* b, T* c,
-                    Extent c_stride, Write write) {
-  static_assert(left == Left::packed);
+/// multiply_panels in tile registers. Sums start from c where they are added to it. A left panel stays in the
+/// first-level cache, so that rows of c are written as they lie: at this speed that is what takes time.
+template <class T>
+void multiply_panels(Extent m, Extent n, Extent k, const AmxPair* a, const AmxPair* b, T* c, Extent c_stride,
+                     Write write) {
   constexpr Extent rows = Tile<AmxPair>::rows, cols = Tile<AmxPair>::cols;
   const TileRegisters registers;
-  for (Extent i = 0; i < m; i += rows, a += left_step, c += rows * c_stride) {
+  for (Extent i = 0; i < m; i += rows) {
     const Extent present = std::min(rows, m - i);
-    const float* const next = c + rows * c_stride;
-    for (Extent r = 0; r < std::min(rows, m - i - rows); ++r) {
-      __builtin_prefetch(next + r * c_stride, 1);
-      __builtin_prefetch(next + r * c_stride + 16, 1);
+    for (Extent j = 0; j < n; j += cols) {
+      T* const tile = c + i * c_stride + j;
+      for (Extent r = 0; r < present && j + cols < n; ++r) {
+        __builtin_prefetch(tile + r * c_stride + cols, 1);
+        __builtin_prefetch(tile + r * c_stride + cols + cols / 2, 1);
+      }
+      const Extent width = std::min(cols, n - j);
+      if (present == rows && width == cols)
+        multiply_tiles(k, a + i * k, b + j * k, tile, c_stride, write);
+      else
+        multiply_edge_tiles(k, a + i * k, b + j * k, tile, c_stride, present, width, write);
     }
-    if (present == rows && n == cols) {
-      multiply_tiles(k, a, b, c, c_stride, write);
-      continue;
-    }
-    float whole[static_cast<std::size_t>(rows * cols)];
-    if (write == Write::accumulate) {
-      std::fill_n(whole, rows * cols, 0.0F);
-      for (Extent r = 0; r < present; ++r) std::copy_n(c + r * c_stride, n, whole + r * cols);
-    }
-    multiply_tiles(k, a, b, whole, cols, write);
-    for (Extent r = 0; r < present; ++r) std::copy_n(whole + r * cols, n, c + r * c_stride);
   }
 }
 

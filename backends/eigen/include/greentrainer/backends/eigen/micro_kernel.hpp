@@ -151,4 +151,14 @@ void multiply_panel(Extent m, Extent n, Extent k, const Word* a, Extent left_ste
   }
 }
 
+/// c (m, n) = or += left (m, k) right (k, n), of packed panels: k in words. A right panel stays in the first-level
+/// cache.
+template <class T, class Word>
+void multiply_panels(Extent m, Extent n, Extent k, const Word* a, const Word* b, T* c, Extent c_stride, Write write) {
+  constexpr Extent cols = Tile<Word>::cols;
+  for (Extent j = 0; j < n; j += cols)
+    multiply_panel<T, Left::packed>(m, std::min(cols, n - j), k, a, Tile<Word>::rows * k, b + j * k, c + j, c_stride,
+                                    write);
+}
+
 }  // namespace greentrainer::eigen

@@ -140,9 +140,8 @@ class ProductKernels {
       const Extent first = task / cut.steps * cut.other, end = std::min(first + cut.other, y.cols);
       Word* const own = workers_.scratch<Word>(worker);
       pack_rows(left, i, m, k, own);
-      for (Extent j = first; j < end; j += cols)
-        multiply_panel<T, Left::packed>(m, std::min(cols, end - j), words, own, Tile<Word>::rows * words,
-                                        packed + j * words, y.data + i * y.stride + j, y.stride, write);
+      multiply_panels(m, end - first, words, own, packed + first * words, y.data + i * y.stride + first, y.stride,
+                      write);
     };
     for_tasks(cut.tasks, y.size() * k.count, run);
   }
@@ -167,9 +166,7 @@ class ProductKernels {
       const Extent i = task / cut.steps * cut.other, m = std::min(cut.other, y.rows - i);
       Word* const own = workers_.scratch<Word>(worker);
       pack_columns(right, j, n, k, own, worker);
-      for (Extent c = 0; c < n; c += cols)
-        multiply_panel<T, Left::packed>(m, std::min(cols, n - c), words, packed + i * words, rows * words,
-                                        own + c * words, y.data + i * y.stride + j + c, y.stride, write);
+      multiply_panels(m, n, words, packed + i * words, own, y.data + i * y.stride + j, y.stride, write);
     };
     for_tasks(cut.tasks, y.size() * k.count, run);
   }
