@@ -183,10 +183,7 @@ void multiply_panels(Extent m, Extent n, Extent k, const AmxPair* a, const AmxPa
     const Extent present = std::min(rows, m - i);
     for (Extent j = 0; j < n; j += cols) {
       T* const tile = c + i * c_stride + j;
-      for (Extent r = 0; r < present && j + cols < n; ++r) {
-        __builtin_prefetch(tile + r * c_stride + cols, 1);
-        __builtin_prefetch(tile + r * c_stride + cols + cols / 2, 1);
-      }
+      if (j + cols < n) fetch_tile<AmxPair>(tile + cols, c_stride, present);
       const Extent width = std::min(cols, n - j);
       if (present == rows && width == cols)
         multiply_tiles(k, a + i * k, b + j * k, tile, c_stride, write);

@@ -80,6 +80,15 @@ void multiply_edge_tile(Extent k, const Word* a, const Word* b, T* c, Extent c_s
   }
 }
 
+/// Has rows of a tile of c, which are written next, fetched meanwhile.
+template <class Word, class T>
+[[gnu::always_inline]] inline void fetch_tile(const T* c, Extent c_stride, Extent rows) {
+  for (Extent r = 0; r < rows; ++r) {
+    __builtin_prefetch(c + r * c_stride, 1);
+    __builtin_prefetch(c + r * c_stride + Tile<Word>::cols / 2, 1);
+  }
+}
+
 /// Packs a panel `width` wide and k deep: element (i, p) of the source, at i * step + p * k_step, goes to p * width +
 /// i; what is missing of the width is zero. One of the steps is 1. Where it turns what it reads, the panel behind is
 /// fetched meanwhile.
@@ -144,6 +153,7 @@ void multiply_panel(Extent m, Extent n, Extent k, const Word* a, Extent left_ste
                     Write write) {
   for (Extent i = 0; i < m; i += Tile<T>::rows, a += left_step, c += Tile<T>::rows * c_stride) {
     const Extent rows = std::min(Tile<T>::rows, m - i);
+    fetch_tile<Word>(c + Tile<T>::rows * c_stride, c_stride, std::min(Tile<T>::rows, m - i - Tile<T>::rows));
     if (rows == Tile<T>::rows && n == Tile<T>::cols)
       multiply_tile<T, left>(k, a, b, c, c_stride, write);
     else
