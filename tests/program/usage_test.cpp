@@ -22,6 +22,12 @@ TEST_CASE("every command has help with examples, and the program its version") {
   }
 }
 
+TEST_CASE("the program loads no library of a GPU's unless one is asked for, since these take memory") {
+  const auto libraries = Program({"--version"}, "/dev/null", {"env", "LD_TRACE_LOADED_OBJECTS=1"}).wait();
+  CHECK(has(libraries.out, "libc.so"));
+  CHECK_FALSE(has(libraries.out, "libcublas"));
+}
+
 TEST_CASE("bad usage exits with 2 and says what was meant") {
   const std::string model = golden_model("opt-pre");
   struct Case {
