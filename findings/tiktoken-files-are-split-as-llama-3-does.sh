@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# transformers 5.24.0, tiktoken 0.13.0. A tiktoken file (`tokenizer.model` with a base64 piece and its rank on each line)
+# transformers 5.24.0, tiktoken 0.13.0. A tiktoken file (`tokenizer.model`, a base64 piece and its rank on each line)
 # does not say how text is split before pieces are merged. AutoTokenizer takes Llama 3's pattern for every such file,
 # which keeps up to three digits together, also where the folder names a class with another pattern, and does not say
 # so: Qwen2Tokenizer splits digits one by one, but makes other tokens of a tiktoken file than of the same pieces and
