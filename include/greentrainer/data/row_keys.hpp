@@ -103,7 +103,9 @@ void account_for(const OrderedJson& object, const Reads& reads, Place place, Ign
   const char* prefix = place == Place::row ? "" : "messages.";
   for (const auto& [key, value] : object.items()) {
     if (value.is_null() || reads(key)) continue;
-    const auto is_in = [&name = key](const auto& keys) { return std::find(keys.begin(), keys.end(), name) != keys.end(); };
+    const auto is_in = [&name = key](const auto& keys) {
+      return std::find(keys.begin(), keys.end(), name) != keys.end();
+    };
     const bool decisive = is_in(decisive_keys), weight = is_in(weight_keys);
     if ((decisive && is_absent(value)) || (weight && is_usual_weight(value, place))) continue;
     if (decisive || weight) {
