@@ -8,7 +8,8 @@ object {"text", "ids"} on each line, and "decoded" where decoding the ids gives 
 tekken: mistral-common, which takes no special token out of a text; where a text has one, transformers. Both
 must agree on all other texts. tiktoken, tiktoken-random: tiktoken. The latter's tokens are drawn at random, so that
 many pairs of neighbours make up the same token. With --full N the ids of N random texts each are written, for
-tests/tokenizers/compare_with_goldens.cpp.
+tests/tokenizers/compare_with_goldens.cpp; with --published FILE also those of a published tekken.json, and of its
+tokens in a tiktoken file.
 """
 
 import argparse
@@ -136,6 +137,16 @@ def tiktoken_encoder(ranks, special):
     return lambda text: encoding.encode(text, allowed_special="all"), encoding.decode
 
 
+def write_published(out, file, texts):
+    (out / "published").mkdir(parents=True, exist_ok=True)
+    (out / "published/tekken.json").write_bytes(file.read_bytes())
+    write_lines(out / "published.jsonl", *tekken_encoder(out / "published"), texts)
+    vocabulary = json.loads(file.read_text(encoding="utf-8"))["vocab"]
+    tokens = [base64.b64decode(token["token_bytes"]) for token in vocabulary[256:]]
+    ranks, special = write_tiktoken(out / "published-tiktoken", "tokenizer.model", tokens, True)
+    write_lines(out / "published-tiktoken.jsonl", *tiktoken_encoder(ranks, special), texts)
+
+
 def random_texts(count, alphabets):
     for _ in range(count):
         alphabet = random.choice(alphabets)
@@ -156,6 +167,7 @@ def main():
     parser.add_argument("--corpus", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--full", type=int)
+    parser.add_argument("--published", type=Path)
     options = parser.parse_args()
     random.seed(7)
     rows = [json.loads(line) for line in options.corpus.read_text(encoding="utf-8").splitlines()]
@@ -166,6 +178,8 @@ def main():
     if options.full:
         texts += corpus
     out = options.out
+    if options.published:
+        write_published(out, options.published, texts)
     write_tekken(out / "tekken", trained(MISTRAL, corpus, 700))
     write_lines(out / "tekken.jsonl", *tekken_encoder(out / "tekken"), texts + SPECIAL_TEXTS)
     ranks, special = write_tiktoken(out / "tiktoken", "tokenizer.model", trained(LLAMA3, corpus, 700), True)

@@ -204,7 +204,7 @@ TEST_CASE("mistakes in tekken.json are refused by place") {
   check("/config/default_vocab_size", 262, "from 3 to 261, got 262");
   check("/config/default_vocab_size", 2, "from 3 to 261, got 2");
   check("/config/default_vocab_size", 18446744073709551615U, "default_vocab_size");
-  check("/config/default_num_special_tokens", 1, "special tokens");
+  check("/config/default_num_special_tokens", 1, "from 1 to 259, got 261");
   check("/config/default_num_special_tokens", 4294967296, "at most 65536");
   check("/config/surprise", 1, "surprise");
   check("/surprise", 1, "surprise");
@@ -213,6 +213,9 @@ TEST_CASE("mistakes in tekken.json are refused by place") {
   check("/special_tokens/1/token_str", "ab", "two");  // a token of the vocabulary as well
   check("/special_tokens/1/token_str", "", "1 to 1024 bytes");
   check("/special_tokens", "<s>", "special_tokens");
+  Json four = Json::array();
+  for (const char* token : {"<s>", "</s>", "<t>", "<u>"}) four.push_back({{"rank", four.size()}, {"token_str", token}});
+  check("/special_tokens", four, "at most 3 special tokens");
   CHECK(has(error_with(folder, "tekken.json", "{\"config\": {\"pattern\": \"\xFF\"}}"), "tekken.json"));
   CHECK(has(error_with(folder, "tekken.json", "[]"), "expected an object"));
 }

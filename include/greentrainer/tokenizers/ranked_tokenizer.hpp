@@ -112,7 +112,7 @@ inline std::vector<std::string> special_tokens_of_tekken(const Component& root, 
 /// tokens count as default_vocab_size leaves room for; `<s>` begins a sequence.
 inline std::shared_ptr<const Tokenizer> load_tekken(const ModelFiles& files, TokenizerSettings& settings) {
   const std::string source = files.source("tekken.json");
-  const Json json = parse_json(files.read("tekken.json", Bytes{256} << 20), source);
+  const Json json = parse_json(files.read("tekken.json", Bytes{64} << 20), source);
   const Component root(json, source);
   root.allow(
       {"config", "vocab", "special_tokens", "version", "multimodal", "image", "audio", "model_settings_builder"});
@@ -158,7 +158,7 @@ inline std::shared_ptr<const Tokenizer> load_tekken(const ModelFiles& files, Tok
 inline std::optional<std::string> tiktoken_file(const ModelFiles& files) {
   for (const char* name : {"tokenizer.model", "tiktoken.model"}) {
     if (!files.has(name)) continue;
-    const std::string bytes = files.read(name);
+    const std::string bytes = files.read(name, Bytes{64} << 20);
     const auto space = bytes.find_first_of(" \n");
     if (space != std::string::npos && space > 0 && bytes[space] == ' ' && static_cast<unsigned char>(bytes[0]) > ' ')
       return name;
