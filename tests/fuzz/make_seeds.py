@@ -12,7 +12,7 @@ import json
 import struct
 from pathlib import Path
 
-from tokenizer_seeds import bpe_models, part_seeds
+from tokenizer_seeds import bpe_models, part_seeds, ranked_seeds
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parent / "golden"
@@ -522,6 +522,7 @@ SEEDS = {
     "tokenizer_json": tokenizer_seeds,
     "spiece_model": spiece_seeds,
     "merges": merges_seeds,
+    "ranked_tokenizer": ranked_seeds,
     "chat_template": template_seeds,
     "jsonl_rows": row_seeds,
     "dataset_forms": form_seeds,

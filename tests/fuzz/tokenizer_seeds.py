@@ -249,3 +249,31 @@ def part_seeds():
     yield text([])
     yield from classes()
     yield from settings()
+
+
+def ranked_seeds():
+    """Tokens by rank: tekken.json, tiktoken's lines, and each way in which one can be wrong."""
+    tokens = [bytes([byte]) for byte in range(256)] + [b"he", b"The", b" qu", b" b", b"  ", b"123"]
+    entries = [{"rank": i, "token_bytes": base64.b64encode(t).decode(), "token_str": None} for i, t in enumerate(tokens)]
+    config = {"pattern": "\\p{L}+| ?[^ ]+| +", "num_vocab_tokens": len(tokens), "version": "v7"}
+    config |= {"default_vocab_size": len(tokens) + 20, "default_num_special_tokens": 20}
+    special = [{"rank": i, "token_str": t, "is_control": True} for i, t in enumerate(["<s>", "</s>", "<pad>"])]
+    tekken = {"config": config, "vocab": entries, "special_tokens": special}
+    yield text(tekken)
+    yield text({"config": config, "vocab": entries})
+    for key, value in (("pattern", "("), ("default_vocab_size", 283), ("default_num_special_tokens", 1 << 40)):
+        yield text(tekken | {"config": config | {key: value}})
+    yield text({"config": config | {"version": "v11"}, "vocab": entries})
+    yield text(tekken | {"special_tokens": special[1:]})
+    for last in ({"rank": 1}, {"token_bytes": "?"}, {"token_bytes": entries[0]["token_bytes"]}, {"x": 1}):
+        yield text(tekken | {"vocab": entries[:-1] + [entries[-1] | last]})
+    yield text(tekken | {"vocab": entries[1:]})
+    lines = "".join(f"{entry['token_bytes']} {entry['rank']}\n" for entry in entries).encode()
+    yield lines
+    decoder = {"262": {"content": "<s>", "special": True}, "264": {"content": "</s>", "special": True}}
+    yield lines + b"\0" + text({"added_tokens_decoder": decoder, "bos_token": "<s>", "add_bos_token": True})
+    yield lines + b"\0" + text({"added_tokens_decoder": {"99999999": decoder["262"]}})
+    yield lines + b"\0" + text({"tokenizer_class": "Qwen2Tokenizer"})
+    for line in (b"YQ== 262", b"YWI= 263", b"YWI= 2x", b"YWI 262", b" 262", b"YWI="):
+        yield lines + line + b"\n"
+    yield b"YQ== 0\n"

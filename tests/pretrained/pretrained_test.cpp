@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -99,6 +101,15 @@ TEST_CASE("an unchanged model is saved byte for byte; a changed tensor alone dif
   CHECK_THROWS_AS(save_pretrained(model, out), NumericalError);
   CHECK(load_pretrained(out, backend).parameters()[changed].download()[5] ==
         half.parameters()[changed].download()[5]);  // what was there still is
+}
+
+TEST_CASE("a saved model keeps every file of a tokenizer, those of ranked tokens as well") {
+  Copy copy("llama-gqa-tied");
+  const std::vector<std::string> names = {"tokenizer.json", "vocab.json",  "merges.txt",    "tokenizer.model",
+                                          "spiece.model",   "tekken.json", "tiktoken.model"};
+  for (const std::string& name : names) std::ofstream(copy.folder / name) << "x";
+  const auto kept = detail::companions_of(copy.folder);
+  for (const std::string& name : names) CHECK(std::ranges::count(kept, name) == 1);
 }
 
 TEST_CASE("what a link in a model folder leads to is not carried away, unless it is the model's") {

@@ -42,6 +42,8 @@ GREENTRAINER_INLINE std::vector<std::string> companions_of(const ModelFiles& fil
                                 "merges.txt",
                                 "tokenizer.model",
                                 "spiece.model",
+                                "tekken.json",
+                                "tiktoken.model",
                                 "chat_template.jinja",
                                 "chat_template.json",
                                 "generation_config.json",

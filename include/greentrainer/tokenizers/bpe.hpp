@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <queue>
@@ -30,6 +32,9 @@ class Bpe final : public TokenModel {
     bool fuse_unk = false;                 ///< one unknown token for a run of such characters
     bool byte_fallback = false;            ///< spell such characters by <0x..> tokens
     bool ignore_merges = false;            ///< a piece that is a token needs no merging
+    /// Without a list of merges, as tiktoken has it: of all neighbours that make up a token of this id or a higher one,
+    /// those with the lowest id merge first.
+    std::optional<Index> first_ranked_id = std::nullopt;
   };
   using Merges = greentrainer::Merges;
 
@@ -42,6 +47,8 @@ class Bpe final : public TokenModel {
       throw LoadError("load_tokenizer", text(source, ", merge ", rank + 1),
                       text("expected parts and whole in the vocabulary, got \"", token, "\", which is not"));
     };
+    for (Index id = 0; id < static_cast<Index>(vocabulary_.size()); ++id)
+      longest_token_ = std::max(longest_token_, vocabulary_.token(id).size());
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
       const auto& [left, right] = merges[rank];
@@ -61,13 +68,14 @@ class Bpe final : public TokenModel {
 
   void tokenize(std::string_view piece, std::vector<PieceToken>& tokens, TextBudget& budget) const override {
     if (options_.ignore_merges) {
-      if (const auto id = vocabulary_.id(piece)) {
+      if (const auto id = token_of(piece)) {
         tokens.push_back({*id, {0, piece.size()}});
         return;
       }
     }
     cache_.append(piece, tokens, [&](std::string_view word, std::vector<PieceToken>& of_word) {
-      budget.spend(word.size() * steps_per_byte, part);
+      const std::uint64_t steps = steps_per_byte + (options_.first_ranked_id ? 4 * longest_token_ : 0);
+      budget.spend(word.size() * steps, part);
       merge(word, of_word);
     });
   }
@@ -84,6 +92,7 @@ class Bpe final : public TokenModel {
     std::ptrdiff_t previous = -1;
     std::ptrdiff_t next = -1;
     bool alive = true;
+    ByteRange bytes;
   };
   struct Candidate {
     std::uint32_t rank = 0;
@@ -95,6 +104,22 @@ class Bpe final : public TokenModel {
   };
   static std::uint64_t key_of(Index left, Index right) {
     return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint32_t>(right);
+  }
+
+  /// The token that a whole piece is, or two neighbours together are.
+  std::optional<Index> token_of(std::string_view piece) const {
+    if (piece.size() > longest_token_) return std::nullopt;
+    const auto id = vocabulary_.id(piece);
+    return id && *id >= options_.first_ranked_id.value_or(0) ? id : std::nullopt;
+  }
+
+  std::optional<Merge> merge_of(const Symbol& left, const Symbol& right, std::string_view piece) const {
+    if (options_.first_ranked_id) {
+      const auto id = token_of(piece.substr(left.bytes.begin, right.bytes.end - left.bytes.begin));
+      return id ? std::optional(Merge{static_cast<std::uint32_t>(*id), *id}) : std::nullopt;
+    }
+    const auto found = merges_.find(key_of(left.id, right.id));
+    return found != merges_.end() ? std::optional(found->second) : std::nullopt;
   }
 
   /// A piece as single characters, unknown ones replaced.
@@ -131,12 +156,12 @@ class Bpe final : public TokenModel {
     const auto consider = [&](std::ptrdiff_t left) {
       if (left < 0 || symbols[static_cast<std::size_t>(left)].next < 0) return;
       const auto& symbol = symbols[static_cast<std::size_t>(left)];
-      const auto found = merges_.find(key_of(symbol.id, symbols[static_cast<std::size_t>(symbol.next)].id));
-      if (found != merges_.end()) heap.push({found->second.rank, left, found->second.id});
+      const auto found = merge_of(symbol, symbols[static_cast<std::size_t>(symbol.next)], piece);
+      if (found) heap.push({found->rank, left, found->id});
     };
     for (std::size_t i = 0; i < symbols.size(); ++i) {
       const auto at = static_cast<std::ptrdiff_t>(i);
-      symbols[i] = {characters[i].id, at - 1, i + 1 < symbols.size() ? at + 1 : -1, true};
+      symbols[i] = {characters[i].id, at - 1, i + 1 < symbols.size() ? at + 1 : -1, true, characters[i].bytes};
     }
     for (std::size_t i = 0; i < symbols.size(); ++i) consider(static_cast<std::ptrdiff_t>(i));
     while (!heap.empty()) {
@@ -146,25 +171,25 @@ class Bpe final : public TokenModel {
       if (!left.alive || left.next < 0) continue;
       auto& right = symbols[static_cast<std::size_t>(left.next)];
       // The pair may have changed since it was put on the heap.
-      const auto found = merges_.find(key_of(left.id, right.id));
-      if (found == merges_.end() || found->second.id != top.id) continue;
+      const auto found = merge_of(left, right, piece);
+      if (!found || found->id != top.id) continue;
       left.id = top.id;
+      left.bytes.end = right.bytes.end;
       left.next = right.next;
       right.alive = false;
       if (right.next >= 0) symbols[static_cast<std::size_t>(right.next)].previous = top.left;
       consider(left.previous);
       consider(top.left);
     }
-    for (std::size_t i = 0; i < symbols.size();) {
-      const std::size_t next = symbols[i].next < 0 ? symbols.size() : static_cast<std::size_t>(symbols[i].next);
-      tokens.push_back({symbols[i].id, {characters[i].bytes.begin, characters[next - 1].bytes.end}});
-      i = next;
+    for (const Symbol& symbol : symbols) {
+      if (symbol.alive) tokens.push_back({symbol.id, symbol.bytes});
     }
   }
 
   Vocabulary vocabulary_;
   Options options_;
   std::unordered_map<std::uint64_t, Merge, SecretHash> merges_;
+  std::size_t longest_token_ = 0;  // bytes
   std::optional<Index> unk_;
   ByteFallback byte_fallback_;
   PieceCache cache_;

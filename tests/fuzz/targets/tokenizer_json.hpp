@@ -1,6 +1,7 @@
 #pragma once
 
-// reader: tokenizers/load_tokenizer_inl.hpp tokenizers/bpe.hpp tokenizers/unigram.hpp tokenizers/word_piece.hpp
+// reader: tokenizers/load_tokenizer_inl.hpp tokenizers/assemble_tokenizer.hpp tokenizers/bpe.hpp
+// reader: tokenizers/unigram.hpp tokenizers/word_piece.hpp
 // reader: tokenizers/word_level.hpp tokenizers/normalizer.hpp tokenizers/character_normalizers.hpp
 // reader: tokenizers/precompiled_charsmap.hpp tokenizers/pre_tokenizer.hpp tokenizers/post_processor.hpp
 // reader: tokenizers/decoder.hpp tokenizers/component.hpp tokenizers/added_tokens.hpp tokenizers/special_tokens.hpp
