@@ -254,7 +254,8 @@ def part_seeds():
 def ranked_seeds():
     """Tokens by rank: tekken.json, tiktoken's lines, and each way in which one can be wrong."""
     tokens = [bytes([byte]) for byte in range(256)] + [b"he", b"The", b" qu", b" b", b"  ", b"123"]
-    entries = [{"rank": i, "token_bytes": base64.b64encode(t).decode(), "token_str": None} for i, t in enumerate(tokens)]
+    encoded = [base64.b64encode(token).decode() for token in tokens]
+    entries = [{"rank": i, "token_bytes": piece, "token_str": None} for i, piece in enumerate(encoded)]
     config = {"pattern": "\\p{L}+| ?[^ ]+| +", "num_vocab_tokens": len(tokens), "version": "v7"}
     config |= {"default_vocab_size": len(tokens) + 20, "default_num_special_tokens": 20}
     special = [{"rank": i, "token_str": t, "is_control": True} for i, t in enumerate(["<s>", "</s>", "<pad>"])]
