@@ -1,6 +1,6 @@
 // Kernels of the Eigen backend at the shapes of an OPT-125M training step (batch 4 x 512): GFLOP/s, share of the
-// machine's peak measured around it, and GB/s of operands, each met once. Usage: kernel_benchmark [part of a kernel's
-// name]
+// machine's float32 peak measured around it, and GB/s of operands, each met once. Usage: kernel_benchmark [part of a
+// kernel's name] [float32|bfloat16|bfloat16-vectors: products; the last without AMX]
 
 #include <algorithm>
 #include <chrono>
@@ -71,8 +71,10 @@ class Table {
   std::string filter_;
 };
 
-void run(const std::string& filter) {
-  Backend backend;
+void run(const std::string& filter, const std::string& products) {
+  const auto precision = products == "float32" ? ProductPrecision::full : ProductPrecision::bf16;
+  Backend backend(0, precision,
+                  products == "bfloat16-vectors" ? eigen::BFloat16Path::vectors : eigen::best_bfloat16_path());
   std::cout << backend.name() << ", measured peak " << measure_peak_gflops() << " GFLOP/s\n\n";
   Table measure(backend, filter);
   using namespace testing;
@@ -163,4 +165,11 @@ void run(const std::string& filter) {
 }  // namespace
 }  // namespace greentrainer
 
-int main(int argc, char** argv) { greentrainer::run(argc > 1 ? argv[1] : ""); }
+int main(int argc, char** argv) {
+  const std::string products = argc > 2 ? argv[2] : "float32";
+  if (products != "float32" && products != "bfloat16" && products != "bfloat16-vectors") {
+    std::cerr << "kernel_benchmark: expected float32, bfloat16 or bfloat16-vectors, got " << products << '\n';
+    return 2;
+  }
+  greentrainer::run(argc > 1 ? argv[1] : "", products);
+}

@@ -1,7 +1,7 @@
 // backends/cuda/source/cublas.cpp, which loads the toolkit's library: what it hands on without a device.
+#include <cublas_v2.h>
 #include <string>
 
-#include <cublas_v2.h>
 #include <doctest/doctest.h>
 
 TEST_CASE("Every function of cuBLAS that the backend calls is found in the toolkit's library, and called") {
