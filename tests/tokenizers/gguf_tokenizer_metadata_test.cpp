@@ -161,3 +161,10 @@ TEST_CASE("other tokenizers than BPE are refused by name") {
   CHECK(has(error_of<ConfigError>([&] { metadata_of(root / "tests/golden/tokenizers/unigram"); }),
             "tokenizer.json: expected a model of type BPE, as GGUF's tokenizers gpt2 and llama are, got Unigram"));
 }
+
+TEST_CASE("tokenizers that list tokens by rank, without merges, are refused, since GGUF lists merges") {
+  for (const char* name : {"tekken", "tiktoken"}) {
+    CHECK(has(error_of<ConfigError>([&] { metadata_of(root / "tests/golden/tokenizers" / name); }),
+              "tokenizer.json: expected it, or vocab.json and merges.txt, got neither; GGUF files have no other"));
+  }
+}
